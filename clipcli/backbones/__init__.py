@@ -1,0 +1,33 @@
+"""Models by the names people give them: one file per origin of weights, one `Backbone` record for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from clipcli.backbones import bundled, directory, files, hub, tags
+from clipcli.backbones.checkpoint import Checkpoint, Fetch, fingerprint
+from clipcli.backbones.tags import DEFAULT_MODEL
+
+__all__ = ["DEFAULT_MODEL", "ORIGINS", "Checkpoint", "Fetch", "find", "fingerprint"]
+
+# Each takes the text after `--model` and gives the way to the checkpoint, or `None` where the text is not of its kind.
+# The first that takes it has it.
+ORIGINS: dict[str, Callable[[str], Fetch | None]] = {
+    "bundled": bundled.find,
+    "directory": directory.find,
+    "hf-hub": hub.find,
+    "file": files.find,
+    "tag": tags.find,
+}
+
+
+def find(model: str) -> Fetch:
+    """The way to a model's checkpoint. Nothing is read or downloaded yet, but the name is checked.
+
+    Raises `UnknownName`, with the nearest valid names.
+    """
+    for origin in ORIGINS.values():
+        fetch = origin(model)
+        if fetch is not None:
+            return fetch
+    raise tags.unknown_model(model)

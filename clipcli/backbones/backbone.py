@@ -1,0 +1,64 @@
+"""The `Backbone` record: a model ready to encode, with everything that must not be assumed about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clipcli.backbones.towers import Towers
+from clipcli.runtime import Runtime
+
+Tokenizer = Callable[[Sequence[str]], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How an image becomes the model's input, as the checkpoint states it.
+
+    `size` is (height, width) in pixels; `resize_mode` is `shortest` (and crop), `longest` (and pad with `fill_color`)
+    or `squash`; `mean` and `std` are per channel, of values from 0 to 1.
+    """
+
+    size: tuple[int, int]
+    resize_mode: str
+    interpolation: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fill_color: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """Model, tokenizer and preprocessing of one checkpoint on one device.
+
+    `towers` holds those towers that were asked for; `logit_scale` is the factor itself, not its logarithm; `score` is
+    the kind of score the model was trained for, `softmax` or `sigmoid`.
+    """
+
+    name: str
+    fingerprint: str
+    towers: Towers
+    tokenizer: Tokenizer
+    preprocessing: Preprocessing
+    logit_scale: float
+    logit_bias: float | None
+    score: str
+    runtime: Runtime
+
+    @torch.inference_mode()
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """Image embeddings `[B, D]`, L2-normalised float32, of uint8 pixels `[B, H, W, 3]`."""
+        # The order of operations is torchvision's (ToTensor, then Normalize), so that the input is the same to the bit.
+        images = pixels.to(self.runtime.device).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+        shape = (1, -1, 1, 1)
+        mean = torch.tensor(self.preprocessing.mean, device=images.device).view(shape)
+        std = torch.tensor(self.preprocessing.std, device=images.device).view(shape)
+        return self.towers.encode_image(images.sub_(mean).div_(std).to(self.runtime.dtype))
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """Text embeddings `[B, D]`, L2-normalised float32. A text longer than the context is cut by the tokenizer."""
+        return self.towers.encode_text(self.tokenizer(list(texts)).to(self.runtime.device))

@@ -1,0 +1,25 @@
+"""Models that come with the package, asked for by name and never used in place of another."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from clipcli.backbones import directory
+from clipcli.backbones.checkpoint import Fetch
+
+BUNDLED = {
+    "tiny": "13.7 M parameters, 64×64 pixels: for trying, testing and teaching, not for real work",
+}
+
+
+def folder(name: str) -> Path:
+    """Where the bundled model of this name lies."""
+    return Path(__file__).parent.parent / "models" / name
+
+
+def find(model: str) -> Fetch | None:
+    """The way to a bundled model, if this is the name of one."""
+    if model not in BUNDLED:
+        return None
+    return partial(directory.fetch, folder(model), name=model)

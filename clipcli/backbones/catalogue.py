@@ -1,0 +1,108 @@
+"""What models there are: their sizes, input resolution, and whether the weights are on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clipcli.backbones import bundled, hub, tags
+from clipcli.backbones.checkpoint import CONFIG_NAME, read_config
+from clipcli.backbones.directory import WEIGHTS_NAMES
+from clipcli.errors import MissingExtra
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One model: `parameters` is `None` where they cannot be counted offline, `weights` where they are not here."""
+
+    name: str
+    model_cfg: Mapping[str, Any]
+    preprocess_cfg: Mapping[str, Any]
+    parameters: int | None
+    origin: str
+    weights: Path | None
+
+    @property
+    def image_size(self) -> str:
+        """Height and width of the input, in pixels."""
+        size = self.model_cfg["vision_cfg"].get("image_size", 224)
+        height, width = size if isinstance(size, list | tuple) else (size, size)
+        return f"{height}×{width}"
+
+
+def listed() -> Iterator[Listed]:
+    """All models that can be asked for by name: the bundled ones, then the published ones in open_clip's order."""
+    import open_clip
+
+    yield from (listed_bundled(name) for name in bundled.BUNDLED)
+    counts = published_parameters()
+    for arch, tag in open_clip.list_pretrained():
+        yield listed_tag(arch, tag, parameters=counts.get(arch))
+
+
+def listed_bundled(name: str) -> Listed:
+    """A bundled model."""
+    return listed_directory(bundled.folder(name), name=name, origin=bundled.BUNDLED[name])
+
+
+def listed_directory(folder: Path, *, name: str, origin: str) -> Listed:
+    """A model in a directory."""
+    model_cfg, preprocess_cfg = read_config(folder / CONFIG_NAME, name=name)
+    weights = next((folder / file for file in WEIGHTS_NAMES if (folder / file).is_file()), None)
+    return Listed(name, model_cfg, preprocess_cfg, count_parameters(model_cfg), origin, weights)
+
+
+def listed_tag(arch: str, tag: str, *, parameters: int | None) -> Listed:
+    """A published model."""
+    repository, filenames = tags.weights_location(arch, tag)
+    return Listed(
+        name=f"{arch}/{tag}",
+        model_cfg=tags.model_config(arch),
+        preprocess_cfg=tags.preprocessing(tags.tag_config(arch, tag)),
+        parameters=parameters,
+        origin=f"{hub.PREFIX}{repository}",
+        weights=hub.cached(repository, filenames),
+    )
+
+
+def published_parameters() -> dict[str, int]:
+    """Parameters of the architectures that open_clip knows, counted once by `count_parameters` and kept beside this.
+
+    To count anew: `python -m clipcli.backbones.catalogue`.
+    """
+    counts: dict[str, int] = json.loads(_COUNTS.read_text(encoding="utf-8"))
+    return counts
+
+
+def count_parameters(model_cfg: Mapping[str, Any]) -> int | None:
+    """Parameters of both towers, counted without allocating them; `None` where open_clip asks the hub about a tower."""
+    import torch
+
+    from clipcli.backbones.towers import IMAGE, TEXT, build
+
+    if "hf_model_name" in model_cfg["text_cfg"]:
+        return None
+    try:
+        with torch.device("meta"):
+            towers = build(model_cfg, towers=(IMAGE, TEXT), dtype=torch.float32)
+    except MissingExtra:
+        return None
+    return sum(parameter.numel() for parameter in towers.parameters())
+
+
+_COUNTS = Path(__file__).with_name("parameters.json")
+
+
+def _count_all() -> None:
+    import open_clip
+
+    counts = {arch: count_parameters(tags.model_config(arch)) for arch in open_clip.list_models()}
+    text = json.dumps({arch: count for arch, count in counts.items() if count}, indent=1)
+    _COUNTS.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _count_all()

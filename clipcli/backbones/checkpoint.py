@@ -1,0 +1,68 @@
+"""A checkpoint: the files of a model and what is stated about it, before anything is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clipcli.errors import BadFile, ModelUnavailable
+from clipcli.events import Event
+
+CONFIG_NAME = "open_clip_config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Weights on disk, the architecture they belong to, and how images are prepared for them.
+
+    `model_cfg` and `preprocess_cfg` are open_clip's dictionaries; `tokenizer` is the name under which
+    `open_clip.get_tokenizer` finds the tokenizer.
+    """
+
+    name: str
+    weights: Path
+    model_cfg: Mapping[str, Any]
+    preprocess_cfg: Mapping[str, Any]
+    tokenizer: str
+
+
+# Gets the files, downloading them if need be.
+Fetch = Callable[[], Generator[Event, None, Checkpoint]]
+
+
+def fingerprint(checkpoint: Checkpoint) -> str:
+    """A hash of the weights' bytes, the architecture and the tokenizer's configuration: 64 hexadecimal digits.
+
+    The same files give the same fingerprint wherever they lie.
+    """
+    architecture = json.dumps(checkpoint.model_cfg, sort_keys=True, default=str)
+    return hashlib.sha256(f"{_digest(checkpoint.weights)} {architecture}".encode()).hexdigest()
+
+
+def read_config(path: Path, *, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The `model_cfg` and `preprocess_cfg` of an `open_clip_config.json`. Raises `BadFile`."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        model_cfg = config["model_cfg"]
+        preprocess_cfg = config.get("preprocess_cfg") or {}
+        if not all(key in model_cfg for key in ("embed_dim", "vision_cfg", "text_cfg")):
+            raise KeyError("model_cfg needs embed_dim, vision_cfg and text_cfg")
+    except FileNotFoundError:
+        raise ModelUnavailable(f"{name} has no {CONFIG_NAME}; give a folder saved by open_clip or clipcli") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        raise BadFile(f"{path} is not an open_clip configuration ({e}); save the model anew with open_clip") from None
+    return model_cfg, preprocess_cfg
+
+
+def _digest(weights: Path) -> str:
+    real = weights.resolve()
+    # The hub's cache names a file by the SHA-256 of its content.
+    if real.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", real.name):
+        return real.name
+    with real.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

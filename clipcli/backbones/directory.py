@@ -1,0 +1,50 @@
+"""A directory with `open_clip_config.json` and weights, as open_clip and `clipcli train` save it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import partial
+from pathlib import Path
+
+from clipcli.backbones.checkpoint import CONFIG_NAME, Checkpoint, Fetch, read_config
+from clipcli.errors import ModelUnavailable
+from clipcli.events import Event
+
+# As open_clip looks for them.
+WEIGHTS_NAMES = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.pth",
+    "model.pth",
+)
+_PREFIX = "local-dir:"
+
+
+def find(model: str) -> Fetch | None:
+    """The way to a model in a directory, if there is such a directory; `local-dir:` may stand before it."""
+    path = Path(model.removeprefix(_PREFIX)).expanduser()
+    if model.startswith(_PREFIX) or path.is_dir():
+        return partial(fetch, path.absolute(), name=str(path.absolute()))
+    return None
+
+
+def fetch(path: Path, *, name: str) -> Generator[Event, None, Checkpoint]:
+    """The checkpoint in this directory. Raises `ModelUnavailable` or `BadFile`."""
+    yield from ()
+    if not path.is_dir():
+        raise ModelUnavailable(f"no folder {path}; check the path after --model")
+    model_cfg, preprocess_cfg = read_config(path / CONFIG_NAME, name=name)
+    weights = next((path / file for file in WEIGHTS_NAMES if (path / file).is_file()), None)
+    if weights is None:
+        raise ModelUnavailable(f"{name} has no weights; put {WEIGHTS_NAMES[0]} beside its {CONFIG_NAME}")
+    return Checkpoint(
+        name=name,
+        weights=weights,
+        model_cfg=model_cfg,
+        preprocess_cfg=preprocess_cfg,
+        tokenizer=f"local-dir:{path}",
+    )

@@ -1,0 +1,48 @@
+"""`ARCH/path/to/checkpoint.pt`: weights of one's own in an architecture that open_clip knows."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from clipcli.backbones.checkpoint import Checkpoint, Fetch
+from clipcli.backbones.tags import model_config, preprocessing, split, tag_config
+from clipcli.errors import ModelUnavailable, UnknownName
+from clipcli.events import Event
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+
+
+def find(model: str) -> Fetch | None:
+    """The way to a checkpoint file, if the text ends like one. Raises `UnknownName` where no architecture precedes it."""
+    if not model.endswith(SUFFIXES):
+        return None
+    arch, path = split(model)
+    if arch is None:
+        raise UnknownName(
+            f"a checkpoint file needs its architecture before it, as in ViT-B-32/{model}; clipcli models lists them"
+        )
+    return partial(_fetch, arch, Path(path).expanduser().absolute())
+
+
+def _fetch(arch: str, path: Path) -> Generator[Event, None, Checkpoint]:
+    yield from ()
+    if not path.is_file():
+        raise ModelUnavailable(f"no checkpoint {path}; check the path after {arch}/")
+    return Checkpoint(
+        name=f"{arch}/{path}",
+        weights=path,
+        model_cfg=model_config(arch),
+        preprocess_cfg=_preprocessing(arch),
+        tokenizer=arch,
+    )
+
+
+def _preprocessing(arch: str) -> dict[str, Any]:
+    """A bare file does not say how images are prepared; all published weights of the architecture may agree on it."""
+    import open_clip
+
+    stated = [preprocessing(tag_config(arch, tag)) for tag in open_clip.list_pretrained_tags_by_model(arch)]
+    return stated[0] if stated and all(s == stated[0] for s in stated) else {}

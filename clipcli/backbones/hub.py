@@ -1,0 +1,145 @@
+"""`hf-hub:org/name`: a model in a repository of the Hugging Face hub, kept in huggingface_hub's own cache.
+
+A copy in the cache is used as it is, without asking the network.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Generator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from clipcli.backbones.checkpoint import CONFIG_NAME, Checkpoint, Fetch, read_config
+from clipcli.errors import ModelUnavailable
+from clipcli.events import Downloading, Event
+
+PREFIX = "hf-hub:"
+DEFAULT_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+def find(model: str) -> Fetch | None:
+    """The way to a model on the hub, if this is written as one."""
+    if not model.startswith(PREFIX):
+        return None
+    return partial(_fetch, model.removeprefix(PREFIX), name=model)
+
+
+def _fetch(repository: str, *, name: str) -> Generator[Event, None, Checkpoint]:
+    config = yield from download(repository, (CONFIG_NAME,), model=name)
+    model_cfg, preprocess_cfg = read_config(config, name=name)
+    weights = yield from download(repository, DEFAULT_WEIGHTS, model=name)
+    return Checkpoint(name=name, weights=weights, model_cfg=model_cfg, preprocess_cfg=preprocess_cfg, tokenizer=name)
+
+
+def cached(repository: str, filenames: Sequence[str]) -> Path | None:
+    """The first of these files that the local cache has."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    for filename in filenames:
+        try:
+            path = try_to_load_from_cache(repository, filename)
+        except HFValidationError:
+            return None
+        if isinstance(path, str):
+            return Path(path)
+    return None
+
+
+def download(repository: str, filenames: Sequence[str], *, model: str) -> Generator[Event, None, Path]:
+    """The first of these files that the cache or the hub has. Yields `Downloading`; raises `ModelUnavailable`."""
+    here = cached(repository, filenames)
+    if here is not None:
+        return here
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    for filename in filenames:
+        try:
+            return (yield from _download(repository, filename))
+        except LocalEntryNotFoundError as e:
+            raise _unavailable(model, repository, filename, e) from e
+        except EntryNotFoundError as e:
+            missing = e
+        # The hub's client has many ways to fail, some of them its dependencies' own: each means no weights.
+        except Exception as e:
+            raise _unavailable(model, repository, filename, e) from e
+    raise _unavailable(model, repository, " or ".join(filenames), missing)
+
+
+def _download(repository: str, filename: str) -> Generator[Event, None, Path]:
+    """One file, in a thread, so that its progress can be yielded from here."""
+    from huggingface_hub import hf_hub_download
+
+    events: queue.SimpleQueue[Event | Path | Exception] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            bar = _progress_bar(filename, events)
+            events.put(Path(hf_hub_download(repository, filename, tqdm_class=bar)))
+        except Exception as e:
+            events.put(e)
+
+    threading.Thread(target=work, daemon=True).start()
+    while True:
+        event = events.get()
+        if isinstance(event, Exception):
+            raise event
+        if isinstance(event, Path):
+            return event
+        yield event
+
+
+def _progress_bar(filename: str, events: queue.SimpleQueue[Any]) -> type[Any]:
+    """A tqdm class that shows nothing and passes on how far it is."""
+    from tqdm.auto import tqdm
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self._nowhere = open(os.devnull, "w")  # noqa: SIM115 - closed with the bar
+            super().__init__(*args, **{**kwargs, "file": self._nowhere, "disable": False})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            shown: bool | None = super().update(n)
+            events.put(Downloading(filename, int(self.n), int(self.total) if self.total else None))
+            return shown
+
+        def close(self) -> None:
+            super().close()
+            self._nowhere.close()
+
+    return Bar
+
+
+def _unavailable(model: str, repository: str, filename: str, error: Exception) -> ModelUnavailable:
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):
+        why = "the hub wants you to accept its terms and log in: hf auth login"
+    elif isinstance(error, RepositoryNotFoundError):
+        why = "the hub has no such repository, or it is private"
+    elif isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+        why = "the repository has no such file"
+    else:
+        why = _offline_reason()
+    return ModelUnavailable(
+        f"cannot get {model}: {why} (tried {repository}/{filename}); give --model a directory that holds it, "
+        "or another model that is here already (clipcli models --cached), "
+        "or copy the hub cache from a machine that has it and point HF_HOME there"
+    )
+
+
+def _offline_reason() -> str:
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set and it is not in the local cache"
+    return f"{constants.ENDPOINT} cannot be reached and it is not in the local cache"

@@ -1,0 +1,171 @@
+"""From a checkpoint to a `Backbone`: build, read the weights, check that every one fits, convert."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clipcli.backbones import towers as towers_room
+from clipcli.backbones.backbone import Backbone, Preprocessing, Tokenizer
+from clipcli.backbones.checkpoint import Checkpoint, fingerprint
+from clipcli.backbones.towers import IMAGE, TEXT, Towers
+from clipcli.errors import BadFile, MissingExtra, ModelUnavailable, UnsafeWeights, WeightsMismatch
+from clipcli.runtime import Runtime
+
+# What checkpoints hold beside weights: buffers and facts that newer versions build by themselves.
+_IGNORED = {
+    "attn_mask",
+    "text.attn_mask",
+    "input_resolution",
+    "context_length",
+    "vocab_size",
+    "text.transformer.embeddings.position_ids",
+}
+_OLD_TEXT_NAMES = ("text_projection", "positional_embedding", "token_embedding", "transformer.", "ln_final")
+
+
+def load(checkpoint: Checkpoint, *, runtime: Runtime, towers: Sequence[str] = (IMAGE, TEXT)) -> Backbone:
+    """The model of a checkpoint on the runtime's device and in its precision, with only the towers asked for.
+
+    Raises `WeightsMismatch` where a weight is missing, left over or of another shape, `UnsafeWeights` for a pickle
+    that needs to run code, `BadFile` for a file that is not a checkpoint.
+    """
+    with torch.device("cpu"):
+        model = towers_room.build(checkpoint.model_cfg, towers=towers, dtype=runtime.dtype)
+    _fill(model, _read_weights(checkpoint, model), checkpoint=checkpoint)
+    preprocessing = _preprocessing(checkpoint)
+    tokenizer = _tokenizer(checkpoint) if TEXT in towers else _no_tokenizer
+    towers_room.cast(model, runtime.dtype)
+    model.eval().requires_grad_(False).to(runtime.device)
+    bias = None if model.logit_bias is None else float(model.logit_bias.item())
+    return Backbone(
+        name=checkpoint.name,
+        fingerprint=fingerprint(checkpoint),
+        towers=model,
+        tokenizer=tokenizer,
+        preprocessing=preprocessing,
+        logit_scale=float(model.logit_scale.to(torch.float32).exp().item()),
+        logit_bias=bias,
+        score="softmax" if bias is None else "sigmoid",
+        runtime=runtime,
+    )
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weights file, read without running anything that is in it.
+
+    Raises `UnsafeWeights` or `BadFile`.
+    """
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except SafetensorError as e:
+            raise BadFile(f"{path} is not a safetensors file ({e}); get it anew") from None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as e:
+        raise _unreadable(path, e) from None
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not state or not all(isinstance(key, str) for key in state):
+        raise BadFile(f"{path} holds no state dict; save model.state_dict(), best as .safetensors")
+    return {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+
+
+def _unreadable(path: Path, error: Exception) -> UnsafeWeights | BadFile:
+    text = str(error)
+    if "weights_only" in text or "Unsupported" in text or "TorchScript" in text:
+        return UnsafeWeights(
+            f"{path} is a pickle that wants to run code when it is loaded; clipcli refuses: "
+            "get the weights as .safetensors, or save the plain state dict"
+        )
+    return BadFile(f"{path} is not a PyTorch checkpoint or is cut short; get it anew")
+
+
+def _read_weights(checkpoint: Checkpoint, model: Towers) -> dict[str, Tensor]:
+    """The checkpoint's tensors under the names of `Towers`, those of towers that are not there left out."""
+    from open_clip.convert import convert_state_dict
+
+    state = read_state(checkpoint.weights)
+    if model.visual is not None:
+        state = convert_state_dict(model, state)
+    if any(key.startswith(_OLD_TEXT_NAMES) for key in state):
+        state = {f"text.{key}" if key.startswith(_OLD_TEXT_NAMES) else key: value for key, value in state.items()}
+    absent = ["text_decoder."]
+    absent += ["visual."] if model.visual is None else []
+    absent += ["text."] if model.text is None else []
+    wanted = {k: v for k, v in state.items() if k not in _IGNORED and not k.startswith(tuple(absent))}
+    # Older checkpoints store the scale as a scalar where newer ones store one element, and the other way round.
+    return {k: v.reshape(model.logit_scale.shape) if k.startswith("logit_") else v for k, v in wanted.items()}
+
+
+def _fill(model: Towers, state: Mapping[str, Tensor], *, checkpoint: Checkpoint) -> None:
+    """Put the weights in place. Raises `WeightsMismatch`."""
+    expected = model.state_dict()
+    missing = [key for key in expected if key not in state]
+    surplus = [key for key in state if key not in expected]
+    misshapen = [key for key in expected if key in state and state[key].shape != expected[key].shape]
+    problems = [
+        f"{len(keys)} {what} ({keys[0]}{', …' if len(keys) > 1 else ''})"
+        for what, keys in (("missing", missing), ("left over", surplus), ("of another shape", misshapen))
+        if keys
+    ]
+    if problems:
+        raise WeightsMismatch(
+            f"{checkpoint.weights} does not fit {checkpoint.name}: weights {', '.join(problems)}; "
+            "check that the architecture is the one it was trained with"
+        )
+    floats = {key: value.to(expected[key].dtype) for key, value in state.items()}
+    model.load_state_dict(floats, strict=True, assign=True)
+
+
+def _preprocessing(checkpoint: Checkpoint) -> Preprocessing:
+    from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+
+    # The image size belongs to the architecture, whatever the preprocessing says.
+    size = checkpoint.model_cfg["vision_cfg"].get("image_size", 224)
+    stated: dict[str, Any] = {**merge_preprocess_dict(PreprocessCfg(), dict(checkpoint.preprocess_cfg)), "size": size}
+    return Preprocessing(
+        size=tuple(size) if isinstance(size, list | tuple) else (size, size),
+        resize_mode=stated["resize_mode"],
+        interpolation=stated["interpolation"],
+        mean=tuple(stated["mean"]),
+        std=tuple(stated["std"]),
+        fill_color=stated["fill_color"],
+    )
+
+
+def _tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+    import open_clip
+
+    if checkpoint.model_cfg["text_cfg"].get("hf_tokenizer_name") and not importlib.util.find_spec("transformers"):
+        raise MissingExtra(
+            f"the tokenizer of {checkpoint.name} needs transformers; run pip install 'clipcli[transformers]'"
+        )
+    with _tokenizer_errors(checkpoint):
+        tokenizer: Tokenizer = open_clip.get_tokenizer(checkpoint.tokenizer)
+    return tokenizer
+
+
+@contextmanager
+def _tokenizer_errors(checkpoint: Checkpoint) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as e:
+        raise ModelUnavailable(
+            f"cannot get the tokenizer of {checkpoint.name} ({str(e).splitlines()[0]}); "
+            "give --model a directory that holds it, or copy the hub cache from a machine that has it"
+        ) from e
+
+
+def _no_tokenizer(texts: Sequence[str]) -> Tensor:
+    raise RuntimeError("the text tower was not loaded")

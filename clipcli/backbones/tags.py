@@ -1,0 +1,118 @@
+"""`ARCH/TAG`: the published checkpoints that open_clip knows, also in OpenAI's spelling (`ViT-B/32`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping
+from copy import deepcopy
+from functools import partial
+from typing import Any
+
+from clipcli.backbones import hub
+from clipcli.backbones.bundled import BUNDLED
+from clipcli.backbones.checkpoint import Checkpoint, Fetch
+from clipcli.errors import UnknownName, unknown
+from clipcli.events import Event
+
+DEFAULT_MODEL = "ViT-B-32-256/datacomp_s34b_b86k"
+_PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode")
+# The names of OpenAI's release stand for its own weights where no tag is given.
+OPENAI_NAMES = {
+    "RN50": "RN50",
+    "RN101": "RN101",
+    "RN50x4": "RN50x4",
+    "RN50x16": "RN50x16",
+    "RN50x64": "RN50x64",
+    "ViT-B/32": "ViT-B-32",
+    "ViT-B/16": "ViT-B-16",
+    "ViT-L/14": "ViT-L-14",
+    "ViT-L/14@336px": "ViT-L-14-336",
+}
+
+
+def find(model: str) -> Fetch | None:
+    """The way to a published checkpoint, if open_clip knows both the architecture and the tag."""
+    import open_clip
+
+    arch, tag = split(model)
+    if arch is None or not open_clip.pretrained.is_pretrained_cfg(arch, tag):
+        return None
+    return partial(_fetch, arch, tag.lower().replace("-", "_"))
+
+
+def split(model: str) -> tuple[str | None, str]:
+    """The architecture that the text begins with, in open_clip's spelling, and the rest of the text."""
+    import open_clip
+
+    known = set(open_clip.list_models())
+    for openai, arch in OPENAI_NAMES.items():
+        if model == openai:
+            return arch, "openai"
+        if "/" in openai and model.startswith(f"{openai}/"):
+            return arch, model.removeprefix(f"{openai}/")
+    arch, _, rest = model.partition("/")
+    return (arch, rest) if arch in known else (None, model)
+
+
+def model_config(arch: str) -> dict[str, Any]:
+    """open_clip's configuration of an architecture it knows."""
+    import open_clip
+
+    return dict(open_clip.get_model_config(arch))
+
+
+def tag_config(arch: str, tag: str) -> Mapping[str, Any]:
+    """What open_clip states about a published checkpoint."""
+    import open_clip
+
+    config: Mapping[str, Any] = open_clip.get_pretrained_cfg(arch, tag)
+    return config
+
+
+def weights_location(arch: str, tag: str) -> tuple[str, tuple[str, ...]]:
+    """The repository of a published checkpoint, and the names its weights may have there, best first."""
+    repository, filename = os.path.split(tag_config(arch, tag)["hf_hub"])
+    if not filename or filename in hub.DEFAULT_WEIGHTS:
+        return repository, hub.DEFAULT_WEIGHTS
+    stem, suffix = os.path.splitext(filename)
+    return repository, (filename,) if suffix == ".safetensors" else (f"{stem}.safetensors", filename)
+
+
+def preprocessing(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a tag's configuration that says how images are prepared."""
+    return {key: config[key] for key in _PREPROCESS_KEYS if key in config}
+
+
+def unknown_model(model: str) -> UnknownName:
+    """The error for a text that no origin takes, with what was probably meant."""
+    import open_clip
+
+    arch, tag = split(model)
+    see = "clipcli models"
+    if arch is None:
+        names = [*BUNDLED, *OPENAI_NAMES, *(f"{a}/{t}" for a, t in open_clip.list_pretrained())]
+        return unknown("model", model, names, see=see)
+    tags = open_clip.list_pretrained_tags_by_model(arch)
+    if not tags:
+        return UnknownName(
+            f"no published weights for {arch}; give a checkpoint, as in {arch}/path/to/weights.safetensors"
+        )
+    if not tag:
+        return UnknownName(f"{arch} is an architecture; add a tag, as in {arch}/{tags[-1]} ({see} {arch} lists them)")
+    return unknown(f"tag or checkpoint file of {arch}:", tag, tags, see=f"{see} {arch}")
+
+
+def _fetch(arch: str, tag: str) -> Generator[Event, None, Checkpoint]:
+    config = tag_config(arch, tag)
+    model_cfg = deepcopy(model_config(arch))
+    # open_clip only warns where weights trained with QuickGELU meet an architecture without it.
+    model_cfg["quick_gelu"] = bool(model_cfg.get("quick_gelu") or config.get("quick_gelu"))
+    repository, filenames = weights_location(arch, tag)
+    weights = yield from hub.download(repository, filenames, model=f"{arch}/{tag}")
+    return Checkpoint(
+        name=f"{arch}/{tag}",
+        weights=weights,
+        model_cfg=model_cfg,
+        preprocess_cfg=preprocessing(config),
+        tokenizer=arch,
+    )

@@ -1,0 +1,124 @@
+"""The two towers of a CLIP model, built by open_clip's own builders, each only if it is needed.
+
+The names of the weights are those of open_clip's `CustomTextCLIP`: `visual.*`, `text.*`, `logit_scale`, `logit_bias`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from clipcli.errors import BadFile, MissingExtra
+
+IMAGE, TEXT = "image", "text"
+
+
+class Towers(nn.Module):
+    """Image tower, text tower, or both, with the logit scale (a logarithm, as trained) and bias."""
+
+    def __init__(
+        self, *, visual: nn.Module | None, text: nn.Module | None, scale_shape: Sequence[int], has_bias: bool
+    ) -> None:
+        super().__init__()
+        self.visual = visual
+        self.text = text
+        self.logit_scale = nn.Parameter(torch.zeros(scale_shape))
+        self.logit_bias = nn.Parameter(torch.zeros(scale_shape)) if has_bias else None
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Embeddings `[B, D]`, L2-normalised float32, of normalised images `[B, 3, H, W]`."""
+        if self.visual is None:
+            raise RuntimeError("the image tower was not loaded")
+        return _normalised(self.visual(images))
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Embeddings `[B, D]`, L2-normalised float32, of token ids `[B, L]`."""
+        if self.text is None:
+            raise RuntimeError("the text tower was not loaded")
+        return _normalised(self.text(tokens))
+
+
+class SkipInit(TorchFunctionMode):
+    """Leaves new parameters as they are: weights that are loaded next need no random numbers first."""
+
+    _FILLS = frozenset(
+        {
+            torch.Tensor.normal_,
+            torch.Tensor.uniform_,
+            torch.Tensor.erfinv_,
+            *(getattr(nn.init, name) for name in dir(nn.init) if name.endswith(("normal_", "uniform_"))),
+            nn.init.orthogonal_,
+        }
+    )
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in self._FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+def build(model_cfg: Mapping[str, Any], *, towers: Sequence[str], dtype: torch.dtype) -> Towers:
+    """The towers asked for, with uninitialised weights in float32: every one must be loaded.
+
+    Raises `BadFile` for a configuration that open_clip does not understand, and `MissingExtra` where it needs
+    transformers.
+    """
+    from open_clip.model import _build_text_tower, _build_vision_tower
+
+    config = dict(model_cfg)
+    embed_dim, quick_gelu = config["embed_dim"], bool(config.get("quick_gelu", False))
+    # Pretrained parts of a tower are never wanted: all weights come from the checkpoint.
+    vision_cfg = {**config["vision_cfg"], "timm_model_pretrained": False}
+    text_cfg = {**config["text_cfg"], "hf_model_pretrained": False}
+    if "hf_model_name" in text_cfg:
+        _need_transformers()
+    # open_clip keeps layer norms in float32 where the rest is not; it must know when it builds them.
+    cast = dtype if dtype != torch.float32 else None
+    try:
+        with SkipInit():
+            return Towers(
+                visual=_build_vision_tower(embed_dim, vision_cfg, quick_gelu, cast) if IMAGE in towers else None,
+                text=_build_text_tower(embed_dim, text_cfg, quick_gelu, cast) if TEXT in towers else None,
+                scale_shape=[1] if config.get("nonscalar_logit_scale") else [],
+                has_bias=config.get("init_logit_bias") is not None,
+            )
+    except (TypeError, ValueError, AssertionError) as e:
+        raise BadFile(f"open_clip cannot build this model_cfg ({e}); check the model's configuration") from e
+
+
+def cast(towers: Towers, dtype: torch.dtype) -> None:
+    """Convert to `dtype`, keeping in float32 the norms that compute in it."""
+    from open_clip.transformer import LayerNormFp32
+
+    if dtype == torch.float32:
+        return
+    scale, bias = towers.logit_scale.data, None if towers.logit_bias is None else towers.logit_bias.data
+    norms = (LayerNormFp32, nn.BatchNorm2d)
+    kept = {name: module for name, module in towers.named_modules() if isinstance(module, norms)}
+    states = {name: {k: v.clone() for k, v in module.state_dict().items()} for name, module in kept.items()}
+    towers.to(dtype)
+    for name, module in kept.items():
+        module.to(torch.float32).load_state_dict(states[name])
+    towers.logit_scale.data = scale
+    if towers.logit_bias is not None and bias is not None:
+        towers.logit_bias.data = bias
+
+
+def _normalised(features: Tensor | tuple[Tensor, ...]) -> Tensor:
+    # CoCa's towers give tokens as well.
+    pooled = features[0] if isinstance(features, tuple) else features
+    return functional.normalize(pooled.to(torch.float32), dim=-1)
+
+
+def _need_transformers() -> None:
+    if importlib.util.find_spec("transformers") is None:
+        raise MissingExtra("this model needs transformers; run pip install 'clipcli[transformers]'")

@@ -1,0 +1,75 @@
+"""A classifier: a set of class embeddings with all that is needed to score images by it, and its file.
+
+The file is safetensors: the tensor `class_embeddings` `[C, D]` float32, everything else as text metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipcli.errors import BadFile, InputNotFound, OutputFailed
+
+# Names the way class embeddings are made, in caches and files: a change of the way is a change of the name.
+RECIPE = "normalise-mean-normalise/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """Class embeddings `[C, D]`, L2-normalised float32, and where they come from.
+
+    `logit_scale` is the factor itself, not its logarithm; `score` is `softmax` or `sigmoid`; `fingerprint` is that of
+    the weights; `prompts` names the prompt set, `precision` what the prompts were encoded in.
+    """
+
+    class_embeddings: NDArray[np.float32]
+    labels: tuple[str, ...]
+    model: str
+    fingerprint: str
+    prompts: str
+    precision: str
+    logit_scale: float
+    logit_bias: float | None
+    score: str
+    recipe: str = RECIPE
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, atomically. Raises `OutputFailed`."""
+        from safetensors.numpy import save
+
+        metadata = {name: json.dumps(getattr(self, name), ensure_ascii=False) for name in METADATA}
+        data = save({"class_embeddings": np.ascontiguousarray(self.class_embeddings)}, metadata=metadata)
+        path = Path(path)
+        part = path.with_name(path.name + ".part")
+        try:
+            part.write_bytes(data)
+            os.replace(part, path)
+        except OSError as e:
+            raise OutputFailed(f"cannot write {path}: {e.strerror}; choose another --output") from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Classifier:
+        """Read the file. Raises `InputNotFound` or `BadFile`."""
+        from safetensors import SafetensorError, safe_open
+
+        if not Path(path).is_file():
+            raise InputNotFound(f"no classifier file {path}; make one with clipcli build-classifier")
+        try:
+            with safe_open(path, framework="numpy") as file:
+                values = {name: json.loads(text) for name, text in (file.metadata() or {}).items() if name in METADATA}
+                embeddings = file.get_tensor("class_embeddings")
+            values["labels"] = tuple(values["labels"])
+            classifier = cls(class_embeddings=embeddings, **values)
+        except (SafetensorError, KeyError, TypeError, ValueError) as e:
+            raise BadFile(f"{path} is not a clipcli classifier ({e}); make one with clipcli build-classifier") from None
+        if embeddings.shape[:1] != (len(classifier.labels),) or embeddings.dtype != np.float32:
+            raise BadFile(f"{path}: its embeddings and labels do not fit; make it anew with clipcli build-classifier")
+        return classifier
+
+
+METADATA = ("labels", "model", "fingerprint", "prompts", "precision", "logit_scale", "logit_bias", "score", "recipe")

@@ -1,0 +1,89 @@
+"""The command line: parse, call, render. One file per command; this one runs them and reports errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+
+from clipcli.cli import build_classifier, cache, classify, models, prompts
+from clipcli.errors import ClipcliError
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "classify": classify.command,
+    "build-classifier": build_classifier.command,
+    "models": models.command,
+    "prompts": prompts.command,
+    "cache": cache.command,
+}
+INTERRUPTED = 130
+
+
+def app() -> typer.Typer:
+    """The typer application with all commands."""
+    application = typer.Typer(
+        name="clipcli", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+    application.callback()(_root)
+    for name, command in COMMANDS.items():
+        application.command(name)(command)
+    return application
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code: 0 done, 1 failed, 2 wrong usage, 3 done but images were skipped."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    verbose = "--verbose" in arguments or "-v" in arguments
+    if not verbose:
+        # Libraries warn about their own affairs; stderr is for what the user can act on.
+        warnings.simplefilter("ignore")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(_run(list(arguments), verbose=verbose))
+
+
+def _run(arguments: list[str], *, verbose: bool) -> int:
+    try:
+        code = app()(args=arguments, prog_name="clipcli", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except typer.Exit as e:
+        return e.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has had enough, as `head` does; what Python still holds for it goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ClipcliError as e:
+        if verbose:
+            raise
+        return _report(str(e), e.exit_code)
+    except typer.TyperException as e:
+        message = e.format_message().rstrip(".")
+        command = next((a for a in arguments if a in COMMANDS), "")
+        see = " ".join(part for part in ("clipcli", command, "--help") if part)
+        return _report(f"{message[:1].lower()}{message[1:]}; see {see}", e.exit_code)
+
+
+def _report(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    print(f"clipcli: {line}", file=sys.stderr)
+    return code
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from clipcli import __version__
+
+        print(f"clipcli {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: bool = typer.Option(False, "--version", help="Show the version.", callback=_version, is_eager=True),
+) -> None:
+    """Label photos with CLIP, without training."""

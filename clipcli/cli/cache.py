@@ -1,0 +1,32 @@
+"""`clipcli cache`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from clipcli.cli.columns import print_columns, size
+from clipcli.errors import unknown
+
+ACTIONS = {"clear": "remove everything that is in the cache"}
+
+
+def command(
+    action: Annotated[
+        str | None,
+        typer.Argument(metavar="[clear]", help=f"clear: {ACTIONS['clear']}. Without it: show what is there."),
+    ] = None,
+) -> None:
+    """Show what the cache holds and where it lies, or clear it."""
+    from clipcli.cache import Cache
+
+    if action is not None and action not in ACTIONS:
+        raise unknown("action", action, ACTIONS)
+    cache = Cache()
+    if action == "clear":
+        print(f"removed {cache.clear():,} entries from {cache.path}")
+        return
+    rows = [(usage.kind, f"{usage.entries:,} entries", size(usage.size)) for usage in cache.usage()]
+    on_disk = sum(path.stat().st_size for path in cache.path.parent.glob(f"{cache.path.name}*"))
+    print_columns([*rows, ("on disk", "", size(on_disk)), ("at", "", str(cache.path))])

@@ -1,0 +1,92 @@
+"""Events on the terminal: bars while it runs, and only there; words on stderr, data on stdout."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from clipcli.events import ClassesEncoded, Downloading, Event, InputsFound, ModelLoaded, RowsReady, Warned
+
+
+class _Rate(ProgressColumn):
+    """Images a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f}/s" if speed else "")
+
+
+class Display:
+    """Shows a pipeline's events; a context manager that leaves the terminal as it was."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.console = Console(file=sys.stderr, soft_wrap=True, highlight=False)
+        self._quiet = quiet
+        self._total = 0
+        self._tasks: dict[str, object] = {}
+        self._status = self.console.status("Loading …")
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            _Rate(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self.console,
+        )
+        self._live = sys.stderr.isatty() and not quiet
+
+    def __enter__(self) -> Display:
+        if self._live:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._status.stop()
+        self._progress.stop()
+
+    def say(self, text: str = "", *, style: str = "") -> None:
+        """A line on stderr, unless quiet."""
+        if not self._quiet:
+            self.console.print(Text(printable(text)), style=style)
+
+    def show(self, event: Event) -> None:
+        """Render one event."""
+        match event:
+            case Warned(message):
+                self.say(f"clipcli: {message}", style="yellow")
+            case InputsFound(count):
+                self._total = count
+            case ModelLoaded(name, runtime):
+                self._status.stop()
+                self.say(f"{name} {runtime}")
+            case Downloading(name, done, total):
+                self._status.stop()
+                self._advance(f"Download {name}", done, total, "bytes")
+            case ClassesEncoded(done, total, cached, prompts):
+                cached_note = f", {cached:,} from the cache" if cached else ""
+                self._advance("Labels", done, total, f"classes × {prompts:.3g} prompts{cached_note}")
+            case RowsReady(rows):
+                self._advance("Photos", self._done("Photos") + len(rows), self._total, "")
+
+    def _done(self, name: str) -> int:
+        return int(next((t.completed for t in self._progress.tasks if t.id == self._tasks.get(name)), 0))
+
+    def _advance(self, name: str, done: int, total: int | None, note: str) -> None:
+        if not self._live:
+            return
+        self._progress.start()
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total, note=note)
+        self._progress.update(self._tasks[name], completed=done, total=total, note=note)  # type: ignore[arg-type]
+
+
+def printable(text: str) -> str:
+    """The text with everything that could move the cursor or cannot be encoded made visible."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)

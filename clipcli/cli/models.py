@@ -1,0 +1,79 @@
+"""`clipcli models`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clipcli.cli.columns import print_columns, size
+
+if TYPE_CHECKING:
+    from clipcli.backbones.catalogue import Listed
+
+
+def command(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[M]", help="A model to show, or an architecture whose tags to list."),
+    ] = None,
+    cached: Annotated[bool, typer.Option("--cached", help="Only models whose weights are on this machine.")] = False,
+) -> None:
+    """List the models that --model takes by name, or show one."""
+    if model is not None:
+        _show(model, cached=cached)
+        return
+    from clipcli.backbones.catalogue import listed
+
+    _list([entry for entry in listed() if entry.weights or not cached])
+
+
+def _show(model: str, *, cached: bool) -> None:
+    from clipcli.backbones import bundled, catalogue, directory, tags
+    from clipcli.backbones.tags import split
+
+    if model in bundled.BUNDLED:
+        return _describe(catalogue.listed_bundled(model))
+    if directory.find(model):
+        folder = Path(model.removeprefix("local-dir:")).expanduser().absolute()
+        return _describe(catalogue.listed_directory(folder, name=str(folder), origin="a directory"))
+    arch, tag = split(model)
+    if arch and not tag:
+        of_arch = [entry for entry in catalogue.listed() if entry.name.startswith(f"{arch}/")]
+        if of_arch:
+            return _list([entry for entry in of_arch if entry.weights or not cached])
+    if arch is None or tags.find(model) is None:
+        raise tags.unknown_model(model)
+    parameters = catalogue.count_parameters(tags.model_config(arch))
+    return _describe(catalogue.listed_tag(arch, tag, parameters=parameters))
+
+
+def _list(entries: list[Listed]) -> None:
+    header = ("model", "parameters", "pixels", "on this machine")
+    print_columns([header, *((e.name, _millions(e), e.image_size, _weights(e)) for e in entries)])
+
+
+def _describe(entry: Listed) -> None:
+    text_cfg = entry.model_cfg["text_cfg"]
+    stated = entry.preprocess_cfg
+    rows = [
+        ("model", entry.name),
+        ("from", entry.origin),
+        ("parameters", _millions(entry)),
+        ("input", f"{entry.image_size} pixels, resized by {stated.get('resize_mode', 'shortest')} side"),
+        ("context", f"{text_cfg.get('context_length', 77)} tokens"),
+        ("embedding", f"{entry.model_cfg['embed_dim']} dimensions"),
+        ("score", "sigmoid" if entry.model_cfg.get("init_logit_bias") is not None else "softmax"),
+        ("weights", str(entry.weights) if entry.weights else "not on this machine; they are fetched when first used"),
+        ("size", size(entry.weights.stat().st_size) if entry.weights else "?"),
+    ]
+    print_columns(rows)
+
+
+def _millions(entry: Listed) -> str:
+    return f"{entry.parameters / 1e6:,.1f} M" if entry.parameters else "?"
+
+
+def _weights(entry: Listed) -> str:
+    return size(entry.weights.stat().st_size) if entry.weights else "-"

@@ -1,0 +1,79 @@
+"""Class embeddings from prompts: normalise each prompt's embedding, average over the class, normalise.
+
+The prompt ensemble in embedding space of Radford et al. 2021, section 3.1.4, as in open_clip's
+`build_zero_shot_classifier`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from clipcli.backbones.backbone import Backbone
+from clipcli.cache import Cache
+from clipcli.classifier import RECIPE
+from clipcli.events import ClassesEncoded
+
+Array = NDArray[np.float32]
+CACHE_KIND = "class embeddings"
+_PROMPTS_PER_BATCH = 256
+
+
+def class_key(prompts: Sequence[str], *, fingerprint: str, precision: str) -> str:
+    """The cache key of a class embedding: a hash of all that goes into it."""
+    content = json.dumps([RECIPE, fingerprint, precision, list(prompts)])
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def encode_classes(
+    prompts: Mapping[str, Sequence[str]], *, backbone: Backbone, cache: Cache | None, known: int = 0
+) -> Generator[ClassesEncoded, None, dict[str, Array]]:
+    """Embeddings `[D]` of classes, given the prompts of each under its key.
+
+    What is encoded goes to the cache group by group, so that an interrupted run loses little. `known` classes more
+    were in the cache already; they only count in what is yielded.
+    """
+    embeddings: dict[str, Array] = {}
+    total = known + len(prompts)
+    mean = float(np.mean([len(p) for p in prompts.values()])) if prompts else 0.0
+    for group in _groups(prompts):
+        encoded = _encode_group([prompts[key] for key in group], backbone)
+        done = dict(zip(group, encoded, strict=True))
+        if cache is not None:
+            cache.put(done, kind=CACHE_KIND)
+        embeddings.update(done)
+        yield ClassesEncoded(known + len(embeddings), total, known, mean)
+    return embeddings
+
+
+def _groups(prompts: Mapping[str, Sequence[str]]) -> Generator[list[str], None, None]:
+    """Keys of classes whose prompts fill about one batch."""
+    group: list[str] = []
+    size = 0
+    for key, texts in prompts.items():
+        if group and size + len(texts) > _PROMPTS_PER_BATCH:
+            yield group
+            group, size = [], 0
+        group.append(key)
+        size += len(texts)
+    if group:
+        yield group
+
+
+def _encode_group(prompts: Sequence[Sequence[str]], backbone: Backbone) -> list[Array]:
+    """Class embeddings, each `[D]`, of a few classes given by their prompts."""
+    texts = [text for class_prompts in prompts for text in class_prompts]
+    parts = [
+        backbone.encode_texts(texts[start : start + _PROMPTS_PER_BATCH])
+        for start in range(0, len(texts), _PROMPTS_PER_BATCH)
+    ]
+    per_class = torch.split(torch.cat(parts), [len(class_prompts) for class_prompts in prompts])
+    means = torch.stack([embeddings.mean(dim=0) for embeddings in per_class])
+    normalised: Array = functional.normalize(means, dim=-1).cpu().numpy()
+    return list(normalised)

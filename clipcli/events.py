@@ -1,0 +1,58 @@
+"""What a pipeline says while it works. The command line renders these; a program may ignore them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clipcli.types import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something the user should know that does not stop the work."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Downloading:
+    """Progress of a download: bytes `done` of `total` (`None` where the server does not say)."""
+
+    name: str
+    done: int
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class InputsFound:
+    """How many images there will be rows for."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoaded:
+    """The model is ready; `runtime` says where and how it runs, and why that was chosen."""
+
+    name: str
+    runtime: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassesEncoded:
+    """Class embeddings: `done` of `total` classes are there, `cached` of them from the cache."""
+
+    done: int
+    total: int
+    cached: int
+    prompts_per_class: float
+
+
+@dataclass(frozen=True, slots=True)
+class RowsReady:
+    """The next rows of the output, in input order."""
+
+    rows: tuple[Row, ...]
+
+
+Event = Warned | Downloading | InputsFound | ModelLoaded | ClassesEncoded | RowsReady

@@ -1,0 +1,160 @@
+"""From bytes to pixels: decode, orient, resize and crop, in threads that look a bounded way ahead."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from clipcli.backbones.backbone import Preprocessing
+from clipcli.types import Batch, Entry, ImageItem, Skipped
+
+Pixels = NDArray[np.uint8]
+Resize = Callable[[Image.Image], Image.Image]
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+
+
+def batches(items: Iterable[ImageItem], *, resize: Resize, batch_size: int, workers: int) -> Iterator[Batch]:
+    """Batches of up to `batch_size` inputs in order, bad ones included as `Skipped`.
+
+    At most two batches are decoded ahead of the one that was asked for.
+    """
+    register_plugins()
+    entries: list[Entry] = []
+    pixels: list[Pixels] = []
+    for item, decoded in decode_ahead(items, resize=resize, workers=workers, look_ahead=2 * batch_size):
+        if isinstance(decoded, Skipped):
+            entries.append(decoded)
+        else:
+            entries.append(item)
+            pixels.append(decoded)
+        if len(entries) == batch_size:
+            yield _batch(entries, pixels)
+            entries, pixels = [], []
+    if entries:
+        yield _batch(entries, pixels)
+
+
+def decode_ahead(
+    items: Iterable[ImageItem], *, resize: Resize, workers: int, look_ahead: int
+) -> Iterator[tuple[ImageItem, Pixels | Skipped]]:
+    """Each item with its pixels uint8 `[H, W, 3]`, or as `Skipped`, in the order of `items`."""
+    pending: deque[tuple[ImageItem, Future[Pixels | Skipped]]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    try:
+        for item in items:
+            pending.append((item, pool.submit(read_pixels, item, resize)))
+            if len(pending) > look_ahead:
+                first, future = pending.popleft()
+                yield first, future.result()
+        while pending:
+            first, future = pending.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def register_plugins() -> None:
+    """Let Pillow open HEIC photos where the plug-in for it is installed."""
+    if importlib.util.find_spec("pillow_heif"):
+        importlib.import_module("pillow_heif").register_heif_opener()
+
+
+def read_pixels(item: ImageItem, resize: Resize) -> Pixels | Skipped:
+    """Pixels uint8 `[H, W, 3]` of an image, or why there are none."""
+    data = b""
+    try:
+        data = item.read()
+        return np.array(resize(decode(data)))
+    # Pillow's decoders raise nearly anything on a broken file, and one bad image must never stop a run.
+    except Exception as e:
+        return Skipped(item, _reason(e, data))
+
+
+def decode(data: bytes) -> Image.Image:
+    """An image as upright RGB: EXIF orientation applied, transparency over white, 16 bits scaled to 8, first frame."""
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return to_rgb(ImageOps.exif_transpose(image))
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode of Pillow as RGB."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode in _DEEP_MODES:
+        return _to_8_bits(image).convert("RGB")
+    if image.has_transparency_data:
+        # Premultiplied modes convert to RGBA as well.
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def resizer(preprocessing: Preprocessing) -> Resize:
+    """The checkpoint's own way from an image to the model's input size, as open_clip does it, up to uint8."""
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    config = PreprocessCfg(
+        size=preprocessing.size,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        interpolation=preprocessing.interpolation,
+        resize_mode=preprocessing.resize_mode,
+        fill_color=preprocessing.fill_color,
+    )
+    # The last two steps, to a tensor and normalising, are done for a whole batch on the device.
+    steps = image_transform_v2(config, is_train=False).transforms[:-2]
+
+    def resize(image: Image.Image) -> Image.Image:
+        for step in steps:
+            image = step(image)
+        return image
+
+    return resize
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """A grey image of 16 or 32 bits, scaled rather than clipped."""
+    values = np.asarray(image, dtype=np.float32)
+    if image.mode == "F":
+        # Floats are taken for shares of white, or where they are larger for shares of the brightest.
+        white = max(1.0, float(values.max(initial=0.0)))
+    else:
+        white = 65535.0 if values.max(initial=0.0) <= 65535 else float(values.max())
+    return Image.fromarray(np.clip(values / white * 255, 0, 255).round().astype(np.uint8))
+
+
+def _batch(entries: list[Entry], pixels: list[Pixels]) -> Batch:
+    return Batch(tuple(entries), np.stack(pixels) if pixels else np.empty((0, 0, 0, 3), np.uint8))
+
+
+def _reason(error: Exception, data: bytes) -> str:
+    text = " ".join(str(error).split())
+    match error:
+        case FileNotFoundError():
+            return "no such file"
+        case PermissionError():
+            return "no permission to read it"
+        case IsADirectoryError():
+            return "a folder, not an image"
+        case UnidentifiedImageError() if not data:
+            return "an empty file"
+        case UnidentifiedImageError() if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+            return "HEIC needs a plug-in: pip install 'clipcli[heif]'"
+        case UnidentifiedImageError():
+            return "not an image"
+        case Image.DecompressionBombError():
+            return "too many pixels"
+        case OSError() if "truncated" in text:
+            return "truncated"
+    return f"cannot be decoded: {text or type(error).__name__}"

@@ -1,0 +1,114 @@
+"""From labels and prompts to a classifier: what is in the cache is taken from there, class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from clipcli import backbones
+from clipcli.backbones.backbone import Backbone
+from clipcli.backbones.checkpoint import Checkpoint, fingerprint
+from clipcli.backbones.load import load
+from clipcli.backbones.towers import TEXT
+from clipcli.cache import Cache
+from clipcli.classifier import Classifier
+from clipcli.ensemble import class_key, encode_classes
+from clipcli.events import ClassesEncoded, Event, ModelLoaded, Warned
+from clipcli.labels import LabelledClass, classes_from, duplicate_warnings
+from clipcli.prompts import DEFAULT_PROMPTS, PromptSet, load_prompts, prompts_of
+from clipcli.runtime import Runtime, choose_runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a classifier is made of: classes, and the prompt set that their names go into."""
+
+    classes: tuple[LabelledClass, ...]
+    prompt_set: PromptSet
+
+    def prompts(self) -> list[tuple[str, ...]]:
+        """All prompts of each class."""
+        return [prompts_of(labelled, self.prompt_set.templates) for labelled in self.classes]
+
+
+def read_recipe(labels: str | Path | Sequence[str], prompts: str) -> Recipe:
+    """Labels and prompts, read and checked. Raises `BadFile`, `InputNotFound` or `UnknownName`."""
+    return Recipe(classes_from(labels), load_prompts(prompts))
+
+
+def build_classifier(
+    labels: str | Path | Sequence[str],
+    *,
+    prompts: str = DEFAULT_PROMPTS,
+    model: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    cache: bool = True,
+) -> Classifier:
+    """A classifier for `labels` (a labels file, or a sequence of labels), to use again and again.
+
+    `prompts` is a prompt set's name, a file, or a template; `model` is whatever `--model` takes.
+    Its `class_embeddings` are `[C, D]` float32, L2-normalised. Raises the errors of `clipcli.errors`.
+    """
+    events = run(labels, prompts=prompts, model=model, device=device, precision=precision, use_cache=cache)
+    while True:
+        try:
+            next(events)
+        except StopIteration as stop:
+            classifier: Classifier = stop.value
+            return classifier
+
+
+def run(
+    labels: str | Path | Sequence[str],
+    *,
+    prompts: str,
+    model: str | None,
+    device: str,
+    precision: str,
+    use_cache: bool,
+) -> Generator[Event, None, Classifier]:
+    """`build_classifier`, saying what it does."""
+    recipe = read_recipe(labels, prompts)
+    runtime = choose_runtime(device=device, precision=precision)
+    checkpoint = yield from backbones.find(model or backbones.DEFAULT_MODEL)()
+    classifier, _ = yield from classifier_and_backbone(
+        recipe, checkpoint=checkpoint, runtime=runtime, cache=Cache() if use_cache else None, towers=()
+    )
+    return classifier
+
+
+def classifier_and_backbone(
+    recipe: Recipe, *, checkpoint: Checkpoint, runtime: Runtime, cache: Cache | None, towers: Sequence[str]
+) -> Generator[Event, None, tuple[Classifier, Backbone]]:
+    """The classifier of a recipe, and the backbone it was made with, which has at least these `towers`.
+
+    The text tower is only built where some class is not in the cache.
+    """
+    for message in duplicate_warnings(recipe.classes):
+        yield Warned(message)
+    prompts = recipe.prompts()
+    print_ = fingerprint(checkpoint)
+    keys = [class_key(texts, fingerprint=print_, precision=runtime.precision) for texts in prompts]
+    embeddings = cache.get(list(dict.fromkeys(keys))) if cache else {}
+    missing = {key: texts for key, texts in zip(keys, prompts, strict=True) if key not in embeddings}
+    backbone = load(checkpoint, runtime=runtime, towers=(*towers, TEXT) if missing else towers)
+    yield ModelLoaded(checkpoint.name, str(runtime))
+    known, mean = len(embeddings), sum(map(len, prompts)) / len(prompts)
+    yield ClassesEncoded(known, known + len(missing), known, mean)
+    embeddings |= yield from encode_classes(missing, backbone=backbone, cache=cache, known=known)
+    classifier = Classifier(
+        class_embeddings=np.stack([embeddings[key] for key in keys]),
+        labels=tuple(labelled.label for labelled in recipe.classes),
+        model=checkpoint.name,
+        fingerprint=print_,
+        prompts=recipe.prompt_set.name,
+        precision=runtime.precision,
+        logit_scale=backbone.logit_scale,
+        logit_bias=backbone.logit_bias,
+        score=backbone.score,
+    )
+    return classifier, backbone

@@ -1,0 +1,70 @@
+"""Scores of images against classes, in numpy float32.
+
+`softmax`: probabilities over the classes at the model's own logit scale (Radford et al. 2021).
+`sigmoid`: the probability of each class by itself, with the model's bias (Zhai et al. 2023, SigLIP).
+`cosine`: the similarity itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipcli.classifier import Classifier
+from clipcli.errors import UsageError, unknown
+from clipcli.score_kinds import SCORES
+
+Array = NDArray[np.float32]
+
+
+def choose_score(requested: str, classifier: Classifier) -> str:
+    """The kind of score: the one asked for, or the model's own where `requested` is `auto`.
+
+    Raises `UnknownName`, and `UsageError` for a sigmoid of a model that has no bias.
+    """
+    if requested not in SCORES:
+        raise unknown("score", requested, SCORES)
+    kind = classifier.score if requested == "auto" else requested
+    if kind == "sigmoid" and classifier.logit_bias is None:
+        raise UsageError(f"{classifier.model} has no logit bias, so a sigmoid means nothing; use --score softmax")
+    return kind
+
+
+def score(embeddings: Array, classifier: Classifier, *, kind: str) -> Array:
+    """Scores `[N, C]` of image embeddings `[N, D]`, both sides L2-normalised, against the classes.
+
+    Similarities are multiplied by the logit scale, and for a sigmoid the bias is added, before they become
+    probabilities.
+    """
+    cosine = embeddings @ classifier.class_embeddings.T
+    return _FUNCTIONS[kind](cosine, classifier)
+
+
+def best(scores: Array, k: int) -> NDArray[np.intp]:
+    """Indices `[N, k]` of the best classes, best first; of equal scores the earlier class comes first."""
+    order: NDArray[np.intp] = np.argsort(-scores, axis=1, kind="stable")
+    return order[:, :k]
+
+
+def _softmax(cosine: Array, classifier: Classifier) -> Array:
+    logits = cosine * np.float32(classifier.logit_scale)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: Array = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _sigmoid(cosine: Array, classifier: Classifier) -> Array:
+    logits = cosine * np.float32(classifier.logit_scale) + np.float32(classifier.logit_bias or 0.0)
+    # Either form of the sigmoid overflows on one side; exp of a negative number never does.
+    power = np.exp(-np.abs(logits))
+    probabilities: Array = np.where(logits >= 0, 1 / (1 + power), power / (1 + power)).astype(np.float32)
+    return probabilities
+
+
+_FUNCTIONS: dict[str, Callable[[Array, Classifier], Array]] = {
+    "softmax": _softmax,
+    "sigmoid": _sigmoid,
+    "cosine": lambda cosine, _: cosine,
+}

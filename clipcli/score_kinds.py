@@ -1,0 +1,10 @@
+"""The kinds of score, by name: a table light enough for `--help`."""
+
+from __future__ import annotations
+
+SCORES = {
+    "auto": "the model's own: softmax, or sigmoid for SigLIP-style models",
+    "softmax": "probabilities over the classes, at the model's logit scale",
+    "sigmoid": "each class by itself, with the model's bias",
+    "cosine": "the similarity as it is, from -1 to 1",
+}

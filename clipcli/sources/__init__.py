@@ -1,0 +1,75 @@
+"""Inputs: whatever names images, as one ordered list of `ImageItem`.
+
+The order is the order of the inputs, and within a folder, archive or glob the code-point order of the paths' parts:
+the same on every machine and in every locale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from clipcli.errors import InputNotFound
+from clipcli.sources import archive, files, folder, globs, lists
+from clipcli.sources.suffixes import IMAGE_SUFFIXES
+from clipcli.types import ImageItem
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One kind of input: how it is written, whether a text is of this kind, and the images it names."""
+
+    written: str
+    matches: Callable[[str], bool]
+    items: Callable[[str], Iterable[ImageItem]]
+
+
+# The first row that matches is taken.
+SOURCES: dict[str, Source] = {
+    "list": Source("@list.txt", lists.matches, lambda text: _listed(lists.read(text))),
+    "folder": Source("a folder", folder.matches, folder.items),
+    "file": Source("an image", files.matches, files.items),
+    "archive": Source("data.zip or data.zip/folder", archive.matches, archive.items),
+    "glob": Source("a quoted glob", globs.matches, lambda text: _listed(globs.paths(text))),
+}
+
+
+def list_images(inputs: Sequence[str], *, stdin: TextIO | None = None) -> list[ImageItem]:
+    """All images that `inputs` name, in order; `-` stands for a list of paths on `stdin`.
+
+    Raises `InputNotFound` for an input that is not there, and where there is no image at all. What a list names is
+    not checked here: a missing file in a list becomes a row with its reason.
+    """
+    items = [item for text in inputs for item in _items(text, stdin)]
+    if not items:
+        names = ", ".join(inputs) or "nothing"
+        raise InputNotFound(f"no images in {names}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return items
+
+
+def _items(text: str, stdin: TextIO | None) -> Iterable[ImageItem]:
+    if text == "-":
+        if stdin is None:
+            raise InputNotFound("'-' reads a list from standard input, and there is none here; give paths")
+        return _listed(lists.lines(stdin))
+    # A file that is really called like a list or a glob is that file.
+    source = SOURCES["file"] if files.matches(text) and not archive.is_archive(text) else _source_of(text)
+    return source.items(text)
+
+
+def _source_of(text: str) -> Source:
+    for source in SOURCES.values():
+        if source.matches(text):
+            return source
+    raise InputNotFound(f"no such image, folder or list: {text}; check the path")
+
+
+def _listed(paths: Iterable[str]) -> Iterator[ImageItem]:
+    for path in paths:
+        if folder.matches(path):
+            yield from folder.items(path)
+        elif archive.matches(path):
+            yield from archive.items(path)
+        else:
+            yield files.item(path)

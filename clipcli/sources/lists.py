@@ -1,0 +1,31 @@
+"""A list of paths, one a line: `@list.txt`, or standard input."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from clipcli.errors import InputNotFound
+
+
+def matches(text: str) -> bool:
+    """Whether this is written as a list."""
+    return len(text) > 1 and text.startswith("@")
+
+
+def read(text: str) -> Iterator[str]:
+    """The paths in the list file, as they are written there; relative ones are relative to where you are."""
+    path = text[1:]
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            yield from lines(file)
+    except OSError as e:
+        raise InputNotFound(f"cannot read list {path}: {e.strerror}; check the path after @") from None
+
+
+def lines(stream: Iterable[str]) -> Iterator[str]:
+    """The paths of a stream of lines, blank ones left out."""
+    for line in stream:
+        path = line.rstrip("\r\n")
+        if path.strip():
+            yield os.path.expanduser(path)
