@@ -16,7 +16,7 @@ SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 
 def find(model: str) -> Fetch | None:
-    """The way to a checkpoint file, if the text ends like one. Raises `UnknownName` where no architecture precedes it."""
+    """The way to a checkpoint file, if the text ends like one. Raises `UnknownName` where it names no architecture."""
     if not model.endswith(SUFFIXES):
         return None
     arch, path = split(model)

@@ -167,5 +167,5 @@ def _tokenizer_errors(checkpoint: Checkpoint) -> Iterator[None]:
         ) from e
 
 
-def _no_tokenizer(texts: Sequence[str]) -> Tensor:
+def _no_tokenizer(_: Sequence[str]) -> Tensor:
     raise RuntimeError("the text tower was not loaded")

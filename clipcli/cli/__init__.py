@@ -27,7 +27,12 @@ INTERRUPTED = 130
 def app() -> typer.Typer:
     """The typer application with all commands."""
     application = typer.Typer(
-        name="clipcli", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+        name="clipcli",
+        no_args_is_help=True,
+        # The flags of shell completion would cost each --help a third of its time.
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
     )
     application.callback()(_root)
     for name, command in COMMANDS.items():
