@@ -28,13 +28,12 @@ def app() -> typer.Typer:
     """The typer application with all commands."""
     application = typer.Typer(
         name="clipcli",
-        no_args_is_help=True,
         # The flags of shell completion would cost each --help a third of its time.
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    application.callback()(_root)
+    application.callback(add_help_option=False)(_root)
     for name, command in COMMANDS.items():
         application.command(name)(command)
     return application
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Libraries warn about their own affairs; stderr is for what the user can act on.
         warnings.simplefilter("ignore")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(_run(list(arguments), verbose=verbose))
+    sys.exit(_run(list(arguments) or ["--help"], verbose=verbose))
 
 
 def _run(arguments: list[str], *, verbose: bool) -> int:
@@ -68,7 +67,7 @@ def _run(arguments: list[str], *, verbose: bool) -> int:
             raise
         return _report(str(e), e.exit_code)
     except typer.TyperException as e:
-        message = e.format_message().rstrip(".")
+        message = e.format_message().rstrip(".?")
         command = next((a for a in arguments if a in COMMANDS), "")
         see = " ".join(part for part in ("clipcli", command, "--help") if part)
         return _report(f"{message[:1].lower()}{message[1:]}; see {see}", e.exit_code)
@@ -88,7 +87,15 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _help(context: typer.Context, asked: bool) -> None:
+    if asked:
+        print(context.get_help())
+        raise typer.Exit
+
+
+# The root's help flag is our own: typer's makes every sub-command's --help load pydantic, which takes half its time.
 def _root(
     version: bool = typer.Option(False, "--version", help="Show the version.", callback=_version, is_eager=True),
+    help: bool = typer.Option(False, "--help", help="Show this message and exit.", callback=_help, is_eager=True),
 ) -> None:
     """Label photos with CLIP, without training."""
