@@ -25,18 +25,18 @@ MODEL_CONFIGS: dict[str, dict[str, Any]] = {
         "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8},
         "text_cfg": _TEXT,
     },
-    "siglip": {
+    "sigmoid": {
         "embed_dim": 32,
         "init_logit_bias": -10,
         "custom_text": True,
-        "vision_cfg": {"image_size": 48, "timm_model_name": "vit_tiny_patch16_224", "timm_pool": "avg"},
+        "vision_cfg": {"image_size": 160, "timm_model_name": "test_vit", "timm_pool": "avg"},
         "text_cfg": {**_TEXT, "no_causal_mask": True, "proj_bias": True, "pool_type": "last"},
     },
 }
 PREPROCESS_CONFIGS: dict[str, dict[str, Any]] = {
     "vit": {"interpolation": "bicubic", "resize_mode": "shortest"},
     "resnet": {"mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28], "interpolation": "bilinear"},
-    "siglip": {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"},
+    "sigmoid": {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"},
 }
 
 
