@@ -21,6 +21,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_FEW = 8
+
 
 class ClipcliError(Exception):
     """Base of all errors meant for the user."""
@@ -75,14 +77,14 @@ class OutputFailed(ClipcliError):
 
 
 def unknown(kind: str, name: str, valid: Iterable[str], *, see: str | None = None) -> UnknownName:
-    """An `UnknownName` that names the valid names nearest to `name`, or all of them if they are few."""
+    """An `UnknownName` that names the valid names nearest to `name`, or all of them where they are few."""
     names = list(valid)
     lowered = {n.lower(): n for n in names}
-    near = [lowered[n] for n in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)]
-    if near:
+    near = [lowered[n] for n in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)]
+    if len(names) <= _FEW:
+        hint = f"choose one of: {', '.join(dict.fromkeys(near + names))}"
+    elif near:
         hint = f"did you mean {' or '.join(near)}?"
-    elif len(names) <= 8:
-        hint = f"choose one of: {', '.join(names)}"
     else:
         hint = f"for example {', '.join(names[:3])}"
     if see:

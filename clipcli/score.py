@@ -19,13 +19,17 @@ from clipcli.score_kinds import SCORES
 Array = NDArray[np.float32]
 
 
+def check_score(requested: str) -> None:
+    """Raise `UnknownName` for a kind of score that there is not."""
+    if requested not in SCORES:
+        raise unknown("score", requested, SCORES)
+
+
 def choose_score(requested: str, classifier: Classifier) -> str:
     """The kind of score: the one asked for, or the model's own where `requested` is `auto`.
 
-    Raises `UnknownName`, and `UsageError` for a sigmoid of a model that has no bias.
+    Raises `UsageError` for a sigmoid of a model that has no bias.
     """
-    if requested not in SCORES:
-        raise unknown("score", requested, SCORES)
     kind = classifier.score if requested == "auto" else requested
     if kind == "sigmoid" and classifier.logit_bias is None:
         raise UsageError(f"{classifier.model} has no logit bias, so a sigmoid means nothing; use --score softmax")

@@ -72,8 +72,10 @@ def download(repository: str, filenames: Sequence[str], *, model: str) -> Genera
 
 def _download(repository: str, filename: str) -> Generator[Event, None, Path]:
     """One file, in a thread, so that its progress can be yielded from here."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
+    # Asked by itself, the hub is asked once: the download would try for half a minute to reach it.
+    get_hf_file_metadata(hf_hub_url(repository, filename))
     events: queue.SimpleQueue[Event | Path | Exception] = queue.SimpleQueue()
 
     def work() -> None:

@@ -89,16 +89,18 @@ def unknown_model(model: str) -> UnknownName:
 
     arch, tag = split(model)
     see = "clipcli models"
+    if arch is None and model.startswith((".", "/", "~")):
+        return UnknownName(f"no folder {model}; check the path after --model")
     if arch is None:
-        names = [*BUNDLED, *OPENAI_NAMES, *(f"{a}/{t}" for a, t in open_clip.list_pretrained())]
-        return unknown("model", model, names, see=see)
+        published = [f"{a}/{t}" for a, t in open_clip.list_pretrained()]
+        return unknown("model", model, [*BUNDLED, *OPENAI_NAMES, *open_clip.list_models(), *published], see=see)
     tags = open_clip.list_pretrained_tags_by_model(arch)
     if not tags:
         return UnknownName(
             f"no published weights for {arch}; give a checkpoint, as in {arch}/path/to/weights.safetensors"
         )
     if not tag:
-        return UnknownName(f"{arch} is an architecture; add a tag, as in {arch}/{tags[-1]} ({see} {arch} lists them)")
+        return UnknownName(f"{arch} is an architecture; add a tag, as in {arch}/{tags[0]} ({see} {arch} lists them)")
     return unknown(f"tag or checkpoint file of {arch}:", tag, tags, see=f"{see} {arch}")
 
 

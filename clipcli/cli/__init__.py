@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not verbose:
         # Libraries warn about their own affairs; stderr is for what the user can act on.
         warnings.simplefilter("ignore")
+    # The hub's client reports its retries on stderr; what comes of them is in our own error.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(_run(list(arguments) or ["--help"], verbose=verbose))
 

@@ -48,8 +48,9 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._status.stop()
-        self._progress.stop()
+        if self._live:
+            self._status.stop()
+            self._progress.stop()
 
     def say(self, text: str = "", *, style: str = "") -> None:
         """A line on stderr, unless quiet."""

@@ -61,7 +61,7 @@ def _describe(entry: Listed) -> None:
         ("model", entry.name),
         ("from", entry.origin),
         ("parameters", _millions(entry)),
-        ("input", f"{entry.image_size} pixels, resized by {stated.get('resize_mode', 'shortest')} side"),
+        ("input", f"{entry.image_size} pixels, resize mode {stated.get('resize_mode', 'shortest')}"),
         ("context", f"{text_cfg.get('context_length', 77)} tokens"),
         ("embedding", f"{entry.model_cfg['embed_dim']} dimensions"),
         ("score", "sigmoid" if entry.model_cfg.get("init_logit_bias") is not None else "softmax"),

@@ -22,7 +22,7 @@ from clipcli.pipelines.build_classifier import Recipe, classifier_and_backbone, 
 from clipcli.prompts import DEFAULT_PROMPTS
 from clipcli.rows import to_rows
 from clipcli.runtime import Runtime, choose_runtime
-from clipcli.score import choose_score, score
+from clipcli.score import check_score, choose_score, score
 from clipcli.sources import list_images
 from clipcli.types import ImageItem, Row, Scores
 
@@ -91,6 +91,7 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
     """`classify`, saying what it does. Everything is read and checked before the model is loaded."""
     made_of = _read_classifier_or_recipe(options)
     _check_top_k(options.top_k, made_of)
+    check_score(options.score)
     items = list_images(options.inputs, stdin=sys.stdin)
     yield InputsFound(len(items))
     runtime = choose_runtime(
@@ -123,8 +124,8 @@ def _label(
 
 def _read_classifier_or_recipe(options: ClassifyOptions) -> Classifier | Recipe:
     if (options.labels is None) == (options.classifier is None):
-        given = "neither" if options.labels is None else "both"
-        raise UsageError(f"{given} labels and a classifier were given; give --labels FILE or --classifier FILE")
+        given = "neither labels nor a" if options.labels is None else "both labels and a"
+        raise UsageError(f"{given} classifier was given; give --labels FILE or --classifier FILE")
     if options.labels is not None:
         return read_recipe(options.labels, options.prompts)
     if isinstance(options.classifier, Classifier):
