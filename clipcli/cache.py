@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,8 +93,7 @@ class Cache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS)
             try:
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute(_SCHEMA)
+                _prepare(connection)
                 with connection:
                     yield connection
             finally:
@@ -102,3 +102,18 @@ class Cache:
             raise CacheUnusable(
                 f"cannot use the cache {self.path}: {e}; run clipcli cache clear, or go on with --no-cache"
             ) from None
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make the file what it must be, if it is new."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as e:
+            # SQLite does not wait by itself where another run is making the same file.
+            if "locked" not in str(e) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+    connection.execute(_SCHEMA)

@@ -42,7 +42,7 @@ class Classifier:
         """Write the file, atomically. Raises `OutputFailed`."""
         from safetensors.numpy import save
 
-        metadata = {name: json.dumps(getattr(self, name), ensure_ascii=False) for name in METADATA}
+        metadata = {name: _json(getattr(self, name)) for name in METADATA}
         data = save({"class_embeddings": np.ascontiguousarray(self.class_embeddings)}, metadata=metadata)
         path = Path(path)
         part = path.with_name(path.name + ".part")
@@ -67,9 +67,14 @@ class Classifier:
             classifier = cls(class_embeddings=embeddings, **values)
         except (SafetensorError, KeyError, TypeError, ValueError) as e:
             raise BadFile(f"{path} is not a clipcli classifier ({e}); make one with clipcli build-classifier") from None
-        if embeddings.shape[:1] != (len(classifier.labels),) or embeddings.dtype != np.float32:
+        if embeddings.ndim != 2 or len(embeddings) != len(classifier.labels) or embeddings.dtype != np.float32:
             raise BadFile(f"{path}: its embeddings and labels do not fit; make it anew with clipcli build-classifier")
         return classifier
 
 
 METADATA = ("labels", "model", "fingerprint", "prompts", "precision", "logit_scale", "logit_bias", "score", "recipe")
+
+
+def _json(value: object) -> str:
+    # The path of a model may hold bytes that are not UTF-8: they become JSON's own escapes.
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")

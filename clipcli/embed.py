@@ -19,7 +19,7 @@ def embed(batches: Iterable[Batch], *, backbone: Backbone) -> Iterator[Embedded]
     """
     for batch in batches:
         if not len(batch.pixels):
-            yield Embedded(batch.entries, np.empty((0, 0), np.float32))
+            yield Embedded(batch.entries, np.empty((0, backbone.dimensions), np.float32))
             continue
         embeddings = backbone.encode_images(torch.from_numpy(batch.pixels)).cpu().numpy()
         _check(embeddings, batch, backbone)

@@ -93,7 +93,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in _DEEP_MODES:
         return _to_8_bits(image).convert("RGB")
     if image.has_transparency_data:
-        # Premultiplied modes convert to RGBA as well.
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, layer).convert("RGB")
@@ -125,7 +124,7 @@ def resizer(preprocessing: Preprocessing) -> Resize:
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """A grey image of 16 or 32 bits, scaled rather than clipped."""
-    values = np.asarray(image, dtype=np.float32)
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
     if image.mode == "F":
         # Floats are taken for shares of white, or where they are larger for shares of the brightest.
         white = max(1.0, float(values.max(initial=0.0)))

@@ -111,6 +111,7 @@ def _read_txt(text: str, path: str) -> Iterator[LabelledClass]:
 
 def _read_csv(text: str, path: str) -> Iterator[LabelledClass]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    start = 1
     try:
         header = [column.strip() for column in next(reader, [])]
         _check_header(header, path)
@@ -121,7 +122,7 @@ def _read_csv(text: str, path: str) -> Iterator[LabelledClass]:
                 yield _csv_class(header, fields, where=where, line=start)
             start = reader.line_num + 1
     except csv.Error as e:
-        raise BadFile(f"{path} line {reader.line_num}: {e}; is a quote missing?") from None
+        raise BadFile(f"{path} line {start}: {e}; is a quote missing?") from None
 
 
 def _check_header(header: list[str], path: str) -> None:
@@ -157,6 +158,9 @@ def _read_yaml(text: str, path: str) -> Iterator[LabelledClass]:
     except yaml.MarkedYAMLError as e:
         line = e.problem_mark.line + 1 if e.problem_mark else 1
         raise BadFile(f"{path} line {line}: not YAML: {e.problem}; check the indentation and quotes") from None
+    except yaml.reader.ReaderError as e:
+        line = text.count("\n", 0, e.position) + 1
+        raise BadFile(f"{path} line {line}: not YAML: a control character; remove it") from None
     if isinstance(root, yaml.SequenceNode):
         for node in root.value:
             where, line = _place(node, path)

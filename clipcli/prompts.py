@@ -95,7 +95,7 @@ def _read_yaml(path: Path, *, name: str) -> PromptSet:
     if not isinstance(templates, list) or not all(isinstance(t, str) for t in templates):
         raise BadFile(f"{path}: no list of templates; write one template a line, each after '- ', in quotes")
     checked = tuple(_checked(t, where=f"{path}, template {n}") for n, t in enumerate(templates, 1))
-    about, source = str(content.get("about", "")), str(content.get("source", ""))
+    about, source = str(content.get("about") or ""), str(content.get("source") or "")
     return _filled(PromptSet(name=name, templates=checked, about=about, source=source))
 
 

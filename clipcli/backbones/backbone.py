@@ -34,8 +34,8 @@ class Preprocessing:
 class Backbone:
     """Model, tokenizer and preprocessing of one checkpoint on one device.
 
-    `towers` holds those towers that were asked for; `logit_scale` is the factor itself, not its logarithm; `score` is
-    the kind of score the model was trained for, `softmax` or `sigmoid`.
+    `towers` holds those towers that were asked for; `dimensions` is `D`, the length of an embedding; `logit_scale` is
+    the factor itself, not its logarithm; `score` is the kind the model was trained for, `softmax` or `sigmoid`.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Backbone:
     towers: Towers
     tokenizer: Tokenizer
     preprocessing: Preprocessing
+    dimensions: int
     logit_scale: float
     logit_bias: float | None
     score: str

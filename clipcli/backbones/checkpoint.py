@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -14,6 +15,7 @@ from clipcli.errors import BadFile, ModelUnavailable
 from clipcli.events import Event
 
 CONFIG_NAME = "open_clip_config.json"
+_TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ def fingerprint(checkpoint: Checkpoint) -> str:
     The same files give the same fingerprint wherever they lie.
     """
     architecture = json.dumps(checkpoint.model_cfg, sort_keys=True, default=str)
-    return hashlib.sha256(f"{_digest(checkpoint.weights)} {architecture}".encode()).hexdigest()
+    files = [checkpoint.weights, *_tokenizer_files(checkpoint)]
+    return hashlib.sha256(" ".join([*map(_hash, files), architecture]).encode()).hexdigest()
 
 
 def read_config(path: Path, *, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -59,10 +62,25 @@ def read_config(path: Path, *, name: str) -> tuple[dict[str, Any], dict[str, Any
     return model_cfg, preprocess_cfg
 
 
-def _digest(weights: Path) -> str:
-    real = weights.resolve()
+def _tokenizer_files(checkpoint: Checkpoint) -> list[Path]:
+    """The files of a tokenizer that lies beside the weights, sorted by name."""
+    if not checkpoint.tokenizer.startswith("local-dir:") or "hf_tokenizer_name" not in checkpoint.model_cfg["text_cfg"]:
+        return []
+    folder = checkpoint.weights.parent
+    return sorted(path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern))
+
+
+def _hash(path: Path) -> str:
+    real = path.resolve()
     # The hub's cache names a file by the SHA-256 of its content.
     if real.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", real.name):
         return real.name
-    with real.open("rb") as file:
+    stat = real.stat()
+    return _file_hash(real, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=16)
+def _file_hash(path: Path, _identity: tuple[int, int, int]) -> str:
+    """The SHA-256 of a file; read once a process as long as it is the same file."""
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -27,7 +27,7 @@ _PREFIX = "local-dir:"
 def find(model: str) -> Fetch | None:
     """The way to a model in a directory, if there is such a directory; `local-dir:` may stand before it."""
     path = Path(model.removeprefix(_PREFIX)).expanduser()
-    if model.startswith(_PREFIX) or path.is_dir():
+    if model.startswith(_PREFIX) or (model and path.is_dir()):
         return partial(fetch, path.absolute(), name=str(path.absolute()))
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,6 @@ def load(checkpoint: Checkpoint, *, runtime: Runtime, towers: Sequence[str] = (I
     with torch.device("cpu"):
         model = towers_room.build(checkpoint.model_cfg, towers=towers, dtype=runtime.dtype)
     _fill(model, _read_weights(checkpoint, model), checkpoint=checkpoint)
-    preprocessing = _preprocessing(checkpoint)
     tokenizer = _tokenizer(checkpoint) if TEXT in towers else _no_tokenizer
     towers_room.cast(model, runtime.dtype)
     model.eval().requires_grad_(False).to(runtime.device)
@@ -50,7 +50,8 @@ def load(checkpoint: Checkpoint, *, runtime: Runtime, towers: Sequence[str] = (I
         fingerprint=fingerprint(checkpoint),
         towers=model,
         tokenizer=tokenizer,
-        preprocessing=preprocessing,
+        preprocessing=_preprocessing(checkpoint),
+        dimensions=checkpoint.model_cfg["embed_dim"],
         logit_scale=float(model.logit_scale.to(torch.float32).exp().item()),
         logit_bias=bias,
         score="softmax" if bias is None else "sigmoid",
@@ -72,7 +73,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         except SafetensorError as e:
             raise BadFile(f"{path} is not a safetensors file ({e}); get it anew") from None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with warnings.catch_warnings():
+            # torch warns of what it then refuses.
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as e:
         raise _unreadable(path, e) from None
     state = content.get("state_dict", content) if isinstance(content, dict) else None

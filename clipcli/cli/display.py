@@ -6,18 +6,21 @@ import sys
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from clipcli.cli.columns import size
 from clipcli.events import ClassesEncoded, Downloading, Event, InputsFound, ModelLoaded, RowsReady, Warned
 
 
 class _Rate(ProgressColumn):
-    """Images a second."""
+    """Images or classes a second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f}/s" if speed else "")
+        if not speed or task.description.startswith("Download"):
+            return Text("")
+        return Text(f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
 
 
 class Display:
@@ -26,16 +29,16 @@ class Display:
     def __init__(self, *, quiet: bool) -> None:
         self.console = Console(file=sys.stderr, soft_wrap=True, highlight=False)
         self._quiet = quiet
-        self._total = 0
-        self._tasks: dict[str, object] = {}
+        self._rows = self._total = 0
+        self._tasks: dict[str, TaskID] = {}
         self._status = self.console.status("Loading …")
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[count]}", justify="right"),
             _Rate(),
             TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[note]}"),
             console=self.console,
         )
         self._live = sys.stderr.isatty() and not quiet
@@ -69,23 +72,21 @@ class Display:
                 self.say(f"{name} {runtime}")
             case Downloading(name, done, total):
                 self._status.stop()
-                self._advance(f"Download {name}", done, total, "bytes")
+                self._advance(f"Download {name}", done, total, count=f"{size(done)}/{size(total or done)}")
             case ClassesEncoded(done, total, cached, prompts):
-                cached_note = f", {cached:,} from the cache" if cached else ""
-                self._advance("Labels", done, total, f"classes × {prompts:.3g} prompts{cached_note}")
+                note = f"× {prompts:.3g} prompts" + (f", {cached:,} from the cache" if cached else "")
+                self._advance("Labels", done, total, count=f"{done:,}/{total:,}", note=note)
             case RowsReady(rows):
-                self._advance("Photos", self._done("Photos") + len(rows), self._total, "")
+                self._rows += len(rows)
+                self._advance("Photos", self._rows, self._total, count=f"{self._rows:,}/{self._total:,}")
 
-    def _done(self, name: str) -> int:
-        return int(next((t.completed for t in self._progress.tasks if t.id == self._tasks.get(name)), 0))
-
-    def _advance(self, name: str, done: int, total: int | None, note: str) -> None:
+    def _advance(self, name: str, done: int, total: int | None, *, count: str, note: str = "") -> None:
         if not self._live:
             return
         self._progress.start()
         if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(name, total=total, note=note)
-        self._progress.update(self._tasks[name], completed=done, total=total, note=note)  # type: ignore[arg-type]
+            self._tasks[name] = self._progress.add_task(name, total=total, count=count, note=note)
+        self._progress.update(self._tasks[name], completed=done, total=total, count=count, note=note)
 
 
 def printable(text: str) -> str:

@@ -25,12 +25,12 @@ class Source:
     items: Callable[[str], Iterable[ImageItem]]
 
 
-# The first row that matches is taken.
+# The first row that matches is taken: what is really called like a list or a glob is not one.
 SOURCES: dict[str, Source] = {
-    "list": Source("@list.txt", lists.matches, lambda text: _listed(lists.read(text))),
+    "archive": Source("data.zip or data.zip/folder", archive.matches, archive.items),
     "folder": Source("a folder", folder.matches, folder.items),
     "file": Source("an image", files.matches, files.items),
-    "archive": Source("data.zip or data.zip/folder", archive.matches, archive.items),
+    "list": Source("@list.txt", lists.matches, lambda text: _listed(lists.read(text))),
     "glob": Source("a quoted glob", globs.matches, lambda text: _listed(globs.paths(text))),
 }
 
@@ -52,16 +52,10 @@ def _items(text: str, stdin: TextIO | None) -> Iterable[ImageItem]:
     if text == "-":
         if stdin is None:
             raise InputNotFound("'-' reads a list from standard input, and there is none here; give paths")
-        return _listed(lists.lines(stdin))
-    # A file that is really called like a list or a glob is that file.
-    source = SOURCES["file"] if files.matches(text) and not archive.is_archive(text) else _source_of(text)
-    return source.items(text)
-
-
-def _source_of(text: str) -> Source:
+        return _listed(lists.lines(lists.as_bytes_are(stdin)))
     for source in SOURCES.values():
         if source.matches(text):
-            return source
+            return source.items(text)
     raise InputNotFound(f"no such image, folder or list: {text}; check the path")
 
 

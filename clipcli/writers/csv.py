@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from typing import TextIO
 
 from clipcli.types import Row
 from clipcli.writers.fields import columns, fields
 from clipcli.writers.text import close_text, open_text
+
+# csv quotes a field that holds a character of the line's end; a lone \r must be quoted too.
+_END = "\r\n"
+
+
+class _Lines:
+    """Takes csv's lines and ends each with a single newline."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> int:
+        return self._stream.write(line.removesuffix(_END) + "\n")
 
 
 class CsvWriter:
@@ -16,7 +30,7 @@ class CsvWriter:
     def __init__(self, path: str, *, top_k: int) -> None:
         self._top_k = top_k
         self._stream = open_text(path, errors="surrogateescape")
-        self._csv = csv.writer(self._stream, lineterminator="\n")
+        self._csv = csv.writer(_Lines(self._stream), lineterminator=_END)
         self._csv.writerow(columns(top_k))
 
     def write(self, rows: Sequence[Row]) -> None:

@@ -18,6 +18,7 @@ def open_text(path: str, *, errors: str) -> TextIO:
 
 def close_text(stream: TextIO) -> None:
     """Close a file; leave standard output open."""
-    stream.flush()
-    if stream is not sys.stdout:
+    if stream is sys.stdout:
+        stream.flush()
+    else:
         stream.close()

@@ -38,16 +38,21 @@ def test_exit_codes_are_for_failure_or_wrong_usage() -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("VIT-b-32", "did you mean ViT-B-32"),
-        ("ViT-B32", "did you mean ViT-B-32"),
+        ("vit-l-14", "choose one of: ViT-L-14, ViT-B-32, RN50"),
         ("zzz", "choose one of: ViT-B-32, ViT-L-14, RN50"),
     ],
 )
-def test_an_unknown_name_suggests_the_nearest_or_all(name: str, hint: str) -> None:
+def test_a_short_table_is_listed_the_nearest_first(name: str, hint: str) -> None:
     error = unknown("model", name, ["ViT-B-32", "ViT-L-14", "RN50"])
     assert isinstance(error, UnknownName)
     assert str(error).startswith(f"unknown model '{name}'; ")
     assert hint in str(error)
+
+
+@pytest.mark.parametrize("name", ["RESNET-7", "resnet7", "resne-7"])
+def test_of_a_long_table_the_nearest_are_suggested(name: str) -> None:
+    valid = [*(f"model-{n:02}" for n in range(50)), "resnet-7"]
+    assert "; did you mean resnet-7?" in str(unknown("model", name, valid))
 
 
 def test_a_long_table_is_not_listed_but_pointed_to() -> None:

@@ -82,6 +82,7 @@ def test_csv_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
         ("label\n", 1, "no labels"),
         ("label\ncat\nsalt, pepper\n", 3, "2 fields for 1 columns"),
         ('label,description\ncat,"small\nand soft"\ndog,x,y\n', 4, "3 fields"),
+        ('"label\n"\n  \n', 3, "only spaces"),
         ('label\n"cat\n', 2, "quote"),
         ('label\n"cat" dog\n', 2, "quote"),
     ],

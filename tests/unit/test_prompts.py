@@ -11,9 +11,10 @@ from clipcli.errors import BadFile, InputNotFound, UnknownName
 from clipcli.labels import LabelledClass
 from clipcli.prompts import load_prompts, prompt_set_names, prompts_of
 
-SHIPPED = """
-    actions aircraft birds cars digits flowers food imagenet imagenet-7 name pets plain satellite scenes signs textures
-""".split()
+SHIPPED = [
+    *("actions", "aircraft", "birds", "cars", "digits", "flowers", "food", "imagenet", "imagenet-7"),
+    *("name", "pets", "plain", "satellite", "scenes", "signs", "textures"),
+]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,10 @@ def test_parquet_is_this_table(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.to_pydict() == {
         "path": ["a.jpg", "x.jpg"],
-        **{"label": ["cat", None], "score": [0.75, None], "label_2": ["dog", None], "score_2": [0.25, None]},
+        "label": ["cat", None],
+        "score": [0.75, None],
+        "label_2": ["dog", None],
+        "score_2": [0.25, None],
         "error": [None, "truncated"],
     }
     assert table.schema.types == [pa.string(), pa.string(), pa.float64(), pa.string(), pa.float64(), pa.string()]
@@ -100,9 +103,14 @@ def test_after_an_interruption_the_output_holds_the_rows_so_far(
     tmp_path: Path, format: str, error: type[BaseException]
 ) -> None:
     path = tmp_path / "out"
-    with pytest.raises(error), OpenOutput(str(path), format=format, top_k=2) as output:
-        output.write([GOOD])
-        raise error
+
+    def interrupted() -> None:
+        with OpenOutput(str(path), format=format, top_k=2) as output:
+            output.write([GOOD])
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
     _write(tmp_path / "whole", format, [GOOD])
     assert path.read_bytes() == (tmp_path / "whole").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "whole"]
@@ -160,7 +168,7 @@ def test_the_format_is_the_one_asked_for_or_that_of_the_suffix(output: str, requ
     [
         ("out.txt", None, UsageError, "--format csv or jsonl or parquet"),
         ("out", None, UsageError, "--format"),
-        ("out.csv", "jsnl", UnknownName, "did you mean jsonl"),
+        ("out.csv", "jsnl", UnknownName, "choose one of: jsonl"),
         ("-", "parquet", UsageError, "--output FILE"),
     ],
 )
@@ -215,6 +223,16 @@ def test_a_full_disk_is_an_output_that_failed(tmp_path: Path) -> None:
     (tmp_path / "out.csv.part").symlink_to("/dev/full")
     with pytest.raises(OutputFailed, match="No space left"):
         _write(tmp_path / "out.csv", "csv", [GOOD])
+
+
+def test_an_output_that_cannot_be_put_in_place_says_where_the_rows_are(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    output = OpenOutput(str(path), format="csv", top_k=2)
+    output.write([GOOD])
+    path.mkdir()
+    with pytest.raises(OutputFailed, match=r"the rows are in .*out\.csv\.part"):
+        output.__exit__(None)
+    assert "a.jpg" in (tmp_path / "out.csv.part").read_text()
 
 
 def test_a_missing_pyarrow_is_told_with_the_pip_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,286 @@
+"""Each command with only its required arguments: what it writes, where it says it, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from clipcli.cli import main
+
+
+@dataclass
+class Done:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in an empty folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("warnings.simplefilter", lambda *_: None)
+
+    def command(*arguments: str | Path) -> Done:
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Done(int(exit_.value.code or 0), said.out, said.err)
+
+    return command
+
+
+def test_classify_writes_labels_csv(run: Run, photos: Path, labels: Path, model: str) -> None:
+    done = run("classify", photos.name, "--labels", labels, "--model", model)
+    assert (done.code, done.out) == (0, "")
+    table = pd.read_csv("labels.csv")
+    assert list(table.columns) == ["path", "label", "score", "error"]
+    assert list(table.path) == [
+        f"photos/{name}" for name in ("a.jpg", "b.png", "c.webp", "d.jpg", "e.bmp", "more/f.jpg")
+    ]
+    assert set(table.label) <= {"cat", "dog", "beach", "mountain"}
+    assert table.score.between(0.25, 1).all()
+    assert table.error.isna().all()
+
+
+def test_classify_says_how_it_runs_and_what_came_of_it(run: Run, photos: Path, labels: Path, model: str) -> None:
+    (photos / "x.jpg").write_text("not an image")
+    done = run("classify", photos, "--labels", labels, "--model", model, "--precision", "fp32", "--workers", "2")
+    assert done.code == 3
+    assert f"{model} on cpu in fp32 (as asked), 2 decode threads" in done.err
+    assert re.search(rf"skipped +1  {photos}/x.jpg: not an image\n", done.err)
+    assert "labels.csv: 7 rows in " in done.err
+    assert "images/s" in done.err
+    assert "█" in done.err
+
+
+def test_classify_to_stdout_keeps_it_clean(run: Run, photos: Path, labels: Path, model: str) -> None:
+    done = run("classify", photos, "--labels", labels, "--model", model, "--output", "-", "--format", "jsonl")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [list(row) for row in rows] == [["path", "label", "score", "error"]] * 6
+    assert not Path("labels.csv").exists()
+
+
+def test_quiet_says_nothing(run: Run, photos: Path, labels: Path, model: str) -> None:
+    done = run("classify", photos, "--labels", labels, "--model", model, "--quiet")
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_top_k_and_parquet(run: Run, photos: Path, labels: Path, model: str) -> None:
+    done = run("classify", photos, "--labels", labels, "--model", model, "--top-k", "2", "-o", "two.parquet")
+    assert done.code == 0
+    table = pd.read_parquet("two.parquet")
+    assert list(table.columns) == ["path", "label", "score", "label_2", "score_2", "error"]
+    assert (table.score >= table.score_2).all()
+
+
+def test_an_output_that_exists_is_kept(run: Run, photos: Path, labels: Path, model: str) -> None:
+    Path("labels.csv").write_text("precious")
+    done = run("classify", photos, "--labels", labels, "--model", model)
+    assert (done.code, Path("labels.csv").read_text()) == (2, "precious")
+    assert done.err == "clipcli: labels.csv exists; give another --output, or --overwrite to replace it\n"
+    assert run("classify", photos, "--labels", labels, "--model", model, "--overwrite").code == 0
+    assert len(pd.read_csv("labels.csv")) == 6
+
+
+def test_build_classifier_then_classify(run: Run, photos: Path, labels: Path, model: str) -> None:
+    run("classify", photos, "--labels", labels, "--model", model, "-o", "by-labels.csv")
+    done = run("build-classifier", "--labels", labels, "--model", model)
+    assert (done.code, done.out) == (0, "")
+    assert "classes.safetensors: 4 classes of 16 dimensions" in done.err
+    assert run("classify", photos, "--classifier", "classes.safetensors", "-o", "by-classifier.csv").code == 0
+    assert Path("by-classifier.csv").read_text() == Path("by-labels.csv").read_text()
+
+
+def test_prompts(run: Run) -> None:
+    done = run("prompts")
+    assert done.code == 0
+    assert any(line.startswith("imagenet-7") for line in done.out.splitlines())
+    assert run("prompts", "pets").out == "a photo of a {}, a type of pet.\n"
+    assert len(run("prompts", "imagenet").out.splitlines()) == 80
+
+
+def test_models(run: Run, model: str) -> None:
+    listed = run("models")
+    assert listed.code == 0
+    assert any(line.split()[:2] == ["ViT-B-32/openai", "151.3"] for line in listed.out.splitlines())
+    assert "256×256 pixels" in run("models", "ViT-B-32-256/datacomp_s34b_b86k").out
+    assert "hf-hub:timm/vit_base_patch32_clip_224.openai" in run("models", "ViT-B/32").out
+    assert "32 tokens" in run("models", model).out
+    assert "13.7 M" in run("models", "tiny").out
+    of_one = run("models", "ViT-B-32").out.splitlines()[1:]
+    assert all(line.startswith("ViT-B-32/") for line in of_one)
+
+
+def test_cache(run: Run, labels: Path, model: str) -> None:
+    assert run("cache").code == 0
+    run("build-classifier", "--labels", labels, "--model", model)
+    assert "4 entries" in run("cache").out
+    assert run("cache", "clear").out.startswith("removed 4 entries")
+    assert "entries" not in run("cache").out
+
+
+def test_help_and_version(run: Run) -> None:
+    assert run().out == run("--help").out
+    assert run("--version").out.startswith("clipcli 0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("classify nowhere --labels labels.txt", 2, "no such image, folder or list: nowhere"),
+        ("classify empty --labels labels.txt", 2, "no images in empty"),
+        ("classify texts --labels labels.txt", 2, "no images in texts"),
+        ("classify photos", 2, "neither labels nor a classifier"),
+        ("classify photos --labels nowhere.txt", 2, "no labels file nowhere.txt"),
+        ("classify photos --labels empty.txt", 2, "empty.txt line 1: no labels"),
+        ("classify photos --labels labels.txt --output no/where.csv", 1, "no folder no"),
+        ("classify photos --labels labels.txt --output folder.csv", 1, "folder.csv is a folder"),
+        ("classify photos --labels labels.txt --output x.xml", 2, "give --format csv or jsonl or parquet"),
+        ("classify photos --labels labels.txt --format cvs", 2, "unknown format 'cvs'; choose one of: csv"),
+        ("classify photos --labels labels.txt --model ViT-B-33/openai", 2, "did you mean ViT-B-32/openai"),
+        ("classify photos --labels labels.txt --model ViT-B-32/openal", 2, "did you mean openai"),
+        ("classify photos --labels labels.txt --prompts imagnet", 2, "did you mean imagenet"),
+        ("classify photos --labels labels.txt --prompts a_photo", 2, "unknown prompt set"),
+        ("classify photos --labels labels.txt --prompts {}-{}", 2, "has 2 {}"),
+        ("classify photos --labels labels.txt --device tpu", 2, "unknown device 'tpu'; choose one of"),
+        ("classify photos --labels labels.txt --precision int8", 2, "unknown precision 'int8'"),
+        ("classify photos --labels labels.txt --score best", 2, "unknown score 'best'"),
+        ("classify photos --labels labels.txt --top-k many", 2, "'--top-k'"),
+        ("classify photos --labels labels.txt --frobnicate", 2, "no such option: --frobnicate"),
+        ("classify", 2, "missing argument 'INPUT...'; see clipcli classify --help"),
+        ("classfy photos", 2, "no such command 'classfy'"),
+        ("build-classifier", 2, "no labels were given"),
+        ("build-classifier --labels labels.txt --output -", 2, "cannot go to standard output"),
+        ("prompts nowhere", 2, "unknown prompt set 'nowhere'"),
+        ("models nowhere", 2, "unknown model 'nowhere'"),
+        ("cache burn", 2, "unknown action 'burn'; choose one of: clear"),
+    ],
+)
+def test_bad_input_is_one_line(run: Run, photos: Path, labels: Path, arguments: str, code: int, message: str) -> None:
+    assert (photos.name, labels.name) == ("photos", "labels.txt")
+    Path("empty").mkdir()
+    Path("folder.csv").mkdir()
+    Path("empty.txt").touch()
+    Path("texts").mkdir()
+    Path("texts/readme.md").write_text("no image")
+    done = run(*arguments.split())
+    [line] = done.err.splitlines()
+    assert (done.code, done.out) == (code, "")
+    assert line.startswith("clipcli: ")
+    assert message in line
+    assert not Path("labels.csv").exists()
+
+
+def test_a_template_without_a_place_for_the_label(run: Run, photos: Path, labels: Path) -> None:
+    done = run("classify", photos, "--labels", labels, "--prompts", "a photo of it")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "has no {}" in done.err
+
+
+def test_verbose_shows_where_an_error_came_from(run: Run, photos: Path) -> None:
+    with pytest.raises(Exception, match="no labels file"):
+        run("classify", photos, "--labels", "nowhere.txt", "--verbose")
+
+
+def start(*arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:
+    """The command in a process of its own."""
+    return subprocess.Popen([sys.executable, "-m", "clipcli", *map(str, arguments)], **options)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_the_rows_so_far(
+    tmp_path: Path, labels: Path, model: str, sent: signal.Signals
+) -> None:
+    """The 40th image of the list is a pipe that nobody writes to, so that the run waits there."""
+    from PIL import Image
+
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "red.png")
+    os.mkfifo(tmp_path / "never.png")
+    names = ["red.png"] * 40 + ["never.png"] + ["red.png"] * 40
+    (tmp_path / "list.txt").write_text("".join(f"{tmp_path}/{name}\n" for name in names))
+    output = tmp_path / "labels.csv"
+    process = start(
+        "classify", f"@{tmp_path}/list.txt", "--labels", labels, "--model", model, "--batch-size", "8",
+        "--output", output, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    part = Path(f"{output}.part")
+    deadline = time.monotonic() + 90
+    while not (part.exists() and part.read_text().count("\n") >= 17):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(sent)
+    # What waits in the pipe is let go, so that its thread ends.
+    time.sleep(0.5)
+    with suppress(OSError):
+        os.close(os.open(tmp_path / "never.png", os.O_WRONLY | os.O_NONBLOCK))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    rows = pd.read_csv(output)
+    assert 16 <= len(rows) <= 40
+    assert f"Stopped after {len(rows)} of 81 images; their rows are in {output}." in err.decode()
+    assert not part.exists()
+
+
+def test_a_reader_that_has_had_enough_is_no_error(photos: Path, labels: Path, model: str) -> None:
+    process = start(
+        "classify", photos, "--labels", labels, "--model", model, "--output", "-",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    assert "Traceback" not in process.communicate(timeout=60)[1].decode()
+
+
+def test_bars_are_drawn_on_a_terminal_and_only_there(photos: Path, labels: Path, model: str) -> None:
+    ours, theirs = pty.openpty()
+    process = start(
+        "classify", photos, "--labels", labels, "--model", model, "--output", "-", stdout=subprocess.PIPE, stderr=theirs
+    )
+    os.close(theirs)
+    process.communicate(timeout=60)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(ours)
+    assert "Labels" in shown.decode()
+    assert "6/6" in shown.decode()
+    piped = start(
+        "classify",
+        photos,
+        "--labels",
+        labels,
+        "--model",
+        model,
+        "--output",
+        "-",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert "━" not in piped.communicate(timeout=60)[1].decode()
