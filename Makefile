@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 
 demo: $(VENV)/demo.installed
 	$(BIN)/python examples/demo_photos.py $(VENV)/demo-photos
-	$(BIN)/clipcli classify $(VENV)/demo-photos --labels examples/labels.csv --model tiny --output demo-labels.csv --overwrite
+	$(BIN)/clipcli classify $(VENV)/demo-photos --labels examples/aliases.csv --model tiny --output demo-labels.csv --overwrite
 	cat demo-labels.csv
 
 test: $(VENV)/dev.installed

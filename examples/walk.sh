@@ -13,11 +13,11 @@ clipcli classify photos --labels labels.txt --model $MODEL
 clipcli classify photos --labels labels.yaml --model $MODEL --top-k 2 --output best-two.jsonl
 
 # 3. Prompts of one's own: a file, or a single template.
-clipcli classify photos --labels labels.csv --prompts my-prompts.yaml --model $MODEL --output mine.csv
-clipcli classify photos --labels labels.csv --prompts 'a snapshot of a {}.' --model $MODEL --output snapshot.csv
+clipcli classify photos --labels aliases.csv --prompts my-prompts.yaml --model $MODEL --output mine.csv
+clipcli classify photos --labels aliases.csv --prompts 'a snapshot of a {}.' --model $MODEL --output snapshot.csv
 
 # 4. Class embeddings computed once, used anywhere. What was encoded above comes from the cache.
-clipcli build-classifier --labels labels.csv --model $MODEL --output classes.safetensors
+clipcli build-classifier --labels aliases.csv --model $MODEL --output classes.safetensors
 clipcli classify photos --classifier classes.safetensors --output by-classifier.csv
 
 # 5. Inputs from elsewhere: a quoted glob, a list, standard input. The rows of - go to standard output.

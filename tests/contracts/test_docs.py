@@ -1,0 +1,105 @@
+"""README and examples are true: their tables are the code's, their commands run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clipcli.backbones import DEFAULT_MODEL
+from clipcli.cli import COMMANDS, main
+from clipcli.prompts import load_prompts, prompt_set_names
+from clipcli.score_kinds import SCORES
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What `--help` prints."""
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    return capsys.readouterr().out
+
+
+def test_the_file_map_is_the_files() -> None:
+    [block] = re.findall(r"## File map\n\n```\n(.*?)```", README, flags=re.DOTALL)
+    mapped = {line.split()[0] for line in block.splitlines() if line.strip()}
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "clipcli").rglob("*.py") if path.name != "__init__.py"}
+    packages = {f"{path.parent.relative_to(ROOT)}/" for path in (ROOT / "clipcli").rglob("__init__.py")}
+    others = {line for line in mapped if not line.startswith("clipcli/")}
+    assert mapped - others == modules | packages | {"clipcli/models/"}
+    assert all((ROOT / other).exists() for other in others)
+
+
+def test_the_prompt_sets_are_the_files() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| (\d+) \| (.+) \|$", README, flags=re.MULTILINE)
+    sets = [load_prompts(name) for name in prompt_set_names()]
+    assert rows == [(s.name, str(len(s.templates)), s.about) for s in sets]
+
+
+def test_the_scores_are_the_table() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", README.split("| `--score` | |")[1].split("##")[0], flags=re.MULTILINE)
+    assert dict(rows) == SCORES
+
+
+def test_every_command_is_described() -> None:
+    rows = re.findall(r"^\| `clipcli ([\w-]+)", README, flags=re.MULTILINE)
+    assert rows == list(COMMANDS)
+
+
+def test_every_flag_in_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    helps = "".join(help_of(command, capsys) for command in ["", *COMMANDS])
+    flags = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", README))
+    assert {flag for flag in flags if flag not in helps} == set()
+
+
+def test_the_default_model_is_stated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert DEFAULT_MODEL in README
+    assert DEFAULT_MODEL in help_of("classify", capsys)
+
+
+def test_the_readme_opens_with_the_two_commands() -> None:
+    [first, *_] = re.findall(r"```\n(.*?)```", README, flags=re.DOTALL)
+    assert [line.split("  ")[0] for line in first.splitlines()] == ["make demo", "make test"]
+
+
+@pytest.fixture
+def walk(tmp_path: Path, photos: Path) -> Path:
+    """A folder with the examples and photos, as the walk expects it."""
+    for example in (ROOT / "examples").iterdir():
+        if example.is_file():
+            shutil.copy(example, tmp_path)
+    shutil.copy(photos / "b.png", photos / "cat.png")
+    return tmp_path
+
+
+def test_the_walk_through_the_examples_runs(walk: Path) -> None:
+    command = walk / "bin" / "clipcli"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m clipcli "$@"\n')
+    command.chmod(0o755)
+    environment = os.environ | {
+        "PATH": f"{command.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(["bash", "walk.sh"], cwd=walk, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    written = ["labels.csv", "best-two.jsonl", "mine.csv", "snapshot.csv", "by-classifier.csv", "globbed.csv"]
+    assert all((walk / name).read_text().strip() for name in written)
+    assert "path,label,score,error\nphotos/b.png," in done.stdout
+    assert "a photo of a {}, a type of pet." in done.stdout
+
+
+def test_the_python_in_the_readme_runs(walk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    monkeypatch.chdir(walk)
+    scope: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), scope)
+    assert len(scope["table"]) == 7  # type: ignore[arg-type]
+    assert (walk / "classes.safetensors").exists()

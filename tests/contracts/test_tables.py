@@ -1,0 +1,52 @@
+"""Tables are literal and whole: what one names is there, and what is there one names."""
+
+from __future__ import annotations
+
+import clipcli
+from clipcli import score, score_kinds
+from clipcli.backbones import DEFAULT_MODEL, ORIGINS
+from clipcli.backbones.bundled import BUNDLED, folder
+from clipcli.backbones.checkpoint import CONFIG_NAME
+from clipcli.cli import COMMANDS, options
+from clipcli.labels import READERS
+from clipcli.prompts import DEFAULT_PROMPTS, load_prompts, prompt_set_names
+from clipcli.sources import SOURCES
+from clipcli.writers import WRITERS, choose_format
+
+
+def test_the_public_names_resolve() -> None:
+    assert sorted(clipcli.__all__) == clipcli.__all__
+    for name in clipcli.__all__:
+        assert getattr(clipcli, name).__doc__
+    assert set(clipcli.__all__) <= set(dir(clipcli))
+
+
+def test_every_score_has_its_function() -> None:
+    assert set(score._FUNCTIONS) == set(score_kinds.SCORES) - {"auto"}
+
+
+def test_every_format_is_chosen_by_its_suffixes() -> None:
+    for name, form in WRITERS.items():
+        assert {choose_format(f"labels{suffix}", None) for suffix in form.suffixes} == {name}
+
+
+def test_every_command_says_what_it_does() -> None:
+    assert all(command.__doc__ for command in COMMANDS.values())
+
+
+def test_every_bundled_model_is_there() -> None:
+    assert all((folder(name) / CONFIG_NAME).is_file() for name in BUNDLED)
+
+
+def test_defaults_are_in_the_tables() -> None:
+    assert DEFAULT_PROMPTS in prompt_set_names()
+    assert ORIGINS["tag"](DEFAULT_MODEL) is not None
+    assert DEFAULT_MODEL in options.Model.__metadata__[0].help
+
+
+def test_every_prompt_set_says_what_it_is_for() -> None:
+    assert all(load_prompts(name).about and load_prompts(name).source for name in prompt_set_names())
+
+
+def test_every_table_has_rows() -> None:
+    assert all((ORIGINS, SOURCES, READERS, WRITERS, COMMANDS))
