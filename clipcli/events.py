@@ -32,10 +32,11 @@ class InputsFound:
 
 @dataclass(frozen=True, slots=True)
 class ModelLoaded:
-    """The model is ready; `runtime` says where and how it runs, and why that was chosen."""
+    """The model is ready; `runtime` says where and how it runs and why, `details` what was read off the checkpoint."""
 
     name: str
     runtime: str
+    details: str
 
 
 @dataclass(frozen=True, slots=True)

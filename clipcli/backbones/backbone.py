@@ -29,6 +29,11 @@ class Preprocessing:
     std: tuple[float, ...]
     fill_color: int
 
+    def __str__(self) -> str:
+        height, width = self.size
+        numbers = " ".join(f"{number:.3g}" for number in (*self.mean, *self.std))
+        return f"{height}×{width} pixels, {self.resize_mode}, {self.interpolation}, mean and std {numbers}"
+
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
@@ -48,6 +53,11 @@ class Backbone:
     logit_bias: float | None
     score: str
     runtime: Runtime
+
+    def __str__(self) -> str:
+        bias = "" if self.logit_bias is None else f" and bias {self.logit_bias:.3g}"
+        score = f"{self.score} at scale {self.logit_scale:.4g}{bias}"
+        return f"{self.preprocessing}; {self.dimensions} dimensions; {score}; weights {self.fingerprint[:12]}"
 
     @torch.inference_mode()
     def encode_images(self, pixels: Tensor) -> Tensor:

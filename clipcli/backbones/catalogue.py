@@ -34,13 +34,18 @@ class Listed:
 
 
 def listed() -> Iterator[Listed]:
-    """All models that can be asked for by name: the bundled ones, then the published ones in open_clip's order."""
+    """The bundled models, the published ones in open_clip's order, and architectures to bring weights for."""
     import open_clip
 
     yield from (listed_bundled(name) for name in bundled.BUNDLED)
     counts = published_parameters()
     for arch, tag in open_clip.list_pretrained():
         yield listed_tag(arch, tag, parameters=counts.get(arch))
+    for arch in open_clip.list_models():
+        if not open_clip.list_pretrained_tags_by_model(arch):
+            yield Listed(
+                f"{arch}/CHECKPOINT", tags.model_config(arch), {}, counts.get(arch), "a file of your own", None
+            )
 
 
 def listed_bundled(name: str) -> Listed:

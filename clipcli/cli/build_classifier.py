@@ -36,7 +36,7 @@ def command(
     check_output(output, overwrite=overwrite)
     from clipcli.cli.display import Display
 
-    with Display(quiet=quiet) as display:
+    with Display(quiet=quiet, verbose=verbose) as display:
         from clipcli.pipelines.build_classifier import run
 
         events = run(labels, prompts=prompts, model=model, device=device, precision=precision, use_cache=not no_cache)

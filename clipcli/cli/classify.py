@@ -68,7 +68,7 @@ def command(
     check_output(output, overwrite=overwrite)
     from clipcli.cli.display import Display
 
-    with Display(quiet=quiet) as display:
+    with Display(quiet=quiet, verbose=verbose) as display:
         # Loading torch takes seconds: all that can be checked without it was.
         from clipcli.pipelines.classify import ClassifyOptions
 

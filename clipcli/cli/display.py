@@ -26,9 +26,10 @@ class _Rate(ProgressColumn):
 class Display:
     """Shows a pipeline's events; a context manager that leaves the terminal as it was."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, verbose: bool) -> None:
         self.console = Console(file=sys.stderr, soft_wrap=True, highlight=False)
         self._quiet = quiet
+        self._verbose = verbose
         self._rows = self._total = 0
         self._tasks: dict[str, TaskID] = {}
         self._status = self.console.status("Loading …")
@@ -67,9 +68,11 @@ class Display:
                 self.say(f"clipcli: {message}", style="yellow")
             case InputsFound(count):
                 self._total = count
-            case ModelLoaded(name, runtime):
+            case ModelLoaded(name, runtime, details):
                 self._status.stop()
                 self.say(f"{name} {runtime}")
+                if self._verbose:
+                    self.say(f"  {details}")
             case Downloading(name, done, total):
                 self._status.stop()
                 self._advance(f"Download {name}", done, total, count=f"{size(done)}/{size(total or done)}")

@@ -36,7 +36,9 @@ Precision = Annotated[str, typer.Option(metavar="P", help=f"One of: {', '.join(P
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache of class embeddings.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, and show where an error came from.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say what was read off the model, and show where an error came from.")
+]
 
 __all__ = [
     "DEFAULT_PROMPTS",

@@ -96,7 +96,7 @@ def classifier_and_backbone(
     embeddings = cache.get(list(dict.fromkeys(keys))) if cache else {}
     missing = {key: texts for key, texts in zip(keys, prompts, strict=True) if key not in embeddings}
     backbone = load(checkpoint, runtime=runtime, towers=(*towers, TEXT) if missing else towers)
-    yield ModelLoaded(checkpoint.name, str(runtime))
+    yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
     known, mean = len(embeddings), sum(map(len, prompts)) / len(prompts)
     yield ClassesEncoded(known, known + len(missing), known, mean)
     embeddings |= yield from encode_classes(missing, backbone=backbone, cache=cache, known=known)

@@ -101,7 +101,7 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
     checkpoint = yield from backbones.find(options.model or stated or backbones.DEFAULT_MODEL)()
     if isinstance(made_of, Classifier):
         classifier, backbone = made_of, _load_for(made_of, checkpoint, runtime)
-        yield ModelLoaded(checkpoint.name, str(runtime))
+        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
     else:
         cache = Cache() if options.cache else None
         classifier, backbone = yield from classifier_and_backbone(

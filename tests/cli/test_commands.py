@@ -196,6 +196,12 @@ def test_a_template_without_a_place_for_the_label(run: Run, photos: Path, labels
     assert "has no {}" in done.err
 
 
+def test_verbose_says_what_was_read_off_the_model(run: Run, photos: Path, labels: Path, model: str) -> None:
+    done = run("classify", photos, "--labels", labels, "--model", model, "--verbose")
+    assert "32×32 pixels, shortest, bicubic, mean and std 0.481 0.458 0.408" in done.err
+    assert "16 dimensions; softmax at scale 14.29; weights " in done.err
+
+
 def test_verbose_shows_where_an_error_came_from(run: Run, photos: Path) -> None:
     with pytest.raises(Exception, match="no labels file"):
         run("classify", photos, "--labels", "nowhere.txt", "--verbose")

@@ -233,8 +233,12 @@ def test_openai_weights_get_the_activation_they_were_trained_with(
 
 def test_the_catalogue_lists_every_published_model() -> None:
     names = [entry.name for entry in listed()]
-    assert names[: len(BUNDLED)] == list(BUNDLED)
-    assert names[len(BUNDLED) :] == [f"{arch}/{tag}" for arch, tag in open_clip.list_pretrained()]
+    published = [f"{arch}/{tag}" for arch, tag in open_clip.list_pretrained()]
+    assert names[: len(BUNDLED) + len(published)] == [*BUNDLED, *published]
+
+
+def test_the_catalogue_lists_every_architecture() -> None:
+    assert {entry.name.split("/")[0] for entry in listed()} == set(BUNDLED) | set(open_clip.list_models())
 
 
 @pytest.mark.parametrize("arch", ["RN50", "ViT-B-32", "ViT-B-16-SigLIP"])

@@ -94,6 +94,26 @@ def test_a_model_is_downloaded_once_and_then_used_without_the_network(
     assert len({(tmp_path / f"{n}.csv").read_text() for n in (1, 2, 3, 4)}) == 1
 
 
+def test_a_download_says_how_far_it_is(hub: Hub) -> None:
+    script = (
+        "from clipcli.backbones.hub import download\n"
+        f"for event in download({REPOSITORY!r}, ('open_clip_model.safetensors',), model='m'):\n"
+        "    print(event.name, event.done, event.total)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"HF_ENDPOINT": hub.address},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    events = [line.split() for line in done.stdout.splitlines()]
+    assert done.stderr == ""
+    assert {name for name, _, _ in events} == {"open_clip_model.safetensors"}
+    assert [int(n) for _, n, _ in events] == sorted(int(n) for _, n, _ in events)
+    assert events[-1][1] == events[-1][2]
+
+
 def test_a_repository_that_the_hub_does_not_have(hub: Hub, photos: Path, labels: Path) -> None:
     arguments = ["classify", str(photos), "--labels", str(labels), "--output", "-"]
     done = clipcli(*arguments, "--model", "hf-hub:no/body", HF_ENDPOINT=hub.address)

@@ -1,0 +1,73 @@
+"""How soon a model is loaded: seconds, as a ratio against open_clip's own `create_model`, on the same random weights.
+
+Run: python benchmarks/load.py [ARCH]
+"""
+
+import json
+import logging
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import open_clip
+from safetensors.torch import save_file
+
+from clipcli.backbones import checkpoint, directory
+from clipcli.backbones.load import load
+from clipcli.backbones.towers import IMAGE, TEXT
+from clipcli.runtime import choose_runtime
+
+RUNS = 5
+
+
+def save_random(arch: str, folder: Path) -> None:
+    """A model directory with random weights."""
+    model = open_clip.create_model(arch)
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    config = {"model_cfg": open_clip.get_model_config(arch), "preprocess_cfg": {}}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+
+
+def ours(folder: Path, towers: tuple[str, ...]) -> None:
+    """Load with clipcli, hashing the weights as a new process would."""
+    checkpoint._file_hash.cache_clear()
+    try:
+        next(directory.fetch(folder, name="benchmark"))
+    except StopIteration as stop:
+        load(stop.value, runtime=choose_runtime(device="cpu", precision="fp32"), towers=towers)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main(arch: str) -> None:
+    """Measure in turn, and print medians."""
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save_random(arch, folder)
+        cases = {
+            "both towers": lambda: ours(folder, (IMAGE, TEXT)),
+            "image tower": lambda: ours(folder, (IMAGE,)),
+        }
+        times: dict[str, list[float]] = {case: [] for case in cases}
+        ratios: dict[str, list[float]] = {case: [] for case in cases}
+        for _ in range(RUNS):
+            theirs = seconds(lambda: open_clip.create_model(f"local-dir:{folder}"))
+            for case, work in cases.items():
+                times[case].append(seconds(work))
+                ratios[case].append(theirs / times[case][-1])
+    for case in cases:
+        median, ratio = statistics.median(times[case]), statistics.median(ratios[case])
+        print(f"{arch}, {case}: {median:.2f} s, {ratio:.1f} times faster than open_clip's create_model")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "ViT-B-32")
