@@ -1,6 +1,6 @@
 """How soon `--help` is there: CPU seconds of the whole process, as a ratio against importing open_clip.
 
-
+A tool pays the latter whose command line imports its model library before it parses. Run: python benchmarks/startup.py
 """
 
 import os

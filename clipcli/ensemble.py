@@ -22,7 +22,7 @@ from clipcli.events import ClassesEncoded
 
 Array = NDArray[np.float32]
 CACHE_KIND = "class embeddings"
-_PROMPTS_PER_BATCH = 256
+_PROMPTS_PER_GROUP = 256
 
 
 def class_key(prompts: Sequence[str], *, fingerprint: str, precision: str) -> str:
@@ -53,11 +53,11 @@ def encode_classes(
 
 
 def _groups(prompts: Mapping[str, Sequence[str]]) -> Generator[list[str], None, None]:
-    """Keys of classes whose prompts fill about one batch."""
+    """Keys of classes, a few at a time: progress shows, and little is lost, between two groups."""
     group: list[str] = []
     size = 0
     for key, texts in prompts.items():
-        if group and size + len(texts) > _PROMPTS_PER_BATCH:
+        if group and size + len(texts) > _PROMPTS_PER_GROUP:
             yield group
             group, size = [], 0
         group.append(key)
@@ -69,11 +69,7 @@ def _groups(prompts: Mapping[str, Sequence[str]]) -> Generator[list[str], None, 
 def _encode_group(prompts: Sequence[Sequence[str]], backbone: Backbone) -> list[Array]:
     """Class embeddings, each `[D]`, of a few classes given by their prompts."""
     texts = [text for class_prompts in prompts for text in class_prompts]
-    parts = [
-        backbone.encode_texts(texts[start : start + _PROMPTS_PER_BATCH])
-        for start in range(0, len(texts), _PROMPTS_PER_BATCH)
-    ]
-    per_class = torch.split(torch.cat(parts), [len(class_prompts) for class_prompts in prompts])
+    per_class = torch.split(backbone.encode_texts(texts), [len(class_prompts) for class_prompts in prompts])
     means = torch.stack([embeddings.mean(dim=0) for embeddings in per_class])
     normalised: Array = functional.normalize(means, dim=-1).cpu().numpy()
     return list(normalised)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from clipcli.backbones import causal
 from clipcli.errors import BadFile, MissingExtra
 
 IMAGE, TEXT = "image", "text"
@@ -41,7 +42,15 @@ class Towers(nn.Module):
         """Embeddings `[B, D]`, L2-normalised float32, of token ids `[B, L]`."""
         if self.text is None:
             raise RuntimeError("the text tower was not loaded")
-        return _normalised(self.text(tokens))
+        if not causal.is_causal(self.text):
+            return _normalised(self.text(tokens))
+        return _normalised(causal.encode(self.text, tokens, causal.ends(self.text, tokens)))
+
+    def text_lengths(self, tokens: Tensor) -> Tensor:
+        """How many of the token ids `[B, L]` the text tower works on for each text, `[B]`."""
+        if self.text is not None and causal.is_causal(self.text):
+            return causal.ends(self.text, tokens) + 1
+        return torch.full(tokens.shape[:1], tokens.shape[1])
 
 
 class SkipInit(TorchFunctionMode):

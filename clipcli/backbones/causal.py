@@ -1,0 +1,43 @@
+"""Text towers that read from left to right and pool at a text's end: what follows the end is left out.
+
+Attention is causal there, so that padding after the end token cannot reach the embedding. Leaving it out is exact, and
+most of the work: a prompt has some ten tokens, and the context seventy-seven.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def is_causal(tower: Any) -> bool:
+    """Whether padding can be left out for this tower."""
+    from open_clip.transformer import TextTransformer
+
+    if not isinstance(tower, TextTransformer) or tower.cls_emb is not None or tower.attn_mask is None:
+        return False
+    return tower.pool_type in ("argmax", "eos") and not tower.output_tokens
+
+
+def ends(tower: Any, tokens: Tensor) -> Tensor:
+    """Position `[B]` of each text's end token, in token ids `[B, L]`, as the tower pools."""
+    if tower.pool_type == "argmax":
+        return tokens.argmax(dim=-1)
+    is_end: Tensor = tokens == tower.eos_id
+    return is_end.to(torch.int).argmax(dim=-1)
+
+
+def encode(tower: Any, tokens: Tensor, positions: Tensor) -> Tensor:
+    """What `tower(tokens)` gives, `[B, D]`, computed no further than the last of the end tokens' `positions`."""
+    length = int(positions.max()) + 1
+    dtype = tower.transformer.get_cast_dtype()
+    x: Tensor = tower.token_embedding(tokens[:, :length]).to(dtype) + tower.positional_embedding[:length].to(dtype)
+    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
+    x = tower.ln_final(x[torch.arange(len(x), device=x.device), positions])
+    projection = tower.text_projection
+    if projection is None:
+        return x
+    projected: Tensor = projection(x) if isinstance(projection, nn.Linear) else x @ projection
+    return projected
