@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from clipcli.errors import CacheUnusable
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, kind TEXT, value BLOB) WITHOUT ROWID"
+_SCHEMA = "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, kind TEXT, value BLOB)"
 _BUSY_SECONDS = 60
 _KEYS_PER_QUERY = 500
 
@@ -75,17 +75,21 @@ class Cache:
             return [Usage(*row) for row in connection.execute(query)]
 
     def clear(self) -> int:
-        """Remove all entries, also those of a file that cannot be read any more; the number of them."""
-        try:
-            count = sum(usage.entries for usage in self.usage())
-        except CacheUnusable:
-            count = 0
+        """Remove all entries, or the whole file if it cannot be read any more; the number of entries."""
+        if not self.path.exists():
+            return 0
+        with suppress(CacheUnusable):
+            with self._connection() as connection:
+                count: int = connection.execute("DELETE FROM entries").rowcount
+                connection.commit()
+                connection.execute("VACUUM")
+            return count
         try:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
         except OSError as e:
             raise CacheUnusable(f"cannot remove the cache {self.path}: {e.strerror}; check its permissions") from None
-        return count
+        return 0
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -99,9 +103,7 @@ class Cache:
             finally:
                 connection.close()
         except (sqlite3.Error, OSError) as e:
-            raise CacheUnusable(
-                f"cannot use the cache {self.path}: {e}; run clipcli cache clear, or go on with --no-cache"
-            ) from None
+            raise CacheUnusable(f"cannot use the cache {self.path}: {e}; try clipcli cache clear") from None
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -6,13 +6,13 @@ The file is safetensors: the tensor `class_embeddings` `[C, D]` float32, everyth
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcli.atomic import part_of, put_in_place
 from clipcli.errors import BadFile, InputNotFound, OutputFailed
 
 # Names the way class embeddings are made, in caches and files: a change of the way is a change of the name.
@@ -44,12 +44,12 @@ class Classifier:
 
         metadata = {name: _json(getattr(self, name)) for name in METADATA}
         data = save({"class_embeddings": np.ascontiguousarray(self.class_embeddings)}, metadata=metadata)
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
+        part = part_of(Path(path).resolve())
         try:
             part.write_bytes(data)
-            os.replace(part, path)
+            put_in_place(part, Path(path).resolve())
         except OSError as e:
+            part.unlink(missing_ok=True)
             raise OutputFailed(f"cannot write {path}: {e.strerror}; choose another --output") from None
 
     @classmethod
@@ -64,10 +64,14 @@ class Classifier:
                 values = {name: json.loads(text) for name, text in (file.metadata() or {}).items() if name in METADATA}
                 embeddings = file.get_tensor("class_embeddings")
             values["labels"] = tuple(values["labels"])
+            values["logit_scale"] = float(values["logit_scale"])
+            values["logit_bias"] = None if values["logit_bias"] is None else float(values["logit_bias"])
             classifier = cls(class_embeddings=embeddings, **values)
         except (SafetensorError, KeyError, TypeError, ValueError) as e:
             raise BadFile(f"{path} is not a clipcli classifier ({e}); make one with clipcli build-classifier") from None
-        if embeddings.ndim != 2 or len(embeddings) != len(classifier.labels) or embeddings.dtype != np.float32:
+        if classifier.recipe != RECIPE or classifier.score not in ("softmax", "sigmoid"):
+            raise BadFile(f"{path} was made by another version; make it anew with clipcli build-classifier")
+        if embeddings.ndim != 2 or len(embeddings) != len(classifier.labels) or not _are_embeddings(embeddings):
             raise BadFile(f"{path}: its embeddings and labels do not fit; make it anew with clipcli build-classifier")
         return classifier
 
@@ -78,3 +82,7 @@ METADATA = ("labels", "model", "fingerprint", "prompts", "precision", "logit_sca
 def _json(value: object) -> str:
     # The path of a model may hold bytes that are not UTF-8: they become JSON's own escapes.
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _are_embeddings(array: NDArray[np.float32]) -> bool:
+    return array.dtype == np.float32 and bool(np.isfinite(array).all())

@@ -18,7 +18,8 @@ from torch.nn import functional
 from clipcli.backbones.backbone import Backbone
 from clipcli.cache import Cache
 from clipcli.classifier import RECIPE
-from clipcli.events import ClassesEncoded
+from clipcli.errors import CacheUnusable
+from clipcli.events import ClassesEncoded, Event, Warned
 
 Array = NDArray[np.float32]
 CACHE_KIND = "class embeddings"
@@ -33,7 +34,7 @@ def class_key(prompts: Sequence[str], *, fingerprint: str, precision: str) -> st
 
 def encode_classes(
     prompts: Mapping[str, Sequence[str]], *, backbone: Backbone, cache: Cache | None, known: int = 0
-) -> Generator[ClassesEncoded, None, dict[str, Array]]:
+) -> Generator[Event, None, dict[str, Array]]:
     """Embeddings `[D]` of classes, given the prompts of each under its key.
 
     What is encoded goes to the cache group by group, so that an interrupted run loses little. `known` classes more
@@ -46,7 +47,11 @@ def encode_classes(
         encoded = _encode_group([prompts[key] for key in group], backbone)
         done = dict(zip(group, encoded, strict=True))
         if cache is not None:
-            cache.put(done, kind=CACHE_KIND)
+            try:
+                cache.put(done, kind=CACHE_KIND)
+            except CacheUnusable as e:
+                yield Warned(f"{e}; going on without it")
+                cache = None
         embeddings.update(done)
         yield ClassesEncoded(known + len(embeddings), total, known, mean)
     return embeddings

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from clipcli.types import Row
 
@@ -57,3 +59,16 @@ class RowsReady:
 
 
 Event = Warned | Downloading | InputsFound | ModelLoaded | ClassesEncoded | RowsReady
+Result = TypeVar("Result")
+
+
+def result_of(events: Generator[Event, None, Result], *, show: Callable[[Event], None] | None = None) -> Result:
+    """What a pipeline returns, when all its events have been shown to `show`."""
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+        if show is not None:
+            show(event)

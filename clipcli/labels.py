@@ -92,8 +92,12 @@ def _text(path: Path) -> str:
 def _labelled(
     label: str, *, where: str, line: int, aliases: Sequence[str] = (), descriptions: Sequence[str] = ()
 ) -> LabelledClass:
+    if not isinstance(label, str):
+        raise BadFile(f"{where}: a label is text, not {type(label).__name__}; put it in quotes")
     if not label.strip():
         raise BadFile(f"{where}: a label of only spaces; write the label or remove the line")
+    if any("\ud800" <= c <= "\udfff" for text in (label, *aliases, *descriptions) for c in text):
+        raise BadFile(f"{where}: half of a character; write the text as UTF-8")
     return LabelledClass(
         label=label.strip(),
         aliases=tuple(a.strip() for a in aliases if a.strip()),
@@ -103,9 +107,9 @@ def _labelled(
 
 
 def _read_txt(text: str, path: str) -> Iterator[LabelledClass]:
-    for number, line in enumerate(io.StringIO(text), 1):
-        content = line.rstrip("\r\n")
-        if content and not content.startswith("#"):
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
+        content = line.rstrip("\n")
+        if content and not content.lstrip().startswith("#"):
             yield _labelled(content, where=f"{path} line {number}", line=number)
 
 

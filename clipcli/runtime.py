@@ -41,6 +41,9 @@ def choose_runtime(
 
     Raises `UnknownName` for a name that is not in the tables and `UsageError` for a device that is not here.
     """
+    for name, number in (("batch size", batch_size), ("number of workers", workers)):
+        if number is not None and number < 1:
+            raise UsageError(f"a {name} of {number} is too small; give 1 or more, or leave it out")
     device = _device(device)
     precision, reason = _precision(precision, device)
     return Runtime(
@@ -48,8 +51,7 @@ def choose_runtime(
         precision=precision,
         reason=reason,
         batch_size=batch_size or _BATCH_SIZES[device],
-        workers=workers
-        or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)),
+        workers=workers or _cores(),
     )
 
 
@@ -77,6 +79,11 @@ def _precision(requested: str, device: str) -> tuple[str, str]:
         native = _cpu_has_bf16()
         return ("bf16", "the processor has it") if native else ("fp32", "the processor has no bf16")
     return "fp32", "the safe choice there"
+
+
+def _cores() -> int:
+    # Not all cores of a machine need be ours, in a container for one.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_has_bf16() -> bool:

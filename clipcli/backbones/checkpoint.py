@@ -55,6 +55,8 @@ def read_config(path: Path, *, name: str) -> tuple[dict[str, Any], dict[str, Any
         preprocess_cfg = config.get("preprocess_cfg") or {}
         if not all(key in model_cfg for key in ("embed_dim", "vision_cfg", "text_cfg")):
             raise KeyError("model_cfg needs embed_dim, vision_cfg and text_cfg")
+        if not all(isinstance(part, dict) for part in (model_cfg["vision_cfg"], model_cfg["text_cfg"], preprocess_cfg)):
+            raise TypeError("vision_cfg, text_cfg and preprocess_cfg are tables")
     except FileNotFoundError:
         raise ModelUnavailable(f"{name} has no {CONFIG_NAME}; give a folder saved by open_clip or clipcli") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clipcli.backbones.checkpoint import CONFIG_NAME, Checkpoint, Fetch, read_config
-from clipcli.errors import ModelUnavailable
+from clipcli.errors import ModelUnavailable, UnknownName
 from clipcli.events import Downloading, Event
 
 PREFIX = "hf-hub:"
@@ -25,7 +25,15 @@ def find(model: str) -> Fetch | None:
     """The way to a model on the hub, if this is written as one."""
     if not model.startswith(PREFIX):
         return None
-    return partial(_fetch, model.removeprefix(PREFIX), name=model)
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    repository = model.removeprefix(PREFIX)
+    try:
+        validate_repo_id(repository)
+    except HFValidationError:
+        raise UnknownName(f"'{repository}' is no name of a repository; write hf-hub:org/name") from None
+    return partial(_fetch, repository, name=model)
 
 
 def _fetch(repository: str, *, name: str) -> Generator[Event, None, Checkpoint]:
@@ -138,8 +146,10 @@ def _unavailable(model: str, repository: str, filename: str, error: Exception) -
         why = "the hub has no such repository, or it is private"
     elif isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
         why = "the repository has no such file"
-    else:
+    elif isinstance(error, LocalEntryNotFoundError) or type(error).__module__.startswith(("http", "huggingface_hub")):
         why = _offline_reason()
+    else:
+        why = f"{type(error).__name__}: {error}"
     return ModelUnavailable(
         f"cannot get {model}: {why} (tried {repository}/{filename}); give --model a directory that holds it, "
         "or another model that is here already (clipcli models --cached), "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import pickle
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,8 @@ _IGNORED = {
     "vocab_size",
     "text.transformer.embeddings.position_ids",
 }
+RESIZE_MODES = ("shortest", "longest", "squash")
+INTERPOLATIONS = ("bicubic", "bilinear", "random")
 _OLD_TEXT_NAMES = ("text_projection", "positional_embedding", "token_embedding", "transformer.", "ln_final")
 
 
@@ -76,9 +79,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             # torch warns of what it then refuses.
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as e:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as e:
         raise _unreadable(path, e) from None
+    except OSError as e:
+        raise BadFile(f"cannot read {path}: {e.strerror}; check its permissions") from None
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not state or not all(isinstance(key, str) for key in state):
         raise BadFile(f"{path} holds no state dict; save model.state_dict(), best as .safetensors")
@@ -87,7 +92,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 def _unreadable(path: Path, error: Exception) -> UnsafeWeights | BadFile:
     text = str(error)
-    if "weights_only" in text or "Unsupported" in text or "TorchScript" in text:
+    if any(words in text for words in ("Unsupported global", "Unsupported class", "TorchScript")):
         return UnsafeWeights(
             f"{path} is a pickle that wants to run code when it is loaded; clipcli refuses: "
             "get the weights as .safetensors, or save the plain state dict"
@@ -109,7 +114,8 @@ def _read_weights(checkpoint: Checkpoint, model: Towers) -> dict[str, Tensor]:
     absent += ["text."] if model.text is None else []
     wanted = {k: v for k, v in state.items() if k not in _IGNORED and not k.startswith(tuple(absent))}
     # Older checkpoints store the scale as a scalar where newer ones store one element, and the other way round.
-    return {k: v.reshape(model.logit_scale.shape) if k.startswith("logit_") else v for k, v in wanted.items()}
+    shape = model.logit_scale.shape
+    return {k: v.reshape(shape) if k.startswith("logit_") and v.numel() == 1 else v for k, v in wanted.items()}
 
 
 def _fill(model: Towers, state: Mapping[str, Tensor], *, checkpoint: Checkpoint) -> None:
@@ -138,14 +144,21 @@ def _preprocessing(checkpoint: Checkpoint) -> Preprocessing:
     # The image size belongs to the architecture, whatever the preprocessing says.
     size = checkpoint.model_cfg["vision_cfg"].get("image_size", 224)
     stated: dict[str, Any] = {**merge_preprocess_dict(PreprocessCfg(), dict(checkpoint.preprocess_cfg)), "size": size}
+    for key, valid in (("resize_mode", RESIZE_MODES), ("interpolation", INTERPOLATIONS)):
+        if stated[key] not in valid:
+            raise BadFile(f"{checkpoint.name} states {key} '{stated[key]}'; open_clip knows {', '.join(valid)}")
     return Preprocessing(
         size=tuple(size) if isinstance(size, list | tuple) else (size, size),
         resize_mode=stated["resize_mode"],
         interpolation=stated["interpolation"],
-        mean=tuple(stated["mean"]),
-        std=tuple(stated["std"]),
+        mean=_per_channel(stated["mean"]),
+        std=_per_channel(stated["std"]),
         fill_color=stated["fill_color"],
     )
+
+
+def _per_channel(value: float | Sequence[float]) -> tuple[float, ...]:
+    return (value,) * 3 if isinstance(value, int | float) else tuple(value)
 
 
 def _tokenizer(checkpoint: Checkpoint) -> Tokenizer:

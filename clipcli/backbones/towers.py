@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from clipcli.backbones import causal
-from clipcli.errors import BadFile, MissingExtra
+from clipcli.errors import BadFile, MissingExtra, ModelUnavailable
 
 IMAGE, TEXT = "image", "text"
 
@@ -100,6 +100,10 @@ def build(model_cfg: Mapping[str, Any], *, towers: Sequence[str], dtype: torch.d
                 scale_shape=[1] if config.get("nonscalar_logit_scale") else [],
                 has_bias=config.get("init_logit_bias") is not None,
             )
+    except OSError as e:
+        raise ModelUnavailable(
+            f"open_clip needs a configuration from the hub for this model ({e}); connect once"
+        ) from e
     except (TypeError, ValueError, AssertionError) as e:
         raise BadFile(f"open_clip cannot build this model_cfg ({e}); check the model's configuration") from e
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import typer
 
 from clipcli.cli import build_classifier, cache, classify, models, prompts
+from clipcli.cli.classify import INTERRUPTED
+from clipcli.cli.columns import printable
 from clipcli.errors import ClipcliError
 
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -21,7 +24,6 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "prompts": prompts.command,
     "cache": cache.command,
 }
-INTERRUPTED = 130
 
 
 def app() -> typer.Typer:
@@ -42,32 +44,43 @@ def app() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code: 0 done, 1 failed, 2 wrong usage, 3 done but images were skipped."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    verbose = "--verbose" in arguments or "-v" in arguments
+    verbose = any(a == "--verbose" or (a[:1] == "-" and a[1:2] != "-" and "v" in a) for a in arguments)
     if not verbose:
         # Libraries warn about their own affairs; stderr is for what the user can act on.
         warnings.simplefilter("ignore")
     # The hub's client reports its retries on stderr; what comes of them is in our own error.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(_run(list(arguments) or ["--help"], verbose=verbose))
+    code = _run(list(arguments) or ["--help"], verbose=verbose)
+    if code == INTERRUPTED:
+        # A decode thread may hang in a read for ever; the output is in place, so nothing waits for it.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _run(arguments: list[str], *, verbose: bool) -> int:
     try:
         code = app()(args=arguments, prog_name="clipcli", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except typer.Exit as e:
         return e.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        return INTERRUPTED
+        return _report("stopped; nothing was written", INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has had enough, as `head` does; what Python still holds for it goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except ClipcliError as e:
         if verbose:
-            raise
+            traceback.print_exc()
         return _report(str(e), e.exit_code)
+    except OSError as e:
+        if verbose:
+            traceback.print_exc()
+        return _report(f"the system refused: {e}; mend that and start again", ClipcliError.exit_code)
     except typer.TyperException as e:
         message = e.format_message().rstrip(".?")
         command = next((a for a in arguments if a in COMMANDS), "")
@@ -76,8 +89,7 @@ def _run(arguments: list[str], *, verbose: bool) -> int:
 
 
 def _report(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    print(f"clipcli: {line}", file=sys.stderr)
+    print(f"clipcli: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

@@ -8,12 +8,13 @@ import typer
 
 from clipcli.cli import options
 from clipcli.errors import UsageError
+from clipcli.events import result_of
 from clipcli.writers import STDOUT, check_output
 
 
 def command(
     labels: options.Labels = None,
-    prompts: options.Prompts = options.DEFAULT_PROMPTS,
+    prompts: options.Prompts = None,
     model: options.Model = None,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Where the classifier goes.")
@@ -40,12 +41,7 @@ def command(
         from clipcli.pipelines.build_classifier import run
 
         events = run(labels, prompts=prompts, model=model, device=device, precision=precision, use_cache=not no_cache)
-        while True:
-            try:
-                display.show(next(events))
-            except StopIteration as stop:
-                classifier = stop.value
-                break
+        classifier = result_of(events, show=display.show)
         classifier.save(output)
     count, dimensions = classifier.class_embeddings.shape
     display.say(f"{output}: {count:,} classes of {dimensions} dimensions, prompts {classifier.prompts}.")

@@ -15,7 +15,7 @@ ACTIONS = {"clear": "remove everything that is in the cache"}
 def command(
     action: Annotated[
         str | None,
-        typer.Argument(metavar="[clear]", help=f"clear: {ACTIONS['clear']}. Without it: show what is there."),
+        typer.Argument(metavar="clear", help=f"clear: {ACTIONS['clear']}. Without it: show what is there."),
     ] = None,
 ) -> None:
     """Show what the cache holds and where it lies, or clear it."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clipcli.cli import options
+from clipcli.cli.columns import printable
 from clipcli.events import ClassesEncoded, InputsFound, ModelLoaded, RowsReady
 from clipcli.score_kinds import SCORES
 from clipcli.sources import SOURCES
@@ -25,6 +28,7 @@ INTERRUPTED = 130
 _LABELS_SHOWN = 20
 _SKIPPED_SHOWN = 3
 _BAR_WIDTH = 28
+_LABEL_WIDTH = 40
 _INPUTS = ", ".join(source.written for source in SOURCES.values())
 
 
@@ -36,7 +40,7 @@ def command(
     classifier: Annotated[
         str | None, typer.Option(metavar="FILE", help="A file made by clipcli build-classifier, in place of --labels.")
     ] = None,
-    prompts: options.Prompts = options.DEFAULT_PROMPTS,
+    prompts: options.Prompts = None,
     model: options.Model = None,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Where the rows go; - is stdout.")
@@ -88,14 +92,14 @@ def command(
         )
         summary = _Summary(output)
         try:
-            _write(request, summary, display, output=output, format=chosen)
+            _write(request, summary, display, opened=partial(OpenOutput, output, format=chosen, overwrite=overwrite))
         except KeyboardInterrupt:
             summary.interrupted = True
     summary.tell(display)
     return summary.exit_code()
 
 
-def _write(request: ClassifyOptions, summary: _Summary, display: Display, *, output: str, format: str) -> None:
+def _write(request: ClassifyOptions, summary: _Summary, display: Display, *, opened: Callable[..., OpenOutput]) -> None:
     """Run the pipeline; the output is opened when the first rows are there."""
     from clipcli.pipelines.classify import run
 
@@ -108,7 +112,7 @@ def _write(request: ClassifyOptions, summary: _Summary, display: Display, *, out
                 summary.encoding_from = time.perf_counter()
             if isinstance(event, RowsReady):
                 if file is None:
-                    file = stack.enter_context(OpenOutput(output, format=format, top_k=request.top_k))
+                    file = stack.enter_context(opened(top_k=request.top_k))
                 file.write(event.rows)
                 summary.add(event.rows)
             display.show(event)
@@ -153,12 +157,14 @@ class _Summary:
         display.say(f"{self.output}: {self.rows:,} rows in {took}. Look closer: sort by score, lowest first.")
 
     def _table(self) -> list[str]:
-        shown = self._counts.most_common(_LABELS_SHOWN)
-        width = max((len(label) for label, _ in shown), default=0)
-        width = min(max(width, len("skipped")), 40)
+        from rich.cells import cell_len
+
+        shown = [(printable(label), count) for label, count in self._counts.most_common(_LABELS_SHOWN)]
+        width = max((cell_len(label) for label, _ in shown), default=0)
+        width = min(max(width, len("skipped")), _LABEL_WIDTH)
         most = shown[0][1] if shown else 1
         lines = [
-            f" {label[:width]:{width}}  {count:>7,}  {'█' * max(1, round(_BAR_WIDTH * count / most))}"
+            f" {_fitted(label, width)}  {count:>7,}  {'█' * max(1, round(_BAR_WIDTH * count / most))}"
             for label, count in shown
         ]
         if len(self._counts) > len(shown):
@@ -171,3 +177,10 @@ class _Summary:
         first = "; ".join(f"{row.path}: {row.error}" for row in self._skipped[:_SKIPPED_SHOWN])
         more = len(self._skipped) - _SKIPPED_SHOWN
         return f"{first}; and {more:,} more" if more > 0 else first
+
+
+def _fitted(label: str, width: int) -> str:
+    """The label in exactly `width` cells of the terminal, cut with an ellipsis if need be."""
+    from rich.cells import cell_len, set_cell_size
+
+    return set_cell_size(label, width) if cell_len(label) <= width else set_cell_size(label, width - 1) + "…"

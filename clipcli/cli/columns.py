@@ -1,4 +1,4 @@
-"""Plain tables on stdout."""
+"""Text as it goes to the terminal: plain tables, sizes, names without control characters."""
 
 from __future__ import annotations
 
@@ -20,3 +20,8 @@ def size(count: int) -> str:
             break
         value /= 1000
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def printable(text: str) -> str:
+    """The text with everything that could move the cursor or cannot be encoded made visible."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from clipcli.cli.columns import size
+from clipcli.cli.columns import printable, size
 from clipcli.events import ClassesEncoded, Downloading, Event, InputsFound, ModelLoaded, RowsReady, Warned
 
 
@@ -41,6 +41,9 @@ class Display:
             TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[note]}"),
             console=self.console,
+            # Rows may be on their way to stdout: it stays as it is.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._live = sys.stderr.isatty() and not quiet
 
@@ -90,8 +93,3 @@ class Display:
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total, count=count, note=note)
         self._progress.update(self._tasks[name], completed=done, total=total, count=count, note=note)
-
-
-def printable(text: str) -> str:
-    """The text with everything that could move the cursor or cannot be encoded made visible."""
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def command(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[M]", help="A model to show, or an architecture whose tags to list."),
+        typer.Argument(metavar="M", help="A model to show, or an architecture whose tags to list."),
     ] = None,
     cached: Annotated[bool, typer.Option("--cached", help="Only models whose weights are on this machine.")] = False,
 ) -> None:

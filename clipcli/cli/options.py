@@ -17,10 +17,11 @@ Labels = Annotated[
     ),
 ]
 Prompts = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="P",
-        help="A prompt set (clipcli prompts lists them), a .yaml or .txt file, or a template holding one {}.",
+        help="A prompt set (clipcli prompts lists them), a .yaml or .txt file, or a template holding one {}. "
+        f"[default: {DEFAULT_PROMPTS}]",
     ),
 ]
 Model = Annotated[
@@ -38,17 +39,4 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Say what was read off the model, and show where an error came from.")
-]
-
-__all__ = [
-    "DEFAULT_PROMPTS",
-    "Device",
-    "Labels",
-    "Model",
-    "NoCache",
-    "Overwrite",
-    "Precision",
-    "Prompts",
-    "Quiet",
-    "Verbose",
 ]

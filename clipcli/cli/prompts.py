@@ -11,7 +11,7 @@ from clipcli.prompts import load_prompts, prompt_set_names
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A prompt set or file to show.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A prompt set or file to show.")] = None,
 ) -> None:
     """List the prompt sets, or show the templates of one."""
     if name is not None:

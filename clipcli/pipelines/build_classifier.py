@@ -16,7 +16,8 @@ from clipcli.backbones.towers import TEXT
 from clipcli.cache import Cache
 from clipcli.classifier import Classifier
 from clipcli.ensemble import class_key, encode_classes
-from clipcli.events import ClassesEncoded, Event, ModelLoaded, Warned
+from clipcli.errors import CacheUnusable
+from clipcli.events import ClassesEncoded, Event, ModelLoaded, Warned, result_of
 from clipcli.labels import LabelledClass, classes_from, duplicate_warnings
 from clipcli.prompts import DEFAULT_PROMPTS, PromptSet, load_prompts, prompts_of
 from clipcli.runtime import Runtime, choose_runtime
@@ -34,38 +35,33 @@ class Recipe:
         return [prompts_of(labelled, self.prompt_set.templates) for labelled in self.classes]
 
 
-def read_recipe(labels: str | Path | Sequence[str], prompts: str) -> Recipe:
+def read_recipe(labels: str | Path | Sequence[str], prompts: str | None) -> Recipe:
     """Labels and prompts, read and checked. Raises `BadFile`, `InputNotFound` or `UnknownName`."""
-    return Recipe(classes_from(labels), load_prompts(prompts))
+    return Recipe(classes_from(labels), load_prompts(DEFAULT_PROMPTS if prompts is None else prompts))
 
 
 def build_classifier(
     labels: str | Path | Sequence[str],
     *,
-    prompts: str = DEFAULT_PROMPTS,
-    model: str | None = None,
+    prompts: str | None = None,
+    model: str | Path | None = None,
     device: str = "auto",
     precision: str = "auto",
     cache: bool = True,
 ) -> Classifier:
     """A classifier for `labels` (a labels file, or a sequence of labels), to use again and again.
 
-    `prompts` is a prompt set's name, a file, or a template; `model` is whatever `--model` takes.
+    `prompts` is a prompt set's name, a file or a template, by default `imagenet`; `model` is whatever `--model` takes.
     Its `class_embeddings` are `[C, D]` float32, L2-normalised. Raises the errors of `clipcli.errors`.
     """
-    events = run(labels, prompts=prompts, model=model, device=device, precision=precision, use_cache=cache)
-    while True:
-        try:
-            next(events)
-        except StopIteration as stop:
-            classifier: Classifier = stop.value
-            return classifier
+    name = None if model is None else str(model)
+    return result_of(run(labels, prompts=prompts, model=name, device=device, precision=precision, use_cache=cache))
 
 
 def run(
     labels: str | Path | Sequence[str],
     *,
-    prompts: str,
+    prompts: str | None,
     model: str | None,
     device: str,
     precision: str,
@@ -74,7 +70,7 @@ def run(
     """`build_classifier`, saying what it does."""
     recipe = read_recipe(labels, prompts)
     runtime = choose_runtime(device=device, precision=precision)
-    checkpoint = yield from backbones.find(model or backbones.DEFAULT_MODEL)()
+    checkpoint = yield from backbones.find(backbones.DEFAULT_MODEL if model is None else model)()
     classifier, _ = yield from classifier_and_backbone(
         recipe, checkpoint=checkpoint, runtime=runtime, cache=Cache() if use_cache else None, towers=()
     )
@@ -93,7 +89,11 @@ def classifier_and_backbone(
     prompts = recipe.prompts()
     print_ = fingerprint(checkpoint)
     keys = [class_key(texts, fingerprint=print_, precision=runtime.precision) for texts in prompts]
-    embeddings = cache.get(list(dict.fromkeys(keys))) if cache else {}
+    try:
+        embeddings = cache.get(list(dict.fromkeys(keys))) if cache else {}
+    except CacheUnusable as e:
+        yield Warned(f"{e}; going on without it")
+        cache, embeddings = None, {}
     missing = {key: texts for key, texts in zip(keys, prompts, strict=True) if key not in embeddings}
     backbone = load(checkpoint, runtime=runtime, towers=(*towers, TEXT) if missing else towers)
     yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))

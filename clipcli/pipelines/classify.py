@@ -19,7 +19,6 @@ from clipcli.errors import UsageError, WeightsMismatch
 from clipcli.events import Event, InputsFound, ModelLoaded, RowsReady
 from clipcli.images import batches, resizer
 from clipcli.pipelines.build_classifier import Recipe, classifier_and_backbone, read_recipe
-from clipcli.prompts import DEFAULT_PROMPTS
 from clipcli.rows import to_rows
 from clipcli.runtime import Runtime, choose_runtime
 from clipcli.score import check_score, choose_score, score
@@ -34,7 +33,7 @@ class ClassifyOptions:
     inputs: tuple[str, ...]
     labels: str | Path | Sequence[str] | None = None
     classifier: str | Path | Classifier | None = None
-    prompts: str = DEFAULT_PROMPTS
+    prompts: str | None = None
     model: str | None = None
     score: str = "auto"
     top_k: int = 1
@@ -50,8 +49,8 @@ def classify(
     *,
     labels: str | Path | Sequence[str] | None = None,
     classifier: str | Path | Classifier | None = None,
-    prompts: str = DEFAULT_PROMPTS,
-    model: str | None = None,
+    prompts: str | None = None,
+    model: str | Path | None = None,
     score: str = "auto",
     top_k: int = 1,
     device: str = "auto",
@@ -63,6 +62,7 @@ def classify(
     """Rows for images, folders, globs or lists: one for each image, in order, as `clipcli classify` writes them.
 
     Give `labels` (a labels file, or a sequence of labels) or a `classifier` (a file, or what `build_classifier` gave).
+    `prompts` is a prompt set's name, a file or a template, by default `imagenet`; `model` is whatever `--model` takes.
     A row holds the `top_k` best labels with their scores, best first; of an image that cannot be read, none, and the
     reason in `error`. Raises the errors of `clipcli.errors`, all of them before the first row but for a model that
     fails while it runs.
@@ -73,7 +73,7 @@ def classify(
         labels=labels,
         classifier=classifier,
         prompts=prompts,
-        model=model,
+        model=None if model is None else str(model),
         score=score,
         top_k=top_k,
         device=device,
@@ -97,8 +97,8 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
     runtime = choose_runtime(
         device=options.device, precision=options.precision, batch_size=options.batch_size, workers=options.workers
     )
-    stated = made_of.model if isinstance(made_of, Classifier) else None
-    checkpoint = yield from backbones.find(options.model or stated or backbones.DEFAULT_MODEL)()
+    stated = made_of.model if isinstance(made_of, Classifier) else backbones.DEFAULT_MODEL
+    checkpoint = yield from backbones.find(stated if options.model is None else options.model)()
     if isinstance(made_of, Classifier):
         classifier, backbone = made_of, _load_for(made_of, checkpoint, runtime)
         yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
@@ -124,10 +124,12 @@ def _label(
 
 def _read_classifier_or_recipe(options: ClassifyOptions) -> Classifier | Recipe:
     if (options.labels is None) == (options.classifier is None):
-        given = "neither labels nor a" if options.labels is None else "both labels and a"
-        raise UsageError(f"{given} classifier was given; give --labels FILE or --classifier FILE")
+        given = "neither labels nor a classifier was" if options.labels is None else "both labels and a classifier were"
+        raise UsageError(f"{given} given; give --labels FILE or --classifier FILE")
     if options.labels is not None:
         return read_recipe(options.labels, options.prompts)
+    if options.prompts is not None:
+        raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
     if isinstance(options.classifier, Classifier):
         return options.classifier
     return Classifier.load(options.classifier or "")

@@ -38,13 +38,17 @@ SOURCES: dict[str, Source] = {
 def list_images(inputs: Sequence[str], *, stdin: TextIO | None = None) -> list[ImageItem]:
     """All images that `inputs` name, in order; `-` stands for a list of paths on `stdin`.
 
-    Raises `InputNotFound` for an input that is not there, and where there is no image at all. What a list names is
+    Raises `InputNotFound` for an input that is not there, and where one holds no image. What a list names is
     not checked here: a missing file in a list becomes a row with its reason.
     """
-    items = [item for text in inputs for item in _items(text, stdin)]
+    items: list[ImageItem] = []
+    for text in inputs:
+        before = len(items)
+        items += _items(text, stdin)
+        if len(items) == before:
+            raise InputNotFound(f"no images in {text}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
     if not items:
-        names = ", ".join(inputs) or "nothing"
-        raise InputNotFound(f"no images in {names}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise InputNotFound("no inputs were given; give images, folders, globs or lists")
     return items
 
 

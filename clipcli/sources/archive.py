@@ -33,10 +33,10 @@ def items(text: str) -> Iterator[ImageItem]:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as e:
         raise InputNotFound(f"cannot read {path}: {e}; check the file") from None
-    names = [name for name in archive.namelist() if _wanted(name, inside)]
-    for name in sorted(names, key=lambda name: PurePosixPath(name).parts):
+    entries = [entry for entry in archive.infolist() if _wanted(entry.filename, inside)]
+    for entry in sorted(entries, key=lambda entry: PurePosixPath(entry.filename).parts):
         # ZipFile serialises its reads by itself, so the decode threads may share one.
-        yield ImageItem(id=f"{path}/{name}", read=partial(archive.read, name))
+        yield ImageItem(id=f"{path}/{entry.filename}", read=partial(archive.read, entry))
 
 
 def _split(text: str) -> tuple[str, str] | None:

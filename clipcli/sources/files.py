@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from functools import partial
 
@@ -25,5 +26,8 @@ def item(path: str) -> ImageItem:
 
 
 def _read(path: str) -> bytes:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        # Reading a pipe could wait for ever.
+        raise OSError(f"not a file: {path}")
     with open(path, "rb") as file:
         return file.read()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
@@ -37,4 +36,4 @@ def lines(stream: Iterable[str]) -> Iterator[str]:
     for line in stream:
         path = line.rstrip("\r\n")
         if path.strip():
-            yield os.path.expanduser(path)
+            yield path

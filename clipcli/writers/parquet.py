@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clipcli.errors import MissingExtra
 from clipcli.types import Row
 from clipcli.writers.fields import columns, fields
 
@@ -16,13 +15,9 @@ class ParquetWriter:
     """Typed columns: text, and float64 for scores."""
 
     def __init__(self, path: str, *, top_k: int) -> None:
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError:
-            raise MissingExtra(
-                "Parquet needs pyarrow; run pip install 'clipcli[parquet]', or use --format csv"
-            ) from None
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         self._top_k = top_k
         types = {name: pa.float64() if name.startswith("score") else pa.string() for name in columns(top_k)}
         self._schema = pa.schema(list(types.items()))

@@ -11,7 +11,7 @@ import clipcli
 
 PACKAGE = Path(clipcli.__file__).parent
 LAYERS = {
-    0: ["errors", "types", "events", "score_kinds", "runtime_kinds"],
+    0: ["atomic", "errors", "types", "events", "score_kinds", "runtime_kinds"],
     1: ["labels", "prompts", "sources", "classifier", "score", "rows", "writers", "cache"],
     2: ["runtime", "backbones", "images", "ensemble", "embed"],
     3: ["pipelines"],

@@ -143,6 +143,7 @@ def test_a_checkpoint_without_a_state_dict(models: dict[str, Path], tmp_path: Pa
         ("{", BadFile, "not an open_clip configuration"),
         ('{"model_cfg": {"embed_dim": 16}}', BadFile, "vision_cfg"),
         ("[]", BadFile, "not an open_clip configuration"),
+        ('{"model_cfg": {"embed_dim": 1, "vision_cfg": "a", "text_cfg": {}}}', BadFile, "are tables"),
         (None, ModelUnavailable, "has no open_clip_config.json"),
     ],
 )
@@ -165,6 +166,22 @@ def test_a_config_that_open_clip_does_not_understand(folder: Path) -> None:
         load(checkpoint_of(str(folder)), runtime=FP32)
 
 
+@pytest.mark.parametrize(("key", "value"), [("resize_mode", "foo"), ("interpolation", "lanczos9")])
+def test_preprocessing_that_open_clip_does_not_know(folder: Path, key: str, value: str) -> None:
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["preprocess_cfg"][key] = value
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(BadFile, match=f"states {key} '{value}'"):
+        load(checkpoint_of(str(folder)), runtime=FP32)
+
+
+@pytest.mark.parametrize("new_format", [True, False])
+def test_both_of_pytorchs_formats_load(models: dict[str, Path], tmp_path: Path, *, new_format: bool) -> None:
+    state = load_file(models["vit"] / "open_clip_model.safetensors")
+    torch.save(state, tmp_path / "w.pt", _use_new_zipfile_serialization=new_format)
+    assert load(checkpoint_of(f"test-vit/{tmp_path}/w.pt"), runtime=FP32).dimensions == 16
+
+
 def test_a_directory_without_weights(folder: Path) -> None:
     (folder / "open_clip_model.safetensors").unlink()
     with pytest.raises(ModelUnavailable, match="has no weights"):
@@ -182,6 +199,8 @@ def test_a_directory_without_weights(folder: Path) -> None:
         ("nowhere/epoch.pt", "needs its architecture before it"),
         ("coca_base", "no published weights"),
         ("", "unknown model"),
+        ("hf-hub:a/b/c", "no name of a repository"),
+        ("hf-hub:", "no name of a repository"),
     ],
 )
 def test_an_unknown_model_names_the_nearest(model: str, message: str) -> None:

@@ -107,9 +107,20 @@ def test_without_the_cache_nothing_is_read_or_written(model: str, encoded: list[
     assert not Cache().path.exists()
 
 
+def test_an_unusable_cache_is_warned_about_and_left_alone(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CLIPCLI_CACHE", str(tmp_path / "file"))
+    warnings = [event.message for event in events_of(["cat"], model) if isinstance(event, Warned)]
+    assert len(warnings) == 1
+    assert warnings[0].endswith("going on without it")
+    assert clipcli.build_classifier(["cat"], model=model).labels == ("cat",)
+
+
 def test_an_interrupted_build_keeps_what_was_encoded(model: str, encoded: list[str]) -> None:
     labels = [f"thing {n}" for n in range(20)]
-    options = {"prompts": "imagenet", "model": model, "device": "cpu", "precision": "fp32", "use_cache": True}
+    options = {"prompts": None, "model": model, "device": "cpu", "precision": "fp32", "use_cache": True}
     for event in run(labels, **options):
         if isinstance(event, ClassesEncoded) and event.done > event.cached:
             done = event.done

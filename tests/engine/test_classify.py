@@ -90,7 +90,11 @@ def test_events_in_order(photos: Path, model: str) -> None:
     ("options", "error", "message"),
     [
         ({}, UsageError, "neither labels nor a classifier"),
-        ({"labels": LABELS, "classifier": "c.safetensors"}, UsageError, "both labels and a classifier"),
+        ({"labels": LABELS, "classifier": "c.safetensors"}, UsageError, "both labels and a classifier were"),
+        ({"classifier": "c.safetensors", "prompts": "pets"}, UsageError, "a classifier has its prompts in it"),
+        ({"labels": LABELS, "workers": 0}, UsageError, "number of workers of 0 is too small"),
+        ({"labels": LABELS, "batch_size": -1}, UsageError, "batch size of -1 is too small"),
+        ({"labels": ["cat", 3]}, UsageError, "label 2: a label is text, not int"),
         ({"labels": LABELS, "top_k": 4}, UsageError, "--top-k 4 does not fit 3 classes"),
         ({"labels": LABELS, "score": "sigmoid"}, UsageError, "no logit bias"),
         ({"labels": LABELS, "score": "probability"}, UsageError, "unknown score"),

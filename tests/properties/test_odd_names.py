@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _written(rows: list[Row], path: Path, *, format: str) -> bytes:
-    with OpenOutput(str(path), format=format, top_k=1) as output:
+    with OpenOutput(str(path), format=format, top_k=1, overwrite=True) as output:
         for row in rows:
             output.write([row])
     return path.read_bytes()

@@ -68,7 +68,6 @@ def test_clear_removes_the_entries_and_counts_them(cache: Cache) -> None:
     cache.put({"a": ONE, "b": ONE}, kind="k")
     assert cache.clear() == 2
     assert (cache.get(["a"]), cache.usage(), cache.clear()) == ({}, [], 0)
-    assert list(cache.path.parent.iterdir()) == []
 
 
 def test_a_missing_file_is_an_empty_cache_and_is_not_made_by_looking(cache: Cache) -> None:
@@ -80,7 +79,7 @@ def test_a_broken_file_says_what_to_do_and_clear_repairs_it(cache: Cache) -> Non
     cache.path.parent.mkdir()
     cache.path.write_bytes(b"this is no database " * 100)
     for use in (lambda: cache.get(["a"]), lambda: cache.put({"a": ONE}, kind="k"), cache.usage):
-        with pytest.raises(CacheUnusable, match="cache clear, or go on with --no-cache"):
+        with pytest.raises(CacheUnusable, match="try clipcli cache clear"):
             use()
     assert cache.clear() == 0
     cache.put({"a": ONE}, kind="k")
@@ -99,7 +98,7 @@ def test_a_database_of_something_else_is_unusable(cache: Cache) -> None:
 def test_a_folder_that_cannot_be_written_is_unusable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = Cache(tmp_path / "file" / "cache.sqlite")
-    with pytest.raises(CacheUnusable, match="--no-cache"):
+    with pytest.raises(CacheUnusable, match="cannot use the cache"):
         cache.put({"a": ONE}, kind="k")
 
 

@@ -229,7 +229,7 @@ def test_names_that_are_not_utf8_are_found_and_read(text: str) -> None:
         (["d.zip/missing"], "no images in d.zip/missing"),
         (["missing.zip"], "missing.zip"),
         (["-"], "standard input"),
-        ([], "no images in nothing"),
+        ([], "no inputs were given"),
     ],
 )
 def test_an_input_that_holds_no_image_is_named(inputs: list[str], names: str) -> None:

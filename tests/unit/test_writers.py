@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -17,6 +18,7 @@ import pytest
 from clipcli.errors import ClipcliError, MissingExtra, OutputExists, OutputFailed, UnknownName, UsageError
 from clipcli.types import Row
 from clipcli.writers import WRITERS, OpenOutput, check_output, choose_format
+from clipcli.writers.csv import CsvWriter
 
 GOOD = Row("a.jpg", ("cat", "dog"), (0.75, 0.25))
 BAD = Row("x.jpg", (), (), "truncated")
@@ -24,7 +26,7 @@ ODD_NAMES = ["a,b.jpg", 'a"b".jpg', "a\nb.jpg", "a\r\nb.jpg", "a\rb.jpg", " a .j
 
 
 def _write(path: Path | str, format: str, *batches: Sequence[Row], top_k: int = 2) -> None:
-    with OpenOutput(str(path), format=format, top_k=top_k) as output:
+    with OpenOutput(str(path), format=format, top_k=top_k, overwrite=True) as output:
         for rows in batches:
             output.write(rows)
 
@@ -94,7 +96,8 @@ def test_rows_are_out_of_our_hands_after_each_write(tmp_path: Path, format: str)
     path = tmp_path / "out"
     with OpenOutput(str(path), format=format, top_k=2) as output:
         output.write([GOOD])
-        assert b"a.jpg" in (tmp_path / "out.part").read_bytes()
+        [part] = tmp_path.glob(".out.*.part")
+        assert b"a.jpg" in part.read_bytes()
         assert not path.exists()
 
 
@@ -119,7 +122,7 @@ def test_after_an_interruption_the_output_holds_the_rows_so_far(
 def test_an_output_that_is_replaced_is_whole_until_then(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
-    with OpenOutput(str(path), format="csv", top_k=2) as output:
+    with OpenOutput(str(path), format="csv", top_k=2, overwrite=True) as output:
         output.write([GOOD])
         assert path.read_text() == "old"
     assert "a.jpg" in path.read_text()
@@ -196,47 +199,102 @@ def test_an_output_that_is_there_needs_overwrite(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_is_no_output(tmp_path: Path, overwrite: bool) -> None:
-    with pytest.raises(OutputFailed, match="folder"):
+    with pytest.raises(UsageError, match="folder"):
         check_output(str(tmp_path), overwrite=overwrite)
 
 
 def test_an_output_needs_its_folder(tmp_path: Path) -> None:
-    with pytest.raises(OutputFailed, match="no folder"):
+    with pytest.raises(UsageError, match="no folder"):
         check_output(str(tmp_path / "missing" / "out.csv"), overwrite=False)
 
 
-def test_an_output_whose_part_cannot_be_written_fails_before_the_work(tmp_path: Path) -> None:
-    (tmp_path / "out.csv.part").mkdir()
-    with pytest.raises(OutputFailed, match="cannot write"):
-        check_output(str(tmp_path / "out.csv"), overwrite=False)
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second batch of rows does not fit on the disk."""
+    written: list[int] = []
+    write = WRITERS["csv"].writer.write
+
+    def full(self: CsvWriter, rows: Sequence[Row]) -> None:
+        written.append(len(rows))
+        if len(written) > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, rows)
+
+    monkeypatch.setattr(CsvWriter, "write", full)
 
 
-def test_rows_left_over_from_a_killed_run_survive_the_check(tmp_path: Path) -> None:
-    part = tmp_path / "out.csv.part"
-    part.write_text("rows")
-    check_output(str(tmp_path / "out.csv"), overwrite=False)
-    assert part.read_text() == "rows"
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_keeps_the_old_output_and_says_where_the_rows_are(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+
+    def two_batches() -> None:
+        with OpenOutput(str(path), format="csv", top_k=2, overwrite=True) as output:
+            output.write([GOOD])
+            output.write([GOOD])
+
+    with pytest.raises(OutputFailed, match=r"No space left on device \(the rows so far are in .*\.part\)"):
+        two_batches()
+    [part] = tmp_path.glob(".out.csv.*.part")
+    assert path.read_text() == "old"
+    assert "a.jpg" in part.read_text()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to stand for a full disk")
-def test_a_full_disk_is_an_output_that_failed(tmp_path: Path) -> None:
-    (tmp_path / "out.csv.part").symlink_to("/dev/full")
+def test_a_device_is_written_to_and_stays_a_device() -> None:
+    check_output("/dev/full", overwrite=False)
     with pytest.raises(OutputFailed, match="No space left"):
-        _write(tmp_path / "out.csv", "csv", [GOOD])
+        _write(Path("/dev/full"), "csv", [GOOD])
+    assert Path("/dev/full").is_char_device()
+    _write(Path("/dev/null"), "csv", [GOOD])
+    assert Path("/dev/null").is_char_device()
 
 
-def test_an_output_that_cannot_be_put_in_place_says_where_the_rows_are(tmp_path: Path) -> None:
+def test_an_output_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    output = OpenOutput(str(path), format="csv", top_k=2)
-    output.write([GOOD])
-    path.mkdir()
-    with pytest.raises(OutputFailed, match=r"the rows are in .*out\.csv\.part"):
-        output.__exit__(None)
-    assert "a.jpg" in (tmp_path / "out.csv.part").read_text()
+
+    def too_late() -> None:
+        with OpenOutput(str(path), format="csv", top_k=2) as output:
+            output.write([GOOD])
+            path.write_text("another run's")
+
+    with pytest.raises(OutputExists, match="made by someone else meanwhile; the rows are in"):
+        too_late()
+    [part] = tmp_path.glob(".out.csv.*.part")
+    assert path.read_text() == "another run's"
+    assert "a.jpg" in part.read_text()
 
 
-def test_a_missing_pyarrow_is_told_with_the_pip_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_runs_to_one_output_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with (
+        OpenOutput(str(path), format="csv", top_k=2, overwrite=True) as first,
+        OpenOutput(str(path), format="csv", top_k=2, overwrite=True) as second,
+    ):
+        first.write([GOOD])
+        second.write([BAD])
+    assert path.read_text().count("a.jpg") == 1
+    assert "x.jpg" not in path.read_text()
+
+
+def test_a_link_keeps_pointing_and_its_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real.csv").write_text("old")
+    (tmp_path / "real.csv").chmod(0o640)
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    _write(tmp_path / "link.csv", "csv", [GOOD])
+    assert (tmp_path / "link.csv").is_symlink()
+    assert "a.jpg" in (tmp_path / "real.csv").read_text()
+    assert (tmp_path / "real.csv").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_users_own_part_file_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "out.csv.part").write_text("precious")
+    check_output(str(tmp_path / "out.csv"), overwrite=False)
+    _write(tmp_path / "out.csv", "csv", [GOOD])
+    assert (tmp_path / "out.csv.part").read_text() == "precious"
+
+
+def test_a_missing_pyarrow_is_told_before_the_work_with_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtra, match=r"pip install 'clipcli\[parquet\]'"):
-        OpenOutput(str(tmp_path / "out.parquet"), format="parquet", top_k=1)
-    assert list(tmp_path.iterdir()) == []
+        choose_format("out.parquet", None)

@@ -1,0 +1,19 @@
+"""Files that are whole or not there: written under another name beside the target, then moved into place."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from pathlib import Path
+
+
+def part_of(target: Path) -> Path:
+    """A new name beside the target, its own for every run, hidden so that nobody takes it for a result."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+
+
+def put_in_place(part: Path, target: Path) -> None:
+    """Move the written file to the target, which keeps its mode if it was there. Raises `OSError`."""
+    if target.exists():
+        shutil.copymode(target, part)
+    part.replace(target)
