@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import pickle
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -80,10 +79,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
             # torch warns of what it then refuses.
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as e:
-        raise _unreadable(path, e) from None
     except OSError as e:
         raise BadFile(f"cannot read {path}: {e.strerror}; check its permissions") from None
+    # Unpickling what is no pickle raises nearly anything.
+    except Exception as e:
+        raise _unreadable(path, e) from None
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not state or not all(isinstance(key, str) for key in state):
         raise BadFile(f"{path} holds no state dict; save model.state_dict(), best as .safetensors")
@@ -91,8 +91,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _unreadable(path: Path, error: Exception) -> UnsafeWeights | BadFile:
-    text = str(error)
-    if any(words in text for words in ("Unsupported global", "Unsupported class", "TorchScript")):
+    text = str(error).lower()
+    if any(words in text for words in ("unsupported global", "unsupported class", "torchscript")):
         return UnsafeWeights(
             f"{path} is a pickle that wants to run code when it is loaded; clipcli refuses: "
             "get the weights as .safetensors, or save the plain state dict"

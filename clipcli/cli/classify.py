@@ -33,9 +33,7 @@ _INPUTS = ", ".join(source.written for source in SOURCES.values())
 
 
 def command(
-    inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help=f"Images: {_INPUTS}, or - for a list on stdin.")
-    ],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help=f"Images: {_INPUTS}, or - for a list on stdin.")],
     labels: options.Labels = None,
     classifier: Annotated[
         str | None, typer.Option(metavar="FILE", help="A file made by clipcli build-classifier, in place of --labels.")

@@ -165,7 +165,7 @@ def test_help_and_version(run: Run) -> None:
         ("classify photos --labels labels.txt --score best", 2, "unknown score 'best'"),
         ("classify photos --labels labels.txt --top-k many", 2, "'--top-k'"),
         ("classify photos --labels labels.txt --frobnicate", 2, "no such option: --frobnicate"),
-        ("classify", 2, "missing argument 'INPUT...'; see clipcli classify --help"),
+        ("classify", 2, "missing argument 'INPUT'; see clipcli classify --help"),
         ("classfy photos", 2, "no such command 'classfy'"),
         ("build-classifier", 2, "no labels were given"),
         ("build-classifier --labels labels.txt --output -", 2, "cannot go to standard output"),

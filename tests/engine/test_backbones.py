@@ -105,9 +105,13 @@ class Trap:
         return (Path.touch, (self.path,))
 
 
-def test_a_pickle_that_wants_to_run_code_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("new_format", [True, False])
+def test_a_pickle_that_wants_to_run_code_is_refused(
+    models: dict[str, Path], tmp_path: Path, *, new_format: bool
+) -> None:
     state = load_file(models["vit"] / "open_clip_model.safetensors")
-    torch.save({"state_dict": state, "trap": Trap(tmp_path / "sprung")}, tmp_path / "evil.pt")
+    content = {"state_dict": state, "trap": Trap(tmp_path / "sprung")}
+    torch.save(content, tmp_path / "evil.pt", _use_new_zipfile_serialization=new_format)
     with pytest.raises(UnsafeWeights, match="clipcli refuses"):
         load(checkpoint_of(f"test-vit/{tmp_path}/evil.pt"), runtime=FP32)
     assert not (tmp_path / "sprung").exists()
@@ -121,11 +125,12 @@ def test_a_script_archive_is_refused(tmp_path: Path) -> None:
         load(checkpoint_of(f"test-vit/{tmp_path}/model.pt"), runtime=FP32)
 
 
+@pytest.mark.parametrize("content", [b"", b"not weights at all", b"e" * 100, bytes(range(256))])
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-def test_a_file_that_is_no_checkpoint(models: dict[str, Path], tmp_path: Path, suffix: str) -> None:
+def test_a_file_that_is_no_checkpoint(models: dict[str, Path], tmp_path: Path, suffix: str, content: bytes) -> None:
     assert models
     path = tmp_path / f"weights{suffix}"
-    path.write_bytes(b"not weights at all")
+    path.write_bytes(content)
     with pytest.raises(BadFile, match="get it anew"):
         load(checkpoint_of(f"test-vit/{path}"), runtime=FP32)
 
