@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +37,9 @@ Run = Callable[..., Done]
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command in an empty folder of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("warnings.simplefilter", lambda *_: None)
 
     def command(*arguments: str | Path) -> Done:
-        with pytest.raises(SystemExit) as exit_:
+        with warnings.catch_warnings(), pytest.raises(SystemExit) as exit_:
             main([str(argument) for argument in arguments])
         said = capsys.readouterr()
         return Done(int(exit_.value.code or 0), said.out, said.err)
