@@ -50,7 +50,7 @@ def test_class_embeddings_agree_with_open_clip(models: dict[str, Path], name: st
 
 @pytest.mark.parametrize("name", ["vit", "resnet", "sigmoid"])
 def test_probabilities_agree_with_open_clip(models: dict[str, Path], name: str, photos: Path) -> None:
-    agree(models[name], photos)
+    assert_agreement(models[name], photos)
 
 
 @pytest.mark.shared
@@ -58,11 +58,11 @@ def test_probabilities_agree_with_open_clip(models: dict[str, Path], name: str, 
 def test_probabilities_agree_with_open_clip_on_real_photos(
     models: dict[str, Path], name: str, shared: Path, tmp_path: Path
 ) -> None:
-    rows = agree(models[name], shared / "data" / "photos")
-    with_corrupt_ones_strewn_in_nothing_else_changes(models[name], shared / "data" / "photos", rows, tmp_path)
+    rows = assert_agreement(models[name], shared / "data" / "photos")
+    assert_corrupt_ones_change_nothing_else(models[name], shared / "data" / "photos", rows, tmp_path)
 
 
-def agree(model: Path, folder: Path) -> list[clipcli.Row]:
+def assert_agreement(model: Path, folder: Path) -> list[clipcli.Row]:
     """Check all rows against open_clip, and give them."""
     options = {"labels": LABELS, "model": str(model), "precision": "fp32", "top_k": len(LABELS)}
     rows = list(clipcli.classify(folder, **options))
@@ -74,9 +74,7 @@ def agree(model: Path, folder: Path) -> list[clipcli.Row]:
     return rows
 
 
-def with_corrupt_ones_strewn_in_nothing_else_changes(
-    model: Path, folder: Path, rows: list[clipcli.Row], tmp_path: Path
-) -> None:
+def assert_corrupt_ones_change_nothing_else(model: Path, folder: Path, rows: list[clipcli.Row], tmp_path: Path) -> None:
     """20 corrupt files among the photos give 20 rows with a reason, and every other row as it was."""
     good = sorted(folder.iterdir())
     mixed = list(good)
