@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import shutil
 from pathlib import Path
@@ -13,7 +14,12 @@ def part_of(target: Path) -> Path:
 
 
 def put_in_place(part: Path, target: Path) -> None:
-    """Move the written file to the target, which keeps its mode if it was there. Raises `OSError`."""
+    """Move the written file to the target, which keeps its mode if it was there.
+
+    Raises `OSError`, also where the target is a device or a pipe, which must not become a file.
+    """
     if target.exists():
+        if not target.is_file():
+            raise OSError(errno.EINVAL, "it is not a plain file")
         shutil.copymode(target, part)
     part.replace(target)
