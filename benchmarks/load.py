@@ -5,7 +5,6 @@ Run: python benchmarks/load.py [ARCH]
 
 import json
 import logging
-import statistics
 import sys
 import tempfile
 import time
@@ -14,13 +13,13 @@ from pathlib import Path
 
 import open_clip
 from safetensors.torch import save_file
+from side_by_side import side_by_side
 
 from clipcli.backbones import checkpoint, directory
 from clipcli.backbones.load import load
 from clipcli.backbones.towers import IMAGE, TEXT
+from clipcli.events import result_of
 from clipcli.runtime import choose_runtime
-
-RUNS = 5
 
 
 def save_random(arch: str, folder: Path) -> None:
@@ -34,10 +33,8 @@ def save_random(arch: str, folder: Path) -> None:
 def ours(folder: Path, towers: tuple[str, ...]) -> None:
     """Load with clipcli, hashing the weights as a new process would."""
     checkpoint._file_hash.cache_clear()
-    try:
-        next(directory.fetch(folder, name="benchmark"))
-    except StopIteration as stop:
-        load(stop.value, runtime=choose_runtime(device="cpu", precision="fp32"), towers=towers)
+    found = result_of(directory.fetch(folder, name="benchmark"))
+    load(found, runtime=choose_runtime(device="cpu", precision="fp32"), towers=towers)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -48,24 +45,19 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def main(arch: str) -> None:
-    """Measure in turn, and print medians."""
+    """Measure, and print medians."""
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         save_random(arch, folder)
-        cases = {
-            "both towers": lambda: ours(folder, (IMAGE, TEXT)),
-            "image tower": lambda: ours(folder, (IMAGE,)),
-        }
-        times: dict[str, list[float]] = {case: [] for case in cases}
-        ratios: dict[str, list[float]] = {case: [] for case in cases}
-        for _ in range(RUNS):
-            theirs = seconds(lambda: open_clip.create_model(f"local-dir:{folder}"))
-            for case, work in cases.items():
-                times[case].append(seconds(work))
-                ratios[case].append(theirs / times[case][-1])
-    for case in cases:
-        median, ratio = statistics.median(times[case]), statistics.median(ratios[case])
+        measured = side_by_side(
+            lambda: seconds(lambda: open_clip.create_model(f"local-dir:{folder}")),
+            {
+                "both towers": lambda: seconds(lambda: ours(folder, (IMAGE, TEXT))),
+                "image tower": lambda: seconds(lambda: ours(folder, (IMAGE,))),
+            },
+        )
+    for case, (median, ratio) in measured.items():
         print(f"{arch}, {case}: {median:.2f} s, {ratio:.1f} times faster than open_clip's create_model")
 
 

@@ -4,11 +4,12 @@ A tool pays the latter whose command line imports its model library before it pa
 """
 
 import os
-import statistics
 import subprocess
 import sys
+from functools import partial
 
-RUNS = 5
+from side_by_side import side_by_side
+
 COMMANDS = ["--help", "classify --help", "build-classifier --help", "models --help", "prompts --help", "cache --help"]
 
 
@@ -21,19 +22,11 @@ def cpu_seconds(arguments: list[str]) -> float:
 
 
 def main() -> None:
-    """Measure in turn, so that both feel the same machine, and print medians."""
-    cases = {f"clipcli {command}": ["-m", "clipcli", *command.split()] for command in COMMANDS}
+    """Measure, and print medians."""
     baseline = ["-c", "import open_clip"]
     cpu_seconds(baseline)
-    times: dict[str, list[float]] = {name: [] for name in cases}
-    ratios: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(RUNS):
-        base = cpu_seconds(baseline)
-        for name, arguments in cases.items():
-            times[name].append(cpu_seconds(arguments))
-            ratios[name].append(base / times[name][-1])
-    for name in cases:
-        seconds, ratio = statistics.median(times[name]), statistics.median(ratios[name])
+    cases = {f"clipcli {c}": partial(cpu_seconds, ["-m", "clipcli", *c.split()]) for c in COMMANDS}
+    for name, (seconds, ratio) in side_by_side(partial(cpu_seconds, baseline), cases).items():
         print(f"{name:32} {seconds:.2f} s CPU, {ratio:.0f} times less than import open_clip")
 
 

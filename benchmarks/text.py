@@ -16,10 +16,10 @@ import numpy as np
 import open_clip
 from load import save_random
 from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES
+from side_by_side import RUNS
 
 import clipcli
 
-RUNS = 5
 PRECISIONS = ("fp32", "bf16")
 
 

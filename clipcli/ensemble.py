@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -33,16 +34,14 @@ def class_key(prompts: Sequence[str], *, fingerprint: str, precision: str) -> st
 
 
 def encode_classes(
-    prompts: Mapping[str, Sequence[str]], *, backbone: Backbone, cache: Cache | None, known: int = 0
+    prompts: Mapping[str, Sequence[str]], *, backbone: Backbone, cache: Cache | None, start: ClassesEncoded
 ) -> Generator[Event, None, dict[str, Array]]:
     """Embeddings `[D]` of classes, given the prompts of each under its key.
 
-    What is encoded goes to the cache group by group, so that an interrupted run loses little. `known` classes more
-    were in the cache already; they only count in what is yielded.
+    What is encoded goes to the cache group by group, so that an interrupted run loses little. `start` says how far the
+    work was before; what is yielded counts on from there.
     """
     embeddings: dict[str, Array] = {}
-    total = known + len(prompts)
-    mean = float(np.mean([len(p) for p in prompts.values()])) if prompts else 0.0
     for group in _groups(prompts):
         encoded = _encode_group([prompts[key] for key in group], backbone)
         done = dict(zip(group, encoded, strict=True))
@@ -53,7 +52,7 @@ def encode_classes(
                 yield Warned(f"{e}; going on without it")
                 cache = None
         embeddings.update(done)
-        yield ClassesEncoded(known + len(embeddings), total, known, mean)
+        yield replace(start, done=start.done + len(embeddings))
     return embeddings
 
 

@@ -98,8 +98,9 @@ def classifier_and_backbone(
     backbone = load(checkpoint, runtime=runtime, towers=(*towers, TEXT) if missing else towers)
     yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
     known, mean = len(embeddings), sum(map(len, prompts)) / len(prompts)
-    yield ClassesEncoded(known, known + len(missing), known, mean)
-    embeddings |= yield from encode_classes(missing, backbone=backbone, cache=cache, known=known)
+    start = ClassesEncoded(known, known + len(missing), known, mean)
+    yield start
+    embeddings |= yield from encode_classes(missing, backbone=backbone, cache=cache, start=start)
     classifier = Classifier(
         class_embeddings=np.stack([embeddings[key] for key in keys]),
         labels=tuple(labelled.label for labelled in recipe.classes),

@@ -21,6 +21,7 @@ from clipcli.backbones.catalogue import count_parameters, listed, published_para
 from clipcli.backbones.checkpoint import Checkpoint
 from clipcli.backbones.load import load
 from clipcli.errors import BadFile, ClipcliError, ModelUnavailable, UnknownName, UnsafeWeights, WeightsMismatch
+from clipcli.events import result_of
 from clipcli.runtime import choose_runtime
 
 FP32 = choose_runtime(device="cpu", precision="fp32")
@@ -28,12 +29,7 @@ FP32 = choose_runtime(device="cpu", precision="fp32")
 
 def checkpoint_of(model: str) -> Checkpoint:
     """The checkpoint behind what `--model` takes."""
-    events = backbones.find(model)()
-    while True:
-        try:
-            next(events)
-        except StopIteration as stop:
-            return stop.value
+    return result_of(backbones.find(model)())
 
 
 @pytest.fixture

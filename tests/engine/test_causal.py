@@ -12,6 +12,7 @@ from open_clip.model import _build_text_tower
 from clipcli.backbones import causal, directory
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.load import load
+from clipcli.events import result_of
 from clipcli.runtime import choose_runtime
 
 TEXTS = ["a cat.", "", "a photo of the hard to see great white shark.", "word " * 60, "海岸", "a dog."]
@@ -20,11 +21,8 @@ CONFIG = {"context_length": 32, "vocab_size": 49408, "width": 32, "heads": 2, "l
 
 def loaded(folder: Path) -> Backbone:
     """The backbone in a directory, in float32."""
-    try:
-        next(directory.fetch(folder, name="test"))
-    except StopIteration as stop:
-        return load(stop.value, runtime=choose_runtime(device="cpu", precision="fp32"))
-    raise AssertionError("a directory yields no events")
+    checkpoint = result_of(directory.fetch(folder, name="test"))
+    return load(checkpoint, runtime=choose_runtime(device="cpu", precision="fp32"))
 
 
 @pytest.mark.parametrize("name", ["vit", "resnet", "sigmoid"])
