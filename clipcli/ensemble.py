@@ -56,6 +56,13 @@ def encode_classes(
     return embeddings
 
 
+def class_embeddings(prompts: Sequence[Sequence[str]], *, backbone: Backbone) -> Array:
+    """Class embeddings `[C, D]` of classes given by their prompts, neither from a cache nor into it."""
+    keyed = {str(n): texts for n, texts in enumerate(prompts)}
+    encoded = [_encode_group([keyed[key] for key in group], backbone) for group in _groups(keyed)]
+    return np.stack([embedding for group in encoded for embedding in group])
+
+
 def _groups(prompts: Mapping[str, Sequence[str]]) -> Generator[list[str], None, None]:
     """Keys of classes, a few at a time: progress shows, and little is lost, between two groups."""
     group: list[str] = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from clipcli.types import Row
@@ -58,7 +59,76 @@ class RowsReady:
     rows: tuple[Row, ...]
 
 
-Event = Warned | Downloading | InputsFound | ModelLoaded | ClassesEncoded | RowsReady
+@dataclass(frozen=True, slots=True)
+class PairsFound:
+    """The pairs of images and captions to train on, and how many were skipped while they were listed."""
+
+    count: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """One training step of `steps`: the loss over all processes, and how things go.
+
+    `lr` is the peak of the tower's rates as it is now, `logit_scale` the factor itself, `images_per_second` that of all
+    processes since the last such event, `memory` the peak in bytes of this process, or of its card.
+    """
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    lr: float
+    logit_scale: float
+    grad_norm: float
+    images_per_second: float
+    memory: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """Metrics by name after a step; shares are from 0 to 1."""
+
+    step: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSaved:
+    """A checkpoint is whole and on the disk."""
+
+    step: int
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """A model between the starting weights and the trained ones, `alpha` of the way, as measured.
+
+    `retention` is `None` where there is nothing to retain; `chosen` says that this one is kept.
+    """
+
+    alpha: float
+    validation: float | None
+    retention: float | None
+    chosen: bool
+
+
+Event = (
+    Warned
+    | Downloading
+    | InputsFound
+    | ModelLoaded
+    | ClassesEncoded
+    | RowsReady
+    | PairsFound
+    | StepDone
+    | Validated
+    | CheckpointSaved
+    | Mixed
+)
 Result = TypeVar("Result")
 
 

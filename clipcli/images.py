@@ -8,6 +8,7 @@ import io
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from clipcli.types import Batch, Entry, ImageItem, Skipped
 
 Pixels = NDArray[np.uint8]
 Resize = Callable[[Image.Image], Image.Image]
+Result = TypeVar("Result")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
@@ -70,10 +72,15 @@ def register_plugins() -> None:
 
 def read_pixels(item: ImageItem, resize: Resize) -> Pixels | Skipped:
     """Pixels uint8 `[H, W, 3]` of an image, or why there are none."""
+    return attempt(item, lambda data: np.array(resize(decode(data))))
+
+
+def attempt(item: ImageItem, use: Callable[[bytes], Result]) -> Result | Skipped:
+    """What `use` makes of the item's bytes, or why it makes nothing of them."""
     data = b""
     try:
         data = item.read()
-        return np.array(resize(decode(data)))
+        return use(data)
     # Pillow's decoders raise nearly anything on a broken file, and one bad image must never stop a run.
     except Exception as e:
         return Skipped(item, _reason(e, data))

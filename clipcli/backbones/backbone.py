@@ -63,12 +63,8 @@ class Backbone:
     @torch.inference_mode()
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Image embeddings `[B, D]`, L2-normalised float32, of uint8 pixels `[B, H, W, 3]`."""
-        # The order of operations is torchvision's (ToTensor, then Normalize), so that the input is the same to the bit.
-        images = pixels.to(self.runtime.device).permute(0, 3, 1, 2).to(torch.float32).div_(255)
-        shape = (1, -1, 1, 1)
-        mean = torch.tensor(self.preprocessing.mean, device=images.device).view(shape)
-        std = torch.tensor(self.preprocessing.std, device=images.device).view(shape)
-        return self.towers.encode_image(images.sub_(mean).div_(std).to(self.runtime.dtype))
+        images = normalised(pixels.to(self.runtime.device), self.preprocessing)
+        return self.towers.encode_image(images.to(self.runtime.dtype))
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
@@ -81,3 +77,13 @@ class Backbone:
         batches = torch.split(tokens[order].to(self.runtime.device), _TEXTS_PER_BATCH)
         encoded = torch.cat([self.towers.encode_text(batch) for batch in batches])
         return encoded[order.argsort().to(encoded.device)]
+
+
+def normalised(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Images float32 `[B, 3, H, W]` with the checkpoint's mean and std, of uint8 pixels `[B, H, W, 3]`."""
+    # The order of operations is torchvision's (ToTensor, then Normalize), so that the input is the same to the bit.
+    images = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    shape = (1, -1, 1, 1)
+    mean = torch.tensor(preprocessing.mean, device=images.device).view(shape)
+    std = torch.tensor(preprocessing.std, device=images.device).view(shape)
+    return images.sub_(mean).div_(std)

@@ -18,19 +18,25 @@ CONFIG_NAME = "open_clip_config.json"
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model")
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Weights on disk, the architecture they belong to, and how images are prepared for them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """A model without its weights, and how images are prepared for it.
 
     `model_cfg` and `preprocess_cfg` are open_clip's dictionaries; `tokenizer` is the name under which
     `open_clip.get_tokenizer` finds the tokenizer.
     """
 
     name: str
-    weights: Path
     model_cfg: Mapping[str, Any]
     preprocess_cfg: Mapping[str, Any]
     tokenizer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint(Architecture):
+    """Weights on disk, and the architecture they belong to."""
+
+    weights: Path
 
 
 # Gets the files, downloading them if need be.

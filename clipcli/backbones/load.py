@@ -15,7 +15,7 @@ from torch import Tensor
 
 from clipcli.backbones import towers as towers_room
 from clipcli.backbones.backbone import Backbone, Preprocessing, Tokenizer
-from clipcli.backbones.checkpoint import Checkpoint, fingerprint
+from clipcli.backbones.checkpoint import Architecture, Checkpoint, fingerprint
 from clipcli.backbones.towers import IMAGE, TEXT, Towers
 from clipcli.errors import BadFile, MissingExtra, ModelUnavailable, UnsafeWeights, WeightsMismatch
 from clipcli.runtime import Runtime
@@ -43,17 +43,27 @@ def load(checkpoint: Checkpoint, *, runtime: Runtime, towers: Sequence[str] = (I
     with torch.device("cpu"):
         model = towers_room.build(checkpoint.model_cfg, towers=towers, dtype=runtime.dtype)
     _fill(model, _read_weights(checkpoint, model), checkpoint=checkpoint)
-    tokenizer = _tokenizer(checkpoint) if TEXT in towers else _no_tokenizer
     towers_room.cast(model, runtime.dtype)
+    return _backbone(checkpoint, model, runtime=runtime, print_=fingerprint(checkpoint))
+
+
+def initialise(architecture: Architecture, *, runtime: Runtime) -> Backbone:
+    """A model with new random weights in float32, drawn from torch's generator. It has no fingerprint yet."""
+    with torch.device("cpu"):
+        model = towers_room.build(architecture.model_cfg, towers=(IMAGE, TEXT), dtype=torch.float32, random=True)
+    return _backbone(architecture, model, runtime=runtime, print_="")
+
+
+def _backbone(architecture: Architecture, model: Towers, *, runtime: Runtime, print_: str) -> Backbone:
     model.eval().requires_grad_(False).to(runtime.device)
     bias = None if model.logit_bias is None else float(model.logit_bias.item())
     return Backbone(
-        name=checkpoint.name,
-        fingerprint=fingerprint(checkpoint),
+        name=architecture.name,
+        fingerprint=print_,
         towers=model,
-        tokenizer=tokenizer,
-        preprocessing=_preprocessing(checkpoint),
-        dimensions=checkpoint.model_cfg["embed_dim"],
+        tokenizer=_no_tokenizer if model.text is None else _tokenizer(architecture),
+        preprocessing=_preprocessing(architecture),
+        dimensions=architecture.model_cfg["embed_dim"],
         logit_scale=float(model.logit_scale.to(torch.float32).exp().item()),
         logit_bias=bias,
         score="softmax" if bias is None else "sigmoid",
@@ -138,15 +148,15 @@ def _fill(model: Towers, state: Mapping[str, Tensor], *, checkpoint: Checkpoint)
     model.load_state_dict(floats, strict=True, assign=True)
 
 
-def _preprocessing(checkpoint: Checkpoint) -> Preprocessing:
+def _preprocessing(architecture: Architecture) -> Preprocessing:
     from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
     # The image size belongs to the architecture, whatever the preprocessing says.
-    size = checkpoint.model_cfg["vision_cfg"].get("image_size", 224)
-    stated: dict[str, Any] = {**merge_preprocess_dict(PreprocessCfg(), dict(checkpoint.preprocess_cfg)), "size": size}
+    size = architecture.model_cfg["vision_cfg"].get("image_size", 224)
+    stated: dict[str, Any] = {**merge_preprocess_dict(PreprocessCfg(), dict(architecture.preprocess_cfg)), "size": size}
     for key, valid in (("resize_mode", RESIZE_MODES), ("interpolation", INTERPOLATIONS)):
         if stated[key] not in valid:
-            raise BadFile(f"{checkpoint.name} states {key} '{stated[key]}'; open_clip knows {', '.join(valid)}")
+            raise BadFile(f"{architecture.name} states {key} '{stated[key]}'; open_clip knows {', '.join(valid)}")
     return Preprocessing(
         size=tuple(size) if isinstance(size, list | tuple) else (size, size),
         resize_mode=stated["resize_mode"],
@@ -161,25 +171,25 @@ def _per_channel(value: float | Sequence[float]) -> tuple[float, ...]:
     return (value,) * 3 if isinstance(value, int | float) else tuple(value)
 
 
-def _tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+def _tokenizer(architecture: Architecture) -> Tokenizer:
     import open_clip
 
-    if checkpoint.model_cfg["text_cfg"].get("hf_tokenizer_name") and not importlib.util.find_spec("transformers"):
+    if architecture.model_cfg["text_cfg"].get("hf_tokenizer_name") and not importlib.util.find_spec("transformers"):
         raise MissingExtra(
-            f"the tokenizer of {checkpoint.name} needs transformers; run pip install 'clipcli[transformers]'"
+            f"the tokenizer of {architecture.name} needs transformers; run pip install 'clipcli[transformers]'"
         )
-    with _tokenizer_errors(checkpoint):
-        tokenizer: Tokenizer = open_clip.get_tokenizer(checkpoint.tokenizer)
+    with _tokenizer_errors(architecture):
+        tokenizer: Tokenizer = open_clip.get_tokenizer(architecture.tokenizer)
     return tokenizer
 
 
 @contextmanager
-def _tokenizer_errors(checkpoint: Checkpoint) -> Iterator[None]:
+def _tokenizer_errors(architecture: Architecture) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as e:
         raise ModelUnavailable(
-            f"cannot get the tokenizer of {checkpoint.name} ({str(e).splitlines()[0]}); "
+            f"cannot get the tokenizer of {architecture.name} ({str(e).splitlines()[0]}); "
             "give --model a directory that holds it, or copy the hub cache from a machine that has it"
         ) from e
 

@@ -6,7 +6,9 @@ The names of the weights are those of open_clip's `CustomTextCLIP`: `visual.*`, 
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -18,19 +20,27 @@ from clipcli.backbones import causal
 from clipcli.errors import BadFile, MissingExtra, ModelUnavailable
 
 IMAGE, TEXT = "image", "text"
+# The logarithm of 1 / 0.07, the temperature that CLIP starts from.
+INIT_LOGIT_SCALE = math.log(1 / 0.07)
 
 
 class Towers(nn.Module):
     """Image tower, text tower, or both, with the logit scale (a logarithm, as trained) and bias."""
 
     def __init__(
-        self, *, visual: nn.Module | None, text: nn.Module | None, scale_shape: Sequence[int], has_bias: bool
+        self,
+        *,
+        visual: nn.Module | None,
+        text: nn.Module | None,
+        scale_shape: Sequence[int],
+        logit_scale: float,
+        logit_bias: float | None,
     ) -> None:
         super().__init__()
         self.visual = visual
         self.text = text
-        self.logit_scale = nn.Parameter(torch.zeros(scale_shape))
-        self.logit_bias = nn.Parameter(torch.zeros(scale_shape)) if has_bias else None
+        self.logit_scale = nn.Parameter(torch.full(scale_shape, logit_scale))
+        self.logit_bias = None if logit_bias is None else nn.Parameter(torch.full(scale_shape, float(logit_bias)))
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Embeddings `[B, D]`, L2-normalised float32, of normalised images `[B, 3, H, W]`."""
@@ -75,8 +85,8 @@ class SkipInit(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def build(model_cfg: Mapping[str, Any], *, towers: Sequence[str], dtype: torch.dtype) -> Towers:
-    """The towers asked for, with uninitialised weights in float32: every one must be loaded.
+def build(model_cfg: Mapping[str, Any], *, towers: Sequence[str], dtype: torch.dtype, random: bool = False) -> Towers:
+    """The towers asked for, in float32, with `random` weights, or with none at all: then every one must be loaded.
 
     Raises `BadFile` for a configuration that open_clip does not understand, and `MissingExtra` where it needs
     transformers.
@@ -93,12 +103,13 @@ def build(model_cfg: Mapping[str, Any], *, towers: Sequence[str], dtype: torch.d
     # open_clip keeps layer norms in float32 where the rest is not; it must know when it builds them.
     cast = dtype if dtype != torch.float32 else None
     try:
-        with SkipInit():
+        with nullcontext() if random else SkipInit():
             return Towers(
                 visual=_build_vision_tower(embed_dim, vision_cfg, quick_gelu, cast) if IMAGE in towers else None,
                 text=_build_text_tower(embed_dim, text_cfg, quick_gelu, cast) if TEXT in towers else None,
                 scale_shape=[1] if config.get("nonscalar_logit_scale") else [],
-                has_bias=config.get("init_logit_bias") is not None,
+                logit_scale=config.get("init_logit_scale") or INIT_LOGIT_SCALE,
+                logit_bias=config.get("init_logit_bias"),
             )
     except OSError as e:
         raise ModelUnavailable(

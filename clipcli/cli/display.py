@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -29,7 +30,7 @@ class Display:
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
         self.console = Console(file=sys.stderr, soft_wrap=True, highlight=False)
         self._quiet = quiet
-        self._verbose = verbose
+        self.verbose = verbose
         self._rows = self._total = 0
         self._tasks: dict[str, TaskID] = {}
         self._status = self.console.status("Loading …")
@@ -41,23 +42,30 @@ class Display:
             TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[note]}"),
             console=self.console,
-            # Rows may be on their way to stdout: it stays as it is.
-            redirect_stdout=False,
-            redirect_stderr=False,
         )
-        self._live = sys.stderr.isatty() and not quiet
+        # What stands under the bars.
+        self.detail = Text("")
+        # Rows may be on their way to stdout: it stays as it is.
+        self._view = Live(
+            get_renderable=self.__rich__, console=self.console, redirect_stdout=False, redirect_stderr=False
+        )
+        self.live = sys.stderr.isatty() and not quiet
 
     def __enter__(self) -> Display:
-        if self._live:
+        if self.live:
             self._status.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._live:
+        if self.live:
             self._status.stop()
-            self._progress.stop()
+            self._view.stop()
+
+    def __rich__(self) -> RenderableType:
+        """The bars, and the line under them."""
+        return Group(self._progress, self.detail) if self.detail else self._progress
 
     def say(self, text: str = "", *, style: str = "") -> None:
         """A line on stderr, unless quiet."""
@@ -74,22 +82,23 @@ class Display:
             case ModelLoaded(name, runtime, details):
                 self._status.stop()
                 self.say(f"{name} {runtime}")
-                if self._verbose:
+                if self.verbose:
                     self.say(f"  {details}")
             case Downloading(name, done, total):
                 self._status.stop()
-                self._advance(f"Download {name}", done, total, count=f"{size(done)}/{size(total or done)}")
+                self.advance(f"Download {name}", done, total, count=f"{size(done)}/{size(total or done)}")
             case ClassesEncoded(done, total, cached, prompts):
                 note = f"× {prompts:.3g} prompts" + (f", {cached:,} from the cache" if cached else "")
-                self._advance("Labels", done, total, count=f"{done:,}/{total:,}", note=note)
+                self.advance("Labels", done, total, count=f"{done:,}/{total:,}", note=note)
             case RowsReady(rows):
                 self._rows += len(rows)
-                self._advance("Photos", self._rows, self._total, count=f"{self._rows:,}/{self._total:,}")
+                self.advance("Photos", self._rows, self._total, count=f"{self._rows:,}/{self._total:,}")
 
-    def _advance(self, name: str, done: int, total: int | None, *, count: str, note: str = "") -> None:
-        if not self._live:
+    def advance(self, name: str, done: int, total: int | None, *, count: str, note: str = "") -> None:
+        """A bar of this name, moved on; nothing where there is no terminal."""
+        if not self.live:
             return
-        self._progress.start()
+        self._view.start()
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total, count=count, note=note)
         self._progress.update(self._tasks[name], completed=done, total=total, count=count, note=note)

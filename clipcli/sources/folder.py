@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from clipcli.errors import InputNotFound
-from clipcli.sources.files import item
-from clipcli.sources.suffixes import is_hidden, is_image_name
+from clipcli.sources.tree import folder_files
 from clipcli.types import ImageItem
 
 
@@ -18,15 +16,4 @@ def matches(text: str) -> bool:
 
 def items(text: str) -> Iterator[ImageItem]:
     """The images below the folder, sorted by name at each level; hidden ones and linked folders are left out."""
-    try:
-        with os.scandir(text) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
-    except OSError as e:
-        raise InputNotFound(f"cannot read folder {text}: {e.strerror}; check its permissions") from None
-    for entry in entries:
-        if is_hidden(entry.name):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from items(os.path.join(text, entry.name))
-        elif is_image_name(entry.name) and not entry.is_dir():
-            yield item(os.path.join(text, entry.name))
+    return (file.item for file in folder_files(text) if file.is_image)

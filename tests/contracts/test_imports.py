@@ -12,9 +12,9 @@ import clipcli
 PACKAGE = Path(clipcli.__file__).parent
 LAYERS = {
     0: ["atomic", "errors", "types", "events", "score_kinds", "runtime_kinds"],
-    1: ["labels", "prompts", "sources", "classifier", "score", "rows", "writers", "cache"],
+    1: ["labels", "prompts", "sources", "pairs", "classifier", "score", "metrics", "rows", "writers", "cache", "report"],
     2: ["runtime", "backbones", "images", "ensemble", "embed"],
-    3: ["pipelines"],
+    3: ["training", "pipelines"],
     4: ["cli"],
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms}

@@ -1,0 +1,55 @@
+"""Architectures to train from random weights: a name that open_clip knows, or a configuration in a `.json` file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from clipcli.backbones import tags
+from clipcli.backbones.checkpoint import CONFIG_NAME, Architecture, read_config
+from clipcli.errors import BadFile, InputNotFound, unknown
+
+_PARTS = ("embed_dim", "vision_cfg", "text_cfg")
+
+
+def find_architecture(arch: str) -> Architecture:
+    """The architecture of this name or in this file. Raises `UnknownName`, `InputNotFound` or `BadFile`.
+
+    A file is open_clip's model configuration, or a whole `open_clip_config.json`.
+    """
+    if arch.endswith(".json"):
+        return _in_file(Path(arch).expanduser().absolute())
+    import open_clip
+
+    known = open_clip.list_models()
+    if arch not in known:
+        raise unknown("architecture", arch, known, see="clipcli models")
+    return Architecture(name=arch, model_cfg=tags.model_config(arch), preprocess_cfg={}, tokenizer=arch)
+
+
+def _in_file(path: Path) -> Architecture:
+    if path.name == CONFIG_NAME and path.is_file():
+        model_cfg, preprocess_cfg = read_config(path, name=str(path))
+        tokenizer = f"local-dir:{path.parent}"
+        return Architecture(
+            name=path.parent.name, model_cfg=model_cfg, preprocess_cfg=preprocess_cfg, tokenizer=tokenizer
+        )
+    import open_clip
+
+    config = _read(path)
+    # open_clip finds a tokenizer by the name of a configuration it knows.
+    open_clip.add_model_config(path)
+    return Architecture(name=path.stem, model_cfg=config, preprocess_cfg={}, tokenizer=path.stem)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise InputNotFound(f"cannot read {path}: {e.strerror}; check the path after --arch") from None
+    except ValueError as e:
+        raise BadFile(f"{path} is not JSON ({e}); see examples/") from None
+    if not isinstance(config, dict) or not all(part in config for part in _PARTS):
+        raise BadFile(f"{path} is not a model configuration; it needs {', '.join(_PARTS)}")
+    return config

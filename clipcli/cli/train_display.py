@@ -1,0 +1,69 @@
+"""A training run on the terminal: one bar with its numbers under it, and a line for each validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.text import Text
+
+from clipcli.cli.columns import size
+from clipcli.cli.display import Display
+from clipcli.events import CheckpointSaved, Event, Mixed, PairsFound, StepDone, Validated
+
+# Where there is no terminal, steps are told of in about so many lines.
+_LINES = 20
+_METRICS = {
+    "zero_shot_": "zero-shot ",
+    "image_to_text_": "image→text ",
+    "text_to_image_": "text→image ",
+    "retain_": "retained ",
+    "val_": "validation ",
+    "top": "top-",
+}
+
+
+class TrainDisplay(Display):
+    """Shows what training says, beside what all commands say."""
+
+    def show(self, event: Event) -> None:
+        """Render one event."""
+        match event:
+            case PairsFound(count, skipped):
+                self.say(f"{count:,} pairs" + (f", {skipped:,} more skipped" if skipped else ""))
+            case StepDone():
+                self._step(event)
+            case Validated(step, metrics):
+                self.say(f"step {step:,}: {measured(metrics)}")
+            case CheckpointSaved(step, folder) if self.verbose:
+                self.say(f"step {step:,}: saved {folder}")
+            case Mixed(alpha, validation, retention, chosen):
+                numbers = {"validation": validation, "retained": retention}
+                shown = [f"{name} {value:.2%}" for name, value in numbers.items() if value is not None]
+                self.say(f"{'kept' if chosen else 'mix'} {alpha:.0%}: {', '.join(shown)}")
+            case _:
+                super().show(event)
+
+    def _step(self, event: StepDone) -> None:
+        numbers = (
+            f"loss {event.loss:.4f}  rate {event.lr:.2e}  temperature {1 / event.logit_scale:.4f}  "
+            f"{event.images_per_second:,.0f} images/s  {size(event.memory)}"
+        )
+        self.detail = Text(f"  {numbers}", style="dim")
+        self.advance("Steps", event.step, event.steps, count=f"{event.step:,}/{event.steps:,}")
+        if not self.live and (event.step == 1 or event.step % -(-event.steps // _LINES) == 0):
+            left = event.seconds / event.step * (event.steps - event.step)
+            self.say(f"step {event.step:,}/{event.steps:,}: {numbers}  {left / 60:,.1f} min left")
+
+
+def measured(metrics: Mapping[str, float]) -> str:
+    """Metrics in one line, shares as per cent."""
+    return ", ".join(
+        f"{_spoken(name)} {value:.4f}" if "loss" in name else f"{_spoken(name)} {value:.1%}"
+        for name, value in metrics.items()
+    )
+
+
+def _spoken(name: str) -> str:
+    for written, spoken in _METRICS.items():
+        name = name.replace(written, spoken)
+    return name

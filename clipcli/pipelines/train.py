@@ -1,0 +1,157 @@
+"""From pairs of images and captions to a model: a run that fine-tunes or pretrains, and can be stopped and resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any
+
+from torch import Tensor
+
+from clipcli.backbones.checkpoint import Architecture
+from clipcli.errors import UsageError
+from clipcli.events import Event, ModelLoaded, PairsFound, result_of
+from clipcli.runtime import choose_runtime
+from clipcli.training import wise_ft
+from clipcli.training.checkpoints import saved_in, write_model
+from clipcli.training.config import TrainConfig, configured
+from clipcli.training.data import Checks, TrainingData, read_checks, read_training_data
+from clipcli.training.model import find_start, own_loss, prepare
+from clipcli.training.order import Order, parts_of
+from clipcli.training.processes import joined
+from clipcli.training.recipe import resolve
+from clipcli.training.report import write_report
+from clipcli.training.run_folder import RunFolder
+from clipcli.training.session import Session, headline, retention
+from clipcli.training.trainer import Trainer
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a run came to: its folder, the steps it took of those it was to take, and the model's metrics by name.
+
+    `skipped` counts the pairs that were left out, `cut_captions` the captions drawn that were longer than the context.
+    """
+
+    folder: Path
+    step: int
+    steps: int
+    metrics: Mapping[str, float]
+    skipped: int
+    cut_captions: int
+
+
+def train(
+    data: str | Path | Sequence[str | Path], *, output: str | Path, resume: bool = False, **settings: Any
+) -> Trained:
+    """Train a model on `data`, one DATA or several, into the folder `output`, as `clipcli train` does.
+
+    `settings` are the fields of `clipcli.training.config.TrainConfig`, such as `model`, `arch`, `epochs` and `lr`.
+    Raises the errors of `clipcli.errors`.
+    """
+    given = {"data": data, "output": str(output), **settings}
+    return result_of(run(configured(given), resume=resume))
+
+
+def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) -> Generator[Event, None, Trained]:
+    """`train`, saying what it does. When `stop` is set it saves a checkpoint after the step it is in, and ends."""
+    runtime = choose_runtime(device=config.device, precision=config.precision, workers=config.workers)
+    with joined(device=runtime.device) as processes, ExitStack() as stack:
+        config, start, data, checks = yield from _checked(config)
+        parts = parts_of(data.sizes, data.shares, batch_size=config.batch_size or 1)
+        folder = None
+        if processes.leads:
+            folder = RunFolder(Path(config.output or ""))
+            stack.callback(folder.close)
+            folder.begin(config, resume=resume)
+        processes.wait()
+        trainee = prepare(start, config, runtime=runtime)
+        yield ModelLoaded(start.name, str(runtime), str(trainee.backbone))
+        starting = trainee.weights() if config.wise_ft is not None else {}
+        session = Session(
+            Trainer(trainee, runtime=runtime, processes=processes),
+            data=data,
+            checks=checks,
+            order=Order(parts, config.seed),
+            runtime=runtime,
+            processes=processes,
+            run=Path(config.output or ""),
+            folder=folder,
+            stop=stop or Flag(),
+        )
+        if resume:
+            session.resume()
+        if folder is not None:
+            stack.callback(write_report, session.run)
+        yield from session.go()
+        if not session.stopped:
+            yield from _finish(session, starting, folder)
+        return Trained(session.run, session.step, session.steps, session.metrics, len(session.skipped), session.cut)
+
+
+def resolved(
+    config: TrainConfig,
+) -> Generator[Event, None, tuple[TrainConfig, Architecture, TrainingData]]:
+    """The configuration with every setting that the run will have, and the model and data it was made for."""
+    start = yield from find_start(config)
+    data = read_training_data(config)
+    yield PairsFound(len(data.pairs), len(data.skipped))
+    return resolve(config, pairs=len(data.pairs), loss=own_loss(start)), start, data
+
+
+def _checked(
+    config: TrainConfig,
+) -> Generator[Event, None, tuple[TrainConfig, Architecture, TrainingData, Checks]]:
+    """Everything that can be read and checked before the model is loaded and the folder taken."""
+    if config.output is None:
+        raise UsageError("no folder for the run was given; give --output RUN")
+    alpha = None if config.wise_ft is None else wise_ft.parse_alpha(config.wise_ft)
+    config, start, data = yield from resolved(config)
+    checks = read_checks(config, loss=config.loss or "clip", batch_size=config.batch_size or 1)
+    if config.wise_ft is not None and config.pretrains:
+        raise UsageError("--wise-ft mixes with the weights of --model, and --arch has none; leave it out")
+    if config.wise_ft is not None and alpha is None and not checks.validates:
+        raise UsageError("--wise-ft auto chooses by validation; give --zero-shot DIR or --val DATA as well")
+    return config, start, data, checks
+
+
+def _finish(session: Session, starting: Mapping[str, Tensor], folder: RunFolder | None) -> Generator[Event, None, None]:
+    """Put the model of the run into its folder: the best by validation, else the last, mixed if that was asked for."""
+    trained = session.trainer.trainee.weights()
+    last = session.step
+    if session.best is not None and session.best[0] != last:
+        [saved] = [saved for saved in saved_in(session.run) if saved.step == session.best[0]]
+        trained = saved.weights()
+    plain = session.trainer.plain()
+    final: Mapping[str, Tensor] = trained
+    if session.config.wise_ft is not None:
+        final = yield from _mixed(session, starting, trained, folder)
+    if final is not trained or session.best is not None:
+        plain.towers.load_state_dict(dict(final))
+        session.metrics = session.measure()
+    if folder is not None:
+        write_model(session.run, plain, final)
+        folder.log("end", session.summary())
+
+
+def _mixed(
+    session: Session, starting: Mapping[str, Tensor], trained: Mapping[str, Tensor], folder: RunFolder | None
+) -> Generator[Event, None, Mapping[str, Tensor]]:
+    alpha = wise_ft.parse_alpha(session.config.wise_ft or wise_ft.AUTO)
+    if alpha is not None:
+        return wise_ft.mix(starting, trained, alpha)
+
+    def measure(weights: Mapping[str, Tensor]) -> tuple[float | None, float | None]:
+        session.trainer.trainee.towers.load_state_dict(dict(weights))
+        metrics = session.measure()
+        return headline(metrics), retention(metrics)
+
+    alpha, points = yield from wise_ft.sweep(starting, trained, measure=measure, retain_drop=session.config.retain_drop)
+    for point in points:
+        if folder is not None:
+            folder.log("wise_ft", {name: getattr(point, name) for name in point.__slots__})
+    yield from (point for point in points if point.chosen)
+    return wise_ft.mix(starting, trained, alpha)

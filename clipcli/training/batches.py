@@ -1,0 +1,179 @@
+"""Batches of pairs, decoded and tokenized ahead in threads, each a pure function of the seed and the step."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from clipcli.backbones.backbone import Preprocessing, Tokenizer
+from clipcli.errors import ClipcliError
+from clipcli.images import attempt, decode, register_plugins, resizer
+from clipcli.pairs import Pair
+from clipcli.training.augment import mirrored, random_view
+from clipcli.training.loss import Groups
+from clipcli.training.order import Draw, Order
+from clipcli.training.processes import Processes
+from clipcli.types import Skipped
+
+View = Callable[[bytes, np.random.Generator], Image.Image]
+_AHEAD = 3
+_SUBSTITUTES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class TrainBatch:
+    """One process's pairs of a step: uint8 pixels `[b, H, W, 3]`, token ids `[b, L]`, and what belongs together.
+
+    `skipped` holds the bad images whose places other pairs took, `cut` how many captions were longer than the context.
+    """
+
+    pixels: Tensor
+    tokens: Tensor
+    groups: Groups
+    names: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    cut: int
+
+    def to(self, device: str) -> TrainBatch:
+        """The batch on a device; the copy from pinned memory goes on while the host does."""
+        tensors = Groups(*(ids.to(device, non_blocking=True) for ids in _ids(self.groups)))
+        pixels, tokens = (t.to(device, non_blocking=True) for t in (self.pixels, self.tokens))
+        return replace(self, pixels=pixels, tokens=tokens, groups=tensors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One pair as it goes into its place of the batch."""
+
+    pair: int
+    caption: str
+    label: str | None
+    name: str
+    cut: bool
+    skipped: tuple[Skipped, ...]
+
+
+class Batches:
+    """The batches of one process. Threads decode `_AHEAD` batches ahead, straight into the batch's own memory."""
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        *,
+        order: Order,
+        view: View,
+        size: tuple[int, int],
+        tokenizer: Tokenizer,
+        processes: Processes,
+        workers: int,
+        pin: bool,
+    ) -> None:
+        register_plugins()
+        self._pairs, self._order, self._view, self._size = pairs, order, view, size
+        self._tokenizer, self._processes, self._pin = tokenizer, processes, pin
+        self._context = tokenizer([""]).shape[1]
+        self._workers = workers
+
+    def start(self, step: int, *, end: int) -> Generator[TrainBatch, None, None]:
+        """The batches of the steps from `step` up to `end`."""
+        pending: deque[Callable[[], TrainBatch]] = deque()
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
+        try:
+            for ahead in range(step, end):
+                pending.append(self._submit(pool, ahead))
+                if len(pending) > _AHEAD:
+                    yield pending.popleft()()
+            while pending:
+                yield pending.popleft()()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _submit(self, pool: ThreadPoolExecutor, step: int) -> Callable[[], TrainBatch]:
+        """Begin with the batch of a step; what is returned waits for it."""
+        draws = self._order.batch(step)
+        own = len(draws) // self._processes.count
+        first = self._processes.rank * own
+        pixels = torch.empty((own, *self._size, 3), dtype=torch.uint8, pin_memory=self._pin)
+        tokens = torch.empty((own, self._context), dtype=torch.int64, pin_memory=self._pin)
+        futures = [
+            pool.submit(self._fill, draw, pixels[place], tokens[place])
+            for place, draw in enumerate(draws[first : first + own])
+        ]
+        return lambda: _finished(pixels, tokens, futures, first)
+
+    def _fill(self, draw: Draw, pixels: Tensor, tokens: Tensor) -> _Seen:
+        """Put a pair into its place, or where its image is bad another one, drawn in its stead."""
+        chance = self._order.chance(draw)
+        skipped: list[Skipped] = []
+        number = draw.pair
+        for _ in range(_SUBSTITUTES):
+            pair = self._pairs[number]
+            caption = pair.captions[int(chance.integers(len(pair.captions)))]
+            image = attempt(pair.item, lambda data: np.array(self._view(data, chance)))
+            if not isinstance(image, Skipped):
+                pixels.copy_(torch.from_numpy(image))
+                tokens.copy_(self._tokenizer([caption])[0])
+                return _Seen(number, caption, pair.label, pair.item.id, self._is_cut(caption, tokens), tuple(skipped))
+            skipped.append(image)
+            number = int(chance.integers(len(self._pairs)))
+        last = skipped[-1]
+        raise ClipcliError(
+            f"{_SUBSTITUTES} images in a row could not be read, the last {last.item.id}: {last.reason}; check the data"
+        )
+
+    def _is_cut(self, caption: str, tokens: Tensor) -> bool:
+        from open_clip.tokenizer import SimpleTokenizer
+
+        # Only a row without padding can have been cut.
+        if int(tokens[-1]) == 0:
+            return False
+        if isinstance(self._tokenizer, SimpleTokenizer):
+            return len(self._tokenizer.encode(caption)) + 2 > self._context
+        # Where the text is cut already, more words change nothing.
+        return bool(torch.equal(self._tokenizer([f"{caption} and more"])[0], tokens))
+
+
+def train_view(preprocessing: Preprocessing, *, crop: float, flip: bool) -> View:
+    """Images as training sees them: random crops, or whole ones where `crop` is 1, and half of them mirrored."""
+    if crop < 1:
+        return lambda data, chance: random_view(data, preprocessing=preprocessing, crop=crop, flip=flip, chance=chance)
+    resize = resizer(preprocessing)
+    return lambda data, chance: mirrored(resize(decode(data)), flip=flip, chance=chance)
+
+
+def _finished(pixels: Tensor, tokens: Tensor, futures: Sequence[Future[_Seen]], first: int) -> TrainBatch:
+    seen = [future.result() for future in futures]
+    slots = range(first, first + len(seen))
+    return TrainBatch(
+        pixels=pixels,
+        tokens=tokens,
+        groups=Groups(
+            slots=torch.tensor(slots),
+            pairs=torch.tensor([s.pair for s in seen]),
+            captions=torch.tensor([_id(s.caption) for s in seen]),
+            # A pair without a class has a negative id, all of its own.
+            classes=torch.tensor(
+                [-1 - n if s.label is None else _id(s.label) for n, s in zip(slots, seen, strict=True)]
+            ),
+        ),
+        names=tuple(s.name for s in seen),
+        skipped=tuple(skipped for s in seen for skipped in s.skipped),
+        cut=sum(s.cut for s in seen),
+    )
+
+
+def _id(text: str) -> int:
+    """A number from 0 that stands for a text, the same in every process."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()) >> 1
+
+
+def _ids(groups: Groups) -> tuple[Tensor, ...]:
+    return groups.slots, groups.pairs, groups.captions, groups.classes

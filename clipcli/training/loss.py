@@ -1,0 +1,103 @@
+"""Contrastive losses over image and text embeddings, in which one image may have several right captions.
+
+Each is computed for the rows of one process against all columns; the mean over processes is the loss of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clipcli.training.processes import Processes
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What both towers make of the pairs of a batch: embeddings `[b, D]`, L2-normalised float32.
+
+    `logit_scale` is the factor itself; `logit_bias` is `None` for a model without.
+    """
+
+    images: Tensor
+    texts: Tensor
+    logit_scale: Tensor
+    logit_bias: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Which pairs of a batch belong together: ids `[b]`, of which equal ones are the same thing.
+
+    `slots` are the places in the whole batch, all different; a pair without a class has a class of its own.
+    """
+
+    slots: Tensor
+    pairs: Tensor
+    captions: Tensor
+    classes: Tensor
+
+    def gathered(self, processes: Processes) -> Groups:
+        """The groups of all processes' pairs."""
+        return Groups(*(processes.gather(ids) for ids in (self.slots, self.pairs, self.captions, self.classes)))
+
+
+def positives(own: Groups, every: Groups, *, duplicates: str) -> Tensor:
+    """Which of all pairs `[b, B]` are right answers for each of one's own: itself, and where `duplicates` are
+    `positive`, those of the same image, caption or class (as in UniCL, Yang et al. 2022).
+    """
+    same = _equal(own.slots, every.slots)
+    if duplicates == "positive":
+        for rows, columns in ((own.pairs, every.pairs), (own.captions, every.captions), (own.classes, every.classes)):
+            same = same | _equal(rows, columns)
+    return same
+
+
+def clip_loss(own: Features, every: Features, right: Tensor) -> Tensor:
+    """Symmetric cross-entropy over scaled cosine similarities (Radford et al. 2021), the mean of both directions.
+
+    `right` `[b, B]` marks the right answers, which share the target equally. With one each this is open_clip's
+    `ClipLoss`.
+    """
+    target = right / right.sum(dim=1, keepdim=True)
+    images = own.logit_scale * own.images @ every.texts.T
+    texts = own.logit_scale * own.texts @ every.images.T
+    return (functional.cross_entropy(images, target) + functional.cross_entropy(texts, target)) / 2
+
+
+def siglip_loss(own: Features, every: Features, right: Tensor) -> Tensor:
+    """Every image with every caption as a question of its own (Zhai et al. 2023), summed over captions, the mean over
+    images. With one right answer each this is open_clip's `SigLipLoss`.
+    """
+    logits = own.logit_scale * own.images @ every.texts.T
+    if own.logit_bias is not None:
+        logits = logits + own.logit_bias
+    signs = torch.where(right, 1.0, -1.0)
+    return -functional.logsigmoid(signs * logits).sum() / len(own.images)
+
+
+Loss = Callable[[Features, Features, Tensor], Tensor]
+FUNCTIONS: dict[str, Loss] = {"clip": clip_loss, "siglip": siglip_loss}
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """The loss of a run: which, how duplicates count, and over which processes."""
+
+    name: str
+    duplicates: str
+    processes: Processes
+
+    def __call__(self, own: Features, groups: Groups) -> Tensor:
+        """This process's part of the loss, whose mean over processes is the loss of the whole batch."""
+        gather = self.processes.gather
+        every = Features(gather(own.images), gather(own.texts), own.logit_scale, own.logit_bias)
+        right = positives(groups, groups.gathered(self.processes), duplicates=self.duplicates)
+        return FUNCTIONS[self.name](own, every, right)
+
+
+def _equal(rows: Tensor, columns: Tensor) -> Tensor:
+    return rows[:, None] == columns[None, :]

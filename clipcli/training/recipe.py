@@ -1,0 +1,70 @@
+"""The settings nobody gave, filled in by what the run is."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from clipcli.errors import UsageError
+from clipcli.prompts import DEFAULT_PROMPTS
+from clipcli.training.config import TrainConfig
+
+# Wortsman et al. 2022 (WiSE-FT) and Goyal et al. 2023 (FLYP): a small rate, a short time, images nearly whole.
+FINE_TUNE: dict[str, Any] = {
+    "epochs": 5.0,
+    "batch_size": 128,
+    "lr": 1e-5,
+    "weight_decay": 0.1,
+    "beta2": 0.999,
+    "crop": 0.9,
+    "flip": True,
+    "freeze_batch_norm": True,
+}
+# Radford et al. 2021 (CLIP), table 18, but for the rate and the batch: theirs are for 32,768 pairs at once.
+PRETRAIN: dict[str, Any] = {
+    "epochs": 30.0,
+    "batch_size": 512,
+    "lr": 1e-3,
+    "weight_decay": 0.2,
+    "beta2": 0.98,
+    "crop": 0.5,
+    "flip": True,
+    "freeze_batch_norm": False,
+}
+_MOST_WARMUP, _WARMUP_SHARE = 2_000, 0.1
+# Low-rank changes start from nothing and learn at ten times the rate (Biderman et al. 2024).
+_LORA_RATE = 1e-4
+
+
+def resolve(config: TrainConfig, *, pairs: int, loss: str) -> TrainConfig:
+    """The configuration with every setting that a run of so many pairs needs, its length in steps; `loss` is the
+    model's own.
+
+    Raises `UsageError` for a batch larger than the data, or a length given twice.
+    """
+    if config.epochs is not None and config.steps is not None:
+        raise UsageError("both --epochs and --steps were given; give one of them")
+    filled = without_lengths(_with_defaults(config, {"loss": loss}))
+    batch_size = config.batch_size or min(filled.batch_size or 1, pairs)
+    if batch_size > pairs:
+        raise UsageError(f"--batch-size {batch_size} is larger than the data, {pairs:,} pairs; give {pairs} or less")
+    epoch = pairs / batch_size
+    steps = config.steps or max(1, round((filled.epochs or 0) * epoch))
+    warmup = min(_MOST_WARMUP, math.ceil(_WARMUP_SHARE * steps))
+    lengths = {"warmup": warmup, "val_every": math.ceil(epoch), "save_every": math.ceil(epoch)}
+    filled = dataclasses.replace(filled, batch_size=batch_size, steps=steps, epochs=None)
+    return _with_defaults(filled, lengths)
+
+
+def without_lengths(config: TrainConfig) -> TrainConfig:
+    """The configuration with every setting that does not depend on how many pairs there are."""
+    recipe = {"loss": "clip", "prompts": DEFAULT_PROMPTS} | (PRETRAIN if config.pretrains else FINE_TUNE)
+    if config.lora is not None:
+        recipe["lr"] = _LORA_RATE
+    return _with_defaults(config, recipe)
+
+
+def _with_defaults(config: TrainConfig, defaults: dict[str, Any]) -> TrainConfig:
+    absent = {name: value for name, value in defaults.items() if getattr(config, name) is None}
+    return dataclasses.replace(config, **absent)

@@ -1,0 +1,289 @@
+"""A run from its first step, or from a checkpoint, to its last: what is logged, validated and saved, and when."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import time
+from collections import deque
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any
+
+import torch
+
+from clipcli.errors import ClipcliError, UsageError
+from clipcli.events import CheckpointSaved, Event, StepDone, Validated
+from clipcli.runtime import Runtime
+from clipcli.training.batches import Batches, TrainBatch, train_view
+from clipcli.training.checkpoints import Saved, prune, save, saved_in
+from clipcli.training.data import Checks, TrainingData, check_skipped
+from clipcli.training.order import Order
+from clipcli.training.processes import Processes
+from clipcli.training.run_folder import RunFolder, as_rows
+from clipcli.training.tensorboard import Board
+from clipcli.training.trainer import Done, Trainer
+
+_NAMES_SHOWN = 3
+BAD_BATCH_FILE = "bad-batch.txt"
+
+
+class Session:
+    """The steps of a run. `folder` is `None` in processes that do not lead; all of them read checkpoints in `run`."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        *,
+        data: TrainingData,
+        checks: Checks,
+        order: Order,
+        runtime: Runtime,
+        processes: Processes,
+        run: Path,
+        folder: RunFolder | None,
+        stop: Flag,
+    ) -> None:
+        self.trainer, self.config, self.run = trainer, trainer.config, run
+        self.step, self.cut = 0, 0
+        self.skipped: dict[str, str] = dict(as_rows(data.skipped))
+        self.best: tuple[int, float] | None = None
+        self.stopped = False
+        self.metrics: dict[str, float] = {}
+        self.loss = math.nan
+        self.seconds = 0.0
+        self._data, self._checks, self._order = data, checks, order
+        self._runtime, self._processes, self._folder, self._stop = runtime, processes, folder, stop
+        self._board = Board(run) if self.config.tensorboard and folder is not None else None
+        self._fresh: list[tuple[str, str]] = []
+        self._clock = time.perf_counter()
+        self._times: deque[float] = deque(maxlen=self.config.log_every + 1)
+
+    @property
+    def steps(self) -> int:
+        """How many steps the run has in all."""
+        return self.config.steps or 0
+
+    def resume(self) -> None:
+        """Go back to the last checkpoint, if there is one. Raises `UsageError` where the data is not the same."""
+        saved = saved_in(self.run)
+        if saved:
+            state = saved[-1].state()
+            if state["data"] != self._data.fingerprint():
+                raise UsageError(
+                    f"cannot resume {self.run}: DATA holds other pairs than before; put it back, or start anew"
+                )
+            self.trainer.restore(saved[-1], state)
+            self.step, self.cut, self.seconds = state["step"], state["cut"], state["seconds"]
+            self.loss, self.metrics = state["loss"], dict(state["metrics"])
+            self.best = None if state["best"] is None else tuple(state["best"])
+            self.skipped |= dict(state["skipped"])
+        self._processes.wait()
+        if self._folder is not None:
+            self._folder.forget_after(self.step if saved else -1)
+
+    def go(self) -> Generator[Event, None, None]:
+        """Take all steps that are left, or stop early where that was asked for."""
+        self._clock = time.perf_counter() - self.seconds
+        if self.step == 0:
+            self._log("start", self._facts())
+            yield from self._validate()
+        size, tokenizer = self.trainer.trainee.backbone.preprocessing.size, self.trainer.trainee.backbone.tokenizer
+        view = train_view(
+            self.trainer.trainee.backbone.preprocessing, crop=self.config.crop or 1.0, flip=bool(self.config.flip)
+        )
+        batches = Batches(
+            self._data.pairs,
+            order=self._order,
+            view=view,
+            size=size,
+            tokenizer=tokenizer,
+            processes=self._processes,
+            workers=self._runtime.workers,
+            pin=self._runtime.device == "cuda",
+        )
+        with closing(batches.start(self.step, end=self.steps)) as coming:
+            yield from self._take(coming)
+
+    def measure(self) -> dict[str, float]:
+        """All metrics of the model as it is now."""
+        backbone = self.trainer.trainee.in_use()
+        checks = self._checks
+        metrics: dict[str, float] = {}
+        with self._autocast():
+            for check in (checks.zero_shot, checks.val):
+                metrics |= check.measure(backbone) if check is not None else {}
+            if checks.retain is not None:
+                metrics |= checks.retain.measure(backbone, prefix="retain_")
+        return metrics
+
+    def summary(self) -> dict[str, Any]:
+        """What the run came to, for the last line of the metrics."""
+        return {
+            "time": _now(),
+            "step": self.step,
+            "seconds": time.perf_counter() - self._clock,
+            "loss": self.loss,
+            "skipped": len(self.skipped),
+            "truncated_captions": self.cut,
+            "best_step": None if self.best is None else self.best[0],
+            "metrics": self.metrics,
+        }
+
+    def _take(self, batches: Generator[TrainBatch, None, None]) -> Generator[Event, None, None]:
+        """Steps, each accounted for when the next one is under way, so that a card never waits for its numbers."""
+        self.trainer.trainee.learn()
+        pending: Done | None = None
+        self._times.append(time.perf_counter())
+        for batch in batches:
+            done = self.trainer.take(self.step, batch, stop=self._stop.is_set())
+            self.step = done.step
+            if pending is not None:
+                yield from self._account(pending)
+            pending = done
+            validates, saves = self._due(self.config.val_every), self._due(self.config.save_every)
+            if validates or saves or self.stopped:
+                yield from self._account(pending)
+                pending = None
+                improved = (yield from self._validate()) if validates and not self.stopped else False
+                if saves or improved or self.stopped:
+                    yield from self._save()
+                self.trainer.trainee.learn()
+                self._times.clear()
+                self._times.append(time.perf_counter())
+            if self.stopped:
+                return
+
+    def _due(self, every: int | None) -> bool:
+        return self.step == self.steps or self.step % (every or 1) == 0
+
+    def _account(self, done: Done) -> Generator[Event, None, None]:
+        """Look at a step's numbers, and say and log what came of it."""
+        loss, norm, stop = done.read()
+        self.stopped = self.stopped or stop
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self._give_up(done, loss)
+        self.loss = loss
+        self.cut += done.batch.cut
+        self._fresh += as_rows(done.batch.skipped)
+        now = time.perf_counter()
+        self._times.append(now)
+        size = self.config.batch_size or 0
+        event = StepDone(
+            step=done.step,
+            steps=self.steps,
+            epoch=done.step * size / len(self._data.pairs),
+            loss=loss,
+            lr=done.lr,
+            logit_scale=float(self.trainer.trainee.towers.logit_scale.exp().item()),
+            grad_norm=norm,
+            images_per_second=size * (len(self._times) - 1) / (now - self._times[0]),
+            memory=self.trainer.memory(),
+            seconds=now - self._clock,
+        )
+        if done.step % self.config.log_every == 0 or done.step in (1, self.steps):
+            self._share_skipped()
+            values = {name: getattr(event, name) for name in event.__slots__ if name not in ("steps", "memory")}
+            self._log("step", {**values, "memory_mb": event.memory / 1e6})
+        yield event
+
+    def _validate(self) -> Generator[Event, None, bool]:
+        """Measure the model; whether it is the best so far."""
+        self.metrics = self.measure()
+        if not self.metrics:
+            return False
+        self._log("validation", {"step": self.step, **self.metrics})
+        yield Validated(self.step, self.metrics)
+        value = headline(self.metrics)
+        if value is None or (self.best is not None and value <= self.best[1]) or not self.step:
+            return False
+        self.best = (self.step, value)
+        return True
+
+    def _save(self) -> Generator[Event, None, None]:
+        self._share_skipped()
+        if self._folder is not None:
+            state = {
+                **self.trainer.state(),
+                "step": self.step,
+                "seconds": time.perf_counter() - self._clock,
+                "loss": self.loss,
+                "metrics": self.metrics,
+                "best": None if self.best is None else list(self.best),
+                "cut": self.cut,
+                "skipped": list(self.skipped.items()),
+                "data": self._data.fingerprint(),
+            }
+            saved = save(self.run, self.step, trainee=self.trainer.trainee, state=state)
+            prune(self.run, best=self.best and self.best[0], keep_every=self.config.keep_every)
+            self._folder.write_skipped(self.skipped.items())
+            yield CheckpointSaved(self.step, saved.folder)
+        self._processes.wait()
+
+    def _share_skipped(self) -> None:
+        """Put together what the processes skipped. Raises `ClipcliError` where it is too much."""
+        for rows in self._processes.collect(self._fresh):
+            self.skipped |= dict(rows)
+        self._fresh = []
+        total = len(self._data.pairs) + len(self._data.skipped)
+        try:
+            check_skipped(list(self.skipped.items()), total=total, most=self.config.max_skipped)
+        except ClipcliError:
+            if self._folder is not None:
+                self._folder.write_skipped(self.skipped.items())
+            raise
+
+    def _give_up(self, done: Done, loss: float) -> None:
+        """Stop at a loss or gradient that is not a number. Raises `ClipcliError`."""
+        names = [name for names in self._processes.collect(done.batch.names) for name in names]
+        if self._folder is not None:
+            lines = "".join(f"{name}\n" for name in names)
+            (self.run / BAD_BATCH_FILE).write_text(lines, encoding="utf-8", errors="surrogateescape")
+        saved: list[Saved] = saved_in(self.run)
+        kept = f"the last good checkpoint is {saved[-1].folder}" if saved else "no checkpoint was saved yet"
+        raise ClipcliError(
+            f"the {'gradient' if math.isfinite(loss) else 'loss'} is not a number at step {done.step}; its batch was "
+            f"{', '.join(names[:_NAMES_SHOWN])} and {max(0, len(names) - _NAMES_SHOWN)} more, all in "
+            f"{self.run / BAD_BATCH_FILE}; {kept}; try a lower --lr, or --precision fp32"
+        )
+
+    def _log(self, kind: str, values: Mapping[str, Any]) -> None:
+        if self._folder is not None:
+            self._folder.log(kind, values)
+        if self._board is not None:
+            self._board.write(values)
+
+    def _facts(self) -> dict[str, Any]:
+        towers = self.trainer.trainee.towers
+        return {
+            "time": _now(),
+            "model": self.trainer.trainee.backbone.name,
+            "pairs": len(self._data.pairs),
+            "parameters": sum(p.numel() for p in towers.parameters()),
+            "trained_parameters": sum(p.numel() for p in towers.parameters() if p.requires_grad),
+            "runtime": str(self._runtime),
+        }
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        on = self._runtime.precision != "fp32"
+        return torch.autocast(self._runtime.device, self._runtime.dtype, enabled=on)
+
+
+def _now() -> str:
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def headline(metrics: Mapping[str, float]) -> float | None:
+    """The one number by which models are compared: zero-shot top-1, else mean recall@1 both ways."""
+    if "zero_shot_top1" in metrics:
+        return metrics["zero_shot_top1"]
+    recalls = [metrics[name] for name in ("image_to_text_recall@1", "text_to_image_recall@1") if name in metrics]
+    return sum(recalls) / len(recalls) if recalls else None
+
+
+def retention(metrics: Mapping[str, float]) -> float | None:
+    """The same number of what is to be retained."""
+    own = {name.removeprefix("retain_"): value for name, value in metrics.items() if name.startswith("retain_")}
+    return own.get("top1", headline(own))

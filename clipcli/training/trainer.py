@@ -1,0 +1,110 @@
+"""One run in motion: the model in all its processes, its optimizer, and the state it goes on from."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from clipcli.errors import UsageError
+from clipcli.runtime import Runtime
+from clipcli.training.batches import TrainBatch
+from clipcli.training.checkpoints import Saved
+from clipcli.training.config import TrainConfig
+from clipcli.training.gradient import Encoder, Model, Seeds, backward
+from clipcli.training.loss import Contrast
+from clipcli.training.model import Trainee, compile_towers
+from clipcli.training.optimizer import make_optimizer, set_rates, update
+from clipcli.training.processes import Processes, synchronise_batch_norm
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step that was taken: its number from 1, and numbers that may still be under way on the card.
+
+    `numbers` holds the loss over all processes, the gradient's norm, and whether some process was asked to stop.
+    """
+
+    step: int
+    batch: TrainBatch
+    lr: float
+    numbers: Tensor
+
+    def read(self) -> tuple[float, float, bool]:
+        """Loss, gradient norm, and whether to stop."""
+        loss, norm, stop = self.numbers.tolist()
+        return loss, norm, stop > 0
+
+
+class Trainer:
+    """Takes steps, and can be put back to where it was."""
+
+    def __init__(self, trainee: Trainee, *, runtime: Runtime, processes: Processes) -> None:
+        config = trainee.config
+        self.trainee, self._runtime, self._processes = trainee, runtime, processes
+        self._per_process = (config.batch_size or 0) // processes.count
+        if self._per_process * processes.count != config.batch_size:
+            raise UsageError(
+                f"--batch-size {config.batch_size} cannot be shared by {processes.count} processes; give a multiple"
+            )
+        self._contrast = Contrast(config.loss or "clip", config.duplicates, processes)
+        self._optimizer = make_optimizer(trainee.towers, config)
+        if config.compile:
+            compile_towers(trainee.towers)
+        self._model = self._wrapped()
+
+    @property
+    def config(self) -> TrainConfig:
+        """The settings of the run."""
+        return self.trainee.config
+
+    def take(self, step: int, batch: TrainBatch, *, stop: bool) -> Done:
+        """The step after `step` others, on this process's part of its batch."""
+        config = self.config
+        share = set_rates(self._optimizer, step, config)
+        batch = batch.to(self._runtime.device)
+        seeds = Seeds(config.seed, step, self._processes.rank)
+        loss = backward(self._model, batch, contrast=self._contrast, micro_batch=config.micro_batch, seeds=seeds)
+        norm = update(self._optimizer, self.trainee.towers, clip=config.clip_gradient)
+        flag = torch.tensor(float(stop), device=loss.device)
+        numbers = self._processes.mean(torch.stack([loss, norm.to(loss), flag]))
+        return Done(step + 1, batch, (config.lr or 0.0) * share, numbers)
+
+    def plain(self) -> Trainee:
+        """The trained model with plain weights, when it has learned all it will."""
+        self.trainee = self.trainee.plain()
+        return self.trainee
+
+    def state(self) -> dict[str, Any]:
+        """What is needed to go on, beside the weights."""
+        return {"optimizer": self._optimizer.state_dict(), "learned": self.trainee.learned()}
+
+    def restore(self, saved: Saved, state: Mapping[str, Any]) -> None:
+        """Go back to a checkpoint."""
+        self.trainee.restore(saved.weights(), state["learned"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def memory(self) -> int:
+        """The most memory in bytes that the card, or on a processor the process, has had in use."""
+        if self._runtime.device == "cuda":
+            return torch.cuda.max_memory_allocated()
+        # Linux counts kilobytes, macOS bytes.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+    def _wrapped(self) -> Model:
+        autocast = None if self._runtime.precision == "fp32" else self._runtime.dtype
+        towers = self.trainee.towers
+        encoder = Encoder(towers, preprocessing=self.trainee.backbone.preprocessing, autocast=autocast)
+        if self._processes.count == 1:
+            return encoder
+        synchronise_batch_norm(towers, device=self._runtime.device)
+        devices = [self._processes.local_rank] if self._runtime.device == "cuda" else None
+        return DistributedDataParallel(
+            encoder, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
+        )

@@ -1,0 +1,116 @@
+"""How good the model is meanwhile: loss and recall on pairs, top-1 and top-5 on a class-per-folder tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clipcli.backbones.backbone import Backbone
+from clipcli.embed import embed
+from clipcli.ensemble import class_embeddings
+from clipcli.errors import UsageError
+from clipcli.images import batches, resizer
+from clipcli.metrics import recall_at, top_k_accuracy
+from clipcli.pairs import Pair
+from clipcli.training.loss import FUNCTIONS, Features
+from clipcli.types import ImageItem, Skipped
+
+Array = NDArray[np.float32]
+RECALLS = (1, 5, 10)
+
+
+class Check(Protocol):
+    """Something to measure a model on."""
+
+    def measure(self, backbone: Backbone, *, prefix: str = "") -> dict[str, float]:
+        """Metrics by name; each name begins with `prefix` in place of the check's own."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroShot:
+    """Zero-shot top-1 and top-5: images `items` of the classes `truth`, each class's prompts in `prompts`."""
+
+    items: tuple[ImageItem, ...]
+    truth: tuple[int, ...]
+    prompts: tuple[tuple[str, ...], ...]
+
+    def measure(self, backbone: Backbone, *, prefix: str = "zero_shot_") -> dict[str, float]:
+        """`top1` and `top5`, as shares; images that cannot be read do not count."""
+        classes = class_embeddings(self.prompts, backbone=backbone)
+        images, kept = image_embeddings(self.items, backbone=backbone)
+        scores = images @ classes.T
+        truth = np.asarray(self.truth, dtype=np.intp)[kept]
+        return {f"{prefix}top{k}": top_k_accuracy(scores, truth, k=k) for k in (1, 5)}
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Loss and recall both ways on pairs; `loss` names the loss, taken over batches of `batch_size` pairs."""
+
+    pairs: tuple[Pair, ...]
+    loss: str
+    batch_size: int
+
+    def measure(self, backbone: Backbone, *, prefix: str = "") -> dict[str, float]:
+        """`val_loss` of each image with its first caption, and recall among all images and all captions.
+
+        An image's own captions are right for it, and in a class-per-folder tree those of its class.
+        """
+        images, kept = image_embeddings([pair.item for pair in self.pairs], backbone=backbone)
+        pairs = [self.pairs[n] for n in kept]
+        captions = [(n, caption) for n, pair in enumerate(pairs) for caption in _captions(pair)]
+        texts = backbone.encode_texts([caption for _, caption in captions]).cpu().numpy()
+        owners = np.array([n for n, _ in captions], dtype=np.intp)
+        groups = _groups(pairs)
+        firsts = np.unique(owners, return_index=True)[1]
+        loss = {} if prefix else {"val_loss": self._loss(images, texts[firsts], groups, backbone)}
+        there = recall_at(images, texts, query_groups=groups, target_groups=groups[owners], ks=RECALLS)
+        back = recall_at(texts, images, query_groups=groups[owners], target_groups=groups, ks=RECALLS)
+        recalls = {f"{prefix}image_to_text_recall@{k}": value for k, value in there.items()}
+        return loss | recalls | {f"{prefix}text_to_image_recall@{k}": value for k, value in back.items()}
+
+    def _loss(self, images: Array, texts: Array, groups: NDArray[np.intp], backbone: Backbone) -> float:
+        scale = torch.tensor(backbone.logit_scale)
+        bias = None if backbone.logit_bias is None else torch.tensor(backbone.logit_bias)
+        losses = []
+        for start in range(0, len(images), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            made = Features(torch.from_numpy(images[rows]), torch.from_numpy(texts[rows]), scale, bias)
+            right = torch.from_numpy(groups[rows, None] == groups[None, rows])
+            losses.append((float(FUNCTIONS[self.loss](made, made, right)), len(made.images)))
+        return sum(value * count for value, count in losses) / len(images)
+
+
+def image_embeddings(items: Sequence[ImageItem], *, backbone: Backbone) -> tuple[Array, list[int]]:
+    """Embeddings `[N, D]` of the images that can be read, and their places among the items.
+
+    Raises `UsageError` where none can be read.
+    """
+    runtime = backbone.runtime
+    decoded = batches(
+        items, resize=resizer(backbone.preprocessing), batch_size=runtime.batch_size, workers=runtime.workers
+    )
+    done = list(embed(decoded, backbone=backbone))
+    entries = [entry for embedded in done for entry in embedded.entries]
+    kept = [n for n, entry in enumerate(entries) if not isinstance(entry, Skipped)]
+    if not kept:
+        raise UsageError(f"no image of the validation data can be read, such as {items[0].id}; check the data")
+    return np.concatenate([embedded.embeddings for embedded in done if len(embedded.embeddings)]), kept
+
+
+def _captions(pair: Pair) -> tuple[str, ...]:
+    # A class has many prompts, which are no captions of one image: the first stands for it.
+    return pair.captions if pair.label is None else pair.captions[:1]
+
+
+def _groups(pairs: Sequence[Pair]) -> NDArray[np.intp]:
+    """An id for each pair, which images of one class share."""
+    ids: dict[tuple[str, str | int], int] = {}
+    keys = [("pair", n) if pair.label is None else ("class", pair.label) for n, pair in enumerate(pairs)]
+    return np.array([ids.setdefault(key, len(ids)) for key in keys], dtype=np.intp)
