@@ -72,7 +72,8 @@ class StepDone:
     """One training step of `steps`: the loss over all processes, and how things go.
 
     `lr` is the peak of the tower's rates as it is now, `logit_scale` the factor itself, `images_per_second` that of all
-    processes since the last such event, `memory` the peak in bytes of this process, or of its card.
+    processes of late, `memory` the peak in bytes of this process, or of its card; `seconds` have passed, and
+    `seconds_left` are left without validations.
     """
 
     step: int
@@ -85,6 +86,7 @@ class StepDone:
     images_per_second: float
     memory: int
     seconds: float
+    seconds_left: float
 
 
 @dataclass(frozen=True, slots=True)

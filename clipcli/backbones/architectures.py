@@ -22,6 +22,7 @@ def find_architecture(arch: str) -> Architecture:
         return _in_file(Path(arch).expanduser().absolute())
     import open_clip
 
+    arch = tags.OPENAI_NAMES.get(arch, arch)
     known = open_clip.list_models()
     if arch not in known:
         raise unknown("architecture", arch, known, see="clipcli models")
@@ -50,6 +51,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputNotFound(f"cannot read {path}: {e.strerror}; check the path after --arch") from None
     except ValueError as e:
         raise BadFile(f"{path} is not JSON ({e}); see examples/") from None
-    if not isinstance(config, dict) or not all(part in config for part in _PARTS):
-        raise BadFile(f"{path} is not a model configuration; it needs {', '.join(_PARTS)}")
-    return config
+    parts = [config.get(part) for part in _PARTS] if isinstance(config, dict) else []
+    if [type(part) for part in parts] != [int, dict, dict]:
+        raise BadFile(
+            f"{path} is not a model configuration; it needs a number embed_dim, and tables vision_cfg, text_cfg"
+        )
+    return dict(config)

@@ -11,7 +11,8 @@ from torch import Tensor
 from clipcli.backbones.towers import Towers
 from clipcli.runtime import Runtime
 
-Tokenizer = Callable[[Sequence[str]], Tensor]
+# Texts, and if need be another context length than the model's, to token ids `[B, L]`.
+Tokenizer = Callable[..., Tensor]
 _TEXTS_PER_BATCH = 64
 
 

@@ -51,8 +51,7 @@ class TrainDisplay(Display):
         self.detail = Text(f"  {numbers}", style="dim")
         self.advance("Steps", event.step, event.steps, count=f"{event.step:,}/{event.steps:,}")
         if not self.live and (event.step == 1 or event.step % -(-event.steps // _LINES) == 0):
-            left = event.seconds / event.step * (event.steps - event.step)
-            self.say(f"step {event.step:,}/{event.steps:,}: {numbers}  {left / 60:,.1f} min left")
+            self.say(f"step {event.step:,}/{event.steps:,}: {numbers}  {event.seconds_left / 60:,.1f} min left")
 
 
 def measured(metrics: Mapping[str, float]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -59,6 +59,9 @@ def train(
 def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) -> Generator[Event, None, Trained]:
     """`train`, saying what it does. When `stop` is set it saves a checkpoint after the step it is in, and ends."""
     runtime = choose_runtime(device=config.device, precision=config.precision, workers=config.workers)
+    if runtime.precision == "fp16":
+        # Its range is too small for gradients.
+        runtime = replace(runtime, precision="fp32")
     with joined(device=runtime.device) as processes, ExitStack() as stack:
         config, start, data, checks = yield from _checked(config)
         parts = parts_of(data.sizes, data.shares, batch_size=config.batch_size or 1)
@@ -84,11 +87,14 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
         )
         if resume:
             session.resume()
-        if folder is not None:
-            stack.callback(write_report, session.run)
-        yield from session.go()
-        if not session.stopped:
-            yield from _finish(session, starting, folder)
+        try:
+            yield from session.go()
+            if not session.stopped:
+                yield from _finish(session, starting, folder)
+        finally:
+            # Also a run that failed has something to look at.
+            if folder is not None and folder.has_metrics:
+                write_report(session.run)
         return Trained(session.run, session.step, session.steps, session.metrics, len(session.skipped), session.cut)
 
 
@@ -106,7 +112,7 @@ def _checked(
     config: TrainConfig,
 ) -> Generator[Event, None, tuple[TrainConfig, Architecture, TrainingData, Checks]]:
     """Everything that can be read and checked before the model is loaded and the folder taken."""
-    if config.output is None:
+    if not config.output:
         raise UsageError("no folder for the run was given; give --output RUN")
     alpha = None if config.wise_ft is None else wise_ft.parse_alpha(config.wise_ft)
     config, start, data = yield from resolved(config)

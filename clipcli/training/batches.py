@@ -79,7 +79,8 @@ class Batches:
         register_plugins()
         self._pairs, self._order, self._view, self._size = pairs, order, view, size
         self._tokenizer, self._processes, self._pin = tokenizer, processes, pin
-        self._context = tokenizer([""]).shape[1]
+        empty = tokenizer([""])[0]
+        self._context, self._padding = len(empty), int(empty[-1])
         self._workers = workers
 
     def start(self, step: int, *, end: int) -> Generator[TrainBatch, None, None]:
@@ -123,22 +124,18 @@ class Batches:
                 tokens.copy_(self._tokenizer([caption])[0])
                 return _Seen(number, caption, pair.label, pair.item.id, self._is_cut(caption, tokens), tuple(skipped))
             skipped.append(image)
-            number = int(chance.integers(len(self._pairs)))
+            number = self._order.another(draw, chance)
         last = skipped[-1]
         raise ClipcliError(
             f"{_SUBSTITUTES} images in a row could not be read, the last {last.item.id}: {last.reason}; check the data"
         )
 
     def _is_cut(self, caption: str, tokens: Tensor) -> bool:
-        from open_clip.tokenizer import SimpleTokenizer
-
-        # Only a row without padding can have been cut.
-        if int(tokens[-1]) == 0:
+        # Only a row without padding can have been cut: with room for one token more it would be longer.
+        if int(tokens[-1]) == self._padding:
             return False
-        if isinstance(self._tokenizer, SimpleTokenizer):
-            return len(self._tokenizer.encode(caption)) + 2 > self._context
-        # Where the text is cut already, more words change nothing.
-        return bool(torch.equal(self._tokenizer([f"{caption} and more"])[0], tokens))
+        longer = self._tokenizer([caption], self._context + 1)[0]
+        return int(longer[-1]) != self._padding
 
 
 def train_view(preprocessing: Preprocessing, *, crop: float, flip: bool) -> View:

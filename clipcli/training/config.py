@@ -74,7 +74,9 @@ class TrainConfig:
         "The share of pairs that may be skipped before the run stops.", default=0.05, least=0, most=1, harmless=True
     )
 
-    epochs: float | None = setting("How often every pair is seen. [default: 5 to fine-tune, 30 to pretrain]", least=0)
+    epochs: float | None = setting(
+        "How often every pair is seen. [default: 5 to fine-tune, 30 to pretrain]", least=0.001
+    )
     steps: int | None = setting("How many batches to train on, in place of --epochs.", least=1)
     batch_size: int | None = setting(
         "Pairs in a batch, over all processes. [default: 128 to fine-tune, 512 to pretrain, or all there are]", least=1
@@ -82,7 +84,7 @@ class TrainConfig:
     micro_batch: int | None = setting(
         "Pairs that go through the model at once in a process; the gradient stays that of the whole batch.", least=1
     )
-    seed: int = setting("The seed of all that is random.", default=0, least=0)
+    seed: int = setting("The seed of all that is random.", default=0, least=0, most=2**63 - 1)
 
     loss: str | None = setting("The loss. [default: the model's own; clip to pretrain]", choices=LOSSES)
     duplicates: str = setting(
@@ -93,10 +95,12 @@ class TrainConfig:
     text_lr: float | None = setting("The text tower's rate, where it differs.", least=0)
     warmup: int | None = setting("Steps of linear warm-up before the cosine decay.", least=0)
     weight_decay: float | None = setting("Decoupled weight decay.", least=0)
-    beta2: float | None = setting("AdamW's second beta. [default: 0.98, or 0.999 to fine-tune]", least=0, most=1)
+    beta2: float | None = setting("AdamW's second beta. [default: 0.98, or 0.999 to fine-tune]", least=0, most=0.99999)
     clip_gradient: float = setting("The gradient's norm is clipped to this; 0 leaves it.", default=1.0, least=0)
     crop: float | None = setting(
-        "The least share of an image's area that a random crop keeps; 1 leaves images whole.", least=0.01, most=1
+        "The least share of its area that a random crop of an image keeps, if its shape allows; 1 leaves images whole.",
+        least=0.01,
+        most=1,
     )
     flip: bool | None = setting("Mirror every other image.")
 
@@ -168,7 +172,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as e:
         raise InputNotFound(f"cannot read {path}: {e.strerror}; check the path after --config") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
+    except (yaml.YAMLError, ValueError) as e:
         raise BadFile(f"{path}: not YAML: {str(e).splitlines()[0]}; check the indentation and quotes") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise BadFile(f"{path}: no settings in it; write one a line, as in 'epochs: 5'")
@@ -202,7 +206,7 @@ def _checked(name: str, value: Any) -> Any:
     stated, kind = FIELDS[name].metadata, str(FIELDS[name].type).removesuffix(" | None")
     try:
         value = _TYPES[kind](value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UsageError(f"{flag(name)} {value} is not {_KINDS[kind]}; see clipcli train --help") from None
     if stated["choices"] and value not in stated["choices"]:
         raise unknown(flag(name), value, stated["choices"])
@@ -214,7 +218,7 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _whole(value: Any) -> int:
-    if isinstance(value, bool) or int(value) != float(value):
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise ValueError(value)
     return int(value)
 
@@ -240,7 +244,14 @@ def _switch(value: Any) -> bool:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    return (_text(value),) if isinstance(value, str | Path) else tuple(_text(v) for v in value)
+    if isinstance(value, str | Path):
+        return (str(value),)
+    # YAML takes a folder called 2023 for a number.
+    if not isinstance(value, list | tuple) or not all(
+        type(text) in (str, int) or isinstance(text, Path) for text in value
+    ):
+        raise TypeError(value)
+    return tuple(map(str, value))
 
 
 _TYPES = {"int": _whole, "float": _number, "str": _text, "bool": _switch, "tuple[str, ...]": _texts}

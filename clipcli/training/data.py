@@ -52,6 +52,11 @@ def read_training_data(config: TrainConfig) -> TrainingData:
         shares=tuple(share for _, share in read),
         skipped=tuple(skipped for found, _ in read for skipped in found.skipped),
     )
+    labels = {pair.label for pair in data.pairs}
+    if len(labels) == 1 and None not in labels:
+        raise UsageError(
+            f"{config.data[0]} has one class only, '{labels.pop()}'; give a folder with a folder per class"
+        )
     check_skipped(
         [(s.item.id, s.reason) for s in data.skipped],
         total=len(data.pairs) + len(data.skipped),

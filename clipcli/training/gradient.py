@@ -8,19 +8,24 @@ those of a micro-batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
 from clipcli.backbones.backbone import Preprocessing, normalised
 from clipcli.backbones.towers import Towers
 from clipcli.training.batches import TrainBatch
 from clipcli.training.loss import Contrast, Features
+
+_FEW_TOKENS = 128
 
 
 class Encoder(nn.Module):
@@ -34,12 +39,30 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """The fields of `Features`, of uint8 pixels `[b, H, W, 3]` and token ids `[b, L]`."""
-        with torch.autocast(pixels.device.type, self._autocast, enabled=self._autocast is not None):
-            images = self.towers.encode_image(normalised(pixels, self._preprocessing))
-            texts = self.towers.encode_text(tokens)
+        reduced = self._autocast is not None
+        with torch.autocast(pixels.device.type, self._autocast, enabled=reduced):
+            quick = reduced and pixels.device.type == "cpu"
+            with _attention(quick and _tokens(self.towers.visual) <= _FEW_TOKENS):
+                images = self.towers.encode_image(normalised(pixels, self._preprocessing))
+            with _attention(quick and tokens.shape[1] <= _FEW_TOKENS):
+                texts = self.towers.encode_text(tokens)
         bias = self.towers.logit_bias
         # New tensors, because the wrapper for several processes looks for its own parameters in what comes out.
         return images, texts, self.towers.logit_scale.exp(), None if bias is None else bias * 1
+
+
+def _attention(short: bool) -> AbstractContextManager[Any]:
+    """The attention that learns fastest: for few tokens in bf16 on a processor the plain one.
+
+    The backward pass of torch's fused one took 2 to 4 times as long up to 77 tokens, and half as long at 197.
+    """
+    return sdpa_kernel([SDPBackend.MATH]) if short else nullcontext()
+
+
+def _tokens(visual: Any) -> float:
+    """How many tokens an image is to a vision transformer of open_clip; infinite where that is not known."""
+    embedding = getattr(visual, "positional_embedding", None)
+    return math.inf if embedding is None else len(embedding)
 
 
 Model = Encoder | DistributedDataParallel

@@ -28,7 +28,9 @@ def make_optimizer(towers: Towers, config: TrainConfig) -> AdamW:
         {"params": parameters, "weight_decay": decay, "peak": rate} for (rate, decay), parameters in kinds.items()
     ]
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in towers.parameters())
-    return AdamW(groups, lr=0.0, betas=(_BETA1, config.beta2 or 0.999), eps=_EPSILON, fused=fused)
+    return AdamW(
+        groups, lr=0.0, betas=(_BETA1, 0.999 if config.beta2 is None else config.beta2), eps=_EPSILON, fused=fused
+    )
 
 
 def set_rates(optimizer: AdamW, step: int, config: TrainConfig) -> float:
@@ -40,20 +42,24 @@ def set_rates(optimizer: AdamW, step: int, config: TrainConfig) -> float:
 
 
 def share_of_peak(step: int, *, warmup: int, steps: int) -> float:
-    """Linear from 0 to 1 in the `warmup` steps, then half a cosine down to 0 at the last of `steps`."""
+    """Linear up to 1 at the last of the `warmup` steps, then half a cosine that would be 0 at step `steps`."""
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def update(optimizer: AdamW, towers: Towers, *, clip: float) -> Tensor:
-    """Take the step and forget the gradient, whose norm is clipped to `clip`, or with 0 left; gives the norm before."""
+def update(optimizer: AdamW, towers: Towers, *, clip: float, bound: bool = True) -> Tensor:
+    """Take the step and forget the gradient, whose norm is clipped to `clip`, or with 0 left; gives the norm before.
+
+    `bound` keeps the logit scale from 1 to 100.
+    """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(parameters, clip or math.inf)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    with torch.no_grad():
-        towers.logit_scale.clamp_(0, _MOST_LOGIT_SCALE)
+    if bound:
+        with torch.no_grad():
+            towers.logit_scale.clamp_(0, _MOST_LOGIT_SCALE)
     return norm
 
 

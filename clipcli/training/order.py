@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -53,7 +53,10 @@ def parts_of(sizes: Sequence[int], shares: Sequence[float | None], *, batch_size
     for n in sorted(range(len(exact)), key=lambda n: places[n] - exact[n])[: batch_size - sum(places)]:
         places[n] += 1
     if not all(places):
-        raise UsageError(f"a share of DATA is less than one pair in a batch of {batch_size}; give a larger share")
+        raise UsageError(
+            f"a share of DATA, or what the shares leave to the rest, is less than one pair in a batch of {batch_size}; "
+            "give other shares"
+        )
     starts = np.cumsum([0, *(size for size, _ in wanted)])
     return tuple(Part(int(start), size, count) for start, (size, _), count in zip(starts, wanted, places, strict=False))
 
@@ -77,12 +80,21 @@ class Order:
         """The random numbers for one look at a pair: its caption, its crop."""
         return np.random.default_rng([self.seed, _LOOK, draw.epoch, draw.pair])
 
+    def another(self, draw: Draw, chance: np.random.Generator) -> int:
+        """A pair of the same part to take the place of one that cannot be read."""
+        [part] = [part for part in self.parts if part.start <= draw.pair < part.start + part.size]
+        return part.start + int(chance.integers(part.size))
+
     def _draw(self, part: Part, position: int) -> Draw:
         epoch, place = divmod(position, part.size)
-        return Draw(part.start + int(_shuffled(self.seed, part.start, part.size, epoch)[place]), epoch)
+        return Draw(part.start + int(_shuffler(self.seed, part.start, part.size)(epoch)[place]), epoch)
 
 
-# A batch needs the order of one epoch of each part, or of two where it reaches from one into the next.
 @lru_cache(maxsize=64)
-def _shuffled(seed: int, start: int, size: int, epoch: int) -> NDArray[np.intp]:
-    return np.random.default_rng([seed, _SHUFFLE, start, epoch]).permutation(size)
+def _shuffler(seed: int, start: int, size: int) -> Callable[[int], NDArray[np.intp]]:
+    # A batch needs the order of one epoch of a part, or of two where it reaches from one into the next.
+    @lru_cache(maxsize=2)
+    def shuffled(epoch: int) -> NDArray[np.intp]:
+        return np.random.default_rng([seed, _SHUFFLE, start, epoch]).permutation(size)
+
+    return shuffled

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,10 +10,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from clipcli.atomic import part_of, put_in_place
+from clipcli.backbones.checkpoint import CONFIG_NAME
 from clipcli.errors import OutputExists, OutputFailed, UsageError
 from clipcli.training.checkpoints import saved_in
 from clipcli.training.config import CONFIG_FILE, TrainConfig, changes, configured, read_config, to_yaml
 from clipcli.types import Skipped
+from clipcli.writers.csv import csv_writer
 
 METRICS_FILE, SKIPPED_FILE = "metrics.jsonl", "skipped.csv"
 
@@ -45,17 +46,24 @@ class RunFolder:
         """
         file = self.path / CONFIG_FILE
         if not resume:
-            if saved_in(self.path) or (self.path / METRICS_FILE).exists():
+            if saved_in(self.path) or self.has_metrics:
                 raise OutputExists(f"{self.path} holds a run; go on with it by --resume, or give another --output")
+            if (self.path / CONFIG_NAME).exists():
+                raise OutputExists(f"{self.path} holds a model; give another --output")
         elif file.exists():
             different = changes(configured(read_config(file)), config)
             if different:
                 raise UsageError(f"cannot resume {self.path}: {'; '.join(different)}; leave that out, or start anew")
         self._replace(CONFIG_FILE, to_yaml(config))
 
+    @property
+    def has_metrics(self) -> bool:
+        """Whether the run has come far enough to have metrics."""
+        return (self.path / METRICS_FILE).exists()
+
     def log(self, kind: str, values: Mapping[str, Any]) -> None:
         """Add a line to the metrics."""
-        line = json.dumps({"kind": kind, **values}, ensure_ascii=False)
+        line = json.dumps({"kind": kind, **values})
         with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
@@ -65,7 +73,7 @@ class RunFolder:
         if not file.exists():
             return
         kept = []
-        for line in file.read_text(encoding="utf-8").splitlines():
+        for line in file.read_text(encoding="utf-8").split("\n"):
             try:
                 values = json.loads(line)
             except ValueError:
@@ -80,13 +88,23 @@ class RunFolder:
         """Name what was skipped, with the reasons."""
         part = part_of(self.path / SKIPPED_FILE)
         with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([("path", "reason"), *skipped])
+            rows = [(writable(path), writable(reason)) for path, reason in skipped]
+            csv_writer(file).writerows([("path", "reason"), *rows])
         put_in_place(part, self.path / SKIPPED_FILE)
 
     def _replace(self, name: str, text: str) -> None:
         part = part_of(self.path / name)
         part.write_text(text, encoding="utf-8")
         put_in_place(part, self.path / name)
+
+
+def writable(text: str) -> str:
+    """The text as a file takes it that keeps the bytes of odd names: half of a character is written out."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
 
 
 def as_rows(skipped: Iterable[Skipped]) -> list[tuple[str, str]]:

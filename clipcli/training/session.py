@@ -22,7 +22,7 @@ from clipcli.training.checkpoints import Saved, prune, save, saved_in
 from clipcli.training.data import Checks, TrainingData, check_skipped
 from clipcli.training.order import Order
 from clipcli.training.processes import Processes
-from clipcli.training.run_folder import RunFolder, as_rows
+from clipcli.training.run_folder import RunFolder, as_rows, writable
 from clipcli.training.tensorboard import Board
 from clipcli.training.trainer import Done, Trainer
 
@@ -171,6 +171,7 @@ class Session:
         now = time.perf_counter()
         self._times.append(now)
         size = self.config.batch_size or 0
+        rate = size * (len(self._times) - 1) / (now - self._times[0])
         event = StepDone(
             step=done.step,
             steps=self.steps,
@@ -179,13 +180,18 @@ class Session:
             lr=done.lr,
             logit_scale=float(self.trainer.trainee.towers.logit_scale.exp().item()),
             grad_norm=norm,
-            images_per_second=size * (len(self._times) - 1) / (now - self._times[0]),
+            images_per_second=rate,
             memory=self.trainer.memory(),
             seconds=now - self._clock,
+            seconds_left=(self.steps - done.step) * size / rate,
         )
         if done.step % self.config.log_every == 0 or done.step in (1, self.steps):
             self._share_skipped()
-            values = {name: getattr(event, name) for name in event.__slots__ if name not in ("steps", "memory")}
+            values = {
+                name: getattr(event, name)
+                for name in event.__slots__
+                if name not in ("steps", "memory", "seconds_left")
+            }
             self._log("step", {**values, "memory_mb": event.memory / 1e6})
         yield event
 
@@ -239,7 +245,7 @@ class Session:
         """Stop at a loss or gradient that is not a number. Raises `ClipcliError`."""
         names = [name for names in self._processes.collect(done.batch.names) for name in names]
         if self._folder is not None:
-            lines = "".join(f"{name}\n" for name in names)
+            lines = "".join(f"{writable(name)}\n" for name in names)
             (self.run / BAD_BATCH_FILE).write_text(lines, encoding="utf-8", errors="surrogateescape")
         saved: list[Saved] = saved_in(self.run)
         kept = f"the last good checkpoint is {saved[-1].folder}" if saved else "no checkpoint was saved yet"

@@ -68,10 +68,10 @@ class Trainer:
         """The step after `step` others, on this process's part of its batch."""
         config = self.config
         share = set_rates(self._optimizer, step, config)
-        batch = batch.to(self._runtime.device)
+        here = batch.to(self._runtime.device)
         seeds = Seeds(config.seed, step, self._processes.rank)
-        loss = backward(self._model, batch, contrast=self._contrast, micro_batch=config.micro_batch, seeds=seeds)
-        norm = update(self._optimizer, self.trainee.towers, clip=config.clip_gradient)
+        loss = backward(self._model, here, contrast=self._contrast, micro_batch=config.micro_batch, seeds=seeds)
+        norm = update(self._optimizer, self.trainee.towers, clip=config.clip_gradient, bound=config.loss == "clip")
         flag = torch.tensor(float(stop), device=loss.device)
         numbers = self._processes.mean(torch.stack([loss, norm.to(loss), flag]))
         return Done(step + 1, batch, (config.lr or 0.0) * share, numbers)

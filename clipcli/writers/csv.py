@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from clipcli.types import Row
 from clipcli.writers.fields import columns, fields
 from clipcli.writers.text import close_text, open_text
+
+if TYPE_CHECKING:
+    import _csv
 
 # csv quotes a field that holds a character of the line's end; a lone \r must be quoted too.
 _END = "\r\n"
@@ -24,13 +27,18 @@ class _Lines:
         return self._stream.write(line.removesuffix(_END) + "\n")
 
 
+def csv_writer(stream: TextIO) -> _csv.Writer:
+    """A writer of csv whose lines end with a single newline, and which reads back whatever is written."""
+    return csv.writer(_Lines(stream), lineterminator=_END)
+
+
 class CsvWriter:
     """One line a row."""
 
     def __init__(self, path: str, *, top_k: int) -> None:
         self._top_k = top_k
         self._stream = open_text(path, errors="surrogateescape")
-        self._csv = csv.writer(_Lines(self._stream), lineterminator=_END)
+        self._csv = csv_writer(self._stream)
         self._csv.writerow(columns(top_k))
 
     def write(self, rows: Sequence[Row]) -> None:

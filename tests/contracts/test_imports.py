@@ -12,7 +12,19 @@ import clipcli
 PACKAGE = Path(clipcli.__file__).parent
 LAYERS = {
     0: ["atomic", "errors", "types", "events", "score_kinds", "runtime_kinds"],
-    1: ["labels", "prompts", "sources", "pairs", "classifier", "score", "metrics", "rows", "writers", "cache", "report"],
+    1: [
+        "labels",
+        "prompts",
+        "sources",
+        "pairs",
+        "classifier",
+        "score",
+        "metrics",
+        "rows",
+        "writers",
+        "cache",
+        "report",
+    ],
     2: ["runtime", "backbones", "images", "ensemble", "embed"],
     3: ["training", "pipelines"],
     4: ["cli"],

@@ -9,7 +9,18 @@ import pytest
 
 from clipcli.cli import COMMANDS
 
-HEAVY = ("torch", "open_clip", "timm", "transformers", "pandas", "torchvision", "numpy", "pydantic")
+HEAVY = (
+    "torch",
+    "open_clip",
+    "timm",
+    "transformers",
+    "pandas",
+    "torchvision",
+    "numpy",
+    "pydantic",
+    "matplotlib",
+    "jinja2",
+)
 
 
 def loaded_by(code: str) -> set[str]:

@@ -9,8 +9,10 @@ from clipcli.backbones.bundled import BUNDLED, folder
 from clipcli.backbones.checkpoint import CONFIG_NAME
 from clipcli.cli import COMMANDS, options
 from clipcli.labels import READERS
+from clipcli.pairs import DATA_KINDS
 from clipcli.prompts import DEFAULT_PROMPTS, load_prompts, prompt_set_names
 from clipcli.sources import SOURCES
+from clipcli.training import config, loss, recipe
 from clipcli.writers import WRITERS, choose_format
 
 
@@ -23,6 +25,14 @@ def test_the_public_names_resolve() -> None:
 
 def test_every_score_has_its_function() -> None:
     assert set(score._FUNCTIONS) == set(score_kinds.SCORES) - {"auto"}
+
+
+def test_every_loss_has_its_function() -> None:
+    assert set(loss.FUNCTIONS) == set(config.LOSSES)
+
+
+def test_every_recipe_is_of_settings() -> None:
+    assert (recipe.FINE_TUNE.keys() | recipe.PRETRAIN.keys()) <= config.FIELDS.keys()
 
 
 def test_every_format_is_chosen_by_its_suffixes() -> None:
@@ -49,4 +59,4 @@ def test_every_prompt_set_says_what_it_is_for() -> None:
 
 
 def test_every_table_has_rows() -> None:
-    assert all((ORIGINS, SOURCES, READERS, WRITERS, COMMANDS))
+    assert all((ORIGINS, SOURCES, READERS, WRITERS, COMMANDS, DATA_KINDS))

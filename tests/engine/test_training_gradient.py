@@ -115,3 +115,24 @@ def test_a_locked_tower_gets_no_gradient(models: dict[str, Path]) -> None:
         backward(model, which, contrast=Contrast("clip", "positive", Processes()), micro_batch=micro_batch, seeds=SEEDS)
         assert all(parameter.grad is None for parameter in model.towers.visual.parameters())
         assert all(parameter.grad is not None for parameter in model.towers.text.parameters())
+
+
+@pytest.mark.parametrize("name", ["vit", "sigmoid"])
+def test_activations_computed_twice_give_the_same_gradient(models: dict[str, Path], name: str) -> None:
+    model, which = encoder(models[name]), batch({"vit": 32, "sigmoid": 160}[name])
+    _, expected = gradients(model, which, loss="siglip" if name == "sigmoid" else "clip", micro_batch=None)
+    for tower in (model.towers.visual, model.towers.text):
+        tower.set_grad_checkpointing(True)
+    _, grads = gradients(model, which, loss="siglip" if name == "sigmoid" else "clip", micro_batch=None)
+    for grad, right in zip(grads, expected, strict=True):
+        assert_same(grad, right)
+
+
+def test_the_plain_attention_of_few_tokens_agrees(models: dict[str, Path]) -> None:
+    """In bf16 a processor takes another attention for few tokens than fp32 does; both are the same function."""
+    model, which = encoder(models["vit"]), batch(32)
+    exact = Features(*model(which.pixels, which.tokens))
+    reduced = Encoder(model.towers, preprocessing=model._preprocessing, autocast=torch.bfloat16)
+    made = Features(*reduced(which.pixels, which.tokens))
+    for ours, right in ((made.images, exact.images), (made.texts, exact.texts)):
+        assert (ours * right).sum(dim=1).min() > 0.999

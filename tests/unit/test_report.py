@@ -106,10 +106,13 @@ def test_a_figure_is_the_same_in_another_process() -> None:
 
 
 def test_nothing_is_left_beside_a_page(tmp_path: Path) -> None:
-    write_page(tmp_path / "page.html", Page("title", "", []))
-    with pytest.raises(OutputFailed, match="nowhere"):
-        write_page(tmp_path / "nowhere" / "page.html", Page("title", "", []))
-    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    page = Page("title", "", [])
+    (tmp_path / "folder").mkdir()
+    write_page(tmp_path / "page.html", page)
+    for place in ("folder", "nowhere/page.html"):
+        with pytest.raises(OutputFailed, match=place):
+            write_page(tmp_path / place, page)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "page.html"]
 
 
 def test_a_name_that_is_not_utf8_is_shown_as_an_escape(tmp_path: Path) -> None:
@@ -220,9 +223,9 @@ def test_the_users_own_style_of_matplotlib_changes_nothing() -> None:
     import matplotlib
 
     plain = curve()
-    with matplotlib.rc_context({"lines.linewidth": 9, "axes.facecolor": "red", "svg.fonttype": "path"}):
+    with matplotlib.rc_context({"axes.xmargin": 0.3, "font.size": 30, "svg.fonttype": "path"}):
         assert curve() == plain
-        assert matplotlib.rcParams["lines.linewidth"] == 9
+        assert matplotlib.rcParams["font.size"] == 30
 
 
 def test_a_trade_off_names_its_points_where_there_is_room() -> None:
