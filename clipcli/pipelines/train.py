@@ -89,7 +89,7 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
             session.resume()
         try:
             yield from session.go()
-            if not session.stopped:
+            if session.step == session.steps:
                 yield from _finish(session, starting, folder)
         finally:
             # Also a run that failed has something to look at.

@@ -143,7 +143,7 @@ def test_places_are_within_one_of_the_share(shares: list[float], free: bool, bat
         (
             [None, 0.05],
             8,
-            "is less than one pair in a batch of 8; give other shares",
+            "a share of DATA, .* is less than one pair in a batch of 8; give other shares",
         ),
         ([9, 0.1], 8, "a share of DATA, or what the shares leave to the rest, is less than one pair in a batch of 8"),
         ([1, 1], 1, "a share of DATA, or what the shares leave to the rest, is less than one pair in a batch of 1"),

@@ -185,10 +185,9 @@ def _values(name: str) -> st.SearchStrategy[Any]:
     if stated["choices"]:
         return st.sampled_from(list(stated["choices"]))
     if kind == "int":
-        return st.integers(min_value=stated["least"])
+        return st.integers(stated["least"], stated["most"])
     if kind == "float":
-        most = 0.999 if name == "beta2" else stated["most"]
-        return st.floats(stated["least"], most, allow_nan=False, allow_infinity=False)
+        return st.floats(stated["least"], stated["most"], allow_nan=False, allow_infinity=False)
     return {"str": text, "bool": st.booleans(), "tuple[str, ...]": st.lists(text, max_size=3)}[kind]
 
 
