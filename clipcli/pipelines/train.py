@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from clipcli.backbones.checkpoint import Architecture
-from clipcli.errors import UsageError
+from clipcli.errors import ClipcliError, UsageError
 from clipcli.events import Event, ModelLoaded, PairsFound, result_of
 from clipcli.runtime import choose_runtime
 from clipcli.training import wise_ft
@@ -25,8 +25,9 @@ from clipcli.training.processes import joined
 from clipcli.training.recipe import resolve
 from clipcli.training.report import write_report
 from clipcli.training.run_folder import RunFolder
-from clipcli.training.session import Session, headline, retention
+from clipcli.training.session import Session
 from clipcli.training.trainer import Trainer
+from clipcli.training.validation import headline, retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,12 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
             yield from session.go()
             if session.step == session.steps:
                 yield from _finish(session, starting, folder)
-        finally:
-            # Also a run that failed has something to look at.
-            if folder is not None and folder.has_metrics:
-                write_report(session.run)
+        except BaseException:
+            # Also a run that failed has something to look at, if it can be written; the failure says more.
+            with suppress(ClipcliError):
+                _report(folder)
+            raise
+        _report(folder)
         return Trained(session.run, session.step, session.steps, session.metrics, len(session.skipped), session.cut)
 
 
@@ -141,6 +144,11 @@ def _finish(session: Session, starting: Mapping[str, Tensor], folder: RunFolder 
     if folder is not None:
         write_model(session.run, plain, final)
         folder.log("end", session.summary())
+
+
+def _report(folder: RunFolder | None) -> None:
+    if folder is not None and folder.has_metrics:
+        write_report(folder.path)
 
 
 def _mixed(

@@ -122,13 +122,15 @@ def _quality_numbers(run: RunLines) -> list[Number]:
         numbers.append(Number("Final loss", f"{losses[-1] if final is None else final:.3f}", first))
     if not run.validations:
         return numbers
-    best = _best(run)
+    best, kept = _best(run), run.end.get("metrics")
     shown = run.validations[-1 if best is None else best]
     before = run.validations[0] if run.validations[0]["step"] == 0 and shown["step"] > 0 else {}
+    # What is in the folder in the end may be a mix, with numbers of its own.
+    model: Line = kept if isinstance(kept, dict) and kept else shown
     for key in _IN_HEADLINE:
-        value, old = number(shown, key), number(before, key)
+        value, old = number(model, key), number(before, key)
         if value is not None:
-            note = f"at step {shown['step']:,}"
+            note = f"at step {shown['step']:,}" if model is shown else "of the model in this folder"
             if old is not None:
                 note += f", {_change(value - old)}"
             numbers.append(Number(f"{METRICS[key][0].upper()}{METRICS[key][1:]}", f"{value:.1%}", note))

@@ -25,6 +25,7 @@ from clipcli.training.processes import Processes
 from clipcli.training.run_folder import RunFolder, as_rows, writable
 from clipcli.training.tensorboard import Board
 from clipcli.training.trainer import Done, Trainer
+from clipcli.training.validation import headline
 
 _NAMES_SHOWN = 3
 BAD_BATCH_FILE = "bad-batch.txt"
@@ -279,17 +280,3 @@ class Session:
 
 def _now() -> str:
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def headline(metrics: Mapping[str, float]) -> float | None:
-    """The one number by which models are compared: zero-shot top-1, else mean recall@1 both ways."""
-    if "zero_shot_top1" in metrics:
-        return metrics["zero_shot_top1"]
-    recalls = [metrics[name] for name in ("image_to_text_recall@1", "text_to_image_recall@1") if name in metrics]
-    return sum(recalls) / len(recalls) if recalls else None
-
-
-def retention(metrics: Mapping[str, float]) -> float | None:
-    """The same number of what is to be retained."""
-    own = {name.removeprefix("retain_"): value for name, value in metrics.items() if name.startswith("retain_")}
-    return own.get("top1", headline(own))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,6 +85,20 @@ class Retrieval:
             right = torch.from_numpy(groups[rows, None] == groups[None, rows])
             losses.append((float(FUNCTIONS[self.loss](made, made, right)), len(made.images)))
         return sum(value * count for value, count in losses) / len(images)
+
+
+def headline(metrics: Mapping[str, float]) -> float | None:
+    """The one number by which models are compared: zero-shot top-1, else mean recall@1 both ways."""
+    if "zero_shot_top1" in metrics:
+        return metrics["zero_shot_top1"]
+    recalls = [metrics[name] for name in ("image_to_text_recall@1", "text_to_image_recall@1") if name in metrics]
+    return sum(recalls) / len(recalls) if recalls else None
+
+
+def retention(metrics: Mapping[str, float]) -> float | None:
+    """The same number of what is to be retained."""
+    own = {name.removeprefix("retain_"): value for name, value in metrics.items() if name.startswith("retain_")}
+    return own.get("top1", headline(own))
 
 
 def image_embeddings(items: Sequence[ImageItem], *, backbone: Backbone) -> tuple[Array, list[int]]:

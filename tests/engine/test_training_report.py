@@ -125,6 +125,13 @@ def test_without_a_best_step_the_last_validation_counts(tmp_path: Path) -> None:
     assert 'class="marked"' not in html
 
 
+def test_the_headline_is_of_the_model_that_was_kept(tmp_path: Path) -> None:
+    end = END | {"metrics": {"zero_shot_top1": 0.25, "retain_top1": 0.21}}
+    html = report(tmp_path, validation(0, 0.1, retain_top1=0.22), validation(20, 0.3, retain_top1=0.02), end)
+    assert numbers(html)["Zero-shot top-1"] == ("25.0%", "of the model in this folder, +15.0 points since step 0")
+    assert numbers(html)["Retained top-1"] == ("21.0%", "of the model in this folder, −1.0 points since step 0")
+
+
 def test_the_sweep_is_a_table_and_a_curve(tmp_path: Path) -> None:
     html = report(tmp_path, step(1), mix(0, 0.3, 0.2), mix(0.5, 0.61, 0.18, chosen=True), mix(1, 0.6, None), END)
     assert rows(html, "WiSE-FT")[1:] == [["0", "30.0%", "20.0%"], ["0.5", "61.0%", "18.0%"], ["1", "60.0%", ""]]
