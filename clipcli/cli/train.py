@@ -9,25 +9,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import Field
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clipcli.cli import options
-from clipcli.errors import UsageError
 from clipcli.events import StepDone, result_of
-from clipcli.training.config import (
-    CONFIG_FILE,
-    FIELDS,
-    TrainConfig,
-    configured,
-    flag,
-    overridden,
-    read_config,
-    to_yaml,
-)
+from clipcli.training.config import FIELDS, flag
+from clipcli.training.config_file import gathered, to_yaml
 
 if TYPE_CHECKING:
     from clipcli.cli.display import Display
@@ -52,7 +42,8 @@ def command(
     RUN gets checkpoints, metrics and a report, and in the end the model, for classify --model RUN. Ctrl-C saves a
     checkpoint, and --resume goes on from it. With torchrun in front, all its processes train one model.
     """
-    settings = _gathered(config, given, resume=resume)
+    flags = {name: value for name, value in given.items() if value is not None and value != []}
+    settings = gathered(flags, file=config, resume=resume)
     if show_config and not settings.data:
         from clipcli.training.recipe import without_lengths
 
@@ -68,24 +59,16 @@ def command(
             print(to_yaml(result_of(resolved(settings), show=display.show)[0]), end="")
             return 0
         with _stoppable(display) as stop:
-            trained = result_of(run(settings, resume=resume, stop=stop.flag), show=stop.show)
+            try:
+                trained = result_of(run(settings, resume=resume, stop=stop.flag), show=stop.show)
+            except KeyboardInterrupt:
+                display.say(f"Stopped at once. Go on from the last checkpoint: {_how_to_go_on(settings.output)}")
+                return INTERRUPTED
     _tell(trained, display)
     if trained.step < trained.steps:
         return INTERRUPTED
     # torchrun takes any code but 0 for a crash.
     return SOME_SKIPPED if trained.skipped and "WORLD_SIZE" not in os.environ else 0
-
-
-def _gathered(file: str | None, given: dict[str, Any], *, resume: bool) -> TrainConfig:
-    """The settings: those of a run that goes on, over them those of `--config`, over them the flags."""
-    flags = {name: value for name, value in given.items() if value is not None and value != []}
-    asked = overridden({} if file is None else read_config(file), by=flags)
-    if not resume:
-        return configured(asked)
-    if "output" not in asked:
-        raise UsageError("--resume goes on with a run, and none was given; give --output RUN")
-    earlier = Path(asked["output"]) / CONFIG_FILE
-    return configured(overridden(read_config(earlier) if earlier.is_file() else {}, by=asked))
 
 
 class _Stop:
@@ -98,7 +81,9 @@ class _Stop:
 
     def show(self, event: Event) -> None:
         """Render an event, and notice when the steps begin."""
-        self._stepping = self._stepping or isinstance(event, StepDone)
+        if isinstance(event, StepDone):
+            # After the last step only what is computed anew can be lost.
+            self._stepping = event.step < event.steps
         self._display.show(event)
 
     def __call__(self, _: int, __: FrameType | None) -> None:
@@ -128,10 +113,14 @@ def _tell(trained: Trained, display: Display) -> None:
         )
     if trained.step < trained.steps:
         display.say(f"Stopped after step {trained.step:,} of {trained.steps:,}.")
-        display.say(f"Go on: clipcli train --resume --output {trained.folder}")
+        display.say(f"Go on: {_how_to_go_on(trained.folder)}")
         return
     display.say(f"{trained.folder}: {trained.step:,} steps done; look at {trained.folder / 'report.html'}")
     display.say(f"Use it: clipcli classify PHOTOS --labels FILE --model {trained.folder}")
+
+
+def _how_to_go_on(run: object) -> str:
+    return f"clipcli train --resume --output {run}"
 
 
 def _parameter(name: str, field: Field[Any]) -> inspect.Parameter:

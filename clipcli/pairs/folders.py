@@ -26,6 +26,8 @@ def read(data: Data, options: PairOptions) -> PairsRead:
     classes = _from_names(names) if options.classes is None else _matched(names, options.classes, where=data.text)
     prompts = {labelled: prompts_of(labelled, options.templates) for labelled in classes.values()}
     captions = {name: prompts[labelled] for name, labelled in classes.items()}
+    # Two folders of one class are one class; without a labels file the folder's name is the label.
+    labels = {name: name if options.classes is None else labelled.label for name, labelled in classes.items()}
     found = PairsRead([], [])
     for image in data.images:
         name = image.parts[0]
@@ -34,7 +36,7 @@ def read(data: Data, options: PairOptions) -> PairsRead:
         elif name not in captions:
             found.skipped.append(Skipped(image.item, "folder name is not UTF-8"))
         else:
-            found.pairs.append(Pair(image.item, captions[name], label=name))
+            found.pairs.append(Pair(image.item, captions[name], label=labels[name]))
     return found
 
 

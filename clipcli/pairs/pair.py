@@ -17,7 +17,8 @@ _FEW = 7
 class Pair:
     """An image with the captions that go with it, one of which is drawn each time the image is seen.
 
-    There is at least one caption. `label` is the name of the folder in a tree with a folder per class.
+    There is at least one caption. `label` is the class in a tree with a folder per class: the folder's name, or the
+    label that fits it.
     """
 
     item: ImageItem

@@ -13,15 +13,16 @@ from torch import Tensor
 
 from clipcli.backbones.checkpoint import Architecture
 from clipcli.errors import ClipcliError, UsageError
-from clipcli.events import Event, ModelLoaded, PairsFound, result_of
-from clipcli.runtime import choose_runtime
+from clipcli.events import Event, ModelLoaded, PairsFound, Warned, result_of
+from clipcli.runtime import Runtime, choose_runtime
 from clipcli.training import wise_ft
-from clipcli.training.checkpoints import saved_in, write_model
-from clipcli.training.config import TrainConfig, configured
+from clipcli.training.checkpoints import export, saved_in
+from clipcli.training.config import TrainConfig
+from clipcli.training.config_file import absolute, gathered
 from clipcli.training.data import Checks, TrainingData, read_checks, read_training_data
-from clipcli.training.model import find_start, own_loss, prepare
+from clipcli.training.model import Trainee, batch_norms, find_start, own_loss, prepare
 from clipcli.training.order import Order, parts_of
-from clipcli.training.processes import joined
+from clipcli.training.processes import Processes, joined, processes_here
 from clipcli.training.recipe import resolve
 from clipcli.training.report import write_report
 from clipcli.training.run_folder import RunFolder
@@ -54,26 +55,19 @@ def train(
     Raises the errors of `clipcli.errors`.
     """
     given = {"data": data, "output": str(output), **settings}
-    return result_of(run(configured(given), resume=resume))
+    return result_of(run(gathered(given, resume=resume), resume=resume))
 
 
 def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) -> Generator[Event, None, Trained]:
     """`train`, saying what it does. When `stop` is set it saves a checkpoint after the step it is in, and ends."""
-    runtime = choose_runtime(device=config.device, precision=config.precision, workers=config.workers)
-    if runtime.precision == "fp16":
-        # Its range is too small for gradients.
-        runtime = replace(runtime, precision="fp32")
+    runtime = _runtime(config)
     with joined(device=runtime.device) as processes, ExitStack() as stack:
         config, start, data, checks = yield from _checked(config)
         parts = parts_of(data.sizes, data.shares, batch_size=config.batch_size or 1)
-        folder = None
-        if processes.leads:
-            folder = RunFolder(Path(config.output or ""))
-            stack.callback(folder.close)
-            folder.begin(config, resume=resume)
-        processes.wait()
+        folder = _taken(config, processes, stack, resume=resume)
         trainee = prepare(start, config, runtime=runtime)
         yield ModelLoaded(start.name, str(runtime), str(trainee.backbone))
+        yield from _warnings(trainee)
         starting = trainee.weights() if config.wise_ft is not None else {}
         session = Session(
             Trainer(trainee, runtime=runtime, processes=processes),
@@ -101,13 +95,49 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
         return Trained(session.run, session.step, session.steps, session.metrics, len(session.skipped), session.cut)
 
 
+def _runtime(config: TrainConfig) -> Runtime:
+    """Where and how to train; the processes of one machine share its cores."""
+    runtime = choose_runtime(device=config.device, precision=config.precision, workers=config.workers)
+    if runtime.precision == "fp16":
+        # Its range is too small for gradients.
+        runtime = replace(runtime, precision="fp32", reason="fp16 cannot hold gradients")
+    if config.workers is None:
+        runtime = replace(runtime, workers=max(1, runtime.workers // processes_here()))
+    return runtime
+
+
+def _taken(config: TrainConfig, processes: Processes, stack: ExitStack, *, resume: bool) -> RunFolder | None:
+    """The run's folder, in the process that leads; what keeps that one from it ends all of them."""
+    folder, error = None, None
+    if processes.leads:
+        try:
+            folder = RunFolder(Path(config.output or ""))
+            stack.callback(folder.close)
+            folder.begin(config, resume=resume)
+        except ClipcliError as e:
+            error = e
+    processes.agree(error)
+    return folder
+
+
+def _warnings(trainee: Trainee) -> Generator[Warned, None, None]:
+    config = trainee.config
+    trainee.learn()
+    if config.micro_batch is not None and any(norm.training for norm in batch_norms(trainee.towers)):
+        yield Warned("batch norm takes its statistics over a micro-batch, not over the whole batch")
+    if config.grad_checkpoint and not hasattr(trainee.towers.visual, "transformer"):
+        yield Warned("--grad-checkpoint may do nothing for this image tower: open_clip has it for transformers")
+
+
 def resolved(
     config: TrainConfig,
 ) -> Generator[Event, None, tuple[TrainConfig, Architecture, TrainingData]]:
     """The configuration with every setting that the run will have, and the model and data it was made for."""
+    config = absolute(config)
     start = yield from find_start(config)
     data = read_training_data(config)
     yield PairsFound(len(data.pairs), len(data.skipped))
+    config = replace(config, precision=_runtime(config).precision)
     return resolve(config, pairs=len(data.pairs), loss=own_loss(start)), start, data
 
 
@@ -130,19 +160,21 @@ def _checked(
 def _finish(session: Session, starting: Mapping[str, Tensor], folder: RunFolder | None) -> Generator[Event, None, None]:
     """Put the model of the run into its folder: the best by validation, else the last, mixed if that was asked for."""
     trained = session.trainer.trainee.weights()
-    last = session.step
-    if session.best is not None and session.best[0] != last:
-        [saved] = [saved for saved in saved_in(session.run) if saved.step == session.best[0]]
-        trained = saved.weights()
+    best = [saved for saved in saved_in(session.run) if session.best is not None and saved.step == session.best[0]]
+    if session.best is not None and not best:
+        yield Warned(f"the best checkpoint, of step {session.best[0]}, is gone; the last weights are taken")
+    earlier = [saved for saved in best if saved.step != session.step]
+    if earlier:
+        trained = earlier[0].weights()
     plain = session.trainer.plain()
     final: Mapping[str, Tensor] = trained
     if session.config.wise_ft is not None:
         final = yield from _mixed(session, starting, trained, folder)
-    if final is not trained or session.best is not None:
+    if final is not trained or earlier:
         plain.towers.load_state_dict(dict(final))
         session.metrics = session.measure()
     if folder is not None:
-        write_model(session.run, plain, final)
+        export(session.run, plain, final)
         folder.log("end", session.summary())
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ class Batches:
         self._tokenizer, self._processes, self._pin = tokenizer, processes, pin
         empty = tokenizer([""])[0]
         self._context, self._padding = len(empty), int(empty[-1])
-        self._workers = workers
+        self._workers, self._lock = workers, Lock()
 
     def start(self, step: int, *, end: int) -> Generator[TrainBatch, None, None]:
         """The batches of the steps from `step` up to `end`."""
@@ -121,8 +122,8 @@ class Batches:
             image = attempt(pair.item, lambda data: np.array(self._view(data, chance)))
             if not isinstance(image, Skipped):
                 pixels.copy_(torch.from_numpy(image))
-                tokens.copy_(self._tokenizer([caption])[0])
-                return _Seen(number, caption, pair.label, pair.item.id, self._is_cut(caption, tokens), tuple(skipped))
+                cut = self._tokenize(caption, tokens)
+                return _Seen(number, caption, pair.label, pair.item.id, cut, tuple(skipped))
             skipped.append(image)
             number = self._order.another(draw, chance)
         last = skipped[-1]
@@ -130,12 +131,18 @@ class Batches:
             f"{_SUBSTITUTES} images in a row could not be read, the last {last.item.id}: {last.reason}; check the data"
         )
 
-    def _is_cut(self, caption: str, tokens: Tensor) -> bool:
-        # Only a row without padding can have been cut: with room for one token more it would be longer.
-        if int(tokens[-1]) == self._padding:
-            return False
-        longer = self._tokenizer([caption], self._context + 1)[0]
-        return int(longer[-1]) != self._padding
+    def _tokenize(self, caption: str, tokens: Tensor) -> bool:
+        """Put a caption's token ids in place; whether it was longer than the context."""
+        # Tokenizers of transformers keep the length they cut to, which threads would change under each other.
+        with self._lock:
+            tokens.copy_(self._tokenizer([caption])[0])
+            # One token of padding may be the end of a text, as for T5's tokenizers.
+            if (tokens[-2:] == self._padding).all():
+                return False
+            return self._words(self._tokenizer([caption], self._context + 1)[0]) > self._words(tokens)
+
+    def _words(self, tokens: Tensor) -> int:
+        return int((tokens != self._padding).sum())
 
 
 def train_view(preprocessing: Preprocessing, *, crop: float, flip: bool) -> View:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -34,8 +35,11 @@ class Saved:
     folder: Path
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights under the names of `Towers`."""
-        return from_open_clip(load_file(self.folder / WEIGHTS_NAME))
+        """The weights under the names of `Towers`. Raises `BadFile`."""
+        try:
+            return from_open_clip(load_file(self.folder / WEIGHTS_NAME))
+        except (OSError, SafetensorError) as e:
+            raise self._broken(WEIGHTS_NAME, e) from None
 
     def state(self) -> dict[str, Any]:
         """What the trainer needs beside the weights. Raises `BadFile`."""
@@ -43,10 +47,13 @@ class Saved:
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as e:
-            raise BadFile(
-                f"cannot read {path} ({e}); remove {self.folder} to go on from the checkpoint before"
-            ) from None
+            raise self._broken(_STATE_NAME, e) from None
         return state
+
+    def _broken(self, name: str, error: Exception) -> BadFile:
+        return BadFile(
+            f"cannot read {self.folder / name} ({error}); remove that folder to go on from the checkpoint before"
+        )
 
 
 def saved_in(run: Path) -> list[Saved]:
@@ -66,10 +73,10 @@ def save(run: Path, step: int, *, trainee: Trainee, state: Mapping[str, Any]) ->
         torch.save(dict(state), part / _STATE_NAME)
         _sync(part)
         if target.exists():
-            shutil.rmtree(target)
+            target.replace(part_of(target))
         part.replace(target)
-    except (OSError, RuntimeError) as e:
-        # torch and safetensors tell of a full disk in errors of their own.
+    # torch and safetensors tell of a full disk in errors of their own.
+    except (OSError, RuntimeError, SafetensorError) as e:
         shutil.rmtree(part, ignore_errors=True)
         kept = saved_in(run)
         where = f"{kept[-1].folder} is kept; free some space and go on with --resume" if kept else "free some space"
@@ -78,12 +85,23 @@ def save(run: Path, step: int, *, trainee: Trainee, state: Mapping[str, Any]) ->
 
 
 def prune(run: Path, *, best: int | None, keep_every: int | None) -> None:
-    """Remove all checkpoints but the last, the best, and every multiple of `keep_every` steps."""
-    for saved in saved_in(run)[:-1]:
+    """Remove all checkpoints but the last two, the best, and every multiple of `keep_every` steps.
+
+    The last but one is for the case that the last turns out to hold what no step can go on from.
+    """
+    for saved in saved_in(run)[:-2]:
         if saved.step != best and not (keep_every and saved.step % keep_every == 0):
             shutil.rmtree(saved.folder, ignore_errors=True)
     for left in (run / "checkpoints").glob(".step-*.part"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def export(run: Path, trainee: Trainee, weights: Mapping[str, Tensor]) -> None:
+    """Put the model of a run into its folder. Raises `OutputFailed`; the checkpoints stay."""
+    try:
+        write_model(run, trainee, weights)
+    except (OSError, SafetensorError) as e:
+        raise OutputFailed(f"cannot write the model to {run}: {e}; free some space and go on with --resume") from None
 
 
 def write_model(folder: Path, trainee: Trainee, weights: Mapping[str, Tensor]) -> None:
@@ -105,12 +123,14 @@ def write_model(folder: Path, trainee: Trainee, weights: Mapping[str, Tensor]) -
     tokenizer = trainee.backbone.tokenizer
     if hasattr(tokenizer, "save_pretrained"):
         tokenizer.save_pretrained(str(folder))
+    stated = part_of(folder / CONFIG_NAME)
+    stated.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     part = part_of(folder / WEIGHTS_NAME)
     save_file(to_open_clip(weights, trainee.architecture.model_cfg), part)
+    # safetensors writes files that only their owner can read.
+    shutil.copymode(stated, part)
     part.replace(folder / WEIGHTS_NAME)
-    part = part_of(folder / CONFIG_NAME)
-    part.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    part.replace(folder / CONFIG_NAME)
+    stated.replace(folder / CONFIG_NAME)
 
 
 def to_open_clip(weights: Mapping[str, Tensor], model_cfg: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clipcli.errors import BadFile, InputNotFound, UsageError, unknown
+from clipcli.errors import UsageError, unknown
 from clipcli.runtime_kinds import DEVICES
 
-CONFIG_FILE = "train.yaml"
 LOSSES = {
     "clip": "symmetric cross-entropy with a learned temperature, as CLIP was trained",
     "siglip": "every image with every caption by itself, as SigLIP was trained",
@@ -56,7 +55,9 @@ class TrainConfig:
     """All settings of a training run. The help of each field says what it does and in which unit."""
 
     data: tuple[str, ...] = setting(
-        "Pairs of images and captions; PATH=0.3 for a share of each batch.", default=(), metavar="DATA"
+        "Images with captions, or folders of a class each (README: Train); PATH=0.3 for a share of each batch.",
+        default=(),
+        metavar="DATA",
     )
     output: str | None = setting("The run's folder: checkpoints, metrics, report, and in the end the model.")
     model: str | None = setting("The model to fine-tune: whatever classify --model takes.", metavar="M")
@@ -79,10 +80,13 @@ class TrainConfig:
     )
     steps: int | None = setting("How many batches to train on, in place of --epochs.", least=1)
     batch_size: int | None = setting(
-        "Pairs in a batch, over all processes. [default: 128 to fine-tune, 512 to pretrain, or all there are]", least=1
+        "Pairs in a batch, over all processes. [default: 128 to fine-tune, 512 to pretrain, or all there are]", least=2
     )
     micro_batch: int | None = setting(
-        "Pairs that go through the model at once in a process; the gradient stays that of the whole batch.", least=1
+        "Pairs that go through the model at once in a process; the gradient stays that of the whole batch, but for "
+        "batch norm's statistics.",
+        least=1,
+        harmless=True,
     )
     seed: int = setting("The seed of all that is random.", default=0, least=0, most=2**63 - 1)
 
@@ -90,25 +94,36 @@ class TrainConfig:
     duplicates: str = setting(
         "What two pairs of one caption or class are to each other.", default="positive", choices=DUPLICATES
     )
-    lr: float | None = setting("The learning rate at its peak. [default: by what is trained]", least=0)
+    lr: float | None = setting(
+        "The learning rate at its peak. "
+        "[default: 1e-5 to fine-tune, 1e-4 with --lora; to pretrain 1e-3, and for batches below 512 less]",
+        least=0,
+    )
     image_lr: float | None = setting("The image tower's rate, where it differs.", least=0)
     text_lr: float | None = setting("The text tower's rate, where it differs.", least=0)
-    warmup: int | None = setting("Steps of linear warm-up before the cosine decay.", least=0)
-    weight_decay: float | None = setting("Decoupled weight decay.", least=0)
+    warmup: int | None = setting(
+        "Steps of linear warm-up before the cosine decay. [default: a tenth of all, 2000 at most]", least=0
+    )
+    weight_decay: float | None = setting(
+        "Decoupled weight decay. [default: 0.1 to fine-tune, 0.2 to pretrain]", least=0
+    )
     beta2: float | None = setting("AdamW's second beta. [default: 0.98, or 0.999 to fine-tune]", least=0, most=0.99999)
-    clip_gradient: float = setting("The gradient's norm is clipped to this; 0 leaves it.", default=1.0, least=0)
+    grad_clip_norm: float = setting("The gradient's norm is clipped to this; 0 leaves it.", default=1.0, least=0)
     crop: float | None = setting(
-        "The least share of its area that a random crop of an image keeps, if its shape allows; 1 leaves images whole.",
+        "The least share of its area that a random crop of an image keeps, if its shape allows; 1 leaves images whole. "
+        "[default: 0.9 to fine-tune, 0.5 to pretrain]",
         least=0.01,
         most=1,
     )
-    flip: bool | None = setting("Mirror every other image.")
+    flip: bool | None = setting("Mirror images at random, half of them. [default: on]")
 
-    lock: str | None = setting("Leave a tower as it is.", choices=TOWERS)
+    lock: str | None = setting("Leave a tower as it is (LiT locks the image tower).", choices=TOWERS)
     unlock_groups: int = setting(
         "The last N groups of layers of the locked tower learn all the same.", default=0, least=0
     )
-    lora: int | None = setting("Train low-rank changes of this rank in place of the weights.", metavar="RANK", least=1)
+    lora: int | None = setting(
+        "Train low-rank changes (LoRA) of this rank in place of the weights.", metavar="RANK", least=1
+    )
     freeze_batch_norm: bool | None = setting("Keep batch norm's statistics as they are. [default: to fine-tune]")
 
     val: str | None = setting("Pairs to validate on: loss and recall.", metavar="DATA")
@@ -120,11 +135,11 @@ class TrainConfig:
     )
     retain_drop: float = setting("What --wise-ft auto may lose on --retain.", default=0.01, least=0, most=1)
 
-    device: str = setting("Where to train.", default="auto", choices=DEVICES)
+    device: str = setting("Where to train.", default="auto", choices=DEVICES, harmless=True)
     precision: str = setting("How to compute; weights are kept in fp32.", default="auto", choices=PRECISIONS)
     workers: int | None = setting("Threads that decode images. [default: one a core]", least=1, harmless=True)
-    grad_checkpoint: bool = setting("Compute activations twice in place of keeping them.", default=False)
-    compile: bool = setting("Compile the model first: minutes, then faster.", default=False)
+    grad_checkpoint: bool = setting("Compute activations twice in place of keeping them.", default=False, harmless=True)
+    compile: bool = setting("Compile the model first: minutes, then faster.", default=False, harmless=True)
 
     save_every: int | None = setting("Steps between checkpoints. [default: an epoch]", least=1, harmless=True)
     keep_every: int | None = setting(
@@ -153,48 +168,6 @@ def configured(given: Mapping[str, Any]) -> TrainConfig:
     Raises `UnknownName` for a field that there is not, and `UsageError` for a value that does not fit.
     """
     return TrainConfig(**{name: _checked(name, value) for name, value in given.items()})
-
-
-def overridden(given: Mapping[str, Any], *, by: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with others over them; a length in epochs takes the place of one in steps, and the other way round."""
-    kept = dict(given)
-    for one, other in (("epochs", "steps"), ("steps", "epochs"), ("model", "arch"), ("arch", "model")):
-        if one in by:
-            kept.pop(other, None)
-    return kept | dict(by)
-
-
-def read_config(path: str | Path) -> dict[str, Any]:
-    """The settings in a YAML file, whose keys are fields of `TrainConfig`. Raises `InputNotFound` or `BadFile`."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as e:
-        raise InputNotFound(f"cannot read {path}: {e.strerror}; check the path after --config") from None
-    except (yaml.YAMLError, ValueError) as e:
-        raise BadFile(f"{path}: not YAML: {str(e).splitlines()[0]}; check the indentation and quotes") from None
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise BadFile(f"{path}: no settings in it; write one a line, as in 'epochs: 5'")
-    return {key.replace("-", "_"): value for key, value in content.items()}
-
-
-def to_yaml(config: TrainConfig) -> str:
-    """The configuration as `read_config` reads it; what was never given is left out."""
-    import yaml
-
-    values = {name: getattr(config, name) for name in FIELDS if getattr(config, name) is not None}
-    values["data"] = list(config.data)
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-
-
-def changes(before: TrainConfig, after: TrainConfig) -> list[str]:
-    """What differs between two configurations and would make another run of it, one sentence a field."""
-    return [
-        f"{flag(name)} was {getattr(before, name)} and is {getattr(after, name)}"
-        for name, f in FIELDS.items()
-        if not f.metadata["harmless"] and name != "output" and getattr(before, name) != getattr(after, name)
-    ]
 
 
 def _checked(name: str, value: Any) -> Any:

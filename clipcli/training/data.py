@@ -24,15 +24,19 @@ class TrainingData:
     shares: tuple[float | None, ...]
     skipped: tuple[Skipped, ...]
 
+    @property
+    def total(self) -> int:
+        """All pairs, with those that were skipped while they were listed."""
+        return len(self.pairs) + len(self.skipped)
+
     def fingerprint(self) -> str:
         """A hash of what the pairs are called and say."""
         digest = hashlib.blake2b(digest_size=16)
+        # The images of a class share one tuple of captions.
+        said = {id(pair.captions): pair.captions for pair in self.pairs}
+        hashes = {key: _hash("\0".join(captions)) for key, captions in said.items()}
         for pair in self.pairs:
-            digest.update(
-                f"{pair.item.id}\0{pair.label}\0{len(pair.captions)}\0{pair.captions[0]}\n".encode(
-                    "utf-8", "surrogatepass"
-                )
-            )
+            digest.update(_hash(f"{pair.item.id}\0{pair.label}") + hashes[id(pair.captions)])
         return digest.hexdigest()
 
 
@@ -43,9 +47,6 @@ def read_training_data(config: TrainConfig) -> TrainingData:
     options = pair_options(config)
     weighted = sorted(map(split_weight, config.data), key=lambda data: data[1] is not None)
     read = [(read_pairs(path, options=options), share) for path, share in weighted]
-    empty = [path for (path, _), (found, _) in zip(weighted, read, strict=True) if not found.pairs]
-    if empty:
-        raise InputNotFound(f"no pairs found in {empty[0]}: every image there was skipped; check its captions")
     data = TrainingData(
         pairs=tuple(pair for found, _ in read for pair in found.pairs),
         sizes=tuple(len(found.pairs) for found, _ in read),
@@ -59,7 +60,7 @@ def read_training_data(config: TrainConfig) -> TrainingData:
         )
     check_skipped(
         [(s.item.id, s.reason) for s in data.skipped],
-        total=len(data.pairs) + len(data.skipped),
+        total=data.total,
         most=config.max_skipped,
     )
     return data
@@ -106,27 +107,21 @@ def read_checks(config: TrainConfig, *, loss: str, batch_size: int) -> Checks:
         pairs = _pairs(config.zero_shot, config)
         if any(pair.label is None for pair in pairs):
             raise UsageError(f"--zero-shot {config.zero_shot} has no folder per class; give such a tree, or use --val")
+        if len({pair.label for pair in pairs}) == 1:
+            raise UsageError(f"--zero-shot {config.zero_shot} has one class only; give a tree of two or more")
         zero_shot = _zero_shot(pairs)
-    val = None if config.val is None else Retrieval(_pairs(config.val, config), loss, batch_size)
+    val = None if config.val is None else Retrieval(_pairs(config.val, config), loss, batch_size, config.duplicates)
     retain: Check | None = None
     if config.retain is not None:
-        pairs = _pairs(config.retain, config)
+        # What is to be retained has classes of its own.
+        pairs = _pairs(config.retain, config, labelled=False)
         classes = all(pair.label is not None for pair in pairs)
-        retain = _zero_shot(pairs) if classes else Retrieval(pairs, loss, batch_size)
+        retain = _zero_shot(pairs) if classes else Retrieval(pairs, loss, batch_size, config.duplicates)
     return Checks(zero_shot, val, retain)
 
 
-def _pairs(text: str, config: TrainConfig) -> tuple[Pair, ...]:
-    try:
-        pairs = read_pairs(text, options=pair_options(config)).pairs
-    except UsageError:
-        if not config.labels:
-            raise
-        # The labels file is for the class folders of DATA; another tree has classes of its own.
-        pairs = read_pairs(text, options=pair_options(config, labelled=False)).pairs
-    if not pairs:
-        raise InputNotFound(f"no pairs found in {text}; check its captions")
-    return tuple(pairs)
+def _pairs(text: str, config: TrainConfig, *, labelled: bool = True) -> tuple[Pair, ...]:
+    return tuple(read_pairs(text, options=pair_options(config, labelled=labelled)).pairs)
 
 
 def _zero_shot(pairs: Sequence[Pair]) -> ZeroShot:
@@ -137,3 +132,7 @@ def _zero_shot(pairs: Sequence[Pair]) -> ZeroShot:
         truth=tuple(places[pair.label] for pair in pairs),
         prompts=tuple(prompts.values()),
     )
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

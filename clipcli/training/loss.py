@@ -40,6 +40,10 @@ class Groups:
     captions: Tensor
     classes: Tensor
 
+    def of(self, rows: slice) -> Groups:
+        """The groups of some of the pairs."""
+        return Groups(self.slots[rows], self.pairs[rows], self.captions[rows], self.classes[rows])
+
     def gathered(self, processes: Processes) -> Groups:
         """The groups of all processes' pairs."""
         return Groups(*(processes.gather(ids) for ids in (self.slots, self.pairs, self.captions, self.classes)))

@@ -19,7 +19,7 @@ from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.checkpoint import Architecture
 from clipcli.backbones.load import initialise, load
 from clipcli.backbones.towers import Towers
-from clipcli.errors import MissingExtra, UsageError
+from clipcli.errors import BadFile, MissingExtra, UsageError
 from clipcli.events import Event
 from clipcli.runtime import Runtime
 from clipcli.training.config import TrainConfig
@@ -48,10 +48,9 @@ class Trainee:
         self.towers.train()
         if self.config.lock is not None and not self.config.unlock_groups:
             _tower(self.towers, self.config.lock).eval()
-        if self.config.freeze_batch_norm:
-            for module in self.towers.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+        for module in batch_norms(self.towers):
+            if self.config.freeze_batch_norm or not module.weight.requires_grad:
+                module.eval()
 
     def in_use(self) -> Backbone:
         """The model as it is now, in evaluation mode; it goes on learning after `learn`."""
@@ -74,6 +73,14 @@ class Trainee:
             return self
         return replace(self, backbone=replace(self.backbone, towers=self.adapters.merge_and_unload()), adapters=None)
 
+    def facts(self) -> dict[str, Any]:
+        """What is trained: the model's name, and how many parameters it has and learns."""
+        return {
+            "model": self.backbone.name,
+            "parameters": sum(p.numel() for p in self.towers.parameters()),
+            "trained_parameters": sum(p.numel() for p in self.towers.parameters() if p.requires_grad),
+        }
+
     def learned(self) -> dict[str, Tensor]:
         """What adapters and the temperature have learned, which the merged weights do not tell apart."""
         return {name: parameter.detach().cpu() for name, parameter in self._adapted()}
@@ -91,6 +98,11 @@ class Trainee:
         if self.adapters is None:
             return []
         return [(name, p) for name, p in self.towers.named_parameters() if p.requires_grad]
+
+
+def batch_norms(model: nn.Module) -> list[nn.Module]:
+    """Every batch norm in the model."""
+    return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
 def find_start(config: TrainConfig) -> Generator[Event, None, Architecture]:
@@ -118,13 +130,15 @@ def own_loss(architecture: Architecture) -> str:
 def prepare(start: Architecture, config: TrainConfig, *, runtime: Runtime) -> Trainee:
     """The model with what learns chosen. Raises the errors of loading, `UsageError` and `MissingExtra`."""
     exact = replace(runtime, precision="fp32")
+    # New weights, and those of adapters, are drawn from here.
+    torch.manual_seed(config.seed)
     if isinstance(start, backbones.Checkpoint):
         backbone = load(start, runtime=exact)
-        start = _with_bias(start, backbone.towers, config)
+        start = _with_right_bias(start, backbone.towers, config)
     else:
         start = _for_loss(start, config)
-        torch.manual_seed(config.seed)
         backbone = initialise(start, runtime=exact)
+    _check_vocabulary(backbone, start)
     towers = backbone.towers
     towers.requires_grad_(True)
     if config.lock is not None:
@@ -146,16 +160,28 @@ def compile_towers(towers: Towers) -> None:
 
 
 def _for_loss(architecture: Architecture, config: TrainConfig) -> Architecture:
-    """The architecture with the bias that SigLIP's loss learns."""
-    if config.loss != "siglip" or architecture.model_cfg.get("init_logit_bias") is not None:
+    """The architecture with the bias that SigLIP's loss learns, or without one where CLIP's would not learn it."""
+    has_bias = architecture.model_cfg.get("init_logit_bias") is not None
+    if config.loss != "siglip":
+        return _without_bias(architecture) if has_bias else architecture
+    if has_bias:
         return architecture
     siglip = {"init_logit_bias": _SIGLIP_BIAS, "init_logit_scale": _SIGLIP_LOGIT_SCALE}
     return replace(architecture, model_cfg={**architecture.model_cfg, **siglip})
 
 
-def _with_bias(start: Architecture, towers: Towers, config: TrainConfig) -> Architecture:
-    """Give a model that was trained without a bias the one that SigLIP's loss learns; its temperature stays."""
-    if config.loss != "siglip" or towers.logit_bias is not None:
+def _without_bias(architecture: Architecture) -> Architecture:
+    return replace(architecture, model_cfg={**architecture.model_cfg, "init_logit_bias": None})
+
+
+def _with_right_bias(start: Architecture, towers: Towers, config: TrainConfig) -> Architecture:
+    """Give a model the bias that SigLIP's loss learns, or take away one that CLIP's would not learn."""
+    if config.loss != "siglip":
+        if towers.logit_bias is None:
+            return start
+        towers.logit_bias = None
+        return _without_bias(start)
+    if towers.logit_bias is not None:
         return start
     scale = towers.logit_scale
     towers.logit_bias = nn.Parameter(torch.full_like(scale, _SIGLIP_BIAS))
@@ -167,6 +193,15 @@ def _tower(towers: Towers, name: str) -> nn.Module:
     if tower is None:
         raise RuntimeError(f"the {name} tower was not loaded")
     return tower
+
+
+def _check_vocabulary(backbone: Backbone, architecture: Architecture) -> None:
+    size = architecture.model_cfg["text_cfg"].get("vocab_size")
+    largest = int(backbone.tokenizer(["a photo"]).max())
+    if size is not None and "hf_model_name" not in architecture.model_cfg["text_cfg"] and largest >= size:
+        raise BadFile(
+            f"{architecture.name} has a vocab_size of {size}, and its tokenizer gives {largest}; make it larger"
+        )
 
 
 def _lock(tower: Any, unlocked: int) -> None:
@@ -198,6 +233,8 @@ def _adapt(towers: Towers, rank: int) -> Any:
         for name, module in towers.named_modules()
         # An attention's own projections, and a pool's, are read as plain weights, past any adapter.
         if isinstance(module, _MODULES_WITH_WEIGHTS) and not name.endswith("out_proj") and ".attnpool." not in name
+        # The kernels of one channel each have no rank to speak of.
+        if getattr(module, "groups", 1) == 1
         if not any(f"{name}.{parameter}" in frozen for parameter, _ in module.named_parameters())
     ]
     adapters = get_peft_model(towers, LoraConfig(r=rank, lora_alpha=rank, target_modules=targets))

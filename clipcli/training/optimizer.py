@@ -22,7 +22,9 @@ def make_optimizer(towers: Towers, config: TrainConfig) -> AdamW:
     for name, parameter in towers.named_parameters():
         if not parameter.requires_grad:
             continue
-        decay = config.weight_decay if parameter.ndim >= 2 else 0.0
+        # Gains are vectors, whatever their shape; some biases are tables.
+        is_matrix = parameter.numel() > max(parameter.shape, default=1) and "bias" not in name
+        decay = config.weight_decay if is_matrix else 0.0
         kinds.setdefault((_rate(name, config), decay or 0.0), []).append(parameter)
     groups = [
         {"params": parameters, "weight_decay": decay, "peak": rate} for (rate, decay), parameters in kinds.items()

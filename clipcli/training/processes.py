@@ -13,6 +13,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn import functional as collective
 
+from clipcli.errors import ClipcliError, UsageError
+
 
 @dataclass(frozen=True, slots=True)
 class Processes:
@@ -45,17 +47,19 @@ class Processes:
         dist.all_reduce(total)
         return total / self.count
 
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is up in some process."""
-        return any(self.collect(flag)) if self.count > 1 else flag
-
     def collect(self, thing: Any) -> list[Any]:
-        """The same thing from every process, in the order of ranks."""
+        """What every process has of a thing, in the order of ranks."""
         if self.count == 1:
             return [thing]
         things: list[Any] = [None] * self.count
         dist.all_gather_object(things, thing)
         return things
+
+    def agree(self, error: ClipcliError | None) -> None:
+        """Go on when all processes are here, or raise in all of them what went wrong in one."""
+        for failed in self.collect(error):
+            if failed is not None:
+                raise failed
 
     def wait(self) -> None:
         """Go on when all processes are here."""
@@ -63,11 +67,16 @@ class Processes:
             dist.barrier()
 
 
+def processes_here() -> int:
+    """How many processes of the run share this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 @contextmanager
 def joined(*, device: str) -> Iterator[Processes]:
     """The group that `torchrun` describes in the environment, or a group of one; left when the block ends."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
+    if count == 1 or "RANK" not in os.environ:
         yield Processes()
         return
     processes = Processes(int(os.environ["RANK"]), count, int(os.environ.get("LOCAL_RANK", "0")))
@@ -81,31 +90,44 @@ def joined(*, device: str) -> Iterator[Processes]:
 
 
 def synchronise_batch_norm(model: nn.Module, *, device: str) -> None:
-    """Let batch norm take its statistics over the batches of all processes, as if they were one batch."""
+    """Let batch norm take its statistics over the batches of all processes, as if they were one batch.
+
+    Raises `UsageError` for a kind of batch norm that is not known.
+    """
+    from timm.layers import BatchNormAct2d, convert_sync_batchnorm
+
+    ours: dict[type, Any] = {
+        nn.BatchNorm2d: _SynchronisedBatchNorm,
+        BatchNormAct2d: _with_activation(BatchNormAct2d),
+    }
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    unknown = [type(norm).__name__ for norm in norms if type(norm) not in ours]
+    if unknown:
+        raise UsageError(f"{unknown[0]} of this model cannot be trained in several processes; train in one")
     if device == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        convert_sync_batchnorm(model)
         return
-    for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            # The class alone changes: weights, statistics and names stay.
-            module.__class__ = _SynchronisedBatchNorm
+    for norm in norms:
+        # The class alone changes: weights, statistics and names stay.
+        norm.__class__ = ours[type(norm)]
 
 
 class _SynchronisedBatchNorm(nn.BatchNorm2d):
     """Batch norm over all processes on a processor, where torch has none; all have equally many images."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(input)
-        images = input.float()
-        moments = torch.stack([images.mean((0, 2, 3)), images.square().mean((0, 2, 3))])
-        mean, square = collective.all_reduce(moments) / dist.get_world_size()  # type: ignore[no-untyped-call]
-        variance = square - mean.square()
+        return self.synchronised(input) if self.training else super().forward(input)
+
+    def synchronised(self, input: Tensor) -> Tensor:
+        """The images `[b, C, H, W]`, normalised by the mean and variance of all processes' images."""
+        images, count = input.float(), dist.get_world_size()
+        mean = _sum_over_processes(images.mean((0, 2, 3))) / count
+        centred = images - mean[:, None, None]
+        variance = _sum_over_processes(centred.square().mean((0, 2, 3))) / count
         if self.track_running_stats:
-            self._track(mean.detach(), variance.detach(), count=input.numel() // input.shape[1] * dist.get_world_size())
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        normalised: Tensor = images * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
-        return normalised.to(input)
+            self._track(mean.detach(), variance.detach(), count=input.numel() // input.shape[1] * count)
+        normalised = centred * torch.rsqrt(variance + self.eps)[:, None, None]
+        return (normalised * self.weight[:, None, None] + self.bias[:, None, None]).to(input)
 
     def _track(self, mean: Tensor, variance: Tensor, *, count: int) -> None:
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
@@ -114,3 +136,20 @@ class _SynchronisedBatchNorm(nn.BatchNorm2d):
         share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(variance * count / (count - 1), share)
+
+
+def _with_activation(plain: Any) -> type[nn.Module]:
+    """timm's batch norm, which drops and activates as well, over all processes."""
+
+    class Synchronised(plain, _SynchronisedBatchNorm):  # type: ignore[misc]
+        def forward(self, input: Tensor) -> Any:
+            if not self.training:
+                return plain.forward(self, input)
+            return self.act(self.drop(self.synchronised(input)))  # type: ignore[operator]
+
+    return Synchronised
+
+
+def _sum_over_processes(values: Tensor) -> Tensor:
+    total: Tensor = collective.all_reduce(values)  # type: ignore[no-untyped-call]
+    return total

@@ -21,11 +21,10 @@ FINE_TUNE: dict[str, Any] = {
     "flip": True,
     "freeze_batch_norm": True,
 }
-# Radford et al. 2021 (CLIP), table 18, but for the rate and the batch: theirs are for 32,768 pairs at once.
+# Radford et al. 2021 (CLIP), table 18, but for the batch and the rate, which is open_clip's for its LAION-2B models.
 PRETRAIN: dict[str, Any] = {
     "epochs": 30.0,
     "batch_size": 512,
-    "lr": 1e-3,
     "weight_decay": 0.2,
     "beta2": 0.98,
     "crop": 0.5,
@@ -35,6 +34,7 @@ PRETRAIN: dict[str, Any] = {
 _MOST_WARMUP, _WARMUP_SHARE = 2_000, 0.1
 # Low-rank changes start from nothing and learn at ten times the rate (Biderman et al. 2024).
 _LORA_RATE = 1e-4
+_PRETRAIN_RATE = 1e-3
 
 
 def resolve(config: TrainConfig, *, pairs: int, loss: str) -> TrainConfig:
@@ -47,19 +47,24 @@ def resolve(config: TrainConfig, *, pairs: int, loss: str) -> TrainConfig:
         raise UsageError("both --epochs and --steps were given; give one of them")
     filled = without_lengths(_with_defaults(config, {"loss": loss}))
     batch_size = config.batch_size or min(filled.batch_size or 1, pairs)
+    if batch_size < 2:
+        raise UsageError("a batch of one pair has nothing to tell apart; give more DATA")
     if batch_size > pairs:
         raise UsageError(f"--batch-size {batch_size} is larger than the data, {pairs:,} pairs; give {pairs} or less")
     epoch = pairs / batch_size
     steps = config.steps or max(1, round((filled.epochs or 0) * epoch))
     warmup = min(_MOST_WARMUP, math.ceil(_WARMUP_SHARE * steps))
-    lengths = {"warmup": warmup, "val_every": math.ceil(epoch), "save_every": math.ceil(epoch)}
+    lengths: dict[str, Any] = {"warmup": warmup, "val_every": math.ceil(epoch), "save_every": math.ceil(epoch)}
     filled = dataclasses.replace(filled, batch_size=batch_size, steps=steps, epochs=None)
+    if config.pretrains:
+        # Adam's rate goes with the square root of the batch (Malladi et al. 2022), up to where it gets unstable.
+        lengths["lr"] = _PRETRAIN_RATE * min(1.0, math.sqrt(batch_size / PRETRAIN["batch_size"]))
     return _with_defaults(filled, lengths)
 
 
 def without_lengths(config: TrainConfig) -> TrainConfig:
     """The configuration with every setting that does not depend on how many pairs there are."""
-    recipe = {"loss": "clip", "prompts": DEFAULT_PROMPTS} | (PRETRAIN if config.pretrains else FINE_TUNE)
+    recipe = {"prompts": DEFAULT_PROMPTS} | (PRETRAIN if config.pretrains else FINE_TUNE)
     if config.lora is not None:
         recipe["lr"] = _LORA_RATE
     return _with_defaults(config, recipe)

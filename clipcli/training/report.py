@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clipcli.report import Code, Figures, Headline, Number, Page, Section, Table, write_page
 from clipcli.report.figures import Point, lines, trade_off
-from clipcli.training.config import CONFIG_FILE
+from clipcli.training.config_file import CONFIG_FILE
 from clipcli.training.run_folder import METRICS_FILE, SKIPPED_FILE
 from clipcli.training.run_lines import Line, RunLines, number, read_lines, read_text, values
 

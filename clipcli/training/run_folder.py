@@ -13,7 +13,8 @@ from clipcli.atomic import part_of, put_in_place
 from clipcli.backbones.checkpoint import CONFIG_NAME
 from clipcli.errors import OutputExists, OutputFailed, UsageError
 from clipcli.training.checkpoints import saved_in
-from clipcli.training.config import CONFIG_FILE, TrainConfig, changes, configured, read_config, to_yaml
+from clipcli.training.config import TrainConfig, configured
+from clipcli.training.config_file import CONFIG_FILE, changes, read_config, to_yaml
 from clipcli.types import Skipped
 from clipcli.writers.csv import csv_writer
 
@@ -26,6 +27,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         """Raises `UsageError` where another run is at work in it, and `OutputFailed` where it cannot be made."""
         self.path = path
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"{path} is a file; give a folder for the run")
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(path / ".lock")

@@ -22,6 +22,7 @@ from clipcli.training.checkpoints import Saved, prune, save, saved_in
 from clipcli.training.data import Checks, TrainingData, check_skipped
 from clipcli.training.order import Order
 from clipcli.training.processes import Processes
+from clipcli.training.report import write_report
 from clipcli.training.run_folder import RunFolder, as_rows, writable
 from clipcli.training.tensorboard import Board
 from clipcli.training.trainer import Done, Trainer
@@ -50,6 +51,7 @@ class Session:
         self.trainer, self.config, self.run = trainer, trainer.config, run
         self.step, self.cut = 0, 0
         self.skipped: dict[str, str] = dict(as_rows(data.skipped))
+        self.validated: int | None = None
         self.best: tuple[int, float] | None = None
         self.stopped = False
         self.metrics: dict[str, float] = {}
@@ -79,6 +81,7 @@ class Session:
             self.trainer.restore(saved[-1], state)
             self.step, self.cut, self.seconds = state["step"], state["cut"], state["seconds"]
             self.loss, self.metrics = state["loss"], dict(state["metrics"])
+            self.validated = state["validated"]
             self.best = None if state["best"] is None else tuple(state["best"])
             self.skipped |= dict(state["skipped"])
         self._processes.wait()
@@ -89,8 +92,9 @@ class Session:
         """Take all steps that are left, or stop early where that was asked for."""
         self._clock = time.perf_counter() - self.seconds
         if self.step == 0:
-            self._log("start", self._facts())
-            yield from self._validate()
+            facts = {"pairs": len(self._data.pairs), "runtime": str(self._runtime)}
+            self._log("start", {"time": _now(), **facts, **self.trainer.trainee.facts()})
+        yield from self._catch_up()
         size, tokenizer = self.trainer.trainee.backbone.preprocessing.size, self.trainer.trainee.backbone.tokenizer
         view = train_view(
             self.trainer.trainee.backbone.preprocessing, crop=self.config.crop or 1.0, flip=bool(self.config.flip)
@@ -107,6 +111,13 @@ class Session:
         )
         with closing(batches.start(self.step, end=self.steps)) as coming:
             yield from self._take(coming)
+        if self.step == self.steps:
+            yield from self._catch_up()
+
+    def _catch_up(self) -> Generator[Event, None, None]:
+        """Validate where that is due and a stop came before it."""
+        if self.validated != self.step and (self.step == 0 or self._due(self.config.val_every)):
+            yield from self._validate()
 
     def measure(self) -> dict[str, float]:
         """All metrics of the model as it is now."""
@@ -144,7 +155,7 @@ class Session:
             if pending is not None:
                 yield from self._account(pending)
             pending = done
-            validates, saves = self._due(self.config.val_every), self._due(self.config.save_every)
+            validates, saves = self._due(self.config.val_every), self._saves()
             if validates or saves or self.stopped:
                 yield from self._account(pending)
                 pending = None
@@ -160,30 +171,33 @@ class Session:
     def _due(self, every: int | None) -> bool:
         return self.step == self.steps or self.step % (every or 1) == 0
 
+    def _saves(self) -> bool:
+        every = self.config.keep_every
+        return self._due(self.config.save_every) or (every is not None and self._due(every))
+
     def _account(self, done: Done) -> Generator[Event, None, None]:
         """Look at a step's numbers, and say and log what came of it."""
-        loss, norm, stop = done.read()
+        loss, norm, scale, stop = done.read()
         self.stopped = self.stopped or stop
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._give_up(done, loss)
         self.loss = loss
         self.cut += done.batch.cut
         self._fresh += as_rows(done.batch.skipped)
-        now = time.perf_counter()
-        self._times.append(now)
+        self._times.append(done.taken)
         size = self.config.batch_size or 0
-        rate = size * (len(self._times) - 1) / (now - self._times[0])
+        rate = size * (len(self._times) - 1) / (done.taken - self._times[0])
         event = StepDone(
             step=done.step,
             steps=self.steps,
             epoch=done.step * size / len(self._data.pairs),
             loss=loss,
             lr=done.lr,
-            logit_scale=float(self.trainer.trainee.towers.logit_scale.exp().item()),
+            logit_scale=scale,
             grad_norm=norm,
             images_per_second=rate,
             memory=self.trainer.memory(),
-            seconds=now - self._clock,
+            seconds=done.taken - self._clock,
             seconds_left=(self.steps - done.step) * size / rate,
         )
         if done.step % self.config.log_every == 0 or done.step in (1, self.steps):
@@ -195,10 +209,14 @@ class Session:
             }
             self._log("step", {**values, "memory_mb": event.memory / 1e6})
         yield event
+        if self._skips_too_much():
+            # What was learned until now is kept for when the data is mended.
+            yield from self._save()
 
     def _validate(self) -> Generator[Event, None, bool]:
         """Measure the model; whether it is the best so far."""
         self.metrics = self.measure()
+        self.validated = self.step
         if not self.metrics:
             return False
         self._log("validation", {"step": self.step, **self.metrics})
@@ -211,6 +229,10 @@ class Session:
 
     def _save(self) -> Generator[Event, None, None]:
         self._share_skipped()
+        yield from self._write()
+        self._check_skipped()
+
+    def _write(self) -> Generator[Event, None, None]:
         if self._folder is not None:
             state = {
                 **self.trainer.state(),
@@ -218,6 +240,7 @@ class Session:
                 "seconds": time.perf_counter() - self._clock,
                 "loss": self.loss,
                 "metrics": self.metrics,
+                "validated": self.validated,
                 "best": None if self.best is None else list(self.best),
                 "cut": self.cut,
                 "skipped": list(self.skipped.items()),
@@ -226,21 +249,21 @@ class Session:
             saved = save(self.run, self.step, trainee=self.trainer.trainee, state=state)
             prune(self.run, best=self.best and self.best[0], keep_every=self.config.keep_every)
             self._folder.write_skipped(self.skipped.items())
+            write_report(self.run)
             yield CheckpointSaved(self.step, saved.folder)
         self._processes.wait()
 
     def _share_skipped(self) -> None:
-        """Put together what the processes skipped. Raises `ClipcliError` where it is too much."""
+        """Put together what the processes skipped."""
         for rows in self._processes.collect(self._fresh):
             self.skipped |= dict(rows)
         self._fresh = []
-        total = len(self._data.pairs) + len(self._data.skipped)
-        try:
-            check_skipped(list(self.skipped.items()), total=total, most=self.config.max_skipped)
-        except ClipcliError:
-            if self._folder is not None:
-                self._folder.write_skipped(self.skipped.items())
-            raise
+
+    def _skips_too_much(self) -> bool:
+        return len(self.skipped) > self.config.max_skipped * self._data.total
+
+    def _check_skipped(self) -> None:
+        check_skipped(list(self.skipped.items()), total=self._data.total, most=self.config.max_skipped)
 
     def _give_up(self, done: Done, loss: float) -> None:
         """Stop at a loss or gradient that is not a number. Raises `ClipcliError`."""
@@ -261,17 +284,6 @@ class Session:
             self._folder.log(kind, values)
         if self._board is not None:
             self._board.write(values)
-
-    def _facts(self) -> dict[str, Any]:
-        towers = self.trainer.trainee.towers
-        return {
-            "time": _now(),
-            "model": self.trainer.trainee.backbone.name,
-            "pairs": len(self._data.pairs),
-            "parameters": sum(p.numel() for p in towers.parameters()),
-            "trained_parameters": sum(p.numel() for p in towers.parameters() if p.requires_grad),
-            "runtime": str(self._runtime),
-        }
 
     def _autocast(self) -> AbstractContextManager[Any]:
         on = self._runtime.precision != "fp32"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,18 +29,24 @@ from clipcli.training.processes import Processes, synchronise_batch_norm
 class Done:
     """A step that was taken: its number from 1, and numbers that may still be under way on the card.
 
-    `numbers` holds the loss over all processes, the gradient's norm, and whether some process was asked to stop.
+    `numbers` holds the loss over all processes, the gradient's norm, the logit scale of the step, and whether some
+    process was asked to stop; `ready` tells when they have come from the card,
+    and `taken` when the step was, by `time.perf_counter`.
     """
 
     step: int
     batch: TrainBatch
     lr: float
     numbers: Tensor
+    ready: torch.cuda.Event | None
+    taken: float
 
-    def read(self) -> tuple[float, float, bool]:
-        """Loss, gradient norm, and whether to stop."""
-        loss, norm, stop = self.numbers.tolist()
-        return loss, norm, stop > 0
+    def read(self) -> tuple[float, float, float, bool]:
+        """Loss, gradient norm, logit scale, and whether to stop."""
+        if self.ready is not None:
+            self.ready.synchronize()
+        loss, norm, scale, stop = self.numbers.tolist()
+        return loss, norm, scale, stop > 0
 
 
 class Trainer:
@@ -71,10 +78,11 @@ class Trainer:
         here = batch.to(self._runtime.device)
         seeds = Seeds(config.seed, step, self._processes.rank)
         loss = backward(self._model, here, contrast=self._contrast, micro_batch=config.micro_batch, seeds=seeds)
-        norm = update(self._optimizer, self.trainee.towers, clip=config.clip_gradient, bound=config.loss == "clip")
+        scale = self.trainee.towers.logit_scale.detach().exp().reshape(())
+        norm = update(self._optimizer, self.trainee.towers, clip=config.grad_clip_norm, bound=config.loss == "clip")
         flag = torch.tensor(float(stop), device=loss.device)
-        numbers = self._processes.mean(torch.stack([loss, norm.to(loss), flag]))
-        return Done(step + 1, batch, (config.lr or 0.0) * share, numbers)
+        numbers = self._processes.mean(torch.stack([loss, norm.to(loss), scale, flag]))
+        return Done(step + 1, batch, (config.lr or 0.0) * share, *_on_its_way(numbers), time.perf_counter())
 
     def plain(self) -> Trainee:
         """The trained model with plain weights, when it has learned all it will."""
@@ -108,3 +116,14 @@ class Trainer:
         return DistributedDataParallel(
             encoder, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
         )
+
+
+def _on_its_way(numbers: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """Numbers under way from the card to the host, which need not wait for what the card does next."""
+    if numbers.device.type != "cuda":
+        return numbers, None
+    here = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
+    here.copy_(numbers, non_blocking=True)
+    ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    ready.record()
+    return here, ready

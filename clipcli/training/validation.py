@@ -17,7 +17,7 @@ from clipcli.errors import UsageError
 from clipcli.images import batches, resizer
 from clipcli.metrics import recall_at, top_k_accuracy
 from clipcli.pairs import Pair
-from clipcli.training.loss import FUNCTIONS, Features
+from clipcli.training.loss import FUNCTIONS, Features, Groups, positives
 from clipcli.types import ImageItem, Skipped
 
 Array = NDArray[np.float32]
@@ -41,21 +41,23 @@ class ZeroShot:
     prompts: tuple[tuple[str, ...], ...]
 
     def measure(self, backbone: Backbone, *, prefix: str = "zero_shot_") -> dict[str, float]:
-        """`top1` and `top5`, as shares; images that cannot be read do not count."""
+        """`top1`, and of more than five classes `top5`, as shares; images that cannot be read do not count."""
         classes = class_embeddings(self.prompts, backbone=backbone)
         images, kept = image_embeddings(self.items, backbone=backbone)
         scores = images @ classes.T
         truth = np.asarray(self.truth, dtype=np.intp)[kept]
-        return {f"{prefix}top{k}": top_k_accuracy(scores, truth, k=k) for k in (1, 5)}
+        return {f"{prefix}top{k}": top_k_accuracy(scores, truth, k=k) for k in ((1, 5) if len(classes) > 5 else (1,))}
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """Loss and recall both ways on pairs; `loss` names the loss, taken over batches of `batch_size` pairs."""
+    """Loss and recall both ways on pairs; `loss` names the loss, taken over batches of `batch_size` pairs
+    in which `duplicates` count as in training."""
 
     pairs: tuple[Pair, ...]
     loss: str
     batch_size: int
+    duplicates: str
 
     def measure(self, backbone: Backbone, *, prefix: str = "") -> dict[str, float]:
         """`val_loss` of each image with its first caption, and recall among all images and all captions.
@@ -69,20 +71,20 @@ class Retrieval:
         owners = np.array([n for n, _ in captions], dtype=np.intp)
         groups = _groups(pairs)
         firsts = np.unique(owners, return_index=True)[1]
-        loss = {} if prefix else {"val_loss": self._loss(images, texts[firsts], groups, backbone)}
+        loss = {} if prefix else {"val_loss": self._loss(images, texts[firsts], _loss_groups(pairs), backbone)}
         there = recall_at(images, texts, query_groups=groups, target_groups=groups[owners], ks=RECALLS)
         back = recall_at(texts, images, query_groups=groups[owners], target_groups=groups, ks=RECALLS)
         recalls = {f"{prefix}image_to_text_recall@{k}": value for k, value in there.items()}
         return loss | recalls | {f"{prefix}text_to_image_recall@{k}": value for k, value in back.items()}
 
-    def _loss(self, images: Array, texts: Array, groups: NDArray[np.intp], backbone: Backbone) -> float:
+    def _loss(self, images: Array, texts: Array, groups: Groups, backbone: Backbone) -> float:
         scale = torch.tensor(backbone.logit_scale)
         bias = None if backbone.logit_bias is None else torch.tensor(backbone.logit_bias)
         losses = []
         for start in range(0, len(images), self.batch_size):
             rows = slice(start, start + self.batch_size)
             made = Features(torch.from_numpy(images[rows]), torch.from_numpy(texts[rows]), scale, bias)
-            right = torch.from_numpy(groups[rows, None] == groups[None, rows])
+            right = positives(groups.of(rows), groups.of(rows), duplicates=self.duplicates)
             losses.append((float(FUNCTIONS[self.loss](made, made, right)), len(made.images)))
         return sum(value * count for value, count in losses) / len(images)
 
@@ -121,6 +123,18 @@ def image_embeddings(items: Sequence[ImageItem], *, backbone: Backbone) -> tuple
 def _captions(pair: Pair) -> tuple[str, ...]:
     # A class has many prompts, which are no captions of one image: the first stands for it.
     return pair.captions if pair.label is None else pair.captions[:1]
+
+
+def _loss_groups(pairs: Sequence[Pair]) -> Groups:
+    """What belongs together among pairs of which each has its first caption."""
+    captions: dict[str, int] = {}
+    slots = torch.arange(len(pairs))
+    return Groups(
+        slots=slots,
+        pairs=slots,
+        captions=torch.tensor([captions.setdefault(pair.captions[0], len(captions)) for pair in pairs]),
+        classes=torch.from_numpy(_groups(pairs)),
+    )
 
 
 def _groups(pairs: Sequence[Pair]) -> NDArray[np.intp]:

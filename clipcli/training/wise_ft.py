@@ -6,6 +6,7 @@ retains enough.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 
@@ -29,7 +30,7 @@ def parse_alpha(text: str) -> float | None:
     try:
         alpha = float(text)
     except ValueError:
-        alpha = -1.0
+        alpha = math.nan
     if not 0 <= alpha <= 1:
         raise UsageError(f"--wise-ft {text} is neither {AUTO} nor a share from 0 to 1; give one of them")
     return alpha

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors import SafetensorError
 
 from clipcli.cli import main
 from clipcli.training import checkpoints, gradient
@@ -81,12 +84,14 @@ def test_a_run_leaves_all_that_it_says(
     assert [line["step"] for line in lines(run, "step")] == [1, 2, 3, 4]
     assert [line["step"] for line in lines(run, "validation")] == [0, 2, 4]
     assert set(lines(run, "validation")[0]) == {
-        *("kind", "step", "val_loss", "zero_shot_top1", "zero_shot_top5"),
+        *("kind", "step", "val_loss", "zero_shot_top1"),
         *(f"{way}_recall@{k}" for way in ("image_to_text", "text_to_image") for k in (1, 5, 10)),
     }
     [end] = lines(run, "end")
     assert end["step"] == 4
     assert (run / "skipped.csv").read_text() == "path,reason\n"
+    modes = {path.stat().st_mode for path in run.rglob("open_clip*")}
+    assert modes == {(run / "train.yaml").stat().st_mode}
 
 
 def test_classify_takes_the_run(tree: Path, model: str, run: Path, labels: Path, tmp_path: Path) -> None:
@@ -145,6 +150,55 @@ def test_the_last_groups_of_a_locked_tower_learn(pairs: Path, models: dict[str, 
     assert stages == {"layer4", "attnpool"}
 
 
+@pytest.mark.parametrize("extra", [["--lora", "2"], []], ids=["lora", "whole"])
+def test_the_same_seed_gives_the_same_weights(pairs: Path, model: str, tmp_path: Path, extra: list[str]) -> None:
+    from safetensors.torch import load_file
+
+    torch.manual_seed(1)
+    runs = [tmp_path / "one", tmp_path / "two"]
+    for run in runs:
+        assert train(pairs, "--steps", 2, "--lr", "1e-2", *extra, model=model, run=run) == 0
+        torch.manual_seed(2)
+    one, two = (load_file(run / "open_clip_model.safetensors") for run in runs)
+    assert all(one[name].equal(two[name]) for name in one)
+
+
+def test_clip_loss_takes_the_bias_away(pairs: Path, models: dict[str, Path], run: Path) -> None:
+    """A bias that the loss does not know would make scores of the model that mean nothing."""
+    model = str(models["sigmoid"])
+    assert train(pairs, "--steps", 1, "--loss", "clip", model=model, run=run) == 0
+    assert json.loads((run / "open_clip_config.json").read_text())["model_cfg"]["init_logit_bias"] is None
+    import open_clip
+
+    assert open_clip.create_model(f"local-dir:{run}").logit_bias is None
+
+
+def test_a_run_resumes_from_another_folder(
+    pairs: Path, model: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train(pairs.name, "--steps", 2, "--val", pairs.name, model=model, run=Path("run")) == 0
+    monkeypatch.chdir(pairs)
+    assert clipcli("train", "--resume", "--output", run) == 0
+
+
+def test_a_best_checkpoint_that_is_gone_is_told_of(
+    pairs: Path, model: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(pairs, "--steps", 8, "--val", pairs, "--lr", "1e-2", model=model, run=run) == 0
+    best = lines(run, "end")[0]["best_step"]
+    assert best < 6
+    shutil.rmtree(run / "checkpoints" / f"step-{best:08}")
+    assert clipcli("train", "--resume", "--output", run) == 0
+    assert f"the best checkpoint, of step {best}, is gone; the last weights are taken" in capsys.readouterr().err
+
+
+def test_tensorboard_gets_the_numbers(pairs: Path, model: str, run: Path) -> None:
+    pytest.importorskip("tensorboard")
+    assert train(pairs, "--steps", 2, "--tensorboard", model=model, run=run) == 0
+    assert list((run / "tensorboard").iterdir())
+
+
 def test_wise_ft_keeps_what_is_to_be_retained(
     pairs: Path, tree: Path, model: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,12 +239,12 @@ def test_flags_override_the_file(pairs: Path, model: str, run: Path, tmp_path: P
     assert {"steps: 1", "lr: 0.001", "batch_size: 4"} <= set(kept)
 
 
-def test_a_best_and_a_last_checkpoint_are_kept(pairs: Path, model: str, run: Path) -> None:
+def test_the_best_and_the_last_two_checkpoints_are_kept(pairs: Path, model: str, run: Path) -> None:
     options = ["--steps", 8, "--keep-every", 4, "--val", pairs, "--lr", "1e-2"]
     assert train(pairs, *options, model=model, run=run) == 0
     best = lines(run, "end")[0]["best_step"]
     kept = {int(folder.name.removeprefix("step-")) for folder in (run / "checkpoints").iterdir()}
-    assert kept == {4, 8, best}
+    assert kept == {4, 6, 8, best}
 
 
 class TestMistakes:
@@ -306,6 +360,52 @@ class TestMistakes:
         assert "No space left on device" in said
         assert f"{run}/checkpoints/step-00000002 is kept" in said
         assert [folder.name for folder in (run / "checkpoints").iterdir()] == ["step-00000002"]
+
+    def test_a_full_disk_at_the_end(
+        self, pairs: Path, model: str, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """safetensors has an error of its own for it, which is no OSError."""
+        save_file = checkpoints.save_file
+
+        def full(weights: object, path: Path) -> None:
+            if path.parent == run:
+                raise SafetensorError("No space left on device")
+            save_file(weights, path)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(checkpoints, "save_file", full)
+        assert train(pairs, "--steps", 2, model=model, run=run) == 1
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said.startswith(f"clipcli: cannot write the model to {run}: No space left on device; free some space")
+        monkeypatch.undo()
+        assert clipcli("train", "--resume", "--output", run) == 0
+        assert (run / "open_clip_model.safetensors").exists()
+
+    @pytest.mark.parametrize("name", ["trainer.pt", "open_clip_model.safetensors"])
+    def test_a_broken_checkpoint(
+        self, pairs: Path, model: str, run: Path, capsys: pytest.CaptureFixture[str], name: str
+    ) -> None:
+        assert train(pairs, "--steps", 4, model=model, run=run) == 0
+        last = run / "checkpoints" / "step-00000004"
+        (last / name).write_bytes(b"broken")
+        assert clipcli("train", "--resume", "--output", run) == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said.startswith(f"clipcli: cannot read {last / name} (")
+        assert said.endswith("; remove that folder to go on from the checkpoint before")
+        shutil.rmtree(last)
+        assert clipcli("train", "--resume", "--output", run) == 0
+
+    def test_nothing_to_resume(self, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert clipcli("train", "--resume", "--output", run) == 2
+        assert f"no run to go on with in {run}; check --output" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("place", ["DATA", "--zero-shot"])
+    def test_one_class_only(
+        self, tree: Path, pairs: Path, model: str, run: Path, capsys: pytest.CaptureFixture[str], place: str
+    ) -> None:
+        shutil.rmtree(tree / "red_fox")
+        inputs = [tree] if place == "DATA" else [pairs, "--zero-shot", tree]
+        assert train(*inputs, model=model, run=run) == 2
+        assert f"{tree} has one class only" in capsys.readouterr().err
 
     def test_long_captions_are_told_of(
         self, pairs: Path, model: str, run: Path, capsys: pytest.CaptureFixture[str]

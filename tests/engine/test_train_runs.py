@@ -122,6 +122,34 @@ def test_sigterm_saves_first(models: dict[str, Path], pairs: Path, whole_run: Pa
     assert all(torch.equal(expected[name], weights[name]) for name in expected)
 
 
+def test_a_stop_where_a_validation_is_due_changes_nothing(whole_run: Path, tmp_path: Path) -> None:
+    """Stopped in process by a flag that is up before the step of the validation."""
+    from threading import Event
+
+    from clipcli.events import StepDone
+    from clipcli.pipelines.train import run as train
+    from clipcli.training.config_file import gathered, read_config
+
+    run, stop = tmp_path / "run", Event()
+    settings = read_config(whole_run / "train.yaml") | {"output": str(run)}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for event in train(gathered(settings), stop=stop):
+            if isinstance(event, StepDone) and event.step == 4:
+                stop.set()
+        [saved] = [path for path in (run / "checkpoints").iterdir() if path.name == "step-00000006"]
+        for _ in train(gathered({"output": str(run)}, resume=True), resume=True):
+            pass
+    finally:
+        torch.set_num_threads(threads)
+    assert saved.exists()
+    expected, weights = load_file(whole_run / WEIGHTS), load_file(run / WEIGHTS)
+    assert all(torch.equal(expected[name], weights[name]) for name in expected)
+    validations = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in validations if line["kind"] == "validation"] == [0, 6, 12]
+
+
 @pytest.mark.parametrize("micro_batch", [None, 2])
 @pytest.mark.parametrize("name", ["resnet", "vit"])
 def test_two_processes_give_the_weights_of_one(

@@ -117,7 +117,7 @@ def test_the_second_beta_is_the_one_that_was_given(towers: Towers, beta2: float)
 
 
 def test_the_temperature_and_gains_keep_their_values_where_matrices_decay(towers: Towers) -> None:
-    settings = config(clip_gradient=0)
+    settings = config(grad_clip_norm=0)
     before = {name: p.detach().clone() for name, p in towers.named_parameters()}
     optimizer = make_optimizer(towers, settings)
     set_rates(optimizer, 0, settings)

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from clipcli.errors import BadFile, OutputExists, OutputFailed, UsageError
-from clipcli.training.config import TrainConfig, configured, read_config
+from clipcli.training.config import TrainConfig, configured
+from clipcli.training.config_file import read_config
 from clipcli.training.run_folder import RunFolder, as_rows
 from clipcli.training.run_lines import read_lines
 from clipcli.types import ImageItem, Skipped
@@ -60,11 +61,13 @@ def test_the_lock_holds_for_other_processes_and_dies_with_its_own(run: RunFolder
     RunFolder(tmp_path).close()
 
 
-@pytest.mark.parametrize("name", ["file", "file/run"])
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, name: str) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputFailed, match=f"^cannot write in {tmp_path / name}: .*; choose another --output$"):
-        RunFolder(tmp_path / name)
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(OutputFailed, match=f"^cannot write in {file / 'run'}: .*; choose another --output$"):
+        RunFolder(file / "run")
+    with pytest.raises(UsageError, match=f"^{file} is a file; give a folder for the run$"):
+        RunFolder(file)
 
 
 @pytest.mark.parametrize("resume", [False, True])

@@ -12,15 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipcli.errors import BadFile, InputNotFound, UnknownName, UsageError
-from clipcli.training.config import FIELDS, TrainConfig, changes, configured, overridden, read_config, to_yaml
+from clipcli.training.config import FIELDS, TrainConfig, configured
+from clipcli.training.config_file import changes, overridden, read_config, to_yaml
 
-HARMLESS = {"max_skipped", "val_every", "workers", "save_every", "keep_every", "log_every", "tensorboard"}
+HARMLESS = {"max_skipped", "val_every", "workers", "save_every", "keep_every", "log_every", "tensorboard"} | {
+    *("micro_batch", "grad_checkpoint", "compile", "device")
+}
 OTHER: dict[str, Any] = (
     {name: f"other {name}" for name in ("output", "model", "arch", "prompts", "labels", "val", "zero_shot")}
     | {"data": ("other",), "image_column": "file", "caption_column": "words", "retain": "old", "wise_ft": "auto"}
     | {"max_skipped": 0.5, "epochs": 2.5, "steps": 7, "batch_size": 9, "micro_batch": 3, "seed": 1, "loss": "siglip"}
     | {"duplicates": "negative", "lr": 0.1, "image_lr": 0.2, "text_lr": 0.3, "warmup": 4, "weight_decay": 0.4}
-    | {"beta2": 0.9, "clip_gradient": 0.0, "crop": 0.3, "flip": True, "lock": "image", "unlock_groups": 2, "lora": 8}
+    | {"beta2": 0.9, "grad_clip_norm": 0.0, "crop": 0.3, "flip": True, "lock": "image", "unlock_groups": 2, "lora": 8}
     | {"freeze_batch_norm": False, "val_every": 11, "retain_drop": 0.2, "device": "cpu", "precision": "fp32"}
     | {"workers": 5, "grad_checkpoint": True, "compile": True, "save_every": 12, "keep_every": 13, "log_every": 14}
     | {"tensorboard": True}
@@ -47,7 +50,7 @@ OTHER: dict[str, Any] = (
         ("data", Path("photos"), ("photos",)),
         ("data", ["photos", Path("more=0.3")], ("photos", "more=0.3")),
         ("data", (2023, 2024), ("2023", "2024")),
-        ("clip_gradient", None, 1.0),
+        ("grad_clip_norm", None, 1.0),
         ("steps", None, None),
         ("data", None, ()),
     ],
@@ -78,10 +81,14 @@ def test_a_value_of_another_type_is_refused(name: str, given: Any, says: str) ->
 @pytest.mark.parametrize(
     ("name", "fits", "too_small", "too_large"),
     [
-        *[(name, [1, 10**9], 0, None) for name in ("steps", "batch_size", "micro_batch", "lora", "workers")],
+        *[(name, [1, 10**9], 0, None) for name in ("steps", "micro_batch", "lora", "workers")],
+        ("batch_size", [2, 10**9], 1, None),
         *[(name, [1, 10**9], 0, None) for name in ("val_every", "save_every", "keep_every", "log_every")],
         *[(name, [0, 10**9], -1, None) for name in ("seed", "warmup", "unlock_groups")],
-        *[(name, [0, 1e-9, 5], -1e-9, None) for name in ("lr", "image_lr", "text_lr", "weight_decay", "clip_gradient")],
+        *[
+            (name, [0, 1e-9, 5], -1e-9, None)
+            for name in ("lr", "image_lr", "text_lr", "weight_decay", "grad_clip_norm")
+        ],
         *[(name, [0, 0.3, 1], -0.01, 1.01) for name in ("max_skipped", "retain_drop")],
         ("crop", [0.01, 0.9, 1], 0.009, 1.01),
         # AdamW takes no beta of 1.
@@ -103,7 +110,7 @@ def test_a_value_out_of_its_range_is_refused(
 def test_a_range_is_named() -> None:
     with pytest.raises(UsageError, match=r"^--max-skipped 2.0 does not fit; give from 0 to 1$"):
         configured({"max_skipped": 2})
-    with pytest.raises(UsageError, match=r"^--batch-size 0 does not fit; give 1 or more$"):
+    with pytest.raises(UsageError, match=r"^--batch-size 0 does not fit; give 2 or more$"):
         configured({"batch_size": 0})
 
 
@@ -222,8 +229,9 @@ def test_what_makes_another_run_is_named(name: str) -> None:
     if name in HARMLESS | {"output"}:
         assert changes(before, after) == []
     else:
-        flag = f"--{name.replace('_', '-')}"
-        assert changes(before, after) == [f"{flag} was {getattr(before, name)} and is {OTHER[name]}"]
+        flag = "DATA" if name == "data" else f"--{name.replace('_', '-')}"
+        was, now = (" ".join(v) if name == "data" else v for v in (getattr(before, name), OTHER[name]))
+        assert changes(before, after) == [f"{flag} was {was} and is {now}"]
 
 
 def test_all_that_differs_is_named() -> None:

@@ -13,7 +13,7 @@ from clipcli.training.config import TrainConfig, configured
 from clipcli.training.recipe import resolve, without_lengths
 
 FINE_TUNE = {"batch_size": 128, "lr": 1e-5, "weight_decay": 0.1, "beta2": 0.999, "crop": 0.9}
-PRETRAIN = {"batch_size": 512, "lr": 1e-3, "weight_decay": 0.2, "beta2": 0.98, "crop": 0.5}
+PRETRAIN = {"batch_size": 512, "weight_decay": 0.2, "beta2": 0.98, "crop": 0.5}
 
 
 def resolved(*, pairs: int = 1280, **settings: Any) -> TrainConfig:
@@ -29,12 +29,24 @@ def resolved(*, pairs: int = 1280, **settings: Any) -> TrainConfig:
 def test_the_defaults_are_those_of_the_kind_of_run(
     start: dict[str, str], recipe: dict[str, float], freezes: bool, epochs: int
 ) -> None:
-    common = {"loss": "clip", "prompts": "imagenet", "flip": True, "freeze_batch_norm": freezes}
+    common = {"prompts": "imagenet", "flip": True, "freeze_batch_norm": freezes}
     assert without_lengths(configured(start)) == TrainConfig(**start, **recipe, **common, epochs=epochs)
     lengths = {"steps": 1000 * epochs, "warmup": 100 * epochs if epochs < 20 else 2000}
     every = {"val_every": 1000, "save_every": 1000}
     made = resolve(configured(start), pairs=1000 * int(recipe["batch_size"]), loss="siglip")
-    assert made == TrainConfig(**start, **recipe, **{**common, "loss": "siglip"}, **lengths, **every)
+    rate = {"lr": recipe.get("lr", 1e-3)}
+    assert made == TrainConfig(**start, **recipe | rate, **common, loss="siglip", **lengths, **every)
+
+
+@pytest.mark.parametrize(("batch_size", "lr"), [(512, 1e-3), (32_768, 1e-3), (128, 5e-4), (2, 6.25e-5)])
+def test_small_batches_learn_at_a_smaller_rate(batch_size: int, lr: float) -> None:
+    made = resolve(configured({"arch": "a", "batch_size": batch_size}), pairs=100_000, loss="clip")
+    assert made.lr == pytest.approx(lr)
+
+
+def test_a_batch_of_one_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^a batch of one pair has nothing to tell apart; give more DATA$"):
+        resolved(pairs=1)
 
 
 def test_what_was_given_stays() -> None:
@@ -62,7 +74,7 @@ def test_low_rank_changes_learn_faster() -> None:
         (1280, {"steps": 7}, 7, 10),
         (10, {}, 5, 1),
         (10, {"batch_size": 10}, 5, 1),
-        (10, {"batch_size": 1}, 50, 10),
+        (10, {"batch_size": 2}, 25, 5),
     ],
 )
 def test_epochs_become_steps(pairs: int, given: dict[str, Any], steps: int, every: int) -> None:
@@ -88,14 +100,14 @@ def test_a_length_given_twice_is_refused() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(
-    pairs=st.integers(1, 5000),
+    pairs=st.integers(2, 5000),
     length=st.one_of(
         st.just({}),
         st.fixed_dictionaries({"epochs": st.floats(0.01, 100)}),
         st.fixed_dictionaries({"steps": st.integers(1, 10_000)}),
     ),
     start=st.sampled_from([{"model": "m"}, {"arch": "a"}, {"model": "m", "lora": 4}]),
-    batch_size=st.one_of(st.none(), st.integers(1, 5000)),
+    batch_size=st.one_of(st.none(), st.integers(2, 5000)),
 )
 def test_a_resolved_configuration_stays_as_it_is(
     pairs: int, length: dict[str, Any], start: dict[str, Any], batch_size: int | None
