@@ -119,6 +119,11 @@ def build(model_cfg: Mapping[str, Any], *, towers: Sequence[str], dtype: torch.d
         raise BadFile(f"open_clip cannot build this model_cfg ({e}); check the model's configuration") from e
 
 
+def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """Every batch norm in the model, of whatever kind."""
+    return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
 def cast(towers: Towers, dtype: torch.dtype) -> None:
     """Convert to `dtype`, keeping in float32 the norms that compute in it."""
     from open_clip.transformer import LayerNormFp32

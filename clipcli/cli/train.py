@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clipcli.cli import options
+from clipcli.cli.classify import INTERRUPTED, SOME_SKIPPED
 from clipcli.events import StepDone, result_of
 from clipcli.training.config import FIELDS, flag
 from clipcli.training.config_file import gathered, to_yaml
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from clipcli.events import Event
     from clipcli.pipelines.train import Trained
 
-INTERRUPTED, SOME_SKIPPED = 130, 3
 _TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from clipcli.backbones.checkpoint import Architecture
+from clipcli.backbones.towers import batch_norms
 from clipcli.errors import ClipcliError, UsageError
 from clipcli.events import Event, ModelLoaded, PairsFound, Warned, result_of
 from clipcli.runtime import Runtime, choose_runtime
@@ -20,7 +21,7 @@ from clipcli.training.checkpoints import export, saved_in
 from clipcli.training.config import TrainConfig
 from clipcli.training.config_file import absolute, gathered
 from clipcli.training.data import Checks, TrainingData, read_checks, read_training_data
-from clipcli.training.model import Trainee, batch_norms, find_start, own_loss, prepare
+from clipcli.training.model import Trainee, find_start, own_loss, prepare
 from clipcli.training.order import Order, parts_of
 from clipcli.training.processes import Processes, joined, processes_here
 from clipcli.training.recipe import resolve

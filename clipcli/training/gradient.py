@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
 from clipcli.backbones.backbone import Preprocessing, normalised
-from clipcli.backbones.towers import Towers
+from clipcli.backbones.towers import Towers, batch_norms
 from clipcli.training.batches import TrainBatch
 from clipcli.training.loss import Contrast, Features
 
@@ -142,7 +142,7 @@ def _unsynchronised(model: Model) -> AbstractContextManager[None]:
 @contextmanager
 def _statistics_kept(model: nn.Module) -> Iterator[None]:
     """Batch norm uses the batch's statistics and does not count them: the second pass will."""
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = batch_norms(model)
     counted = [norm.track_running_stats for norm in norms]
     for norm in norms:
         # In evaluation the running statistics are what is used.

@@ -18,7 +18,7 @@ from clipcli.backbones.architectures import find_architecture
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.checkpoint import Architecture
 from clipcli.backbones.load import initialise, load
-from clipcli.backbones.towers import Towers
+from clipcli.backbones.towers import Towers, batch_norms
 from clipcli.errors import BadFile, MissingExtra, UsageError
 from clipcli.events import Event
 from clipcli.runtime import Runtime
@@ -98,11 +98,6 @@ class Trainee:
         if self.adapters is None:
             return []
         return [(name, p) for name, p in self.towers.named_parameters() if p.requires_grad]
-
-
-def batch_norms(model: nn.Module) -> list[nn.Module]:
-    """Every batch norm in the model."""
-    return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
 def find_start(config: TrainConfig) -> Generator[Event, None, Architecture]:

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn import functional as collective
 
+from clipcli.backbones.towers import batch_norms
 from clipcli.errors import ClipcliError, UsageError
 
 
@@ -100,7 +101,7 @@ def synchronise_batch_norm(model: nn.Module, *, device: str) -> None:
         nn.BatchNorm2d: _SynchronisedBatchNorm,
         BatchNormAct2d: _with_activation(BatchNormAct2d),
     }
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = batch_norms(model)
     unknown = [type(norm).__name__ for norm in norms if type(norm) not in ours]
     if unknown:
         raise UsageError(f"{unknown[0]} of this model cannot be trained in several processes; train in one")

@@ -60,6 +60,8 @@ class Session:
         self._data, self._checks, self._order = data, checks, order
         self._runtime, self._processes, self._folder, self._stop = runtime, processes, folder, stop
         self._board = Board(run) if self.config.tensorboard and folder is not None else None
+        # It takes a look at every caption: once a run, not once a checkpoint.
+        self._fingerprint = data.fingerprint()
         self._fresh: list[tuple[str, str]] = []
         self._clock = time.perf_counter()
         self._times: deque[float] = deque(maxlen=self.config.log_every + 1)
@@ -74,7 +76,7 @@ class Session:
         saved = saved_in(self.run)
         if saved:
             state = saved[-1].state()
-            if state["data"] != self._data.fingerprint():
+            if state["data"] != self._fingerprint:
                 raise UsageError(
                     f"cannot resume {self.run}: DATA holds other pairs than before; put it back, or start anew"
                 )
@@ -244,7 +246,7 @@ class Session:
                 "best": None if self.best is None else list(self.best),
                 "cut": self.cut,
                 "skipped": list(self.skipped.items()),
-                "data": self._data.fingerprint(),
+                "data": self._fingerprint,
             }
             saved = save(self.run, self.step, trainee=self.trainer.trainee, state=state)
             prune(self.run, best=self.best and self.best[0], keep_every=self.config.keep_every)

@@ -55,8 +55,7 @@ class Trainer:
     def __init__(self, trainee: Trainee, *, runtime: Runtime, processes: Processes) -> None:
         config = trainee.config
         self.trainee, self._runtime, self._processes = trainee, runtime, processes
-        self._per_process = (config.batch_size or 0) // processes.count
-        if self._per_process * processes.count != config.batch_size:
+        if (config.batch_size or 0) % processes.count:
             raise UsageError(
                 f"--batch-size {config.batch_size} cannot be shared by {processes.count} processes; give a multiple"
             )
