@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def _calibration(run: Run) -> list[Section]:
 def _confusion(run: Run, labels: Sequence[str]) -> list[Section]:
     if len(labels) <= _MOST_CLASSES_DRAWN:
         drawn = field_of_counts(run.confusion, labels, title="Confusion", x_label="label given", y_label="true class")
-        return [Figures("Confusion", [drawn], "Each row is a true class; the darker, the more of it.")]
+        return [Figures("Confusion", [drawn], "Each row is a true class; the darker, the more of it.", wide=True)]
     wrong = run.confusion.copy()
     np.fill_diagonal(wrong, 0)
     places = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSED]
@@ -159,7 +160,7 @@ def _gallery(heading: str, run: Run | RetrievalRun, places: Sequence[int], said:
     for place, text in zip(places, said, strict=True):
         data = _thumbnail(images[place])
         if data is not None:
-            thumbnails.append(Thumbnail(data, f"{text} ({images[place].id})"))
+            thumbnails.append(Thumbnail(data, f"{text} ({os.path.basename(images[place].id)})"))
     return [Gallery(heading, thumbnails)] if thumbnails else []
 
 

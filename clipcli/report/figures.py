@@ -28,6 +28,7 @@ _FEW_POINTS = 30
 _LONGEST_NAME = 60
 _LONGEST_IN_LEGEND = 24
 _SIZE_INCHES = (5.0, 3.4)
+_REM_PER_INCH = 5.5
 # The colours that a figure is drawn in; the page gives them its own.
 SERIES = ("#2f6fde", "#d9691e", "#15855a", "#8a4fd3", "#c93a7c", "#857510")
 INK, SOFT, GRID, AXIS = "#808081", "#808082", "#808083", "#808084"
@@ -258,10 +259,12 @@ def svg(
         draw(axes)
         metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(stream, format="svg", transparent=True, metadata=metadata)
-    return _for_page(stream.getvalue(), spoken=f"{title}, by {x_label}: {spoken}")
+    # A figure of another size keeps the size of its text.
+    most = "" if size == _SIZE_INCHES else f"; max-width: {_REM_PER_INCH * size[0]:.0f}rem"
+    return _for_page(stream.getvalue(), spoken=f"{title}, by {x_label}: {spoken}", style=most)
 
 
-def _for_page(svg: str, *, spoken: str) -> Markup:
+def _for_page(svg: str, *, spoken: str, style: str) -> Markup:
     """The drawing without what a page does not need, its ids its own and its colours the page's."""
     root = ElementTree.fromstring(svg)
     prefix = "f" + hashlib.sha256(f"{spoken}\0{svg}".encode(errors="replace")).hexdigest()[:10]
@@ -277,7 +280,7 @@ def _for_page(svg: str, *, spoken: str) -> Markup:
         element.attrib = {n: _attribute(n, v, prefix) for n, v in attributes.items() if n != "id" or v in used}
         element.tail = None
     label = _NOT_IN_XML.sub("\ufffd", spoken)
-    style = "stroke-linejoin: round; stroke-linecap: butt"
+    style = f"stroke-linejoin: round; stroke-linecap: butt{style}"
     root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": label, "style": style}
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
