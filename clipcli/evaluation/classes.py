@@ -68,7 +68,7 @@ def classes_in(read: Sequence[LabelledData]) -> Classes:
     return Classes(tuple(names), tuple(from_names(names).values()), given=False)
 
 
-def truth_of(read: LabelledData, classes: Classes, *, allow_empty: bool, empty_ok: bool = False) -> NDArray[np.intp]:
+def truth_of(read: LabelledData, classes: Classes, *, allow_empty: bool) -> NDArray[np.intp]:
     """The class `[N]` of each image that has a label, as an index.
 
     Raises `BadFile` where a name fits no class, and `UsageError` where a class has no image and `allow_empty` does not
@@ -77,7 +77,7 @@ def truth_of(read: LabelledData, classes: Classes, *, allow_empty: bool, empty_o
     places = _places(read, classes)
     truth = np.array([places[labelled.name] for labelled in labelled_of(read)], dtype=np.intp)
     empty = [name for n, name in enumerate(classes.names) if n not in set(truth.tolist())]
-    if empty and not (allow_empty or empty_ok):
+    if empty and not allow_empty:
         what = "class" if len(empty) == 1 else "classes"
         raise UsageError(
             f"{read.text}: no image of {what} {some_of(empty)}, and expected is at least one of each of the"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from clipcli.classifier import Classifier
 from clipcli.evaluation.calibration import calibration_error, reliability
 from clipcli.evaluation.intervals import Estimate, Statistic, estimates, mean_by_class, mean_of
-from clipcli.evaluation.results import Answers, ClassFigures, Places, Run, TestImages
+from clipcli.evaluation.results import Answers, ClassFigures, EvaluatedImages, Places, Run
 from clipcli.score import best, score
 
 _SHOWN = 5
@@ -64,7 +64,7 @@ def measured(answers: Answers, *, classes: int, keys: Sequence[str]) -> dict[str
     The images are resampled in the order of their keys, so that runs on the same images see the same draws.
     """
     order = np.array(sorted(range(len(keys)), key=lambda n: keys[n]), dtype=np.intp)
-    found = estimates(_statistics(answers, classes=classes, order=order), count=len(order))
+    found = estimates(_statistics(answers, classes=classes, order=order), count=len(order), centred=("ece",))
     return {name: found.get(name) for name in ("top1", "top5", "mean_per_class_recall", "ece", "nll")}
 
 
@@ -88,7 +88,7 @@ def _statistics(answers: Answers, *, classes: int, order: Places) -> Mapping[str
     }
 
 
-def evaluated(images: TestImages, answers: Answers, *, labels: Sequence[str], model: str, prompts: str) -> Run:
+def evaluated(images: EvaluatedImages, answers: Answers, *, labels: Sequence[str], model: str, prompts: str) -> Run:
     """All that is to be said about one run."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 

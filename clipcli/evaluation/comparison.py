@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from clipcli.errors import BadFile, InputNotFound
 from clipcli.evaluation.intervals import difference, estimates, mean_of
 from clipcli.evaluation.results import Difference, RetrievalRun, Run
+from clipcli.pairs.folders import folded
 from clipcli.pairs.pair import some_of
 from clipcli.types import Skipped
 
@@ -68,11 +69,17 @@ def compared(run: Run, other: Mapping[str, str | None], *, name: str, labels: Se
     """
     images = [entry for entry in run.images.entries if not isinstance(entry, Skipped)]
     told = [other[image.id] for image in images]
-    if not set(told) & set(labels):
+    known = [folded(label) for label in labels]
+    if not {folded(label) for label in told if label is not None} & set(known):
         some = [label for label in dict.fromkeys(told) if label is not None]
         raise BadFile(f"{path}: its labels, such as {some_of(some[:3])}, are none of {some_of(list(labels))}")
     both = np.array([label is not None for label in told])
-    theirs = np.array([label == labels[place] for label, place in zip(told, run.answers.truth, strict=True)])
+    theirs = np.array(
+        [
+            label is not None and folded(label) == known[place]
+            for label, place in zip(told, run.answers.truth, strict=True)
+        ]
+    )
     gain: NDArray[np.float64] = run.answers.right[both].astype(np.float64) - theirs[both]
     estimate = estimates({"top1": mean_of(gain)}, count=len(gain))["top1"]
     return Difference("top1", name, path, estimate, paired=True, images=len(gain))

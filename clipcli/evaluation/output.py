@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,11 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         raise UsageError(f"--output {folder} is a file, and expected is a folder; give another")
     if there and not overwrite:
         raise OutputExists(f"{folder / there[0]} exists; give another --output, or --overwrite to replace it")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part = part_of(folder / METRICS)
-        part.touch(exist_ok=False)
-        part.unlink()
-    except OSError as e:
-        raise OutputFailed(f"cannot write in {folder}: {e.strerror}; choose another --output") from None
+    above = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not above.is_dir():
+        raise UsageError(f"--output {folder} lies in {above}, which is a file; give another")
+    if not os.access(above, os.W_OK):
+        raise OutputFailed(f"cannot write in {above}: Permission denied; choose another --output")
 
 
 def write_files(folder: Path, evaluation: Evaluation) -> None:

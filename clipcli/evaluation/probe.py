@@ -55,6 +55,15 @@ def check_shots(truth: Places, labels: Sequence[str], shots: Sequence[int], *, w
         )
 
 
+def pool(truth: Places, *, shots: Sequence[int], seeds: int) -> Places:
+    """The images that are enough to draw all shots from, for each seed its own, so that no others need encoding."""
+    most = max(shots)
+    enough = seeds * (most + min(most, _MOST_HELD_OUT_SHOTS))
+    rng = np.random.default_rng(seeds)
+    drawn = [rng.permutation(np.flatnonzero(truth == place))[:enough] for place in np.unique(truth)]
+    return np.sort(np.concatenate(drawn))
+
+
 def split(truth: Places, *, shots: int | None, seed: int) -> Split:
     """Images of the classes `truth` `[N]`, drawn with the seed: `shots` a class, or all where it is `None`."""
     rng = np.random.default_rng(seed)

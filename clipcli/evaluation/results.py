@@ -30,10 +30,10 @@ RETRIEVAL_METRICS = {
 
 
 @dataclass(frozen=True, slots=True)
-class TestImages:
-    """The images of one DATA: all entries in order, the class `[M]` and the place of those that were read."""
-
-    __test__ = False
+class EvaluatedImages:
+    """The images of one DATA: all entries in order with the names of their classes, and of those `M` that were read the
+    class `[M]`, the place within DATA, and for each model the embeddings `[M, D]`.
+    """
 
     name: str
     entries: tuple[Entry, ...]
@@ -86,7 +86,7 @@ class Run:
     data: str
     model: str
     prompts: str
-    images: TestImages = field(repr=False)
+    images: EvaluatedImages = field(repr=False)
     answers: Answers = field(repr=False)
     metrics: Mapping[str, Estimate | None]
     classes: tuple[ClassFigures, ...] = field(repr=False)

@@ -53,8 +53,8 @@ def matched(
     # Labels before aliases, so that one class's alias never hides another class.
     known = [(c.label, c) for c in classes] + [(alias, c) for c in classes for alias in c.aliases]
     exact = dict(reversed(known))
-    folded = {_folded(name): c for name, c in reversed(known)}
-    found = {name: exact.get(name) or folded.get(_folded(name)) for name in names}
+    loosely = {folded(name): c for name, c in reversed(known)}
+    found = {name: exact.get(name) or loosely.get(folded(name)) for name in names}
     strangers = [name for name, labelled in found.items() if labelled is None]
     if strangers:
         what, them = (called, "it") if len(strangers) == 1 else (f"{called}s", "them")
@@ -65,5 +65,6 @@ def matched(
     return {name: labelled for name, labelled in found.items() if labelled is not None}
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """The name whatever its case and with spaces for `_`."""
     return name.replace("_", " ").casefold()

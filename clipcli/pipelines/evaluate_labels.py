@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from clipcli.evaluation.classification import evaluated, measured, values_of, ze
 from clipcli.evaluation.data import CLASSIFICATION, Columns, Labelled, LabelledData, labelled_of, read_labelled
 from clipcli.evaluation.embeddings import embed_images
 from clipcli.evaluation.request import EvaluateOptions
-from clipcli.evaluation.results import Evaluation, Places, Probe, Run, TestImages
+from clipcli.evaluation.results import EvaluatedImages, Evaluation, Places, Probe, Run
 from clipcli.evaluation.tables import names_of
 from clipcli.events import Event, InputsFound, ModelLoaded, ProbeFitted, Warned
 from clipcli.labels import LabelledClass, classes_from
@@ -112,6 +112,7 @@ def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]], columns: C
         trained_on = read_labelled(Data(options.linear_probe), columns)
         train = Labels(options.linear_probe, trained_on, truth_of(trained_on, classes, allow_empty=True))
         probe.check_shots(train.truth, classes.names, _numbers(options.shots), where=options.linear_probe)
+        train = _needed(train, options)
     other = None
     if options.compare is not None:
         other = comparison.read_other(options.compare)
@@ -119,6 +120,15 @@ def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]], columns: C
         comparison.check_other(other, paths, path=options.compare)
     made_of = classifier or tuple(Recipe(classes.classes, prompt_set) for prompt_set in prompt_sets)
     return Subject(classes, tests, train, made_of, other)
+
+
+def _needed(train: Labels, options: EvaluateOptions) -> Labels:
+    """The images of the training data that its probes are drawn from, which with few shots are not all of it."""
+    if None in options.shots:
+        return train
+    kept = probe.pool(train.truth, shots=_numbers(options.shots), seeds=options.seeds)
+    labelled = list(labelled_of(train.read))
+    return Labels(train.name, replace(train.read, entries=tuple(labelled[n] for n in kept)), train.truth[kept])
 
 
 def _given(options: EvaluateOptions, classifier: Classifier | None) -> Classes | None:
@@ -156,7 +166,7 @@ def _load(options: EvaluateOptions, subject: Subject, runtime: Runtime) -> Gener
 
 def _embed(
     all_labels: Sequence[Labels], models: Sequence[Loaded], classes: Classes
-) -> Generator[Event, None, list[TestImages]]:
+) -> Generator[Event, None, list[EvaluatedImages]]:
     """The images of every DATA, with the embeddings of every model."""
     items = [labelled.item for labels in all_labels for labelled in labelled_of(labels.read)]
     entries, embeddings = yield from embed_images(items, backbones=[model.backbone for model in models])
@@ -174,7 +184,7 @@ def _embed(
         places = iter(labels.truth.tolist())
         named = [classes.names[next(places)] if isinstance(e, Labelled) else None for e in labels.read.entries]
         images.append(
-            TestImages(
+            EvaluatedImages(
                 name=labels.name,
                 entries=tuple(_in_place(labels.read, mine)),
                 truths=tuple(named),
@@ -193,7 +203,7 @@ def _in_place(read: LabelledData, decoded: Sequence[Entry]) -> Iterator[Entry]:
         yield next(rest) if isinstance(entry, Labelled) else entry
 
 
-def _runs(tests: Sequence[TestImages], models: Sequence[Loaded], classes: Classes) -> Iterator[Run]:
+def _runs(tests: Sequence[EvaluatedImages], models: Sequence[Loaded], classes: Classes) -> Iterator[Run]:
     for images in tests:
         for model, embeddings in zip(models, images.embeddings, strict=True):
             for classifier in model.classifiers:
@@ -202,8 +212,8 @@ def _runs(tests: Sequence[TestImages], models: Sequence[Loaded], classes: Classe
 
 
 def _probes(
-    train: TestImages,
-    tests: Sequence[TestImages],
+    train: EvaluatedImages,
+    tests: Sequence[EvaluatedImages],
     models: Sequence[Loaded],
     *,
     options: EvaluateOptions,
@@ -231,7 +241,7 @@ def _probes(
 
 def _probe(
     fitted: Sequence[probe.Fitted],
-    images: TestImages,
+    images: EvaluatedImages,
     n: int,
     *,
     model: str,

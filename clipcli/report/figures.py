@@ -259,8 +259,7 @@ def svg(
         draw(axes)
         metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(stream, format="svg", transparent=True, metadata=metadata)
-    # A figure of another size keeps the size of its text.
-    most = "" if size == _SIZE_INCHES else f"; max-width: {_REM_PER_INCH * size[0]:.0f}rem"
+    most = f"; max-width: {_REM_PER_INCH * size[0]:.0f}rem" if size != _SIZE_INCHES else ""
     return _for_page(stream.getvalue(), spoken=f"{title}, by {x_label}: {spoken}", style=most)
 
 

@@ -166,7 +166,7 @@ def test_several_data_are_paired_where_their_images_are_the_same(tree: Path, mod
 def test_compare_with_other_predictions(tree: Path, model: str, tmp_path: Path) -> None:
     base = clipcli.evaluate(tree, model=model, prompts="plain", output=tmp_path / "a", **FP32)
     table = pd.read_csv(tmp_path / "a" / "predictions.csv")
-    corrected = table.assign(label=table.truth)[["path", "label", "score"]]
+    corrected = table.assign(label=table.truth.str.replace("_", " "))[["path", "label", "score"]]
     corrected.loc[0, "label"] = None
     corrected.sample(frac=1, random_state=0).to_csv(tmp_path / "other.csv", index=False)
     found = clipcli.evaluate(tree, model=model, prompts="plain", compare=tmp_path / "other.csv", **FP32)

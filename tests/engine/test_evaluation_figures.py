@@ -9,7 +9,7 @@ from clipcli.evaluation import intervals
 from clipcli.evaluation.calibration import calibration_error, reliability
 from clipcli.evaluation.classification import answers, log_softmax, measured, values_of
 from clipcli.evaluation.intervals import difference, estimates, mean_by_class, mean_of, ratio_of
-from clipcli.evaluation.probe import fit, probed, split
+from clipcli.evaluation.probe import fit, pool, probed, split
 from clipcli.evaluation.results import Answers
 from clipcli.evaluation.retrieval import measured as measured_recall
 from clipcli.evaluation.retrieval import recall_both_ways
@@ -94,6 +94,17 @@ def test_an_interval_holds_what_it_should_and_is_as_wide_as_the_formula() -> Non
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=0.004)
 
 
+def test_the_interval_of_a_small_calibration_error_is_around_it() -> None:
+    rng = np.random.default_rng(5)
+    for seed in range(5):
+        confidence = np.random.default_rng(seed).random(300).astype(np.float32)
+        statistic = calibration_error(confidence, rng.random(300) < confidence)
+        plain, centred = (estimates({"ece": statistic}, count=300, centred=c)["ece"] for c in ((), ("ece",)))
+        assert centred.low < centred.value < centred.high
+        assert plain.value == centred.value
+        assert plain.resampled.mean() > plain.value
+
+
 def test_many_images_are_drawn_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.arange(50) % 2
     whole = estimates({"share": mean_of(values)}, count=50)["share"]
@@ -171,3 +182,11 @@ def test_a_split_draws_so_many_of_each_class_and_chooses_on_others(shots: int | 
     held = {None: 4, 1: 1, 2: 2, 8: 4}[shots]
     assert np.bincount(truth[one.choose_on]).tolist() == [held] * 3
     assert one.choose_on.tolist() == same.choose_on.tolist() != other.choose_on.tolist()
+
+
+def test_a_pool_holds_enough_for_all_seeds_and_no_more() -> None:
+    truth = np.repeat(np.arange(3), [50, 20, 9])
+    drawn = pool(truth, shots=[1, 8], seeds=2)
+    assert np.bincount(truth[drawn]).tolist() == [24, 20, 9]
+    assert len(set(drawn.tolist())) == len(drawn)
+    assert drawn.tolist() == pool(truth, shots=[1, 8], seeds=2).tolist()
