@@ -158,6 +158,6 @@ def _tell(evaluation: Evaluation, display: Display, *, output: str | None) -> No
         first = "; ".join(f"{entry.item.id}: {entry.reason}" for entry in skipped[:_SKIPPED_SHOWN])
         more = f"; and {len(skipped) - _SKIPPED_SHOWN:,} more" if len(skipped) > _SKIPPED_SHOWN else ""
         images = "image" if len(skipped) == 1 else "images"
-        display.say(f"{len(skipped):,} {images} left out, as they cannot be used: {first}{more}")
+        display.say(f"{len(skipped):,} {images} left out: {first}{more}")
     if output is not None:
         display.say(f"{output}: look at {output}/report.html")

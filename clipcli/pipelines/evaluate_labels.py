@@ -76,6 +76,8 @@ def run(
     runs = tuple(_runs(tests, models, subject.classes))
     probes: list[Probe] = []
     if train:
+        if train[0].skipped:
+            yield Warned(f"{train[0].skipped:,} images of {train[0].name} cannot be used for the linear probe")
         probe.check_shots(train[0].truth, subject.classes.names, _numbers(options.shots), where=train[0].name)
         probes = yield from _probes(train[0], tests, models, options=options, labels=subject.classes.names)
     evaluation = Evaluation(CLASSIFICATION, subject.classes.names, runs, tuple(probes))

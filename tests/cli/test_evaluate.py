@@ -117,7 +117,7 @@ def test_bad_images_are_left_out_and_told_of(evaluate: Evaluate, tree: Path, mod
     (tree / "cat" / "bad.jpg").write_text("no image")
     done = evaluate("val", "--model", model, "--prompts", "plain", "--output", "out")
     assert done.code == 3
-    assert "1 image left out, as they cannot be used: val/cat/bad.jpg: not an image" in done.err
+    assert "1 image left out: val/cat/bad.jpg: not an image" in done.err
     assert "val/cat/bad.jpg,cat,,,,,,,,not an image\n" in Path("out/predictions.csv").read_text()
 
 

@@ -15,7 +15,7 @@ import clipcli
 from clipcli import images
 from clipcli.errors import BadFile, ClipcliError, InputNotFound, OutputExists, UnknownName, UsageError, WeightsMismatch
 from clipcli.evaluation.request import EvaluateOptions
-from clipcli.events import ImagesEmbedded, InputsFound, ModelLoaded, ProbeFitted
+from clipcli.events import ImagesEmbedded, InputsFound, ModelLoaded, ProbeFitted, Warned
 from clipcli.pipelines.evaluate import run
 
 CLASSES = ("bear", "cat", "cow", "dog", "red_fox", "yak")
@@ -191,8 +191,12 @@ def test_linear_probes(tree: Path, model: str, tmp_path: Path) -> None:
     assert [one["shots"] for one in written] == [1, 2, None]
     again = clipcli.evaluate(tree, **given)
     assert [probe.metrics for probe in again.probes] == [probe.metrics for probe in found.probes]
-    options = EvaluateOptions(data=(("v", str(tree)),), model=(model,), linear_probe=str(train), shots=(1,), **FP32)
-    assert [event.done for event in run(options) if isinstance(event, ProbeFitted)] == [1, 2, 3]
+    (train / "loose.png").write_text("no image")
+    options = EvaluateOptions(data=(("v", str(tree)),), model=(model,), linear_probe=str(train), **FP32)
+    events = list(run(options))
+    assert [event.done for event in events if isinstance(event, ProbeFitted)] == [1]
+    warned = [event.message for event in events if isinstance(event, Warned)]
+    assert warned == [f"1 images of {train} cannot be used for the linear probe"]
 
 
 def test_retrieval_is_a_brute_force_count(captioned: Path, model: str, tmp_path: Path) -> None:
