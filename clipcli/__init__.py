@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from clipcli.errors import ClipcliError
     from clipcli.pipelines.build_classifier import build_classifier
     from clipcli.pipelines.classify import classify
+    from clipcli.pipelines.evaluate import evaluate
     from clipcli.pipelines.train import train
     from clipcli.rows import to_frame
     from clipcli.types import Row
 
 __version__ = "0.1.0"
 
-__all__ = ["Classifier", "ClipcliError", "Row", "build_classifier", "classify", "to_frame", "train"]
+__all__ = ["Classifier", "ClipcliError", "Row", "build_classifier", "classify", "evaluate", "to_frame", "train"]
 
 _HOMES = {
     "Classifier": "clipcli.classifier",
@@ -30,6 +31,7 @@ _HOMES = {
     "Row": "clipcli.types",
     "build_classifier": "clipcli.pipelines.build_classifier",
     "classify": "clipcli.pipelines.classify",
+    "evaluate": "clipcli.pipelines.evaluate",
     "to_frame": "clipcli.rows",
     "train": "clipcli.pipelines.train",
 }

@@ -60,6 +60,23 @@ class RowsReady:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagesEmbedded:
+    """Image embeddings: `done` of `total` images have been read, those that cannot be read included."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFitted:
+    """A linear probe is fitted: `done` of `total`; `shots` images a class, or `None` for all of them."""
+
+    done: int
+    total: int
+    shots: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class PairsFound:
     """The pairs of images and captions to train on, and how many were skipped while they were listed."""
 
@@ -125,6 +142,8 @@ Event = (
     | ModelLoaded
     | ClassesEncoded
     | RowsReady
+    | ImagesEmbedded
+    | ProbeFitted
     | PairsFound
     | StepDone
     | Validated

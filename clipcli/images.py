@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import io
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -29,32 +29,52 @@ def batches(items: Iterable[ImageItem], *, resize: Resize, batch_size: int, work
 
     At most two batches are decoded ahead of the one that was asked for.
     """
+    for (batch,) in batches_for_each((resize,), items, batch_size=batch_size, workers=workers):
+        yield batch
+
+
+def batches_for_each(
+    resizes: Sequence[Resize], items: Iterable[ImageItem], *, batch_size: int, workers: int
+) -> Iterator[tuple[Batch, ...]]:
+    """`batches` for several ways to resize at once: each image is read and decoded only once."""
     register_plugins()
     entries: list[Entry] = []
-    pixels: list[Pixels] = []
-    for item, decoded in decode_ahead(items, resize=resize, workers=workers, look_ahead=2 * batch_size):
+    pixels: list[list[Pixels]] = []
+
+    def resized(data: bytes) -> list[Pixels]:
+        image = decode(data)
+        return [np.array(resize(image)) for resize in resizes]
+
+    for item, decoded in _look_ahead(items, resized, workers=workers, most=2 * batch_size):
         if isinstance(decoded, Skipped):
             entries.append(decoded)
         else:
             entries.append(item)
             pixels.append(decoded)
         if len(entries) == batch_size:
-            yield _batch(entries, pixels)
+            yield tuple(_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
             entries, pixels = [], []
     if entries:
-        yield _batch(entries, pixels)
+        yield tuple(_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
 
 
 def decode_ahead(
     items: Iterable[ImageItem], *, resize: Resize, workers: int, look_ahead: int
 ) -> Iterator[tuple[ImageItem, Pixels | Skipped]]:
     """Each item with its pixels uint8 `[H, W, 3]`, or as `Skipped`, in the order of `items`."""
-    pending: deque[tuple[ImageItem, Future[Pixels | Skipped]]] = deque()
+    return _look_ahead(items, lambda data: np.array(resize(decode(data))), workers=workers, most=look_ahead)
+
+
+def _look_ahead(
+    items: Iterable[ImageItem], use: Callable[[bytes], Result], *, workers: int, most: int
+) -> Iterator[tuple[ImageItem, Result | Skipped]]:
+    """Each item with what `use` makes of its bytes, made in threads up to `most` items ahead."""
+    pending: deque[tuple[ImageItem, Future[Result | Skipped]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         for item in items:
-            pending.append((item, pool.submit(read_pixels, item, resize)))
-            if len(pending) > look_ahead:
+            pending.append((item, pool.submit(attempt, item, use)))
+            if len(pending) > most:
                 first, future = pending.popleft()
                 yield first, future.result()
         while pending:
@@ -140,7 +160,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(values / white * 255, 0, 255).round().astype(np.uint8))
 
 
-def _batch(entries: list[Entry], pixels: list[Pixels]) -> Batch:
+def _batch(entries: Sequence[Entry], pixels: Sequence[Pixels]) -> Batch:
     return Batch(tuple(entries), np.stack(pixels) if pixels else np.empty((0, 0, 0, 3), np.uint8))
 
 

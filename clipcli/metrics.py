@@ -17,27 +17,33 @@ def top_k_accuracy(scores: NDArray[np.float32], truth: NDArray[np.intp], *, k: i
 
     With fewer than `k` classes this is 1.
     """
-    return float((best(scores, k) == truth[:, None]).any(axis=1).mean())
+    return float(top_k_hits(scores, truth, k=k).mean())
 
 
-def recall_at(
+def top_k_hits(scores: NDArray[np.float32], truth: NDArray[np.intp], *, k: int) -> NDArray[np.bool_]:
+    """For each image `[N]` whether its true class is among the `k` best of its scores."""
+    hits: NDArray[np.bool_] = (best(scores, k) == truth[:, None]).any(axis=1)
+    return hits
+
+
+def recall_hits(
     queries: NDArray[np.float32],
     targets: NDArray[np.float32],
     *,
     query_groups: NDArray[np.intp],
     target_groups: NDArray[np.intp],
     ks: Sequence[int],
-) -> dict[int, float]:
-    """For each `k` the share of queries `[N, D]` with a target `[M, D]` of their own group among the `k` nearest.
+) -> dict[int, NDArray[np.bool_]]:
+    """For each `k` and each query of `queries` `[N, D]` whether a target of its own group is among the `k` nearest.
 
-    Groups are ids `[N]` and `[M]`: an image and its captions share one. A query with several right targets counts
-    once, as CLIP_benchmark counts it.
+    `targets` are `[M, D]`; groups are ids `[N]` and `[M]`: an image and its captions share one. A query with several
+    right targets counts once, as CLIP_benchmark counts it.
     """
-    found = dict.fromkeys(ks, 0)
+    found: dict[int, list[NDArray[np.bool_]]] = {k: [] for k in ks}
     for start in range(0, len(queries), _ROWS):
         rows = slice(start, start + _ROWS)
         nearest = best(queries[rows] @ targets.T, max(ks))
         right = target_groups[nearest] == query_groups[rows, None]
         for k in ks:
-            found[k] += int(right[:, :k].any(axis=1).sum())
-    return {k: count / len(queries) for k, count in found.items()}
+            found[k].append(right[:, :k].any(axis=1))
+    return {k: np.concatenate(parts) if parts else np.zeros(0, np.bool_) for k, parts in found.items()}

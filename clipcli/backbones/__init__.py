@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 
 from clipcli.backbones import bundled, directory, files, hub, tags
 from clipcli.backbones.checkpoint import Checkpoint, Fetch, fingerprint
 from clipcli.backbones.tags import DEFAULT_MODEL
+from clipcli.events import Event
 
-__all__ = ["DEFAULT_MODEL", "ORIGINS", "Checkpoint", "Fetch", "find", "fingerprint"]
+__all__ = ["DEFAULT_MODEL", "ORIGINS", "Checkpoint", "Fetch", "fetch_all", "find", "fingerprint"]
 
 # Each takes the text after `--model` and gives the way to the checkpoint, or `None` where the text is not of its kind.
 # The first that takes it has it.
@@ -31,3 +32,11 @@ def find(model: str) -> Fetch:
         if fetch is not None:
             return fetch
     raise tags.unknown_model(model)
+
+
+def fetch_all(models: Sequence[str]) -> Generator[Event, None, list[Checkpoint]]:
+    """The checkpoints of several models; all names are checked before the first is downloaded. Raises as `find`."""
+    checkpoints: list[Checkpoint] = []
+    for fetch in [find(model) for model in models]:
+        checkpoints += [(yield from fetch())]
+    return checkpoints

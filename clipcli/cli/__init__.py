@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from clipcli.cli import build_classifier, cache, classify, models, prompts, train
+from clipcli.cli import build_classifier, cache, classify, evaluate, models, prompts, train
 from clipcli.cli.classify import INTERRUPTED
 from clipcli.cli.columns import printable
 from clipcli.errors import ClipcliError
@@ -20,6 +20,7 @@ from clipcli.errors import ClipcliError
 COMMANDS: dict[str, Callable[..., Any]] = {
     "classify": classify.command,
     "build-classifier": build_classifier.command,
+    "evaluate": evaluate.command,
     "train": train.command,
     "models": models.command,
     "prompts": prompts.command,

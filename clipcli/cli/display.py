@@ -11,7 +11,17 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from clipcli.cli.columns import printable, size
-from clipcli.events import ClassesEncoded, Downloading, Event, InputsFound, ModelLoaded, RowsReady, Warned
+from clipcli.events import (
+    ClassesEncoded,
+    Downloading,
+    Event,
+    ImagesEmbedded,
+    InputsFound,
+    ModelLoaded,
+    ProbeFitted,
+    RowsReady,
+    Warned,
+)
 
 
 class _Rate(ProgressColumn):
@@ -90,6 +100,11 @@ class Display:
             case ClassesEncoded(done, total, cached, prompts):
                 note = f"× {prompts:.3g} prompts" + (f", {cached:,} from the cache" if cached else "")
                 self.advance("Labels", done, total, count=f"{done:,}/{total:,}", note=note)
+            case ImagesEmbedded(done, total):
+                self.advance("Photos", done, total, count=f"{done:,}/{total:,}")
+            case ProbeFitted(done, total, shots):
+                note = "all images" if shots is None else f"{shots:,} a class"
+                self.advance("Probes", done, total, count=f"{done:,}/{total:,}", note=note)
             case RowsReady(rows):
                 self._rows += len(rows)
                 self.advance("Photos", self._rows, self._total, count=f"{self._rows:,}/{self._total:,}")

@@ -23,7 +23,7 @@ def read(data: Data, options: PairOptions) -> PairsRead:
     Raises `BadFile` where a folder belongs to none of the classes that were given.
     """
     names = dict.fromkeys(image.parts[0] for image in data.images if len(image.parts) > 1)
-    classes = _from_names(names) if options.classes is None else _matched(names, options.classes, where=data.text)
+    classes = from_names(names) if options.classes is None else matched(names, options.classes, where=data.text)
     prompts = {labelled: prompts_of(labelled, options.templates) for labelled in classes.values()}
     captions = {name: prompts[labelled] for name, labelled in classes.items()}
     # Two folders of one class are one class; without a labels file the folder's name is the label.
@@ -40,21 +40,26 @@ def read(data: Data, options: PairOptions) -> PairsRead:
     return found
 
 
-def _from_names(names: Iterable[str]) -> dict[str, LabelledClass]:
+def from_names(names: Iterable[str]) -> dict[str, LabelledClass]:
     """A class for each folder, called as the folder is."""
     return {name: LabelledClass(name.replace("_", " ").strip() or name) for name in names if is_utf8(name)}
 
 
-def _matched(names: Iterable[str], classes: tuple[LabelledClass, ...], *, where: str) -> dict[str, LabelledClass]:
-    """The class that each folder belongs to: by its exact name, else whatever the case and with `_` for spaces."""
+def matched(
+    names: Iterable[str], classes: tuple[LabelledClass, ...], *, where: str, called: str = "folder"
+) -> dict[str, LabelledClass]:
+    """The class that each name belongs to: by its exact name, else whatever the case and with `_` for spaces.
+
+    `called` says what is named so. Raises `BadFile` where a name belongs to no class.
+    """
     # Labels before aliases, so that one class's alias never hides another class.
-    called = [(c.label, c) for c in classes] + [(alias, c) for c in classes for alias in c.aliases]
-    exact = dict(reversed(called))
-    folded = {_folded(name): c for name, c in reversed(called)}
-    found = {name: exact.get(name) or folded.get(_folded(name)) for name in names}
+    known = [(c.label, c) for c in classes] + [(alias, c) for c in classes for alias in c.aliases]
+    exact = dict(reversed(known))
+    loosely = {folded(name): c for name, c in reversed(known)}
+    found = {name: exact.get(name) or loosely.get(folded(name)) for name in names}
     strangers = [name for name, labelled in found.items() if labelled is None]
     if strangers:
-        what, them = ("folder", "it") if len(strangers) == 1 else ("folders", "them")
+        what, them = (called, "it") if len(strangers) == 1 else (f"{called}s", "them")
         raise BadFile(
             f"{where}: no label fits {what} {some_of(strangers)}; rename {them} to labels,"
             f" as in {some_of([c.label for c in classes])}, or add {them} to the labels"
@@ -62,5 +67,6 @@ def _matched(names: Iterable[str], classes: tuple[LabelledClass, ...], *, where:
     return {name: labelled for name, labelled in found.items() if labelled is not None}
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """The name whatever its case and with spaces for `_`."""
     return name.replace("_", " ").casefold()

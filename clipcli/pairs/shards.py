@@ -1,7 +1,8 @@
 """WebDataset shards: uncompressed `.tar` files, in which an image and its captions follow each other under one key.
 
-The key of a member is its path up to the first dot of its name, as in webdataset; `.cls` and other members are
-left alone. Each shard is gone through once, for its headers and captions; images are then read where they lie.
+The key of a member is its path up to the first dot of its name, as in webdataset; members that are no image, caption
+or `.cls` are left alone. Each shard is gone through once, for its headers and texts; images are then read where they
+lie.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import glob
 import os
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO
@@ -23,6 +24,7 @@ from clipcli.sources.suffixes import is_hidden, is_image_name
 from clipcli.types import ImageItem, Skipped
 
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
+LABEL_SUFFIX = ".cls"
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
@@ -37,11 +39,23 @@ class Member:
 
 @dataclass(slots=True)
 class Sample:
-    """What lies under one key: its images, and its caption files by their suffixes."""
+    """What lies under one key: its images, its caption files by their suffixes, and its `.cls` file."""
 
     key: str
     images: list[Member] = field(default_factory=list)
     sidecars: dict[str, Member] = field(default_factory=dict)
+    label: Member | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageWithTexts:
+    """An image of a shard, and how to get the bytes of the text files under its key, by their suffixes.
+
+    They are to be read before the next image is asked for.
+    """
+
+    item: ImageItem
+    texts: Mapping[str, Callable[[], bytes]]
 
 
 def matches(data: Data) -> bool:
@@ -56,14 +70,28 @@ def read(data: Data, _options: PairOptions) -> PairsRead:
 
     Raises `InputNotFound` for a shard that is missing or compressed.
     """
+    found = PairsRead([], [])
+    for sample in samples(data):
+        if isinstance(sample, Skipped):
+            found.skipped.append(sample)
+            continue
+        try:
+            found.pairs.append(Pair(sample.item, captions_beside(sample.texts)))
+        except Uncaptioned as reason:
+            found.skipped.append(Skipped(sample.item, str(reason)))
+    return found
+
+
+def samples(data: Data) -> Iterator[ImageWithTexts | Skipped]:
+    """The images of all shards in order, each with its texts, and what is wrong with a shard.
+
+    Raises `InputNotFound` for a shard that is missing or compressed.
+    """
     in_folder = os.path.isdir(data.text)
     paths = (file.id for file in data.files if _is_shard(file.id)) if in_folder else shard_paths(data.text)
     # All of them are looked for before the first is read, which may take a while.
-    shards = [_checked(path) for path in paths]
-    found = PairsRead([], [])
-    for path in shards:
-        _read_shard(path, found)
-    return found
+    for path in [_checked(path) for path in paths]:
+        yield from _samples_of(path)
 
 
 def shard_paths(text: str) -> Iterator[str]:
@@ -93,22 +121,20 @@ def _checked(path: str) -> str:
     return path
 
 
-def _read_shard(path: str, found: PairsRead) -> None:
-    """Add the pairs of one shard in the order of its keys, and what is wrong with it."""
+def _samples_of(path: str) -> Iterator[ImageWithTexts | Skipped]:
+    """The samples of one shard in the order of its keys, and what is wrong with it."""
     try:
         with open(path, "rb") as file:
-            samples: dict[str, Sample] = {}
-            damage = _collect(file, samples)
-            for sample in samples.values():
+            collected: dict[str, Sample] = {}
+            damage = _collect(file, collected)
+            for sample in collected.values():
                 entry = _entry(sample, path=path, file=file)
-                if isinstance(entry, Pair):
-                    found.pairs.append(entry)
-                elif entry is not None:
-                    found.skipped.append(entry)
+                if entry is not None:
+                    yield entry
     except OSError as e:
         damage = f"cannot read it: {e.strerror or e}"
     if damage is not None:
-        found.skipped.append(skipped_place(path, damage))
+        yield skipped_place(path, damage)
 
 
 def _collect(file: BinaryIO, samples: dict[str, Sample]) -> str | None:
@@ -138,21 +164,21 @@ def _add(member: Member, samples: dict[str, Sample]) -> None:
     suffix = caption_suffix(parts[-1])
     if suffix is not None:
         sample.sidecars.setdefault(suffix, member)
+    elif parts[-1].lower().endswith(LABEL_SUFFIX):
+        sample.label = sample.label or member
     elif is_image_name(parts[-1]):
         sample.images.append(member)
 
 
-def _entry(sample: Sample, *, path: str, file: BinaryIO) -> Pair | Skipped | None:
-    """The sample as a pair; `None` where it has neither image nor caption."""
+def _entry(sample: Sample, *, path: str, file: BinaryIO) -> ImageWithTexts | Skipped | None:
+    """The sample's image with its texts; `None` where it has neither image nor caption."""
     if not sample.images:
         return skipped_place(f"{path}/{sample.key}", "no image") if sample.sidecars else None
     # A key may have a mask.png besides its jpg: the image is the member with the shortest suffix.
     image = min(sample.images, key=lambda member: os.path.basename(member.name).count("."))
     item = ImageItem(f"{path}/{image.name.removeprefix('./')}", partial(_read_span, path, image.offset, image.size))
-    try:
-        return Pair(item, captions_beside({s: partial(_read_at, file, m) for s, m in sample.sidecars.items()}))
-    except Uncaptioned as reason:
-        return Skipped(item, str(reason))
+    members = sample.sidecars | ({} if sample.label is None else {LABEL_SUFFIX: sample.label})
+    return ImageWithTexts(item, {suffix: partial(_read_at, file, member) for suffix, member in members.items()})
 
 
 def _read_at(file: BinaryIO, member: Member) -> bytes:

@@ -26,10 +26,11 @@ _LINES_FOR_COLUMNS = 100
 
 @dataclass(frozen=True, slots=True)
 class Guesses:
-    """What the columns are usually called, the likeliest first."""
+    """What the columns are usually called, the likeliest first, and what the second is the column of."""
 
     image: tuple[str, ...] = IMAGE_COLUMNS
     caption: tuple[str, ...] = CAPTION_COLUMNS
+    of: str = "caption"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def read(data: Data, options: PairOptions) -> PairsRead:
     try:
         with open(data.text, "rb") as stream:
             folder = os.path.dirname(data.text)
-            rows = _rows(stream, data.text, options)
+            rows = table_rows(stream, data.text, options)
             return gathered(rows, find=lambda path: files.item(os.path.join(folder, path)))
     except OSError as e:
         raise InputNotFound(f"cannot read {data.text}: {e.strerror or e}; check the file") from None
@@ -78,10 +79,10 @@ def chosen_columns(columns: Iterable[str], *, name: str, options: PairOptions, g
     if image is not None and caption is not None:
         return image, caption
     missing = [] if image is not None else [f"no image column ({some_of(images)})"]
-    missing += [] if caption is not None else [f"no caption column ({some_of(captions)})"]
+    missing += [] if caption is not None else [f"no {guesses.of} column ({some_of(captions)})"]
     raise BadFile(
         f"{name}: {' and '.join(missing)} among its columns {some_of(there)};"
-        " name the columns with --image-column and --caption-column"
+        f" name the columns with --image-column and --{guesses.of}-column"
     )
 
 
@@ -96,7 +97,7 @@ def gathered(rows: Iterable[Row], *, find: Callable[[str], ImageItem | None]) ->
     for row in rows:
         item = row.image if isinstance(row.image, ImageItem) else None
         if item is None:
-            reason = _why_no_path(row.image)
+            reason = why_no_path(row.image)
             item = None if reason else find(str(row.image))
             if item is None:
                 skipped.append(skipped_place(row.where, reason or f"no image {row.image!r}"))
@@ -113,14 +114,16 @@ def gathered(rows: Iterable[Row], *, find: Callable[[str], ImageItem | None]) ->
     return PairsRead([Pair(item, tuple(captions[key])) for key, item in items.items()], skipped)
 
 
-def _rows(stream: BinaryIO, name: str, options: PairOptions) -> Iterator[Row]:
+def table_rows(stream: BinaryIO, name: str, options: PairOptions, guesses: Guesses | None = None) -> Iterator[Row]:
+    """The rows of a table of any kind. Raises `BadFile`, with the line, and `MissingExtra`."""
     if _suffix(name) in TEXT_TABLES:
-        return text_rows(stream, name=name, options=options)
-    image, caption = chosen_columns(parquet.columns(name), name=name, options=options, guesses=Guesses())
+        return text_rows(stream, name=name, options=options, guesses=guesses)
+    image, caption = chosen_columns(parquet.columns(name), name=name, options=options, guesses=guesses or Guesses())
     return (Row(*row) for row in parquet.rows(name, image=image, caption=caption))
 
 
-def _why_no_path(image: object) -> str | None:
+def why_no_path(image: object) -> str | None:
+    """What is wrong with the path of an image, in a few words; `None` where nothing is."""
     if image is None or (isinstance(image, str) and not image.strip()):
         return "no image path"
     return "image path is not text" if not isinstance(image, str) or "\0" in image else None

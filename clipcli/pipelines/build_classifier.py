@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clipcli import backbones
 from clipcli.backbones.backbone import Backbone
@@ -84,32 +85,58 @@ def classifier_and_backbone(
 
     The text tower is only built where some class is not in the cache.
     """
-    for message in duplicate_warnings(recipe.classes):
+    [classifier], backbone = yield from classifiers_and_backbone(
+        [recipe], checkpoint=checkpoint, runtime=runtime, cache=cache, towers=towers
+    )
+    return classifier, backbone
+
+
+def classifiers_and_backbone(
+    recipes: Sequence[Recipe], *, checkpoint: Checkpoint, runtime: Runtime, cache: Cache | None, towers: Sequence[str]
+) -> Generator[Event, None, tuple[list[Classifier], Backbone]]:
+    """`classifier_and_backbone` for several recipes of one model, which is loaded once."""
+    for message in dict.fromkeys(message for recipe in recipes for message in duplicate_warnings(recipe.classes)):
         yield Warned(message)
-    prompts = recipe.prompts()
+    prompts = [recipe.prompts() for recipe in recipes]
     print_ = fingerprint(checkpoint)
-    keys = [class_key(texts, fingerprint=print_, precision=runtime.precision) for texts in prompts]
+    keys = [
+        [class_key(texts, fingerprint=print_, precision=runtime.precision) for texts in classes] for classes in prompts
+    ]
+    wanted = {
+        key: texts
+        for of_keys, of_texts in zip(keys, prompts, strict=True)
+        for key, texts in zip(of_keys, of_texts, strict=True)
+    }
     try:
-        embeddings = cache.get(list(dict.fromkeys(keys))) if cache else {}
+        embeddings = cache.get(list(wanted)) if cache else {}
     except CacheUnusable as e:
         yield Warned(f"{e}; going on without it")
         cache, embeddings = None, {}
-    missing = {key: texts for key, texts in zip(keys, prompts, strict=True) if key not in embeddings}
+    missing = {key: texts for key, texts in wanted.items() if key not in embeddings}
     backbone = load(checkpoint, runtime=runtime, towers=(*towers, TEXT) if missing else towers)
     yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
-    known, mean = len(embeddings), sum(map(len, prompts)) / len(prompts)
-    start = ClassesEncoded(known, known + len(missing), known, mean)
+    mean = sum(len(texts) for classes in prompts for texts in classes) / sum(map(len, prompts))
+    start = ClassesEncoded(len(embeddings), len(wanted), len(embeddings), mean)
     yield start
     embeddings |= yield from encode_classes(missing, backbone=backbone, cache=cache, start=start)
-    classifier = Classifier(
-        class_embeddings=np.stack([embeddings[key] for key in keys]),
+    made = [
+        _classifier(recipe, np.stack([embeddings[key] for key in of_keys]), checkpoint=checkpoint, backbone=backbone)
+        for recipe, of_keys in zip(recipes, keys, strict=True)
+    ]
+    return made, backbone
+
+
+def _classifier(
+    recipe: Recipe, embeddings: NDArray[np.float32], *, checkpoint: Checkpoint, backbone: Backbone
+) -> Classifier:
+    return Classifier(
+        class_embeddings=embeddings,
         labels=tuple(labelled.label for labelled in recipe.classes),
         model=checkpoint.name,
-        fingerprint=print_,
+        fingerprint=backbone.fingerprint,
         prompts=recipe.prompt_set.name,
-        precision=runtime.precision,
+        precision=backbone.runtime.precision,
         logit_scale=backbone.logit_scale,
         logit_bias=backbone.logit_bias,
         score=backbone.score,
     )
-    return classifier, backbone

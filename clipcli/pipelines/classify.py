@@ -100,7 +100,7 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
     stated = made_of.model if isinstance(made_of, Classifier) else backbones.DEFAULT_MODEL
     checkpoint = yield from backbones.find(stated if options.model is None else options.model)()
     if isinstance(made_of, Classifier):
-        classifier, backbone = made_of, _load_for(made_of, checkpoint, runtime)
+        classifier, backbone = made_of, load_for(made_of, checkpoint, runtime)
         yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
     else:
         cache = Cache() if options.cache else None
@@ -141,7 +141,7 @@ def _check_top_k(top_k: int, made_of: Classifier | Recipe) -> None:
         raise UsageError(f"--top-k {top_k} does not fit {count} classes; choose from 1 to {count}")
 
 
-def _load_for(classifier: Classifier, checkpoint: Checkpoint, runtime: Runtime) -> Backbone:
+def load_for(classifier: Classifier, checkpoint: Checkpoint, runtime: Runtime) -> Backbone:
     """The image tower that a ready classifier belongs to. Raises `WeightsMismatch` for another model's."""
     if fingerprint(checkpoint) != classifier.fingerprint:
         raise WeightsMismatch(

@@ -28,15 +28,17 @@ _FEW_POINTS = 30
 _LONGEST_NAME = 60
 _LONGEST_IN_LEGEND = 24
 _SIZE_INCHES = (5.0, 3.4)
-_SERIES = ("#2f6fde", "#d9691e", "#15855a", "#8a4fd3", "#c93a7c", "#857510")
-_INK, _SOFT, _GRID, _AXIS = "#808081", "#808082", "#808083", "#808084"
+_REM_PER_INCH = 5.5
+# The colours that a figure is drawn in; the page gives them its own.
+SERIES = ("#2f6fde", "#d9691e", "#15855a", "#8a4fd3", "#c93a7c", "#857510")
+INK, SOFT, GRID, AXIS = "#808081", "#808082", "#808083", "#808084"
 # What a colour of the drawing is called in the page; after the comma, what it is where no page says so.
 _COLOURS = {
-    _INK: "currentColor",
-    _SOFT: "var(--soft, #808080)",
-    _GRID: "var(--figure-grid, #80808040)",
-    _AXIS: "var(--figure-axis, #808080)",
-    **{colour: f"var(--series-{n}, {colour})" for n, colour in enumerate(_SERIES, 1)},
+    INK: "currentColor",
+    SOFT: "var(--soft, #808080)",
+    GRID: "var(--figure-grid, #80808040)",
+    AXIS: "var(--figure-axis, #808080)",
+    **{colour: f"var(--series-{n}, {colour})" for n, colour in enumerate(SERIES, 1)},
 }
 _SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "clipcli", "text.parse_math": False, "path.simplify": False}
 _NOT_IN_XML = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -82,18 +84,18 @@ def lines(
 
     def draw(axes: Axes) -> None:
         for n, curve in enumerate(curves.values()):
-            _draw_curve(axes, curve, colour=_SERIES[n % len(_SERIES)], dashed=n >= len(_SERIES))
+            _draw_curve(axes, curve, colour=SERIES[n % len(SERIES)], dashed=n >= len(SERIES))
         if logarithmic:
             axes.set_yscale("log")
         _set_ticks(axes, percent_x=False, percent_y=percent, whole_x=bool(np.all(x_values == np.round(x_values))))
         if not y_values.size:
             axes.set_yticks([])
-            axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color=_SOFT)
+            axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color=SOFT)
         if len(curves) > 1:
             _draw_legend(axes, list(curves))
 
     spoken = "; ".join(f"{name} {_ends(curve, percent=percent)}".strip() for name, curve in curves.items())
-    return _svg(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken)
+    return svg(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken)
 
 
 def trade_off(points: Sequence[Point], *, title: str, x_label: str, y_label: str, marked: int | None = None) -> Markup:
@@ -105,14 +107,14 @@ def trade_off(points: Sequence[Point], *, title: str, x_label: str, y_label: str
     x, y = [point.x for point in points], [point.y for point in points]
 
     def draw(axes: Axes) -> None:
-        axes.plot(x, y, color=_SERIES[0], linewidth=1.4, marker="o", markersize=4)
+        axes.plot(x, y, color=SERIES[0], linewidth=1.4, marker="o", markersize=4)
         if marked is not None:
-            axes.plot([x[marked]], [y[marked]], color=_SERIES[1], marker="o", markersize=9, linestyle="none")
+            axes.plot([x[marked]], [y[marked]], color=SERIES[1], marker="o", markersize=9, linestyle="none")
         for n in named:
             point = points[n]
-            colour, weight = (_INK, "bold") if n == marked else (_SOFT, "normal")
+            colour, weight = (INK, "bold") if n == marked else (SOFT, "normal")
             axes.annotate(
-                _plain(point.name),
+                plain(point.name),
                 (point.x, point.y),
                 xytext=(7, 5),
                 textcoords="offset points",
@@ -124,7 +126,7 @@ def trade_off(points: Sequence[Point], *, title: str, x_label: str, y_label: str
         _set_ticks(axes, percent_x=True, percent_y=True, whole_x=False)
 
     spoken = "; ".join(f"{point.name}: {point.x:.1%}, {point.y:.1%}" for point in points)
-    return _svg(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken)
+    return svg(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken)
 
 
 def _names_apart(points: Sequence[Point], *, marked: int | None) -> list[int]:
@@ -166,7 +168,7 @@ def _draw_curve(axes: Axes, curve: Thinned, *, colour: str, dashed: bool) -> Non
 
 
 def _draw_legend(axes: Axes, names: list[str]) -> None:
-    shown = [_plain(name, most=_LONGEST_IN_LEGEND) for name in names]
+    shown = [plain(name, most=_LONGEST_IN_LEGEND) for name in names]
     in_one_row = sum(len(name) + 5 for name in shown) <= 55
     axes.figure.legend(
         list(axes.lines),
@@ -176,7 +178,7 @@ def _draw_legend(axes: Axes, names: list[str]) -> None:
         ncols=len(shown) if in_one_row else 2,
         frameon=False,
         fontsize=10.5,
-        labelcolor=_SOFT,
+        labelcolor=SOFT,
         handlelength=1.4,
         handletextpad=0.5,
         columnspacing=1.6,
@@ -218,13 +220,22 @@ def _ends(curve: Thinned, *, percent: bool) -> str:
     return f"from {first} to {last}" if finite.size > 1 else first
 
 
-def _plain(text: str, *, most: int = _LONGEST_NAME) -> str:
+def plain(text: str, *, most: int = _LONGEST_NAME) -> str:
     """The text in one line that is not too long and that XML can hold."""
     text = _NOT_IN_XML.sub("\ufffd", " ".join(text.split()))
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _svg(draw: Callable[[Axes], None], *, title: str, x_label: str, y_label: str, spoken: str) -> Markup:
+def svg(
+    draw: Callable[[Axes], None],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    spoken: str,
+    size: tuple[float, float] = _SIZE_INCHES,
+) -> Markup:
+    """An inline SVG of what `draw` draws, in the look of all figures; `spoken` says it to whoever hears the page."""
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -235,23 +246,24 @@ def _svg(draw: Callable[[Axes], None], *, title: str, x_label: str, y_label: str
     del settings["backend"]
     with warnings.catch_warnings(), matplotlib.rc_context(settings):
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Figure(figsize=_SIZE_INCHES, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
+        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
         axes = figure.add_subplot()
-        figure.suptitle(_plain(title), x=0.01, ha="left", fontsize=13.5, fontweight="bold", color=_INK)
-        axes.set_xlabel(_plain(x_label), color=_SOFT, fontsize=10.5)
-        axes.set_ylabel(_plain(y_label), color=_SOFT, fontsize=10.5)
+        figure.suptitle(plain(title), x=0.01, ha="left", fontsize=13.5, fontweight="bold", color=INK)
+        axes.set_xlabel(plain(x_label), color=SOFT, fontsize=10.5)
+        axes.set_ylabel(plain(y_label), color=SOFT, fontsize=10.5)
         axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(_AXIS)
-        axes.tick_params(length=0, labelcolor=_SOFT, labelsize=10.5, pad=5)
-        axes.grid(axis="y", color=_GRID, linewidth=1)
+        axes.spines["bottom"].set_color(AXIS)
+        axes.tick_params(length=0, labelcolor=SOFT, labelsize=10.5, pad=5)
+        axes.grid(axis="y", color=GRID, linewidth=1)
         axes.set_axisbelow(True)
         draw(axes)
         metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(stream, format="svg", transparent=True, metadata=metadata)
-    return _for_page(stream.getvalue(), spoken=f"{title}, by {x_label}: {spoken}")
+    most = f"; max-width: {_REM_PER_INCH * size[0]:.0f}rem" if size != _SIZE_INCHES else ""
+    return _for_page(stream.getvalue(), spoken=f"{title}, by {x_label}: {spoken}", style=most)
 
 
-def _for_page(svg: str, *, spoken: str) -> Markup:
+def _for_page(svg: str, *, spoken: str, style: str) -> Markup:
     """The drawing without what a page does not need, its ids its own and its colours the page's."""
     root = ElementTree.fromstring(svg)
     prefix = "f" + hashlib.sha256(f"{spoken}\0{svg}".encode(errors="replace")).hexdigest()[:10]
@@ -267,7 +279,7 @@ def _for_page(svg: str, *, spoken: str) -> Markup:
         element.attrib = {n: _attribute(n, v, prefix) for n, v in attributes.items() if n != "id" or v in used}
         element.tail = None
     label = _NOT_IN_XML.sub("\ufffd", spoken)
-    style = "stroke-linejoin: round; stroke-linecap: butt"
+    style = f"stroke-linejoin: round; stroke-linecap: butt{style}"
     root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": label, "style": style}
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 

@@ -35,12 +35,16 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Figures side by side, each as `clipcli.report.figures` gives it; any other text is shown as text."""
+    """Figures side by side, each as `clipcli.report.figures` gives it; any other text is shown as text.
+
+    `wide` ones lie below each other, as wide as the page lets them.
+    """
 
     kind: ClassVar[str] = "figures"
     heading: str
     figures: Sequence[str]
     note: str | None = None
+    wide: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,24 @@ def files_below(text: str) -> Iterator[TreeFile]:
         yield from archive_files(text)
 
 
+def top_folders(text: str) -> list[str]:
+    """The names of the folders right below a folder, a zip or a folder inside a zip, sorted, empty ones included."""
+    if os.path.isdir(text):
+        with os.scandir(text) as scan:
+            names = {entry.name for entry in scan if entry.is_dir(follow_symlinks=False)}
+    else:
+        path, inside = split_archive(text) or (text, ())
+        depth = len(inside)
+        with zipfile.ZipFile(path) as archive:
+            entries = [(_parts(entry.filename), entry.is_dir()) for entry in archive.infolist()]
+        names = {
+            parts[depth]
+            for parts, is_folder in entries
+            if parts[:depth] == inside and len(parts) > depth + (0 if is_folder else 1)
+        }
+    return sorted(name for name in names if not is_hidden(name))
+
+
 def folder_files(root: str) -> Iterator[TreeFile]:
     """The files below a folder, listed as one goes along; linked folders are left out."""
     return _scan(root, ())

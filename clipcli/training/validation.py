@@ -11,17 +11,15 @@ import torch
 from numpy.typing import NDArray
 
 from clipcli.backbones.backbone import Backbone
-from clipcli.embed import embed
 from clipcli.ensemble import class_embeddings
-from clipcli.errors import UsageError
-from clipcli.images import batches, resizer
-from clipcli.metrics import recall_at, top_k_accuracy
+from clipcli.evaluation.embeddings import image_embeddings
+from clipcli.evaluation.retrieval import recall_both_ways
+from clipcli.metrics import top_k_accuracy
 from clipcli.pairs import Pair
 from clipcli.training.loss import FUNCTIONS, Features, Groups, positives
-from clipcli.types import ImageItem, Skipped
+from clipcli.types import ImageItem
 
 Array = NDArray[np.float32]
-RECALLS = (1, 5, 10)
 
 
 class Check(Protocol):
@@ -72,10 +70,8 @@ class Retrieval:
         groups = _groups(pairs)
         firsts = np.unique(owners, return_index=True)[1]
         loss = {} if prefix else {"val_loss": self._loss(images, texts[firsts], _loss_groups(pairs), backbone)}
-        there = recall_at(images, texts, query_groups=groups, target_groups=groups[owners], ks=RECALLS)
-        back = recall_at(texts, images, query_groups=groups[owners], target_groups=groups, ks=RECALLS)
-        recalls = {f"{prefix}image_to_text_recall@{k}": value for k, value in there.items()}
-        return loss | recalls | {f"{prefix}text_to_image_recall@{k}": value for k, value in back.items()}
+        hits = recall_both_ways(images, texts, image_groups=groups, text_groups=groups[owners])
+        return loss | {f"{prefix}{name}": float(found.mean()) for name, found in hits.items()}
 
     def _loss(self, images: Array, texts: Array, groups: Groups, backbone: Backbone) -> float:
         scale = torch.tensor(backbone.logit_scale)
@@ -101,23 +97,6 @@ def retention(metrics: Mapping[str, float]) -> float | None:
     """The same number of what is to be retained."""
     own = {name.removeprefix("retain_"): value for name, value in metrics.items() if name.startswith("retain_")}
     return own.get("top1", headline(own))
-
-
-def image_embeddings(items: Sequence[ImageItem], *, backbone: Backbone) -> tuple[Array, list[int]]:
-    """Embeddings `[N, D]` of the images that can be read, and their places among the items.
-
-    Raises `UsageError` where none can be read.
-    """
-    runtime = backbone.runtime
-    decoded = batches(
-        items, resize=resizer(backbone.preprocessing), batch_size=runtime.batch_size, workers=runtime.workers
-    )
-    done = list(embed(decoded, backbone=backbone))
-    entries = [entry for embedded in done for entry in embedded.entries]
-    kept = [n for n, entry in enumerate(entries) if not isinstance(entry, Skipped)]
-    if not kept:
-        raise UsageError(f"no image of the validation data can be read, such as {items[0].id}; check the data")
-    return np.concatenate([embedded.embeddings for embedded in done if len(embedded.embeddings)]), kept
 
 
 def _captions(pair: Pair) -> tuple[str, ...]:

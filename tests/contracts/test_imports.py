@@ -26,7 +26,7 @@ LAYERS = {
         "report",
     ],
     2: ["runtime", "backbones", "images", "ensemble", "embed"],
-    3: ["training", "pipelines"],
+    3: ["evaluation", "training", "pipelines"],
     4: ["cli"],
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms}

@@ -20,6 +20,8 @@ HEAVY = (
     "pydantic",
     "matplotlib",
     "jinja2",
+    "sklearn",
+    "scipy",
 )
 
 

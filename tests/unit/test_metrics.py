@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from clipcli import metrics
-from clipcli.metrics import recall_at, top_k_accuracy
+from clipcli.metrics import recall_hits, top_k_accuracy
 
 SETTINGS = settings(max_examples=100, deadline=None)
 
@@ -48,6 +51,10 @@ def by_hand(
     return {k: count / len(similarities) for k, count in found.items()}
 
 
+def recall(queries: NDArray[np.float32], targets: NDArray[np.float32], **groups: Any) -> dict[int, float]:
+    return {k: int(found.sum()) / len(found) for k, found in recall_hits(queries, targets, **groups).items()}
+
+
 # Few values, so that many similarities are equal; whole ones, so that they are exact.
 ROWS = st.lists(st.tuples(st.integers(-2, 2), st.integers(-2, 2), st.integers(0, 3)), min_size=1, max_size=12)
 
@@ -58,7 +65,7 @@ def test_recall_is_that_of_a_plain_loop(
     queries: list[tuple[int, int, int]], targets: list[tuple[int, int, int]], ks: list[int]
 ) -> None:
     q, t = np.array(queries), np.array(targets)
-    made = recall_at(
+    made = recall(
         q[:, :2].astype(np.float32),
         t[:, :2].astype(np.float32),
         query_groups=q[:, 2],
@@ -73,7 +80,7 @@ def test_many_queries_are_counted_once_each(monkeypatch: pytest.MonkeyPatch) -> 
     rng = np.random.default_rng(0)
     queries, targets = rng.normal(size=(50, 4)).astype(np.float32), rng.normal(size=(40, 4)).astype(np.float32)
     groups = {"query_groups": rng.integers(10, size=50), "target_groups": rng.integers(10, size=40)}
-    made = recall_at(queries, targets, ks=(1, 5, 10), **groups)
+    made = recall(queries, targets, ks=(1, 5, 10), **groups)
     assert made == by_hand(queries @ targets.T, *groups.values(), [1, 5, 10])
     assert 0 < made[1] < made[5] < made[10] < 1
 
@@ -83,9 +90,9 @@ def test_any_of_several_captions_is_right_and_counts_once() -> None:
     # Image 0 has three captions, of which only the third is nearest to it; image 1 has one, which is not.
     captions = np.array([[0.1, 0.9], [0.2, 0.8], [0.9, 0.1], [0.6, 0.4]], dtype=np.float32)
     owners = np.array([0, 0, 0, 1])
-    there = recall_at(images, captions, query_groups=np.arange(2), target_groups=owners, ks=(1, 2, 3))
+    there = recall(images, captions, query_groups=np.arange(2), target_groups=owners, ks=(1, 2, 3))
     assert there == {1: 0.5, 2: 0.5, 3: 1.0}
-    back = recall_at(captions, images, query_groups=owners, target_groups=np.arange(2), ks=(1, 2))
+    back = recall(captions, images, query_groups=owners, target_groups=np.arange(2), ks=(1, 2))
     assert back == {1: 0.25, 2: 1.0}
 
 
@@ -93,4 +100,4 @@ def test_any_of_several_captions_is_right_and_counts_once() -> None:
 def test_with_no_more_targets_than_k_all_is_found_that_is_there(k: int) -> None:
     queries = np.ones((4, 2), dtype=np.float32)
     groups = {"query_groups": np.array([0, 1, 2, 7]), "target_groups": np.array([0, 1, 2])}
-    assert recall_at(queries, queries[:3], ks=(1, k), **groups) == {1: 0.25, k: 0.75}
+    assert recall(queries, queries[:3], ks=(1, k), **groups) == {1: 0.25, k: 0.75}

@@ -1,0 +1,111 @@
+"""How many labels are right: top-1, top-5, mean per-class recall, calibration, likelihood, each class by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipcli.classifier import Classifier
+from clipcli.evaluation.calibration import calibration_error, reliability
+from clipcli.evaluation.intervals import Estimate, Statistic, estimates, mean_by_class, mean_of
+from clipcli.evaluation.results import Answers, ClassFigures, EvaluatedImages, Places, Run
+from clipcli.score import best, score
+
+_SHOWN = 5
+
+
+def zero_shot(embeddings: NDArray[np.float32], truth: Places, classifier: Classifier) -> Answers:
+    """The answers of a classifier on image embeddings `[M, D]`, with the model's own kind of score.
+
+    Classes are ranked by their similarity, which does not round to equal values as probabilities near 0 and 1 do. The
+    likelihood is that of a softmax at the model's logit scale, also where its score is a sigmoid.
+    """
+    cosine = embeddings @ classifier.class_embeddings.T
+    logits = cosine.astype(np.float64) * classifier.logit_scale
+    return answers(
+        order=cosine,
+        scores=score(embeddings, classifier, kind=classifier.score),
+        log_probabilities=log_softmax(logits),
+        truth=truth,
+    )
+
+
+def answers(
+    *,
+    order: NDArray[np.floating],
+    scores: NDArray[np.float32],
+    log_probabilities: NDArray[np.float64],
+    truth: Places,
+) -> Answers:
+    """Answers from what ranks the classes, their scores and their log-likelihoods, each `[M, C]`."""
+    chosen = best(order, _SHOWN)
+    rows = np.arange(len(truth))
+    return Answers(
+        best=chosen,
+        scores=np.take_along_axis(scores, chosen, axis=1),
+        truth=truth,
+        truth_score=scores[rows, truth],
+        loss=-log_probabilities[rows, truth],
+    )
+
+
+def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The logarithm of a softmax over the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    logarithms: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logarithms
+
+
+def measured(answers: Answers, *, classes: int, keys: Sequence[str]) -> dict[str, Estimate | None]:
+    """The headline figures with their intervals; `top5` is `None` where there are fewer than five classes.
+
+    The images are resampled in the order of their keys, so that runs on the same images see the same draws.
+    """
+    order = np.array(sorted(range(len(keys)), key=lambda n: keys[n]), dtype=np.intp)
+    found = estimates(_statistics(answers, classes=classes, order=order), count=len(order), centred=("ece",))
+    return {name: found.get(name) for name in ("top1", "top5", "mean_per_class_recall", "ece", "nll")}
+
+
+def values_of(answers: Answers, *, classes: int) -> dict[str, float]:
+    """The headline figures alone."""
+    once = np.ones((1, len(answers.truth)))
+    statistics = _statistics(answers, classes=classes, order=np.arange(len(answers.truth)))
+    return {name: float(statistic(once)[0]) for name, statistic in statistics.items()}
+
+
+def _statistics(answers: Answers, *, classes: int, order: Places) -> Mapping[str, Statistic]:
+    right, truth = answers.right[order], answers.truth[order]
+    among_best = (answers.best[order] == truth[:, None]).any(axis=1)
+    statistics = {"top1": mean_of(right)}
+    if classes >= _SHOWN:
+        statistics["top5"] = mean_of(among_best)
+    return statistics | {
+        "mean_per_class_recall": mean_by_class(right, truth),
+        "ece": calibration_error(answers.scores[order, 0], right),
+        "nll": mean_of(answers.loss[order]),
+    }
+
+
+def evaluated(images: EvaluatedImages, answers: Answers, *, labels: Sequence[str], model: str, prompts: str) -> Run:
+    """All that is to be said about one run."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    told, indices = answers.best[:, 0], np.arange(len(labels))
+    columns = precision_recall_fscore_support(answers.truth, told, labels=indices, zero_division=0)
+    classes = tuple(
+        ClassFigures(label, float(precision), float(recall), float(f1), int(support))
+        for label, precision, recall, f1, support in zip(labels, *columns, strict=True)
+    )
+    return Run(
+        data=images.name,
+        model=model,
+        prompts=prompts,
+        images=images,
+        answers=answers,
+        metrics=measured(answers, classes=len(labels), keys=images.keys),
+        classes=classes,
+        confusion=confusion_matrix(answers.truth, told, labels=indices).astype(np.int64),
+        bins=reliability(answers.scores[:, 0], answers.right),
+    )

@@ -1,0 +1,83 @@
+"""`evaluate` on images with captions: retrieval both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+import numpy as np
+
+from clipcli import backbones
+from clipcli.backbones.backbone import Backbone
+from clipcli.backbones.load import load
+from clipcli.backbones.towers import IMAGE, TEXT
+from clipcli.errors import UsageError
+from clipcli.evaluation import comparison, retrieval
+from clipcli.evaluation.data import RETRIEVAL
+from clipcli.evaluation.embeddings import embed_images
+from clipcli.evaluation.request import EvaluateOptions
+from clipcli.evaluation.results import Array, Evaluation, RetrievalRun
+from clipcli.evaluation.tables import names_of
+from clipcli.events import Event, InputsFound, ModelLoaded
+from clipcli.pairs import PairOptions, PairsRead, read_pairs
+from clipcli.pairs.pair import Data
+from clipcli.runtime import Runtime, choose_runtime
+from clipcli.types import Entry, Skipped
+
+
+def run(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> Generator[Event, None, Evaluation]:
+    """Recall of every model on every DATA, all with one decode of the images."""
+    read = _read(options, data)
+    yield InputsFound(sum(len(found.pairs) for _, found in read))
+    runtime = choose_runtime(
+        device=options.device, precision=options.precision, batch_size=options.batch_size, workers=options.workers
+    )
+    models = yield from _load(options, runtime)
+    items = [pair.item for _, found in read for pair in found.pairs]
+    entries, embeddings = yield from embed_images(items, backbones=models)
+    runs: list[RetrievalRun] = []
+    first = kept_before = 0
+    for name, found in read:
+        mine = entries[first : first + len(found.pairs)]
+        kept = sum(not isinstance(entry, Skipped) for entry in mine)
+        if not kept:
+            raise UsageError(f"{name}: no image can be read, such as {items[first].id}; check the data")
+        rows = slice(kept_before, kept_before + kept)
+        runs += [
+            _retrieved(name, found, mine, one[rows], backbone) for backbone, one in zip(models, embeddings, strict=True)
+        ]
+        first, kept_before = first + len(found.pairs), rows.stop
+    evaluation = Evaluation(RETRIEVAL, (), tuple(runs))
+    return Evaluation(RETRIEVAL, (), tuple(runs), (), comparison.differences(runs, names_of(evaluation)))
+
+
+def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> list[tuple[str, PairsRead]]:
+    given = {"--prompts": options.prompts, "--compare": options.compare, "--linear-probe": options.linear_probe}
+    for flag, value in given.items():
+        if value:
+            raise UsageError(f"{flag} is for images with labels, and {data[0][1].text} has captions; leave it out")
+    columns = PairOptions((), image_column=options.image_column, caption_column=options.caption_column)
+    read = [(name, read_pairs(one.text, options=columns)) for name, one in data]
+    for name, found in read:
+        if len(found.pairs) < 2:
+            raise UsageError(f"{name}: one image with captions only; expected at least two to choose from")
+    return read
+
+
+def _load(options: EvaluateOptions, runtime: Runtime) -> Generator[Event, None, list[Backbone]]:
+    checkpoints = yield from backbones.fetch_all(options.model or (backbones.DEFAULT_MODEL,))
+    loaded = []
+    for checkpoint in checkpoints:
+        backbone = load(checkpoint, runtime=runtime, towers=(IMAGE, TEXT))
+        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
+        loaded.append(backbone)
+    return loaded
+
+
+def _retrieved(
+    name: str, found: PairsRead, entries: Sequence[Entry], images: Array, backbone: Backbone
+) -> RetrievalRun:
+    pairs = [pair for pair, entry in zip(found.pairs, entries, strict=True) if not isinstance(entry, Skipped)]
+    captions = [caption for pair in pairs for caption in pair.captions]
+    texts: Array = backbone.encode_texts(captions).cpu().numpy().astype(np.float32)
+    everything = (*entries, *found.skipped)
+    return retrieval.retrieved(pairs, images, texts, entries=everything, data=name, model=backbone.name)

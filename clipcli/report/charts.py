@@ -1,0 +1,73 @@
+"""Figures of right and wrong: a reliability diagram, and a table of counts as a field of shades."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from clipcli.report.figures import INK, SERIES, SOFT, plain, svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LONGEST_LABEL = 22
+# From so many cells in a row on there is no room for their numbers.
+_FEW_CELLS = 13
+
+
+def reliability_diagram(
+    bins: Sequence[tuple[float, float, float, float]], *, title: str, x_label: str, y_label: str
+) -> Markup:
+    """An inline SVG of bins, each its edges, mean score and share right, against the line where both are equal."""
+
+    def draw(axes: Axes) -> None:
+        for low, high, confidence, accuracy in bins:
+            place, width = (low + high) / 2, (high - low) * 0.92
+            axes.bar(place, accuracy, width=width, color=SERIES[0], alpha=0.75, linewidth=0)
+            gap = abs(confidence - accuracy)
+            axes.bar(place, gap, width=width, bottom=min(confidence, accuracy), color=SERIES[1], alpha=0.3, linewidth=0)
+        axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        ticks = [0, 0.25, 0.5, 0.75, 1]
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_ticks(ticks, [f"{tick:.0%}" for tick in ticks])
+
+    spoken = "; ".join(f"scores from {low:.0%} to {high:.0%}: {right:.0%} right" for low, high, _, right in bins)
+    return svg(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken)
+
+
+def field_of_counts(
+    counts: NDArray[np.int64], names: Sequence[str], *, title: str, x_label: str, y_label: str
+) -> Markup:
+    """An inline SVG of counts `[C, C]`, each cell as dark as its share of its row; `names` are those of both axes."""
+    size = len(names)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shown = [plain(name, most=_LONGEST_LABEL) for name in names]
+
+    def draw(axes: Axes) -> None:
+        from matplotlib.patches import Rectangle
+
+        axes.grid(visible=False)
+        axes.spines["bottom"].set_visible(False)
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            colour = SERIES[0] if row == column else SERIES[1]
+            shade = 0.08 + 0.77 * float(shares[row, column])
+            corner = (float(column) - 0.48, float(row) - 0.48)
+            axes.add_patch(Rectangle(corner, 0.96, 0.96, facecolor=colour, alpha=shade, linewidth=0))
+            if size < _FEW_CELLS:
+                axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=9.5, color=INK)
+        axes.set_xlim(-0.5, size - 0.5)
+        axes.set_ylim(size - 0.5, -0.5)
+        font = min(10.5, 260 / size + 4)
+        axes.set_xticks(range(size), shown, rotation=90, fontsize=font)
+        axes.set_yticks(range(size), shown, fontsize=font)
+
+    side = min(12.0, 3.6 + 0.19 * size + (0.22 * size if size < _FEW_CELLS else 0))
+    rows = (f"{name}: {counts[n, n]:,} of {counts[n].sum():,} right" for n, name in enumerate(shown))
+    spoken = "; ".join(rows)
+    return svg(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken, size=(side + 0.6, side))

@@ -1,0 +1,42 @@
+"""Figures of right and wrong are drawn from what they are given, and names in them are text."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import numpy as np
+
+from clipcli.report.charts import field_of_counts, reliability_diagram
+
+LABELS = {"title": "T", "x_label": "x", "y_label": "y"}
+
+
+def test_a_reliability_diagram_says_its_bins() -> None:
+    bins = [(0.2, 0.4, 0.3, 0.25), (0.8, 1.0, 0.9, 0.5)]
+    drawn = reliability_diagram(bins, **LABELS)
+    spoken = ElementTree.fromstring(drawn).attrib["aria-label"]
+    assert "scores from 20% to 40%: 25% right" in spoken
+    assert "scores from 80% to 100%: 50% right" in spoken
+    assert drawn == reliability_diagram(bins, **LABELS)
+    assert ElementTree.fromstring(reliability_diagram([], **LABELS)).tag == "svg"
+
+
+def test_a_field_of_counts_shows_every_cell_that_is_not_empty() -> None:
+    counts = np.array([[7, 3], [0, 1234]])
+    drawn = field_of_counts(counts, ["<script>alert(1)</script>", "_cat $x$"], **LABELS)
+    root = ElementTree.fromstring(drawn)
+    texts = ["".join(element.itertext()) for element in root.iter("text")]
+    assert {"7", "3", "1,234", "_cat $x$"} <= set(texts)
+    assert "0" not in texts
+    assert "<script" not in drawn
+    assert "_cat $x$: 1,234 of 1,234 right" in root.attrib["aria-label"]
+    assert "max-width" in root.attrib["style"]
+
+
+def test_many_classes_have_no_numbers_and_a_class_without_images_has_no_shade() -> None:
+    counts = np.eye(50, dtype=np.int64) * 5
+    counts[3] = 0
+    drawn = field_of_counts(counts, [f"class {n}" for n in range(50)], **LABELS)
+    texts = ["".join(element.itertext()) for element in ElementTree.fromstring(drawn).iter("text")]
+    assert "5" not in texts
+    assert {"class 0", "class 49"} <= set(texts)
