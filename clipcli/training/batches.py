@@ -19,9 +19,11 @@ from clipcli.errors import ClipcliError
 from clipcli.images import attempt, decode, register_plugins, resizer
 from clipcli.pairs import Pair
 from clipcli.training.augment import mirrored, random_view
-from clipcli.training.loss import Groups
+from clipcli.training.cutmix import cutmix
+from clipcli.training.loss import Groups, Mix
 from clipcli.training.order import Draw, Order
 from clipcli.training.processes import Processes
+from clipcli.training.trivial import trivial_augment
 from clipcli.types import Skipped
 
 View = Callable[[bytes, np.random.Generator], Image.Image]
@@ -33,21 +35,25 @@ _SUBSTITUTES = 20
 class TrainBatch:
     """One process's pairs of a step: uint8 pixels `[b, H, W, 3]`, token ids `[b, L]`, and what belongs together.
 
+    `mix` says which images show a part of another, `None` that none does.
     `skipped` holds the bad images whose places other pairs took, `cut` how many captions were longer than the context.
     """
 
     pixels: Tensor
     tokens: Tensor
     groups: Groups
+    mix: Mix | None
     names: tuple[str, ...]
     skipped: tuple[Skipped, ...]
     cut: int
 
     def to(self, device: str) -> TrainBatch:
         """The batch on a device; the copy from pinned memory goes on while the host does."""
-        tensors = Groups(*(ids.to(device, non_blocking=True) for ids in _ids(self.groups)))
         pixels, tokens = (t.to(device, non_blocking=True) for t in (self.pixels, self.tokens))
-        return replace(self, pixels=pixels, tokens=tokens, groups=tensors)
+        mix = self.mix
+        if mix is not None:
+            mix = Mix(_moved(mix.groups, device), mix.shares.to(device, non_blocking=True))
+        return replace(self, pixels=pixels, tokens=tokens, groups=_moved(self.groups, device), mix=mix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +82,14 @@ class Batches:
         processes: Processes,
         workers: int,
         pin: bool,
+        cutmix: float = 0.0,
     ) -> None:
         register_plugins()
         self._pairs, self._order, self._view, self._size = pairs, order, view, size
         self._tokenizer, self._processes, self._pin = tokenizer, processes, pin
         empty = tokenizer([""])[0]
         self._context, self._padding = len(empty), int(empty[-1])
-        self._workers, self._lock = workers, Lock()
+        self._workers, self._lock, self._cutmix = workers, Lock(), cutmix
 
     def start(self, step: int, *, end: int) -> Generator[TrainBatch, None, None]:
         """The batches of the steps from `step` up to `end`."""
@@ -109,7 +116,13 @@ class Batches:
             pool.submit(self._fill, draw, pixels[place], tokens[place])
             for place, draw in enumerate(draws[first : first + own])
         ]
-        return lambda: _finished(pixels, tokens, futures, first)
+        return lambda: self._mixed(_finished(pixels, tokens, futures, first), step)
+
+    def _mixed(self, batch: TrainBatch, step: int) -> TrainBatch:
+        if not self._cutmix:
+            return batch
+        chance = self._order.chance_of(step, self._processes.rank)
+        return replace(batch, mix=cutmix(batch.pixels, batch.groups, probability=self._cutmix, chance=chance))
 
     def _fill(self, draw: Draw, pixels: Tensor, tokens: Tensor) -> _Seen:
         """Put a pair into its place, or where its image is bad another one, drawn in its stead."""
@@ -145,12 +158,21 @@ class Batches:
         return int((tokens != self._padding).sum())
 
 
-def train_view(preprocessing: Preprocessing, *, crop: float, flip: bool) -> View:
-    """Images as training sees them: random crops, or whole ones where `crop` is 1, and half of them mirrored."""
-    if crop < 1:
-        return lambda data, chance: random_view(data, preprocessing=preprocessing, crop=crop, flip=flip, chance=chance)
+def train_view(preprocessing: Preprocessing, *, crop: float, flip: bool, augment: str = "none") -> View:
+    """Images as training sees them: random crops, or whole ones where `crop` is 1, and half of them mirrored.
+
+    With `augment` `trivial` each is changed in one more way.
+    """
     resize = resizer(preprocessing)
-    return lambda data, chance: mirrored(resize(decode(data)), flip=flip, chance=chance)
+
+    def view(data: bytes, chance: np.random.Generator) -> Image.Image:
+        if crop < 1:
+            image = random_view(data, preprocessing=preprocessing, crop=crop, flip=flip, chance=chance)
+        else:
+            image = mirrored(resize(decode(data)), flip=flip, chance=chance)
+        return trivial_augment(image, chance=chance) if augment == "trivial" else image
+
+    return view
 
 
 def _finished(pixels: Tensor, tokens: Tensor, futures: Sequence[Future[_Seen]], first: int) -> TrainBatch:
@@ -168,6 +190,7 @@ def _finished(pixels: Tensor, tokens: Tensor, futures: Sequence[Future[_Seen]], 
                 [-1 - n if s.label is None else _id(s.label) for n, s in zip(slots, seen, strict=True)]
             ),
         ),
+        mix=None,
         names=tuple(s.name for s in seen),
         skipped=tuple(skipped for s in seen for skipped in s.skipped),
         cut=sum(s.cut for s in seen),
@@ -179,5 +202,6 @@ def _id(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()) >> 1
 
 
-def _ids(groups: Groups) -> tuple[Tensor, ...]:
-    return groups.slots, groups.pairs, groups.captions, groups.classes
+def _moved(groups: Groups, device: str) -> Groups:
+    ids = (groups.slots, groups.pairs, groups.captions, groups.classes)
+    return Groups(*(one.to(device, non_blocking=True) for one in ids))

@@ -24,6 +24,10 @@ DUPLICATES = {
     "positive": "pairs of one caption or class are right answers for each other",
     "negative": "every other pair is a wrong answer, as in the plain losses",
 }
+AUGMENTS = {
+    "none": "crops and mirror images only",
+    "trivial": "one more change of colours or shape for each image, of any strength (TrivialAugment)",
+}
 TOWERS = {"image": "the image tower", "text": "the text tower"}
 PRECISIONS = {"auto": "bf16 where the hardware has it, else fp32", "fp32": "exact", "bf16": "half the memory, faster"}
 
@@ -116,6 +120,13 @@ class TrainConfig:
         most=1,
     )
     flip: bool | None = setting("Mirror images at random, half of them. [default: on]")
+    augment: str = setting("What else is done to images at random.", default="none", choices=AUGMENTS)
+    cutmix: float = setting(
+        "The share of images of which a box shows another image, whose caption is then partly right as well.",
+        default=0.0,
+        least=0,
+        most=1,
+    )
 
     lock: str | None = setting("Leave a tower as it is (LiT locks the image tower).", choices=TOWERS)
     unlock_groups: int = setting(

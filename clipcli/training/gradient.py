@@ -87,7 +87,7 @@ def backward(model: Model, batch: TrainBatch, *, contrast: Contrast, micro_batch
     parts = list(zip(*(torch.split(t, micro_batch or len(t)) for t in (batch.pixels, batch.tokens)), strict=True))
     if len(parts) == 1:
         seeds.sow(0)
-        loss = contrast(Features(*model(*parts[0])), batch.groups)
+        loss = contrast(Features(*model(*parts[0])), batch.groups, batch.mix)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
     loss, gradients = _embedding_gradients(model, parts, batch, contrast=contrast, seeds=seeds)
@@ -124,7 +124,7 @@ def _embedding_gradients(
         logit_scale=made[0].logit_scale.detach().requires_grad_(),
         logit_bias=None if bias is None else bias.detach().requires_grad_(),
     )
-    loss = contrast(features, batch.groups)
+    loss = contrast(features, batch.groups, batch.mix)
     loss.backward()  # type: ignore[no-untyped-call]
     bias = None if features.logit_bias is None else features.logit_bias.grad
     return loss.detach(), Features(_grad(features.images), _grad(features.texts), _grad(features.logit_scale), bias)

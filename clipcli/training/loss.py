@@ -40,7 +40,7 @@ class Groups:
     captions: Tensor
     classes: Tensor
 
-    def of(self, rows: slice) -> Groups:
+    def of(self, rows: slice | Tensor) -> Groups:
         """The groups of some of the pairs."""
         return Groups(self.slots[rows], self.pairs[rows], self.captions[rows], self.classes[rows])
 
@@ -49,41 +49,56 @@ class Groups:
         return Groups(*(processes.gather(ids) for ids in (self.slots, self.pairs, self.captions, self.classes)))
 
 
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Images of which a part shows another image: `shares` `[b]` of each are its own, and the rest is of `groups`."""
+
+    groups: Groups
+    shares: Tensor
+
+
 def positives(own: Groups, every: Groups, *, duplicates: str) -> Tensor:
-    """Which of all pairs `[b, B]` are right answers for each of one's own: itself, and where `duplicates` are
-    `positive`, those of the same image, caption or class (as in UniCL, Yang et al. 2022).
+    """Which of all pairs are right answers for each of one's own, as 1 among 0 `[b, B]`: itself, and where `duplicates`
+    are `positive`, those of the same image, caption or class (as in UniCL, Yang et al. 2022).
     """
     same = _equal(own.slots, every.slots)
     if duplicates == "positive":
         for rows, columns in ((own.pairs, every.pairs), (own.captions, every.captions), (own.classes, every.classes)):
             same = same | _equal(rows, columns)
-    return same
+    return same.float()
 
 
-def clip_loss(own: Features, every: Features, right: Tensor) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class Right:
+    """How far answers are right, from 0 to 1: all texts for each image of one's own `[b, B]`, and all images for each
+    text.
+    """
+
+    texts: Tensor
+    images: Tensor
+
+
+def clip_loss(own: Features, every: Features, right: Right) -> Tensor:
     """Symmetric cross-entropy over scaled cosine similarities (Radford et al. 2021), the mean of both directions.
 
-    `right` `[b, B]` marks the right answers, which share the target equally. With one each this is open_clip's
-    `ClipLoss`.
+    Right answers share the target by how far they are right. With one each this is open_clip's `ClipLoss`.
     """
-    target = right / right.sum(dim=1, keepdim=True)
     images = own.logit_scale * own.images @ every.texts.T
     texts = own.logit_scale * own.texts @ every.images.T
-    return (functional.cross_entropy(images, target) + functional.cross_entropy(texts, target)) / 2
+    return (_cross_entropy(images, right.texts) + _cross_entropy(texts, right.images)) / 2
 
 
-def siglip_loss(own: Features, every: Features, right: Tensor) -> Tensor:
+def siglip_loss(own: Features, every: Features, right: Right) -> Tensor:
     """Every image with every caption as a question of its own (Zhai et al. 2023), summed over captions, the mean over
     images. With one right answer each this is open_clip's `SigLipLoss`.
     """
     logits = own.logit_scale * own.images @ every.texts.T
     if own.logit_bias is not None:
         logits = logits + own.logit_bias
-    signs = torch.where(right, 1.0, -1.0)
-    return -functional.logsigmoid(signs * logits).sum() / len(own.images)
+    return functional.binary_cross_entropy_with_logits(logits, right.texts, reduction="sum") / len(own.images)
 
 
-Loss = Callable[[Features, Features, Tensor], Tensor]
+Loss = Callable[[Features, Features, Right], Tensor]
 FUNCTIONS: dict[str, Loss] = {"clip": clip_loss, "siglip": siglip_loss}
 
 
@@ -95,12 +110,27 @@ class Contrast:
     duplicates: str
     processes: Processes
 
-    def __call__(self, own: Features, groups: Groups) -> Tensor:
+    def __call__(self, own: Features, groups: Groups, mix: Mix | None = None) -> Tensor:
         """This process's part of the loss, whose mean over processes is the loss of the whole batch."""
         gather = self.processes.gather
         every = Features(gather(own.images), gather(own.texts), own.logit_scale, own.logit_bias)
-        right = positives(groups, groups.gathered(self.processes), duplicates=self.duplicates)
-        return FUNCTIONS[self.name](own, every, right)
+        return FUNCTIONS[self.name](own, every, self._right(groups, mix))
+
+    def _right(self, groups: Groups, mix: Mix | None) -> Right:
+        every = groups.gathered(self.processes)
+        same = positives(groups, every, duplicates=self.duplicates)
+        if mix is None:
+            return Right(same, same)
+        shares = self.processes.gather(mix.shares)
+        shown = positives(mix.groups, every, duplicates=self.duplicates)
+        showing = positives(groups, mix.groups.gathered(self.processes), duplicates=self.duplicates)
+        return Right(
+            texts=torch.lerp(shown, same, mix.shares[:, None]), images=torch.lerp(showing, same, shares[None, :])
+        )
+
+
+def _cross_entropy(logits: Tensor, right: Tensor) -> Tensor:
+    return functional.cross_entropy(logits, right / right.sum(dim=1, keepdim=True))
 
 
 def _equal(rows: Tensor, columns: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clipcli.errors import UsageError
 
-_SHUFFLE, _MIX, _LOOK = 0, 1, 2
+_SHUFFLE, _MIX, _LOOK, _CUT = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,10 @@ class Order:
     def chance(self, draw: Draw) -> np.random.Generator:
         """The random numbers for one look at a pair: its caption, its crop."""
         return np.random.default_rng([self.seed, _LOOK, draw.epoch, draw.pair])
+
+    def chance_of(self, step: int, rank: int) -> np.random.Generator:
+        """The random numbers for what is done to a process's part of a whole batch."""
+        return np.random.default_rng([self.seed, _CUT, step, rank])
 
     def another(self, draw: Draw, chance: np.random.Generator) -> int:
         """A pair of the same part to take the place of one that cannot be read."""

@@ -99,7 +99,10 @@ class Session:
         yield from self._catch_up()
         size, tokenizer = self.trainer.trainee.backbone.preprocessing.size, self.trainer.trainee.backbone.tokenizer
         view = train_view(
-            self.trainer.trainee.backbone.preprocessing, crop=self.config.crop or 1.0, flip=bool(self.config.flip)
+            self.trainer.trainee.backbone.preprocessing,
+            crop=self.config.crop or 1.0,
+            flip=bool(self.config.flip),
+            augment=self.config.augment,
         )
         batches = Batches(
             self._data.pairs,
@@ -110,6 +113,7 @@ class Session:
             processes=self._processes,
             workers=self._runtime.workers,
             pin=self._runtime.device == "cuda",
+            cutmix=self.config.cutmix,
         )
         with closing(batches.start(self.step, end=self.steps)) as coming:
             yield from self._take(coming)

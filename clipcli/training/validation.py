@@ -16,7 +16,7 @@ from clipcli.evaluation.embeddings import image_embeddings
 from clipcli.evaluation.retrieval import recall_both_ways
 from clipcli.metrics import top_k_accuracy
 from clipcli.pairs import Pair
-from clipcli.training.loss import FUNCTIONS, Features, Groups, positives
+from clipcli.training.loss import FUNCTIONS, Features, Groups, Right, positives
 from clipcli.types import ImageItem
 
 Array = NDArray[np.float32]
@@ -81,7 +81,7 @@ class Retrieval:
             rows = slice(start, start + self.batch_size)
             made = Features(torch.from_numpy(images[rows]), torch.from_numpy(texts[rows]), scale, bias)
             right = positives(groups.of(rows), groups.of(rows), duplicates=self.duplicates)
-            losses.append((float(FUNCTIONS[self.loss](made, made, right)), len(made.images)))
+            losses.append((float(FUNCTIONS[self.loss](made, made, Right(right, right))), len(made.images)))
         return sum(value * count for value, count in losses) / len(images)
 
 

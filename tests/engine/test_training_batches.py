@@ -67,17 +67,20 @@ def stream_of(
     crop: float = 0.5,
     flip: bool = True,
     seed: int = 0,
+    augment: str = "none",
+    cutmix: float = 0.0,
 ) -> Generator[TrainBatch, None, None]:
     """The batches of the steps from `first` up to `end`, as they are asked for."""
     batches = Batches(
         pairs,
         order=Order(parts_of([len(pairs)], [None], batch_size=batch_size), seed),
-        view=train_view(PREPROCESSING, crop=crop, flip=flip),
+        view=train_view(PREPROCESSING, crop=crop, flip=flip, augment=augment),
         size=PREPROCESSING.size,
         tokenizer=tokenizer,
         processes=processes or Processes(),
         workers=workers,
         pin=False,
+        cutmix=cutmix,
     )
     return batches.start(first, end=end)
 
@@ -90,6 +93,8 @@ def coming(pairs: Sequence[Pair], tokenizer: Tokenizer, **options: Any) -> list[
 def contents(batch: TrainBatch) -> list[Any]:
     """Everything that a batch holds, as lists that can be compared."""
     groups = [getattr(batch.groups, name).tolist() for name in GROUPS]
+    if batch.mix is not None:
+        groups += [batch.mix.groups.slots.tolist(), batch.mix.shares.tolist()]
     told = [batch.names, [(s.item.id, s.reason) for s in batch.skipped], batch.cut]
     return [batch.pixels.tolist(), batch.tokens.tolist(), *groups, *told]
 
@@ -160,10 +165,11 @@ def test_the_number_of_workers_changes_nothing(tokenizer: Tokenizer, workers: in
 
 
 @pytest.mark.parametrize("first", [1, 4, 7, 10])
-def test_going_on_from_a_step_gives_the_same_batches(tokenizer: Tokenizer, first: int) -> None:
-    through = coming(some_bad(), tokenizer, end=10)
+@pytest.mark.parametrize("changes", [{}, {"augment": "trivial", "cutmix": 0.7}], ids=["plain", "changed"])
+def test_going_on_from_a_step_gives_the_same_batches(tokenizer: Tokenizer, first: int, changes: dict[str, Any]) -> None:
+    through = coming(some_bad(), tokenizer, end=10, **changes)
     assert len(through) == 10
-    gone_on = coming(some_bad(), tokenizer, first=first, end=10)
+    gone_on = coming(some_bad(), tokenizer, first=first, end=10, **changes)
     assert [contents(batch) for batch in gone_on] == [contents(batch) for batch in through[first:]]
 
 
@@ -267,6 +273,7 @@ def test_batches_are_begun_a_bounded_way_ahead(tokenizer: Tokenizer, monkeypatch
     assert len(begun) == 6
 
 
-def test_on_another_device_a_batch_is_the_same(tokenizer: Tokenizer) -> None:
-    [batch] = coming(some_bad(), tokenizer, end=1)
+@pytest.mark.parametrize("cutmix", [0.0, 1.0])
+def test_on_another_device_a_batch_is_the_same(tokenizer: Tokenizer, cutmix: float) -> None:
+    [batch] = coming(some_bad(), tokenizer, end=1, cutmix=cutmix)
     assert contents(batch.to("cpu")) == contents(batch)

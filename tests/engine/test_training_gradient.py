@@ -14,7 +14,7 @@ from clipcli.events import result_of
 from clipcli.runtime import choose_runtime
 from clipcli.training.batches import TrainBatch
 from clipcli.training.gradient import Encoder, Seeds, backward
-from clipcli.training.loss import Contrast, Features, Groups
+from clipcli.training.loss import Contrast, Features, Groups, Mix
 from clipcli.training.processes import Processes
 
 COUNT = 12
@@ -31,17 +31,19 @@ def encoder(folder: Path) -> Encoder:
     return Encoder(backbone.towers, preprocessing=backbone.preprocessing, autocast=None)
 
 
-def batch(size: int) -> TrainBatch:
+def batch(size: int, *, mixed: bool = False) -> TrainBatch:
     """Random pixels, texts of several lengths, and some captions that stand there twice."""
     generator = torch.Generator().manual_seed(1)
     tokens = torch.randint(1, 49000, (COUNT, 32), generator=generator)
     for n, row in enumerate(tokens):
         row[0], row[4 + n], row[5 + n :] = 49406, 49407, 0
     slots = torch.arange(COUNT)
+    groups = Groups(slots, slots, torch.tensor(CAPTIONS), -1 - slots)
     return TrainBatch(
         pixels=torch.randint(0, 255, (COUNT, size, size, 3), dtype=torch.uint8, generator=generator),
         tokens=tokens,
-        groups=Groups(slots, slots, torch.tensor(CAPTIONS), -1 - slots),
+        groups=groups,
+        mix=Mix(groups.of(slots.flip(0)), torch.linspace(0.1, 1, COUNT)) if mixed else None,
         names=(),
         skipped=(),
         cut=0,
@@ -65,11 +67,14 @@ def assert_same(grad: Tensor, right: Tensor | None) -> None:
 
 
 @pytest.mark.parametrize("micro_batch", [1, 4, 5, 11])
-@pytest.mark.parametrize(("name", "size", "loss"), [("vit", 32, "clip"), ("sigmoid", 160, "siglip")])
+@pytest.mark.parametrize(
+    ("name", "size", "loss", "mixed"),
+    [("vit", 32, "clip", False), ("vit", 32, "clip", True), ("sigmoid", 160, "siglip", False)],
+)
 def test_two_passes_give_the_gradient_of_one(
-    models: dict[str, Path], name: str, size: int, loss: str, micro_batch: int
+    models: dict[str, Path], name: str, size: int, loss: str, micro_batch: int, mixed: bool
 ) -> None:
-    model, which = encoder(models[name]), batch(size)
+    model, which = encoder(models[name]), batch(size, mixed=mixed)
     expected_loss, expected = gradients(model, which, loss=loss, micro_batch=None)
     value, grads = gradients(model, which, loss=loss, micro_batch=micro_batch)
     assert torch.allclose(value, expected_loss, atol=1e-6)

@@ -8,7 +8,7 @@ from open_clip.loss import ClipLoss, SigLipLoss
 from torch import Tensor
 from torch.nn import functional
 
-from clipcli.training.loss import FUNCTIONS, Contrast, Features, Groups, clip_loss, positives, siglip_loss
+from clipcli.training.loss import FUNCTIONS, Contrast, Features, Groups, Right, clip_loss, positives, siglip_loss
 from clipcli.training.processes import Processes
 
 ALONE = Processes()
@@ -37,18 +37,22 @@ def groups(*, captions: list[int], classes: list[int] | None = None, pairs: list
     )
 
 
+def only_itself(count: int) -> Right:
+    return Right(torch.eye(count), torch.eye(count))
+
+
 @pytest.mark.parametrize("count", [1, 2, 7, 32])
 def test_clip_loss_is_open_clips(count: int) -> None:
     made = features(count)
     expected = ClipLoss()(made.images, made.texts, made.logit_scale)
-    assert torch.allclose(clip_loss(made, made, torch.eye(count, dtype=torch.bool)), expected, atol=1e-6, rtol=0)
+    assert torch.allclose(clip_loss(made, made, only_itself(count)), expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 32])
 def test_siglip_loss_is_open_clips(count: int) -> None:
     made = features(count, bias=-10.0)
     expected = SigLipLoss()(made.images, made.texts, made.logit_scale, made.logit_bias)
-    assert torch.allclose(siglip_loss(made, made, torch.eye(count, dtype=torch.bool)), expected, atol=1e-6, rtol=0)
+    assert torch.allclose(siglip_loss(made, made, only_itself(count)), expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(("name", "theirs"), [("clip", ClipLoss()), ("siglip", SigLipLoss())])
@@ -91,7 +95,7 @@ def test_a_batch_of_one_caption_has_nothing_to_tell_apart() -> None:
 )
 def test_what_belongs_together_is_right(which: Groups, right: list[list[int]]) -> None:
     assert positives(which, which, duplicates="positive").int().tolist() == right
-    assert torch.equal(positives(which, which, duplicates="negative"), torch.eye(3, dtype=torch.bool))
+    assert torch.equal(positives(which, which, duplicates="negative"), torch.eye(3))
 
 
 def test_duplicates_as_negatives_push_a_right_answer_away() -> None:
