@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clipcli.cache import DEFAULT_SIZE
 from clipcli.cli import options
 from clipcli.cli.columns import printable
-from clipcli.events import ClassesEncoded, InputsFound, ModelLoaded, RowsReady
+from clipcli.events import ClassesEncoded, InputsFound, ModelKnown, ModelLoaded, RowsReady
 from clipcli.score_kinds import SCORES
 from clipcli.sources import SOURCES
 from clipcli.types import Row
@@ -58,6 +59,14 @@ def command(
         int | None, typer.Option(metavar="N", min=1, help="Threads that decode images. [default: one a core]")
     ] = None,
     no_cache: options.NoCache = False,
+    cache_size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help=f"How large the cache may grow, as in 500MB. [default: {DEFAULT_SIZE}]"),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Take an image's embedding from the cache only if its content is the same too."),
+    ] = False,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -87,6 +96,8 @@ def command(
             batch_size=batch_size,
             workers=workers,
             cache=not no_cache,
+            cache_size=cache_size,
+            verify=verify,
         )
         summary = _Summary(output)
         try:
@@ -106,7 +117,7 @@ def _write(request: ClassifyOptions, summary: _Summary, display: Display, *, ope
         for event in run(request):
             if isinstance(event, InputsFound):
                 summary.total = event.count
-            if isinstance(event, ModelLoaded | ClassesEncoded):
+            if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded):
                 summary.encoding_from = time.perf_counter()
             if isinstance(event, RowsReady):
                 if file is None:
