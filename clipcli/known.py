@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +21,8 @@ from clipcli.prompts import Recipe
 
 KIND = "models"
 _LIBRARIES = ("open_clip_torch", "torch", "timm")
+# As open_clip and transformers call what they read.
+_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "open_clip_config.json", "tokenizer*", "vocab*", "merges.txt")
 # Where a name on the hub leads to is up to these.
 _ENVIRONMENT = ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
 
@@ -30,8 +31,8 @@ _ENVIRONMENT = ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
 class Known:
     """A model as it was loaded: what its embeddings depend on, and what scores are made with.
 
-    `runtime` and `details` say how it ran and what it is, `preprocessing` all that pixels depend on, to the last digit;
-    `files` are those it was read from, with their sizes and times.
+    `runtime` and `details` say how it ran and what it is, `preprocessing` all that pixels depend on, to the last digit.
+    `weights` is the file they were read from, `files` are those around it, with their sizes and times.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Known:
     logit_scale: float
     logit_bias: float | None
     score: str
+    weights: str
     files: tuple[tuple[str, int, int], ...]
 
 
@@ -86,7 +88,7 @@ def recall(asked: Asked, *, cache: Cache) -> Known | None:
     content = json.loads(kept[asked.key])
     content["files"] = tuple(tuple(file) for file in content["files"])
     known = Known(**content)
-    return known if _are_there(known.files) else None
+    return known if known.files == files_around(Path(known.weights)) else None
 
 
 def remember(known: Known, *, asked: Asked, cache: Cache) -> None:
@@ -95,26 +97,15 @@ def remember(known: Known, *, asked: Asked, cache: Cache) -> None:
 
 
 def files_around(weights: Path) -> tuple[tuple[str, int, int], ...]:
-    """What decides which weights these are: the file, its folder with the configuration in it, the hub's word on them.
+    """What decides which model this is: the weights, what belongs to a model beside them, and the hub's word on it.
 
     Each is a path with its size and its time of change in nanoseconds.
     """
-    around = [weights, weights.parent, weights.parent / "open_clip_config.json"]
+    around = {weights, *(path for pattern in _FILES for path in weights.parent.glob(pattern))}
     if weights.parent.parent.name == "snapshots":
-        around.append(weights.parents[2] / "refs" / "main")
-    return tuple(_stated(str(path)) for path in around if path.exists())
-
-
-def _stated(path: str) -> tuple[str, int, int]:
-    stat = os.stat(path)
-    return path, stat.st_size, stat.st_mtime_ns
-
-
-def _are_there(files: Sequence[tuple[str, int, int]]) -> bool:
-    try:
-        return all(_stated(path) == (path, size, time) for path, size, time in files)
-    except OSError:
-        return False
+        around.add(weights.parents[2] / "refs" / "main")
+    stated = [(str(path), path.stat()) for path in sorted(around) if path.is_file()]
+    return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stated)
 
 
 def _version(library: str) -> str | None:

@@ -121,6 +121,7 @@ def known_of(checkpoint: Checkpoint, backbone: Backbone) -> Known:
         logit_scale=backbone.logit_scale,
         logit_bias=backbone.logit_bias,
         score=backbone.score,
+        weights=str(checkpoint.weights),
         files=files_around(checkpoint.weights),
     )
 

@@ -250,3 +250,16 @@ def test_a_cache_too_small_for_the_images_loses_the_oldest(photos: Path, model: 
     encoded.clear()
     assert rows_of(events_of(photos, model, batch_size=2, cache_size="1KB")) == expected
     assert encoded
+
+
+def test_what_else_lies_beside_the_model_changes_nothing(
+    photos: Path, models: dict[str, Path], tmp_path: Path, encoded: list[str]
+) -> None:
+    model = shutil.copytree(models["vit"], tmp_path / "model")
+    events_of(photos, str(model))
+    encoded.clear()
+    (model / "labels.csv").write_text("the rows of a run")
+    assert any(isinstance(event, ModelKnown) for event in events_of(photos, str(model)))
+    assert encoded == []
+    (model / "open_clip_pytorch_model.bin").write_bytes(b"other weights")
+    assert not any(isinstance(event, ModelKnown) for event in events_of(photos, str(model)))
