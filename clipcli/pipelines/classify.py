@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from clipcli import backbones
+from clipcli import backbones, resume
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.checkpoint import Checkpoint, fingerprint
 from clipcli.backbones.load import load
@@ -28,7 +29,7 @@ from clipcli.types import ImageItem, Row, Scores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifyOptions:
-    """What `classify` was asked to do; the fields are its arguments."""
+    """What `classify` was asked to do; the fields are its arguments, and rows to go on with."""
 
     inputs: tuple[str, ...]
     labels: str | Path | Sequence[str] | None = None
@@ -42,6 +43,7 @@ class ClassifyOptions:
     batch_size: int | None = None
     workers: int | None = None
     cache: bool = True
+    resume: resume.Earlier | None = None
 
 
 def classify(
@@ -93,7 +95,11 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
     _check_top_k(options.top_k, made_of)
     check_score(options.score)
     items = list_images(options.inputs, stdin=sys.stdin)
-    yield InputsFound(len(items))
+    resumed = options.resume and resume.check(options.resume, items, labels=_labels(made_of))
+    yield InputsFound(len(items), resumed.count if resumed else 0)
+    if resumed and resumed.count == len(items):
+        yield from resumed.rows(resumed.count)
+        return
     runtime = choose_runtime(
         device=options.device, precision=options.precision, batch_size=options.batch_size, workers=options.workers
     )
@@ -108,7 +114,11 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
             made_of, checkpoint=checkpoint, runtime=runtime, cache=cache, towers=(IMAGE,)
         )
     kind = choose_score(options.score, classifier)
-    yield from _label(items, backbone=backbone, classifier=classifier, kind=kind, top_k=options.top_k)
+    label = partial(_label, backbone=backbone, classifier=classifier, kind=kind, top_k=options.top_k)
+    if resumed:
+        yield from resume.go_on(resumed, items, label=label, batch_size=runtime.batch_size)
+    else:
+        yield from label(items)
 
 
 def _label(
@@ -135,8 +145,12 @@ def _read_classifier_or_recipe(options: ClassifyOptions) -> Classifier | Recipe:
     return Classifier.load(options.classifier or "")
 
 
+def _labels(made_of: Classifier | Recipe) -> Sequence[str]:
+    return made_of.labels if isinstance(made_of, Classifier) else [labelled.label for labelled in made_of.classes]
+
+
 def _check_top_k(top_k: int, made_of: Classifier | Recipe) -> None:
-    count = len(made_of.labels if isinstance(made_of, Classifier) else made_of.classes)
+    count = len(_labels(made_of))
     if not 1 <= top_k <= count:
         raise UsageError(f"--top-k {top_k} does not fit {count} classes; choose from 1 to {count}")
 
