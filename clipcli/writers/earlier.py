@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 
 from clipcli.atomic import is_held, parts_of
@@ -39,21 +38,25 @@ def find_earlier(output: str, *, read: Read) -> Earlier | None:
     begun = [path] if path.is_file() and _has_rows(path, read) else []
     if not begun and path.is_file() and path.stat().st_size:
         raise OutputExists(f"{output} holds no rows to go on with; give another --output, or {START_ANEW}")
-    refused: list[BadFile] = []
+    refused: dict[Path, BadFile] = {}
     for part in parts:
         try:
             begun += [part] if _has_rows(part, read) else []
         except BadFile as e:
-            refused.append(e)
+            refused[part] = e
     if not begun:
-        if refused:
-            raise refused[0]
+        for error in refused.values():
+            raise error
         return None
     best, *others = _newest_first(begun)
     for other in others:
-        if _continues(read(str(other)), read(str(best))):
+        if _begin_with(read(str(other)), read(str(best))):
             best = other
-    return Earlier(best, read=partial(read, str(best)), is_output=best == path, parts=tuple(parts))
+    others = [part for part in parts if part not in refused and part != best]
+    superseded = [part for part in others if _begin_with(read(str(best)), read(str(part)))]
+    if best != path:
+        superseded.append(best)
+    return Earlier(best, read=partial(read, str(best)), is_output=best == path, parts=tuple(superseded))
 
 
 def _newest_first(paths: Iterable[Path]) -> list[Path]:
@@ -64,11 +67,6 @@ def _has_rows(path: Path, read: Read) -> bool:
     return next(read(str(path)), None) is not None
 
 
-def _continues(rows: Iterator[Row], start: Iterator[Row]) -> bool:
-    """Whether `rows` begin with all of `start` and go on."""
-    for row, first in zip_longest(rows, start):
-        if first is None:
-            return True
-        if row != first:
-            return False
-    return False
+def _begin_with(rows: Iterator[Row], start: Iterator[Row]) -> bool:
+    """Whether `rows` begin with all of `start`."""
+    return all(row == next(rows, None) for row in start)
