@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MAGIC = b"PAR1"
-_GROUP_BYTES = 32 << 20
+_GROUP_BYTES = 8 << 20
 _ROWS_AT_ONCE = 1024
 
 
@@ -50,7 +50,7 @@ class ParquetWriter:
 
 
 def to_parquet(stream: Path, target: Path) -> None:
-    """Write a whole stream as Parquet, whatever its length in little memory: a row group is 32 MiB."""
+    """Write a whole stream as Parquet, whatever its length in little memory: a row group is 8 MiB before it is compressed."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
