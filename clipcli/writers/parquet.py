@@ -50,7 +50,7 @@ class ParquetWriter:
 
 
 def to_parquet(stream: Path, target: Path) -> None:
-    """Write a whole stream as Parquet, whatever its length in little memory: a row group is 8 MiB before it is compressed."""
+    """Write a whole stream as Parquet, in little memory whatever its length: a row group is 8 MiB uncompressed."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
