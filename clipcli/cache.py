@@ -1,27 +1,39 @@
-"""A cache of arrays on disk: key → float32 vector, in one SQLite file. It knows nothing of CLIP.
+"""A cache on disk: key → bytes, most often those of a float32 vector, in one SQLite file. It knows nothing of CLIP.
 
 Keys are hashes of all that went into a value, so an entry is never stale. SQLite's write-ahead log makes each write
-atomic and lets several runs share the file.
+atomic and lets several runs share the file. It is bounded: what was not used for longest goes first.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from clipcli.errors import CacheUnusable, UsageError
 
-from clipcli.errors import CacheUnusable
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, kind TEXT, value BLOB)"
+DEFAULT_SIZE = "5GB"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, kind TEXT, value BLOB, used INTEGER);
+CREATE INDEX IF NOT EXISTS entries_by_use ON entries (used);
+"""
 _BUSY_SECONDS = 60
 _KEYS_PER_QUERY = 500
+# When an entry was last used is written down this exactly, in seconds, so that most reads write nothing.
+_USE_GRAIN = 3600
+# So much of the limit is left when entries had to go.
+_LEFT = 0.9
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +53,76 @@ def cache_path() -> Path:
     return Path(folder) / "embeddings.sqlite"
 
 
-class Cache:
-    """The cache in one file, made when it is first written. Every method may raise `CacheUnusable`."""
+def read_size(text: str) -> int:
+    """Bytes of a size such as `500MB` or `2 GB`. Raises `UsageError`."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]?B?)", text.strip().upper())
+    unit = match and (match[2] if match[2] in _UNITS else f"{match[2]}B")
+    if not match or unit is None:
+        raise UsageError(f"a cache size of {text!r} is not understood; write it as in 500MB or 2GB")
+    return int(float(match[1]) * _UNITS[unit])
 
-    def __init__(self, path: Path | None = None) -> None:
+
+class Cache:
+    """The cache in one file, made when it is first written, of about `limit` bytes at most.
+
+    Without one it is `$CLIPCLI_CACHE_SIZE`, else 5 GB. Every method may raise `CacheUnusable`.
+    """
+
+    def __init__(self, path: Path | None = None, *, limit: int | None = None) -> None:
         self.path = path or cache_path()
+        self.limit = read_size(os.environ.get("CLIPCLI_CACHE_SIZE") or DEFAULT_SIZE) if limit is None else limit
 
     def get(self, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The arrays there are for these keys."""
-        found: dict[str, NDArray[np.float32]] = {}
+        import numpy as np
+
+        return {key: np.frombuffer(value, dtype="<f4") for key, value in self.get_bytes(keys).items()}
+
+    def get_bytes(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """The values there are for these keys, which count as used now."""
+        found: dict[str, bytes] = {}
         if not self.path.exists():
             return found
+        now = int(time.time())
         with self._connection() as connection:
             for start in range(0, len(keys), _KEYS_PER_QUERY):
                 part = keys[start : start + _KEYS_PER_QUERY]
                 marks = ",".join("?" * len(part))
-                rows = connection.execute(f"SELECT key, value FROM entries WHERE key IN ({marks})", part)
-                found.update({key: np.frombuffer(value, dtype="<f4") for key, value in rows})
+                rows = list(connection.execute(f"SELECT key, value, used FROM entries WHERE key IN ({marks})", part))
+                found.update((key, value) for key, value, _ in rows)
+                stale = [(now, key) for key, _, used in rows if now - used > _USE_GRAIN]
+                if stale:
+                    connection.executemany("UPDATE entries SET used = ? WHERE key = ?", stale)
         return found
 
     def put(self, arrays: Mapping[str, NDArray[np.float32]], *, kind: str) -> None:
         """Keep these arrays, all or none of them."""
-        entries = [(key, kind, np.ascontiguousarray(array, dtype="<f4").tobytes()) for key, array in arrays.items()]
+        import numpy as np
+
+        self.put_bytes(
+            {key: np.ascontiguousarray(array, dtype="<f4").tobytes() for key, array in arrays.items()}, kind=kind
+        )
+
+    def put_bytes(self, values: Mapping[str, bytes], *, kind: str) -> None:
+        """Keep these values, all or none of them, and let the oldest go where that is too much."""
+        now = int(time.time())
+        entries = [(key, kind, value, now) for key, value in values.items()]
         with self._connection() as connection:
-            connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", entries)
+            connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)", entries)
+            self._shrink(connection)
+
+    def _shrink(self, connection: sqlite3.Connection) -> None:
+        size = _used_bytes(connection)
+        if size <= self.limit:
+            return
+        [(count,)] = connection.execute("SELECT COUNT(*) FROM entries")
+        least = int(self.limit * _LEFT)
+        while count and size > least:
+            share = max(1, min(count, round(count * (1 - least / size))))
+            connection.execute(
+                "DELETE FROM entries WHERE key IN (SELECT key FROM entries ORDER BY used LIMIT ?)", [share]
+            )
+            count, size = count - share, _used_bytes(connection)
 
     def usage(self) -> list[Usage]:
         """What the cache holds, by kind."""
@@ -118,4 +176,15 @@ def _prepare(connection: sqlite3.Connection) -> None:
             if "locked" not in str(e) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
-    connection.execute(_SCHEMA)
+    connection.executescript(_SCHEMA)
+    # The log is on the disk at checkpoints only: a power cut may lose the last entries, and harms no other.
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _used_bytes(connection: sqlite3.Connection) -> int:
+    """What the entries take up in the file, without its free pages."""
+    pages, free, size = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size

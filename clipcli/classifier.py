@@ -5,7 +5,9 @@ The file is safetensors: the tensor `class_embeddings` `[C, D]` float32, everyth
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,12 @@ from clipcli.errors import BadFile, InputNotFound, OutputFailed
 
 # Names the way class embeddings are made, in caches and files: a change of the way is a change of the name.
 RECIPE = "normalise-mean-normalise/1"
+
+
+def class_key(prompts: Sequence[str], *, fingerprint: str, precision: str) -> str:
+    """The cache key of a class embedding: a hash of all that goes into it."""
+    content = json.dumps([RECIPE, fingerprint, precision, list(prompts)])
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ The prompt ensemble in embedding space of Radford et al. 2021, section 3.1.4, as
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 
@@ -18,19 +16,12 @@ from torch.nn import functional
 
 from clipcli.backbones.backbone import Backbone
 from clipcli.cache import Cache
-from clipcli.classifier import RECIPE
 from clipcli.errors import CacheUnusable
 from clipcli.events import ClassesEncoded, Event, Warned
 
 Array = NDArray[np.float32]
 CACHE_KIND = "class embeddings"
 _PROMPTS_PER_GROUP = 256
-
-
-def class_key(prompts: Sequence[str], *, fingerprint: str, precision: str) -> str:
-    """The cache key of a class embedding: a hash of all that goes into it."""
-    content = json.dumps([RECIPE, fingerprint, precision, list(prompts)])
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def encode_classes(

@@ -44,6 +44,15 @@ class ModelLoaded:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelKnown:
+    """The model need not be loaded so far: what it gave in earlier runs, in this precision, is in the cache."""
+
+    name: str
+    precision: str
+    details: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClassesEncoded:
     """Class embeddings: `done` of `total` classes are there, `cached` of them from the cache."""
 
@@ -142,6 +151,7 @@ Event = (
     | Downloading
     | InputsFound
     | ModelLoaded
+    | ModelKnown
     | ClassesEncoded
     | RowsReady
     | ImagesEmbedded

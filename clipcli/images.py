@@ -8,14 +8,17 @@ import io
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from clipcli.backbones.backbone import Preprocessing
-from clipcli.types import Batch, Entry, ImageItem, Skipped
+from clipcli.types import Batch, Entry, ImageItem, Remembered, Skipped
+
+if TYPE_CHECKING:
+    from clipcli.backbones.backbone import Preprocessing
 
 Pixels = NDArray[np.uint8]
 Resize = Callable[[Image.Image], Image.Image]
@@ -24,8 +27,10 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
-def batches(items: Iterable[ImageItem], *, resize: Resize, batch_size: int, workers: int) -> Iterator[Batch]:
-    """Batches of up to `batch_size` inputs in order, bad ones included as `Skipped`.
+def batches(
+    items: Iterable[ImageItem | Remembered], *, resize: Resize, batch_size: int, workers: int
+) -> Iterator[Batch]:
+    """Batches of up to `batch_size` inputs in order, bad ones included as `Skipped`; remembered ones are not read.
 
     At most two batches are decoded ahead of the one that was asked for.
     """
@@ -34,11 +39,11 @@ def batches(items: Iterable[ImageItem], *, resize: Resize, batch_size: int, work
 
 
 def batches_for_each(
-    resizes: Sequence[Resize], items: Iterable[ImageItem], *, batch_size: int, workers: int
+    resizes: Sequence[Resize], items: Iterable[ImageItem | Remembered], *, batch_size: int, workers: int
 ) -> Iterator[tuple[Batch, ...]]:
     """`batches` for several ways to resize at once: each image is read and decoded only once."""
     register_plugins()
-    entries: list[Entry] = []
+    entries: list[Entry | Remembered] = []
     pixels: list[list[Pixels]] = []
 
     def resized(data: bytes) -> list[Pixels]:
@@ -46,7 +51,7 @@ def batches_for_each(
         return [np.array(resize(image)) for resize in resizes]
 
     for item, decoded in _look_ahead(items, resized, workers=workers, most=2 * batch_size):
-        if isinstance(decoded, Skipped):
+        if isinstance(decoded, Skipped | Remembered):
             entries.append(decoded)
         else:
             entries.append(item)
@@ -58,30 +63,32 @@ def batches_for_each(
         yield tuple(_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
 
 
-def decode_ahead(
-    items: Iterable[ImageItem], *, resize: Resize, workers: int, look_ahead: int
-) -> Iterator[tuple[ImageItem, Pixels | Skipped]]:
-    """Each item with its pixels uint8 `[H, W, 3]`, or as `Skipped`, in the order of `items`."""
-    return _look_ahead(items, lambda data: np.array(resize(decode(data))), workers=workers, most=look_ahead)
-
-
 def _look_ahead(
-    items: Iterable[ImageItem], use: Callable[[bytes], Result], *, workers: int, most: int
-) -> Iterator[tuple[ImageItem, Result | Skipped]]:
+    items: Iterable[ImageItem | Remembered], use: Callable[[bytes], Result], *, workers: int, most: int
+) -> Iterator[tuple[ImageItem, Result | Skipped | Remembered]]:
     """Each item with what `use` makes of its bytes, made in threads up to `most` items ahead."""
-    pending: deque[tuple[ImageItem, Future[Result | Skipped]]] = deque()
+    pending: deque[Callable[[], tuple[ImageItem, Result | Skipped | Remembered]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         for item in items:
-            pending.append((item, pool.submit(attempt, item, use)))
+            if isinstance(item, Remembered):
+                pending.append(partial(_as_it_is, item))
+            else:
+                pending.append(partial(_awaited, item, pool.submit(attempt, item, use)))
             if len(pending) > most:
-                first, future = pending.popleft()
-                yield first, future.result()
+                yield pending.popleft()()
         while pending:
-            first, future = pending.popleft()
-            yield first, future.result()
+            yield pending.popleft()()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _as_it_is(remembered: Remembered) -> tuple[ImageItem, Remembered]:
+    return remembered.item, remembered
+
+
+def _awaited(item: ImageItem, future: Future[Result]) -> tuple[ImageItem, Result]:
+    return item, future.result()
 
 
 def register_plugins() -> None:
@@ -160,7 +167,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(values / white * 255, 0, 255).round().astype(np.uint8))
 
 
-def _batch(entries: Sequence[Entry], pixels: Sequence[Pixels]) -> Batch:
+def _batch(entries: Sequence[Entry | Remembered], pixels: Sequence[Pixels]) -> Batch:
     return Batch(tuple(entries), np.stack(pixels) if pixels else np.empty((0, 0, 0, 3), np.uint8))
 
 

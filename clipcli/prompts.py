@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipcli.errors import BadFile, InputNotFound, UnknownName, unknown
-from clipcli.labels import LabelledClass
+from clipcli.labels import LabelledClass, classes_from
 
 DEFAULT_PROMPTS = "imagenet"
 FILE_SUFFIXES = (".yaml", ".yml", ".txt")
@@ -110,3 +110,20 @@ def _filled(prompt_set: PromptSet) -> PromptSet:
     if not prompt_set.templates:
         raise BadFile(f"{prompt_set.name}: no templates in it; write at least one, as in 'a photo of a {{}}.'")
     return prompt_set
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a classifier is made of: classes, and the prompt set that their names go into."""
+
+    classes: tuple[LabelledClass, ...]
+    prompt_set: PromptSet
+
+    def prompts(self) -> list[tuple[str, ...]]:
+        """All prompts of each class."""
+        return [prompts_of(labelled, self.prompt_set.templates) for labelled in self.classes]
+
+
+def read_recipe(labels: str | Path | Sequence[str], prompts: str | None) -> Recipe:
+    """Labels and prompts, read and checked. Raises `BadFile`, `InputNotFound` or `UnknownName`."""
+    return Recipe(classes_from(labels), load_prompts(DEFAULT_PROMPTS if prompts is None else prompts))

@@ -6,21 +6,20 @@ where they come out otherwise nothing is resumed: rows of two settings never get
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
 from clipcli.errors import ClipcliError, UsageError
-from clipcli.events import RowsReady, Warned
+from clipcli.events import Event, RowsReady, Warned
 from clipcli.types import ImageItem, Row
 from clipcli.writers.fields import START_ANEW, rounded
 
 # Other batches, devices or numbers of threads change the last digits, in bf16 the third one.
 TOLERANCE = 0.01
 _CHUNK = 1024
-
-Label = Callable[[Sequence[ImageItem]], Iterator[RowsReady]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,11 @@ class Resumed:
     earlier: Earlier
     count: int
     last: int | None
+
+    def start(self, unit: int) -> int:
+        """Where to go on, a multiple of `unit`: a unit before that of the first missing row, or where a label is."""
+        missing = self.count // unit * unit
+        return missing if self.last is None else max(0, min(missing - unit, self.last // unit * unit))
 
     def rows(self, count: int) -> Iterator[RowsReady]:
         """The first `count` rows. Raises `ClipcliError` where they are not there any more."""
@@ -80,23 +84,28 @@ def check(earlier: Earlier, items: Sequence[ImageItem], *, labels: Iterable[str]
     return Resumed(earlier, count, last)
 
 
-def go_on(
-    resumed: Resumed, items: Sequence[ImageItem], *, label: Label, batch_size: int
-) -> Iterator[RowsReady | Warned]:
-    """Earlier rows up to the batch of the first missing one, then what `label` gives from there on.
+def go_on(resumed: Resumed, events: Iterator[Event], *, start: int, window: int) -> Iterator[Event]:
+    """Earlier rows up to `start`, then those of `events`, which label the images from there on.
 
-    Batches are those of a run that was never interrupted. Before the first row comes out, images of the last whole
-    batch are labelled again; raises `UsageError` where their rows are not the earlier ones.
+    New rows of the first `window` images are held back until they have been compared with the earlier ones; raises
+    `UsageError` where they are others. So the earlier rows need not be held, and nothing comes out before.
     """
-    begin = resumed.count // batch_size * batch_size
+    held: deque[RowsReady] = deque()
+    wanted = min(start + window, resumed.count) - start
+    count = 0
+    while count < wanted:
+        event = next(events)
+        if isinstance(event, RowsReady):
+            held.append(event)
+            count += len(event.rows)
+        else:
+            yield event
     if resumed.last is not None:
-        again = max(0, min(begin - batch_size, resumed.last // batch_size * batch_size))
-        two = slice(again, again + 2 * batch_size)
-        before = islice(resumed.earlier.read(), two.start, min(two.stop, resumed.count))
-        now = chain.from_iterable(event.rows for event in label(items[two]))
-        yield from _compare(before, now, path=resumed.earlier.path)
-    yield from resumed.rows(begin)
-    yield from label(items[begin:])
+        before = islice(resumed.earlier.read(), start, start + wanted)
+        yield from _compare(before, chain.from_iterable(event.rows for event in held), path=resumed.earlier.path)
+    yield from resumed.rows(start)
+    yield from held
+    yield from events
 
 
 def _compare(before: Iterable[Row], now: Iterable[Row], *, path: Path) -> Iterator[Warned]:

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImageItem:
-    """One input: its name as the user will see it, and how to get its bytes."""
+    """One input: its name as the user will see it, and how to get its bytes.
+
+    `file` is the file it is, or lies in, as the start of its name; `None` where it is in no file of its own.
+    """
 
     id: str
     read: Callable[[], bytes]
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +39,18 @@ Entry = ImageItem | Skipped
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Decoded images: `pixels` is uint8 `[N, H, W, 3]`, one per entry that is not skipped."""
+class Remembered:
+    """An input whose embedding `[D]` is there already: it need not be read."""
 
-    entries: tuple[Entry, ...]
+    item: ImageItem
+    embedding: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Decoded images: `pixels` is uint8 `[N, H, W, 3]`, one per entry that is neither skipped nor remembered."""
+
+    entries: tuple[Entry | Remembered, ...]
     pixels: NDArray[np.uint8]
 
 

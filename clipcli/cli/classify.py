@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clipcli.cache import DEFAULT_SIZE
 from clipcli.cli import options
 from clipcli.cli.columns import printable
-from clipcli.events import ClassesEncoded, InputsFound, ModelLoaded, RowsReady, Warned
+from clipcli.events import ClassesEncoded, InputsFound, ModelKnown, ModelLoaded, RowsReady, Warned
 from clipcli.score_kinds import SCORES
 from clipcli.sources import SOURCES
 from clipcli.types import Row
@@ -61,6 +62,14 @@ def command(
         int | None, typer.Option(metavar="N", min=1, help="Threads that decode images. [default: one a core]")
     ] = None,
     no_cache: options.NoCache = False,
+    cache_size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help=f"How large the cache may grow, as in 500MB. [default: {DEFAULT_SIZE}]"),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Take an image's embedding from the cache only if its content is the same too."),
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -98,6 +107,8 @@ def command(
             workers=workers,
             cache=not no_cache,
             resume=earlier,
+            cache_size=cache_size,
+            verify=verify,
         )
         summary = _Summary(output)
         opened = partial(
@@ -138,7 +149,7 @@ def _write(request: ClassifyOptions, summary: _Summary, display: Display, *, ope
                 if 0 < event.earlier < event.count:
                     display.say(f"Going on after {event.earlier:,} of {event.count:,} images.")
                 in_place = request.resume is not None and request.resume.is_output and summary.is_complete()
-            if isinstance(event, ModelLoaded | ClassesEncoded):
+            if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded):
                 summary.encoding_from = time.perf_counter()
             if isinstance(event, RowsReady):
                 if not in_place:
@@ -158,6 +169,7 @@ class _Summary:
         self._counts: Counter[str] = Counter()
         self._first_skipped: list[Row] = []
         self._skipped = self._labelled = 0
+        self._copied: float | None = None
         self._started = self.encoding_from = time.perf_counter()
 
     def add(self, event: RowsReady) -> None:
@@ -165,7 +177,10 @@ class _Summary:
         rows = event.rows
         self.rows += len(rows)
         if event.earlier:
-            self.encoding_from = time.perf_counter()
+            # Copying is not encoding.
+            now = time.perf_counter()
+            self.encoding_from += now - (self._copied or now)
+            self._copied = now
         else:
             self._labelled += len(rows)
         self._counts.update(row.labels[0] for row in rows if row.labels)

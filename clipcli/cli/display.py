@@ -17,6 +17,7 @@ from clipcli.events import (
     Event,
     ImagesEmbedded,
     InputsFound,
+    ModelKnown,
     ModelLoaded,
     ProbeFitted,
     RowsReady,
@@ -94,6 +95,15 @@ class Display:
                 self.say(f"{name} {runtime}")
                 if self.verbose:
                     self.say(f"  {details}")
+            case ModelKnown(name, precision, details):
+                self.say(f"{name}: embeddings in {precision} from the cache")
+                if self.verbose:
+                    self.say(f"  {details}")
+            case _:
+                self._show_progress(event)
+
+    def _show_progress(self, event: Event) -> None:
+        match event:
             case Downloading(name, done, total):
                 self._status.stop()
                 self.advance(f"Download {name}", done, total, count=f"{size(done)}/{size(total or done)}")

@@ -34,7 +34,7 @@ Model = Annotated[
 ]
 Device = Annotated[str, typer.Option(metavar="D", help=f"One of: {', '.join(DEVICES)}.")]
 Precision = Annotated[str, typer.Option(metavar="P", help=f"One of: {', '.join(PRECISIONS)}.")]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache of class embeddings.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache of embeddings.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[

@@ -38,7 +38,7 @@ def embed_images(
         for backbone, found in zip(backbones, parts, strict=True):
             [embedded] = embed([by_way[_pixels_of(backbone.preprocessing)]], backbone=backbone)
             found.append(embedded.embeddings)
-        entries += batches[0].entries
+        entries += embedded.entries
         yield ImagesEmbedded(len(entries), len(items))
     return tuple(entries), [np.concatenate(found) for found in parts]
 

@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clipcli import backbones
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.checkpoint import Checkpoint, fingerprint
 from clipcli.backbones.load import load
-from clipcli.backbones.towers import TEXT
+from clipcli.backbones.towers import IMAGE, TEXT
 from clipcli.cache import Cache
-from clipcli.classifier import Classifier
-from clipcli.ensemble import class_key, encode_classes
-from clipcli.errors import CacheUnusable
+from clipcli.classifier import Classifier, class_key
+from clipcli.ensemble import encode_classes
+from clipcli.errors import CacheUnusable, WeightsMismatch
 from clipcli.events import ClassesEncoded, Event, ModelLoaded, Warned, result_of
-from clipcli.labels import LabelledClass, classes_from, duplicate_warnings
-from clipcli.prompts import DEFAULT_PROMPTS, PromptSet, load_prompts, prompts_of
+from clipcli.known import Known, classifier_of, files_around
+from clipcli.labels import duplicate_warnings
+from clipcli.prompts import Recipe, read_recipe
 from clipcli.runtime import Runtime, choose_runtime
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a classifier is made of: classes, and the prompt set that their names go into."""
-
-    classes: tuple[LabelledClass, ...]
-    prompt_set: PromptSet
-
-    def prompts(self) -> list[tuple[str, ...]]:
-        """All prompts of each class."""
-        return [prompts_of(labelled, self.prompt_set.templates) for labelled in self.classes]
-
-
-def read_recipe(labels: str | Path | Sequence[str], prompts: str | None) -> Recipe:
-    """Labels and prompts, read and checked. Raises `BadFile`, `InputNotFound` or `UnknownName`."""
-    return Recipe(classes_from(labels), load_prompts(DEFAULT_PROMPTS if prompts is None else prompts))
 
 
 def build_classifier(
@@ -119,24 +101,35 @@ def classifiers_and_backbone(
     start = ClassesEncoded(len(embeddings), len(wanted), len(embeddings), mean)
     yield start
     embeddings |= yield from encode_classes(missing, backbone=backbone, cache=cache, start=start)
+    known = known_of(checkpoint, backbone)
     made = [
-        _classifier(recipe, np.stack([embeddings[key] for key in of_keys]), checkpoint=checkpoint, backbone=backbone)
+        classifier_of(recipe, np.stack([embeddings[key] for key in of_keys]), known)
         for recipe, of_keys in zip(recipes, keys, strict=True)
     ]
     return made, backbone
 
 
-def _classifier(
-    recipe: Recipe, embeddings: NDArray[np.float32], *, checkpoint: Checkpoint, backbone: Backbone
-) -> Classifier:
-    return Classifier(
-        class_embeddings=embeddings,
-        labels=tuple(labelled.label for labelled in recipe.classes),
-        model=checkpoint.name,
+def known_of(checkpoint: Checkpoint, backbone: Backbone) -> Known:
+    """What later runs are to know of a model, so that they need not load it."""
+    return Known(
+        name=checkpoint.name,
         fingerprint=backbone.fingerprint,
-        prompts=recipe.prompt_set.name,
         precision=backbone.runtime.precision,
+        runtime=str(backbone.runtime),
+        details=str(backbone),
+        preprocessing=repr(backbone.preprocessing),
         logit_scale=backbone.logit_scale,
         logit_bias=backbone.logit_bias,
         score=backbone.score,
+        files=files_around(checkpoint.weights),
     )
+
+
+def load_for(classifier: Classifier, checkpoint: Checkpoint, runtime: Runtime) -> Backbone:
+    """The image tower that a ready classifier belongs to. Raises `WeightsMismatch` for another model's."""
+    if fingerprint(checkpoint) != classifier.fingerprint:
+        raise WeightsMismatch(
+            f"the classifier was made with {classifier.model} and not with these weights of {checkpoint.name}; "
+            f"give --model {classifier.model}, or make the classifier anew"
+        )
+    return load(checkpoint, runtime=runtime, towers=(IMAGE,))

@@ -5,26 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from clipcli import backbones, resume
-from clipcli.backbones.backbone import Backbone
-from clipcli.backbones.checkpoint import Checkpoint, fingerprint
-from clipcli.backbones.load import load
-from clipcli.backbones.towers import IMAGE
-from clipcli.cache import Cache
+from clipcli import resume
+from clipcli.backbones.tags import DEFAULT_MODEL
+from clipcli.cache import Cache, read_size
 from clipcli.classifier import Classifier
-from clipcli.embed import embed
-from clipcli.errors import UsageError, WeightsMismatch
-from clipcli.events import Event, InputsFound, ModelLoaded, RowsReady
-from clipcli.images import batches, resizer
-from clipcli.pipelines.build_classifier import Recipe, classifier_and_backbone, read_recipe
-from clipcli.rows import to_rows
-from clipcli.runtime import Runtime, choose_runtime
-from clipcli.score import check_score, choose_score, score
+from clipcli.errors import CacheUnusable, UsageError
+from clipcli.events import Event, InputsFound, RowsReady, Warned
+from clipcli.image_store import ImageStore
+from clipcli.known import Asked, recall
+from clipcli.pipelines.relabel import all_seen, known_classifier, relabel
+from clipcli.prompts import Recipe, read_recipe
+from clipcli.runtime_kinds import BATCH_SIZES
+from clipcli.score import check_score
 from clipcli.sources import list_images
-from clipcli.types import ImageItem, Row, Scores
+from clipcli.types import ImageItem, Row
+
+# If all of so many images were seen before, probably all were.
+_LOOK_AHEAD = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +42,8 @@ class ClassifyOptions:
     batch_size: int | None = None
     workers: int | None = None
     cache: bool = True
+    cache_size: str | None = None
+    verify: bool = False
     resume: resume.Earlier | None = None
 
 
@@ -60,14 +61,17 @@ def classify(
     batch_size: int | None = None,
     workers: int | None = None,
     cache: bool = True,
+    cache_size: str | None = None,
+    verify: bool = False,
 ) -> Iterator[Row]:
     """Rows for images, folders, globs or lists: one for each image, in order, as `clipcli classify` writes them.
 
     Give `labels` (a labels file, or a sequence of labels) or a `classifier` (a file, or what `build_classifier` gave).
     `prompts` is a prompt set's name, a file or a template, by default `imagenet`; `model` is whatever `--model` takes.
     A row holds the `top_k` best labels with their scores, best first; of an image that cannot be read, none, and the
-    reason in `error`. Raises the errors of `clipcli.errors`, all of them before the first row but for a model that
-    fails while it runs.
+    reason in `error`. Embeddings are kept in a cache of at most `cache_size`, such as `500MB`, and taken from there for
+    images whose path, size and time, or with `verify` content, are the same. Raises the errors of `clipcli.errors`, all
+    of them before the first row but for a model that fails while it runs, or that is needed for a later row only.
     """
     paths = [inputs] if isinstance(inputs, str | Path) else inputs
     options = ClassifyOptions(
@@ -83,6 +87,8 @@ def classify(
         batch_size=batch_size,
         workers=workers,
         cache=cache,
+        cache_size=cache_size,
+        verify=verify,
     )
     for event in run(options):
         if isinstance(event, RowsReady):
@@ -90,46 +96,77 @@ def classify(
 
 
 def run(options: ClassifyOptions) -> Iterator[Event]:
-    """`classify`, saying what it does. Everything is read and checked before the model is loaded."""
+    """`classify`, saying what it does. Everything is read and checked before a model is loaded.
+
+    None is loaded as long as all that is needed is in the cache: torch takes longer to import than thousands of rows.
+    """
     made_of = _read_classifier_or_recipe(options)
     _check_top_k(options.top_k, made_of)
     check_score(options.score)
+    cache = Cache(limit=_limit(options)) if options.cache else None
     items = list_images(options.inputs, stdin=sys.stdin)
     resumed = options.resume and resume.check(options.resume, items, labels=_labels(made_of))
     yield InputsFound(len(items), resumed.count if resumed else 0)
-    if resumed and resumed.count == len(items):
+    if not resumed:
+        yield from _label(items, made_of, cache, options)
+    elif resumed.count == len(items):
         yield from resumed.rows(resumed.count)
-        return
-    runtime = choose_runtime(
-        device=options.device, precision=options.precision, batch_size=options.batch_size, workers=options.workers
-    )
-    stated = made_of.model if isinstance(made_of, Classifier) else backbones.DEFAULT_MODEL
-    checkpoint = yield from backbones.find(stated if options.model is None else options.model)()
-    if isinstance(made_of, Classifier):
-        classifier, backbone = made_of, load_for(made_of, checkpoint, runtime)
-        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
     else:
-        cache = Cache() if options.cache else None
-        classifier, backbone = yield from classifier_and_backbone(
-            made_of, checkpoint=checkpoint, runtime=runtime, cache=cache, towers=(IMAGE,)
-        )
-    kind = choose_score(options.score, classifier)
-    label = partial(_label, backbone=backbone, classifier=classifier, kind=kind, top_k=options.top_k)
-    if resumed:
-        yield from resume.go_on(resumed, items, label=label, batch_size=runtime.batch_size)
-    else:
-        yield from label(items)
+        unit = options.batch_size or max(BATCH_SIZES.values())
+        start = resumed.start(unit)
+        labelled = _label(items[start:], made_of, cache, options)
+        yield from resume.go_on(resumed, labelled, start=start, window=2 * unit)
 
 
 def _label(
-    items: Sequence[ImageItem], *, backbone: Backbone, classifier: Classifier, kind: str, top_k: int
-) -> Generator[RowsReady, None, None]:
-    runtime = backbone.runtime
-    resize = resizer(backbone.preprocessing)
-    decoded = batches(items, resize=resize, batch_size=runtime.batch_size, workers=runtime.workers)
-    for embedded in embed(decoded, backbone=backbone):
-        values = score(embedded.embeddings, classifier, kind=kind)
-        yield RowsReady(tuple(to_rows(Scores(embedded.entries, values), classifier.labels, top_k=top_k)))
+    items: Sequence[ImageItem], made_of: Classifier | Recipe, cache: Cache | None, options: ClassifyOptions
+) -> Iterator[Event]:
+    stated = made_of.model if isinstance(made_of, Classifier) else DEFAULT_MODEL
+    asked = Asked(options.model or stated, options.device, options.precision)
+    done = 0
+    if cache is not None:
+        try:
+            done = yield from _seen_before(items, made_of, asked, cache, options)
+        except CacheUnusable as e:
+            yield Warned(f"{e}; going on without it")
+            cache = None
+    if done < len(items):
+        from clipcli.pipelines import encode
+
+        yield from encode.label(items[done:], made_of=made_of, asked=asked, cache=cache, options=options)
+
+
+def _seen_before(
+    items: Sequence[ImageItem], made_of: Classifier | Recipe, asked: Asked, cache: Cache, options: ClassifyOptions
+) -> Generator[Event, None, int]:
+    """Rows of the first images, as far as they are known from earlier runs; gives how many there are."""
+    known = recall(asked, cache=cache)
+    if known is None:
+        return 0
+    store = ImageStore(cache, known, verify=options.verify)
+    classifier = known_classifier(made_of, known, cache=cache)
+    if classifier is None and isinstance(made_of, Recipe) and all_seen(items[:_LOOK_AHEAD], store=store):
+        from clipcli.pipelines import encode
+
+        # Only prompts are new, as it seems: the image tower may stay where it is.
+        classifier = yield from encode.classifier_only(made_of, asked=asked, cache=cache, options=options)
+    if classifier is None:
+        return 0
+    return (
+        yield from relabel(
+            items,
+            made_of=made_of,
+            classifier=classifier,
+            known=known,
+            store=store,
+            score_kind=options.score,
+            top_k=options.top_k,
+        )
+    )
+
+
+def _limit(options: ClassifyOptions) -> int | None:
+    return None if options.cache_size is None else read_size(options.cache_size)
 
 
 def _read_classifier_or_recipe(options: ClassifyOptions) -> Classifier | Recipe:
@@ -153,13 +190,3 @@ def _check_top_k(top_k: int, made_of: Classifier | Recipe) -> None:
     count = len(_labels(made_of))
     if not 1 <= top_k <= count:
         raise UsageError(f"--top-k {top_k} does not fit {count} classes; choose from 1 to {count}")
-
-
-def load_for(classifier: Classifier, checkpoint: Checkpoint, runtime: Runtime) -> Backbone:
-    """The image tower that a ready classifier belongs to. Raises `WeightsMismatch` for another model's."""
-    if fingerprint(checkpoint) != classifier.fingerprint:
-        raise WeightsMismatch(
-            f"the classifier was made with {classifier.model} and not with these weights of {checkpoint.name}; "
-            f"give --model {classifier.model}, or make the classifier anew"
-        )
-    return load(checkpoint, runtime=runtime, towers=(IMAGE,))

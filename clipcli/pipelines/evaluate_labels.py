@@ -24,9 +24,8 @@ from clipcli.evaluation.tables import names_of
 from clipcli.events import Event, InputsFound, ModelLoaded, ProbeFitted, Warned
 from clipcli.labels import LabelledClass, classes_from
 from clipcli.pairs.pair import Data
-from clipcli.pipelines.build_classifier import Recipe, classifiers_and_backbone
-from clipcli.pipelines.classify import load_for
-from clipcli.prompts import DEFAULT_PROMPTS, load_prompts
+from clipcli.pipelines.build_classifier import classifiers_and_backbone, load_for
+from clipcli.prompts import DEFAULT_PROMPTS, Recipe, load_prompts
 from clipcli.runtime import Runtime, choose_runtime
 from clipcli.types import Entry, Skipped
 

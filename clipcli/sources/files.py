@@ -22,7 +22,7 @@ def items(text: str) -> Iterator[ImageItem]:
 
 def item(path: str) -> ImageItem:
     """A file as an image, named as the path is written; whether it is there shows when it is read."""
-    return ImageItem(id=path, read=partial(_read, path))
+    return ImageItem(id=path, read=partial(_read, path), file=path)
 
 
 def _read(path: str) -> bytes:

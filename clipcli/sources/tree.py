@@ -19,11 +19,15 @@ from clipcli.types import ImageItem
 
 @dataclass(frozen=True, slots=True)
 class TreeFile:
-    """One file: its path below the root in parts, its name as the user will see it, and how to get its bytes."""
+    """One file: its path below the root in parts, its name as the user will see it, and how to get its bytes.
+
+    `file` is itself or the zip it lies in, as the start of its name.
+    """
 
     parts: tuple[str, ...]
     id: str
     read: Callable[[], bytes]
+    file: str
 
     @property
     def is_image(self) -> bool:
@@ -33,7 +37,7 @@ class TreeFile:
     @property
     def item(self) -> ImageItem:
         """The same file as an image."""
-        return ImageItem(id=self.id, read=self.read)
+        return ImageItem(id=self.id, read=self.read, file=self.file)
 
 
 def files_below(text: str) -> Iterator[TreeFile]:
@@ -82,7 +86,7 @@ def archive_files(text: str) -> Iterator[TreeFile]:
     for parts, entry in sorted(entries, key=lambda pair: pair[0]):
         if parts and parts[:depth] == inside and not any(map(is_hidden, parts)):
             # ZipFile serialises its reads by itself, so the decode threads may share one.
-            yield TreeFile(parts[depth:] or parts[-1:], f"{path}/{entry.filename}", partial(archive.read, entry))
+            yield TreeFile(parts[depth:] or parts[-1:], f"{path}/{entry.filename}", partial(archive.read, entry), path)
 
 
 def is_archive(path: str) -> bool:
@@ -113,7 +117,7 @@ def _scan(folder: str, above: tuple[str, ...]) -> Iterator[TreeFile]:
         if entry.is_dir(follow_symlinks=False):
             yield from _scan(path, parts)
         elif not entry.is_dir():
-            yield TreeFile(parts, path, files.item(path).read)
+            yield TreeFile(parts, path, files.item(path).read, path)
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -24,6 +24,8 @@ LAYERS = {
         "rows",
         "writers",
         "cache",
+        "known",
+        "image_store",
         "report",
     ],
     2: ["runtime", "backbones", "images", "ensemble", "embed"],

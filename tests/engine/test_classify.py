@@ -32,7 +32,7 @@ def test_nothing_but_bad_images(tmp_path: Path, model: str) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 100])
 def test_batch_size_and_threads_do_not_matter(photos: Path, model: str, batch_size: int) -> None:
-    options = {"labels": LABELS, "model": model, "precision": "fp32", "top_k": 3}
+    options = {"labels": LABELS, "model": model, "precision": "fp32", "top_k": 3, "cache": False}
     expected = list(clipcli.classify(photos, **options))
     rows = list(clipcli.classify(photos, batch_size=batch_size, workers=3, **options))
     assert [(row.path, row.labels) for row in rows] == [(row.path, row.labels) for row in expected]

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clipcli.cache import Cache, Usage, cache_path
-from clipcli.errors import CacheUnusable
+from clipcli.cache import Cache, Usage, cache_path, read_size
+from clipcli.errors import CacheUnusable, UsageError
 
 ONE = np.ones(4, np.float32)
 
@@ -132,6 +132,49 @@ def test_a_first_write_waits_for_another(cache: Cache) -> None:
     finally:
         release.join()
     assert list(cache.get(["a"])) == ["a"]
+
+
+def test_what_was_not_used_for_longest_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10**9, 10_000))
+    monkeypatch.setattr("clipcli.cache.time.time", lambda: float(next(clock)))
+    cache = Cache(tmp_path / "cache.sqlite", limit=400_000)
+    vector = np.zeros(1000, np.float32)
+    cache.put({"first": vector}, kind="k")
+    for n in range(300):
+        cache.put({f"key {n}": vector}, kind="k")
+        if n % 20 == 0:
+            assert "first" in cache.get(["first"])
+    left = cache.get(["first", *(f"key {n}" for n in range(300))])
+    numbers = sorted(int(key.split()[1]) for key in left if key != "first")
+    assert "first" in left
+    assert numbers == list(range(300 - len(numbers), 300))
+    assert 50 < len(numbers) < 100
+    assert cache.path.stat().st_size < 600_000
+
+
+def test_reading_again_soon_writes_nothing(cache: Cache) -> None:
+    cache.put({"a": ONE}, kind="k")
+    connection = sqlite3.connect(cache.path)
+    [(before,)] = connection.execute("PRAGMA data_version")
+    assert "a" in cache.get(["a"])
+    [(after,)] = connection.execute("PRAGMA data_version")
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0", 0), ("500MB", 500_000_000), ("2 GB", 2_000_000_000), ("1.5k", 1500), ("3tb", 3 * 10**12), ("7B", 7)],
+)
+def test_sizes_are_read(text: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_size(text) == expected
+    monkeypatch.setenv("CLIPCLI_CACHE_SIZE", text)
+    assert Cache().limit == expected
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1", "5 PB", "1..5GB"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="write it as in 500MB"):
+        read_size(text)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from clipcli.backbones.backbone import Preprocessing
-from clipcli.images import batches, decode, decode_ahead, read_pixels, resizer, to_rgb
+from clipcli.images import batches, decode, read_pixels, resizer, to_rgb
 from clipcli.types import ImageItem, Skipped
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -323,7 +323,7 @@ def test_a_stream_that_is_closed_reads_no_more() -> None:
         return b""
 
     items = [ImageItem(f"{n}", partial(second_waits, n)) for n in range(20)]
-    stream = decode_ahead(items, resize=_as_is, workers=1, look_ahead=10)
+    stream = batches(items, resize=_as_is, batch_size=1, workers=1)
     next(stream)
     assert started.wait(10)
     threads = [thread for thread in threading.enumerate() if thread.name.startswith("decode")]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,13 +15,15 @@ import pytest
 from clipcli import resume
 from clipcli.atomic import is_held, part_of, parts_of
 from clipcli.errors import BadFile, ClipcliError, OutputExists, UsageError
-from clipcli.events import RowsReady, Warned
+from clipcli.events import Event, ModelLoaded, RowsReady, Warned
+from clipcli.runtime_kinds import BATCH_SIZES
 from clipcli.types import ImageItem, Row
 from clipcli.writers import WRITERS, OpenOutput
 from clipcli.writers.earlier import find_earlier, left_over
 from clipcli.writers.parquet import ParquetWriter, to_parquet
 
 LABELS = ["cat", "dog"]
+MODEL = ModelLoaded("model", "on cpu", "")
 
 
 def row(n: int, *, label: str = "cat", score: float = 0.5) -> Row:
@@ -36,66 +39,53 @@ def earlier(rows: Sequence[Row]) -> resume.Earlier:
     return resume.Earlier(Path("old.csv"), lambda: iter(rows), is_output=True, parts=())
 
 
-def labeller(asked: list[list[int]], *, make: Callable[[int], Row] = row, batch_size: int = 4) -> resume.Label:
-    """Gives rows for images, batch by batch, and keeps which were asked for."""
-
-    def label(images: Sequence[ImageItem]) -> Iterator[RowsReady]:
-        numbers = [int(item.id.removesuffix(".jpg")) for item in images]
-        asked.append(numbers)
-        for start in range(0, len(numbers), batch_size):
-            yield RowsReady(tuple(make(n) for n in numbers[start : start + batch_size]))
-
-    return label
-
-
-def gone_on(rows: Sequence[Row], count: int, **changes: object) -> tuple[list[Row | Warned], list[list[int]]]:
-    """What comes out where `rows` of `count` images were there, and which images were labelled for it."""
-    asked: list[list[int]] = []
+def gone_on(
+    rows: Sequence[Row], count: int, *, make: Callable[[int], Row] = row, unit: int = 4
+) -> tuple[list[Row | Event], int]:
+    """What comes out where `rows` of `count` images were there, and from which image on they were labelled."""
     resumed = resume.check(earlier(rows), items(count), labels=LABELS)
-    events = resume.go_on(resumed, items(count), label=labeller(asked, **changes), batch_size=4)  # type: ignore[arg-type]
-    came: list[Row | Warned] = []
-    for event in events:
+    start = resumed.start(unit)
+    labelled = (RowsReady(tuple(make(n) for n in range(a, min(a + 3, count)))) for a in range(start, count, 3))
+    events = chain([MODEL], labelled)
+    came: list[Row | Event] = []
+    for event in resume.go_on(resumed, events, start=start, window=2 * unit):
         came += event.rows if isinstance(event, RowsReady) else [event]
-    return came, asked
+    return came, start
 
 
 @pytest.mark.parametrize("there", range(1, 20))
 def test_the_rows_are_those_of_a_run_that_was_never_interrupted(there: int) -> None:
-    came, asked = gone_on([row(n) for n in range(there)], 20)
-    assert came == [row(n) for n in range(20)]
-    assert all(numbers[0] % 4 == 0 for numbers in asked)
-    assert sum(map(len, asked)) <= 20 - there + 3 * 4
-
-
-def test_the_last_whole_batch_is_labelled_again() -> None:
-    assert gone_on([row(n) for n in range(14)], 20)[1] == [[*range(8, 16)], [*range(12, 20)]]
+    came, start = gone_on([row(n) for n in range(there)], 20)
+    assert came == [MODEL, *(row(n) for n in range(20))]
+    assert start == max(0, (there // 4 - 1) * 4)
 
 
 def test_bad_images_at_the_end_are_passed_over_for_the_comparison() -> None:
     bad = [Row(f"{n}.jpg", (), (), "truncated") for n in range(6, 19)]
-    came, asked = gone_on([*map(row, range(6)), *bad], 20, make=lambda n: row(n) if n < 6 else row(2 + 3 * n))
-    assert asked[0] == [*range(4, 12)]
-    assert came[:6] == [row(n) for n in range(6)]
+    came, start = gone_on([*map(row, range(6)), *bad], 20, make=lambda n: row(n) if n < 6 else row(2 + 3 * n))
+    assert start == 4
+    assert came[1:7] == [row(n) for n in range(6)]
 
 
 def test_nothing_is_compared_where_no_image_was_good() -> None:
     bad = [Row(f"{n}.jpg", (), (), "truncated") for n in range(6)]
-    came, asked = gone_on(bad, 8)
-    assert (came[:4], asked) == (bad[:4], [[4, 5, 6, 7]])
+    came, start = gone_on(bad, 8)
+    assert (came[:5], start) == ([MODEL, *bad[:4]], 4)
 
 
 @pytest.mark.parametrize("make", [partial(row, label="dog"), partial(row, score=0.52)])
 def test_other_settings_are_refused_before_the_first_row(make: Callable[[int], Row]) -> None:
     resumed = resume.check(earlier([row(n) for n in range(14)]), items(20), labels=LABELS)
+    events = resume.go_on(resumed, iter([RowsReady(tuple(map(make, range(8, 20))))]), start=8, window=8)
     with pytest.raises(UsageError, match=r"old\.csv was begun with other labels, another model or other settings: 9"):
-        next(resume.go_on(resumed, items(20), label=labeller([], make=make), batch_size=4))
+        next(events)
 
 
 def test_small_differences_are_warned_of() -> None:
-    (warned, *rows), _ = gone_on([row(n) for n in range(14)], 20, make=partial(row, score=0.504))
+    (_, warned, *rows), _ = gone_on([row(n) for n in range(14)], 20, make=partial(row, score=0.504))
     assert isinstance(warned, Warned)
     assert "come out a little otherwise now, by up to 0.004" in warned.message
-    assert rows == [*map(row, range(12)), *(row(n, score=0.504) for n in range(12, 20))]
+    assert rows == [*map(row, range(8)), *(row(n, score=0.504) for n in range(8, 20))]
 
 
 def test_images_that_are_gone_show_nothing_about_the_settings() -> None:
@@ -126,6 +116,10 @@ def test_rows_that_went_away_meanwhile_are_noticed() -> None:
     resumed = resume.Resumed(earlier([row(0)]), count=2, last=1)
     with pytest.raises(ClipcliError, match="was changed while it was read"):
         list(resumed.rows(2))
+
+
+def test_units_are_whole_batches_on_every_device() -> None:
+    assert all(max(BATCH_SIZES.values()) % size == 0 for size in BATCH_SIZES.values())
 
 
 def part(target: Path, rows: Sequence[Row], *, age: int = 0, format: str = "csv", top_k: int = 1) -> Path:

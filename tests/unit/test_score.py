@@ -112,3 +112,12 @@ def test_an_unknown_kind_names_the_known_ones() -> None:
 def test_the_best_come_first_and_of_equals_the_earlier() -> None:
     values = np.array([[0.1, 0.4, 0.1, 0.4], [0, 0, 0, 0]], np.float32)
     assert best(values, 3).tolist() == [[1, 3, 0], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("count", [1, 5, 31, 33, 200])
+def test_a_row_does_not_depend_on_the_others(count: int) -> None:
+    rng = np.random.default_rng(0)
+    images, classes = rng.normal(size=(300, 48)).astype(np.float32), rng.normal(size=(11, 48)).astype(np.float32)
+    whole = score(images, _classifier(classes), kind="cosine")
+    parts = [score(images[n : n + count], _classifier(classes), kind="cosine") for n in range(0, 300, count)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)

@@ -1,0 +1,124 @@
+"""What is known of a model from an earlier run, so that a run that needs no new embedding need not load it.
+
+It holds as long as the model's files are the same, by size and time, and the libraries that read them as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipcli.cache import Cache
+from clipcli.classifier import Classifier
+from clipcli.prompts import Recipe
+
+KIND = "models"
+_LIBRARIES = ("open_clip_torch", "torch", "timm")
+# Where a name on the hub leads to is up to these.
+_ENVIRONMENT = ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A model as it was loaded: what its embeddings depend on, and what scores are made with.
+
+    `runtime` and `details` say how it ran and what it is, `preprocessing` all that pixels depend on, to the last digit;
+    `files` are those it was read from, with their sizes and times.
+    """
+
+    name: str
+    fingerprint: str
+    precision: str
+    runtime: str
+    details: str
+    preprocessing: str
+    logit_scale: float
+    logit_bias: float | None
+    score: str
+    files: tuple[tuple[str, int, int], ...]
+
+
+def classifier_of(recipe: Recipe, class_embeddings: NDArray[np.float32], known: Known) -> Classifier:
+    """The classifier of a recipe, of embeddings `[C, D]` that this model gave."""
+    return Classifier(
+        class_embeddings=class_embeddings,
+        labels=tuple(labelled.label for labelled in recipe.classes),
+        model=known.name,
+        fingerprint=known.fingerprint,
+        prompts=recipe.prompt_set.name,
+        precision=known.precision,
+        logit_scale=known.logit_scale,
+        logit_bias=known.logit_bias,
+        score=known.score,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A model as a run asks for it: what is decided by the model's files and by the machine stays `auto`."""
+
+    model: str
+    device: str
+    precision: str
+
+    @property
+    def key(self) -> str:
+        """The cache key of what is known of it."""
+        model = os.path.abspath(self.model) if os.path.exists(self.model) else self.model
+        surroundings = [*map(_version, _LIBRARIES), *(os.environ.get(name) for name in _ENVIRONMENT)]
+        asked = ["known/1", model, self.device, self.precision, *surroundings]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def recall(asked: Asked, *, cache: Cache) -> Known | None:
+    """What is known of the model, if its files are still the same. Raises `CacheUnusable`."""
+    kept = cache.get_bytes([asked.key])
+    if not kept:
+        return None
+    content = json.loads(kept[asked.key])
+    content["files"] = tuple(tuple(file) for file in content["files"])
+    known = Known(**content)
+    return known if _are_there(known.files) else None
+
+
+def remember(known: Known, *, asked: Asked, cache: Cache) -> None:
+    """Keep what is known for later runs that ask for the same. Raises `CacheUnusable`."""
+    cache.put_bytes({asked.key: json.dumps(asdict(known)).encode()}, kind=KIND)
+
+
+def files_around(weights: Path) -> tuple[tuple[str, int, int], ...]:
+    """What decides which weights these are: the file, its folder with the configuration in it, the hub's word on them.
+
+    Each is a path with its size and its time of change in nanoseconds.
+    """
+    around = [weights, weights.parent, weights.parent / "open_clip_config.json"]
+    if weights.parent.parent.name == "snapshots":
+        around.append(weights.parents[2] / "refs" / "main")
+    return tuple(_stated(str(path)) for path in around if path.exists())
+
+
+def _stated(path: str) -> tuple[str, int, int]:
+    stat = os.stat(path)
+    return path, stat.st_size, stat.st_mtime_ns
+
+
+def _are_there(files: Sequence[tuple[str, int, int]]) -> bool:
+    try:
+        return all(_stated(path) == (path, size, time) for path, size, time in files)
+    except OSError:
+        return False
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None

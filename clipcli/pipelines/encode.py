@@ -1,0 +1,97 @@
+"""`classify` where a model must be loaded: new images, or new labels."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from clipcli import backbones
+from clipcli.backbones.backbone import Backbone
+from clipcli.backbones.towers import IMAGE
+from clipcli.cache import Cache
+from clipcli.classifier import Classifier
+from clipcli.embed import embed
+from clipcli.errors import CacheUnusable
+from clipcli.events import Event, ModelLoaded, RowsReady, Warned
+from clipcli.image_store import ImageStore
+from clipcli.images import batches, resizer
+from clipcli.known import Asked, remember
+from clipcli.pipelines.build_classifier import classifier_and_backbone, known_of, load_for
+from clipcli.prompts import Recipe
+from clipcli.rows import to_rows
+from clipcli.runtime import Runtime, choose_runtime
+from clipcli.score import choose_score, score
+from clipcli.types import ImageItem, Scores
+
+if TYPE_CHECKING:
+    from clipcli.pipelines.classify import ClassifyOptions
+
+
+def label(
+    items: Sequence[ImageItem],
+    *,
+    made_of: Classifier | Recipe,
+    asked: Asked,
+    cache: Cache | None,
+    options: ClassifyOptions,
+) -> Iterator[Event]:
+    """Rows of these images; what is encoded is kept for later runs."""
+    runtime = _runtime(options)
+    checkpoint = yield from backbones.find(asked.model)()
+    if isinstance(made_of, Classifier):
+        classifier, backbone = made_of, load_for(made_of, checkpoint, runtime)
+        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
+    else:
+        classifier, backbone = yield from classifier_and_backbone(
+            made_of, checkpoint=checkpoint, runtime=runtime, cache=cache, towers=(IMAGE,)
+        )
+    kind = choose_score(options.score, classifier)
+    store = None
+    if cache is not None:
+        known = known_of(checkpoint, backbone)
+        store = ImageStore(cache, known, verify=options.verify)
+        try:
+            remember(known, asked=asked, cache=cache)
+        except CacheUnusable as e:
+            store.trouble = e
+    yield from _label(items, backbone=backbone, classifier=classifier, kind=kind, top_k=options.top_k, store=store)
+
+
+def classifier_only(
+    recipe: Recipe, *, asked: Asked, cache: Cache, options: ClassifyOptions
+) -> Generator[Event, None, Classifier]:
+    """The classifier of a recipe, without the image tower."""
+    checkpoint = yield from backbones.find(asked.model)()
+    classifier, _ = yield from classifier_and_backbone(
+        recipe, checkpoint=checkpoint, runtime=_runtime(options), cache=cache, towers=()
+    )
+    return classifier
+
+
+def _label(
+    items: Sequence[ImageItem],
+    *,
+    backbone: Backbone,
+    classifier: Classifier,
+    kind: str,
+    top_k: int,
+    store: ImageStore | None,
+) -> Generator[Event, None, None]:
+    runtime = backbone.runtime
+    resize = resizer(backbone.preprocessing)
+    looked_up = items if store is None else store.look_up(items)
+    decoded = batches(looked_up, resize=resize, batch_size=runtime.batch_size, workers=runtime.workers)
+    for embedded in embed(decoded, backbone=backbone):
+        if store is not None:
+            store.keep(embedded)
+            if store.trouble is not None:
+                yield Warned(f"{store.trouble}; going on without it")
+                store = None
+        values = score(embedded.embeddings, classifier, kind=kind)
+        yield RowsReady(tuple(to_rows(Scores(embedded.entries, values), classifier.labels, top_k=top_k)))
+
+
+def _runtime(options: ClassifyOptions) -> Runtime:
+    return choose_runtime(
+        device=options.device, precision=options.precision, batch_size=options.batch_size, workers=options.workers
+    )
