@@ -28,9 +28,10 @@ class Downloading:
 
 @dataclass(frozen=True, slots=True)
 class InputsFound:
-    """How many images there will be rows for."""
+    """How many images there will be rows for, and of how many an earlier run that is resumed has left rows."""
 
     count: int
+    earlier: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,10 @@ class ClassesEncoded:
 
 @dataclass(frozen=True, slots=True)
 class RowsReady:
-    """The next rows of the output, in input order."""
+    """The next rows of the output, in input order; `earlier` rows are those of the run that is resumed."""
 
     rows: tuple[Row, ...]
+    earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)

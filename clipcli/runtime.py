@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from clipcli.errors import UsageError, unknown
-from clipcli.runtime_kinds import DEVICES, PRECISIONS
+from clipcli.runtime_kinds import BATCH_SIZES, DEVICES, PRECISIONS
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_BATCH_SIZES = {"cpu": 32, "cuda": 256, "mps": 64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def choose_runtime(
         device=device,
         precision=precision,
         reason=reason,
-        batch_size=batch_size or _BATCH_SIZES[device],
+        batch_size=batch_size or BATCH_SIZES[device],
         workers=workers or _cores(),
     )
 

@@ -1,4 +1,4 @@
-"""Devices and precisions, by name: tables light enough for `--help`."""
+"""Devices, precisions and sizes of batches, by name: tables light enough for `--help`."""
 
 from __future__ import annotations
 
@@ -15,3 +15,6 @@ PRECISIONS = {
     "bf16": "half the memory, and much faster where the hardware has it",
     "fp16": "as bf16, with more digits and less range; for cards",
 }
+
+# Images encoded at once, by device. The largest is a multiple of the others.
+BATCH_SIZES = {"cpu": 32, "cuda": 256, "mps": 64}

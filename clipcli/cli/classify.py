@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,15 +15,17 @@ import typer
 from clipcli.cache import DEFAULT_SIZE
 from clipcli.cli import options
 from clipcli.cli.columns import printable
-from clipcli.events import ClassesEncoded, InputsFound, ModelKnown, ModelLoaded, RowsReady
+from clipcli.events import ClassesEncoded, InputsFound, ModelKnown, ModelLoaded, RowsReady, Warned
 from clipcli.score_kinds import SCORES
 from clipcli.sources import SOURCES
 from clipcli.types import Row
 from clipcli.writers import STDOUT, WRITERS, OpenOutput, check_output, choose_format
+from clipcli.writers.earlier import find_earlier, left_over
 
 if TYPE_CHECKING:
     from clipcli.cli.display import Display
     from clipcli.pipelines.classify import ClassifyOptions
+    from clipcli.resume import Earlier
 
 SOME_SKIPPED = 3
 INTERRUPTED = 130
@@ -67,6 +70,12 @@ def command(
         bool,
         typer.Option("--verify", help="Take an image's embedding from the cache only if its content is the same too."),
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the rows an interrupted run has left; the rest of the command as then."
+        ),
+    ] = False,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -76,10 +85,11 @@ def command(
     An image that cannot be read gets a row with the reason, and the command ends with exit code 3.
     """
     chosen = choose_format(output, format)
-    check_output(output, overwrite=overwrite)
+    check_output(output, overwrite=overwrite, resume=resume)
     from clipcli.cli.display import Display
 
     with Display(quiet=quiet, verbose=verbose) as display:
+        earlier = _earlier(output, display, format=chosen, top_k=top_k, resume=resume)
         # Loading torch takes seconds: all that can be checked without it was.
         from clipcli.pipelines.classify import ClassifyOptions
 
@@ -96,16 +106,34 @@ def command(
             batch_size=batch_size,
             workers=workers,
             cache=not no_cache,
+            resume=earlier,
             cache_size=cache_size,
             verify=verify,
         )
         summary = _Summary(output)
+        opened = partial(
+            OpenOutput,
+            output,
+            format=chosen,
+            top_k=top_k,
+            overwrite=overwrite or (resume and Path(output).exists()),
+            superseded=earlier.parts if earlier else (),
+        )
         try:
-            _write(request, summary, display, opened=partial(OpenOutput, output, format=chosen, overwrite=overwrite))
+            _write(request, summary, display, opened=opened)
         except KeyboardInterrupt:
             summary.interrupted = True
     summary.tell(display)
     return summary.exit_code()
+
+
+def _earlier(output: str, display: Display, *, format: str, top_k: int, resume: bool) -> Earlier | None:
+    """The rows to go on with; where there are some that nobody asked for, say so."""
+    if resume:
+        return find_earlier(output, read=partial(WRITERS[format].read_rows, top_k=top_k))
+    for part in left_over(output)[:1]:
+        display.show(Warned(f"{part} holds rows of an interrupted run; --resume goes on with them"))
+    return None
 
 
 def _write(request: ClassifyOptions, summary: _Summary, display: Display, *, opened: Callable[..., OpenOutput]) -> None:
@@ -114,16 +142,20 @@ def _write(request: ClassifyOptions, summary: _Summary, display: Display, *, ope
 
     with ExitStack() as stack:
         file: OpenOutput | None = None
+        in_place = False
         for event in run(request):
             if isinstance(event, InputsFound):
-                summary.total = event.count
+                summary.total, summary.earlier = event.count, event.earlier
+                if 0 < event.earlier < event.count:
+                    display.say(f"Going on after {event.earlier:,} of {event.count:,} images.")
+                in_place = request.resume is not None and request.resume.is_output and summary.is_complete()
             if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded):
                 summary.encoding_from = time.perf_counter()
             if isinstance(event, RowsReady):
-                if file is None:
-                    file = stack.enter_context(opened(top_k=request.top_k))
-                file.write(event.rows)
-                summary.add(event.rows)
+                if not in_place:
+                    file = file or stack.enter_context(opened(at_least=summary.earlier))
+                    file.write(event.rows)
+                summary.add(event)
             display.show(event)
 
 
@@ -132,18 +164,33 @@ class _Summary:
 
     def __init__(self, output: str) -> None:
         self.output = "standard output" if output == STDOUT else output
-        self.total = 0
-        self.rows = 0
+        self.total = self.rows = self.earlier = 0
         self.interrupted = False
         self._counts: Counter[str] = Counter()
-        self._skipped: list[Row] = []
+        self._first_skipped: list[Row] = []
+        self._skipped = self._labelled = 0
+        self._copied: float | None = None
         self._started = self.encoding_from = time.perf_counter()
 
-    def add(self, rows: tuple[Row, ...]) -> None:
+    def add(self, event: RowsReady) -> None:
         """Count these rows."""
+        rows = event.rows
         self.rows += len(rows)
+        if event.earlier:
+            # Copying is not encoding.
+            now = time.perf_counter()
+            self.encoding_from += now - (self._copied or now)
+            self._copied = now
+        else:
+            self._labelled += len(rows)
         self._counts.update(row.labels[0] for row in rows if row.labels)
-        self._skipped += [row for row in rows if row.error is not None]
+        skipped = [row for row in rows if row.error is not None]
+        self._skipped += len(skipped)
+        self._first_skipped += skipped[: _SKIPPED_SHOWN - len(self._first_skipped)]
+
+    def is_complete(self) -> bool:
+        """Whether an earlier run had left nothing to do."""
+        return 0 < self.earlier == self.total
 
     def exit_code(self) -> int:
         """0, or 3 where images were skipped, or what a shell expects of an interrupted command."""
@@ -154,6 +201,9 @@ class _Summary:
     def tell(self, display: Display) -> None:
         """Counts per label, what was skipped, and how fast it went."""
         now = time.perf_counter()
+        if self.interrupted and self.rows < self.earlier:
+            display.say(f"Stopped before a new row; the {self.earlier:,} earlier rows are where they were.")
+            return
         if self.rows:
             display.say()
             for line in self._table():
@@ -162,7 +212,10 @@ class _Summary:
             where = f"; their rows are in {self.output}" if self.rows else "; nothing was written"
             display.say(f"Stopped after {self.rows:,} of {self.total:,} images{where}.")
             return
-        took = f"{now - self._started:.1f} s, {self.rows / (now - self.encoding_from):,.1f} images/s once loaded"
+        if self.is_complete():
+            display.say(f"{self.output}: complete, an earlier run had labelled all {self.rows:,} images.")
+            return
+        took = f"{now - self._started:.1f} s, {self._labelled / (now - self.encoding_from):,.1f} images/s once loaded"
         display.say(f"{self.output}: {self.rows:,} rows in {took}. Look closer: sort by score, lowest first.")
 
     def _table(self) -> list[str]:
@@ -179,12 +232,12 @@ class _Summary:
         if len(self._counts) > len(shown):
             lines.append(f" … and {len(self._counts) - len(shown):,} more labels")
         if self._skipped:
-            lines.append(f" {'skipped':{width}}  {len(self._skipped):>7,}  {self._reasons()}")
+            lines.append(f" {'skipped':{width}}  {self._skipped:>7,}  {self._reasons()}")
         return lines
 
     def _reasons(self) -> str:
-        first = "; ".join(f"{row.path}: {row.error}" for row in self._skipped[:_SKIPPED_SHOWN])
-        more = len(self._skipped) - _SKIPPED_SHOWN
+        first = "; ".join(f"{row.path}: {row.error}" for row in self._first_skipped)
+        more = self._skipped - len(self._first_skipped)
         return f"{first}; and {more:,} more" if more > 0 else first
 
 

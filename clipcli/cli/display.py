@@ -115,9 +115,14 @@ class Display:
             case ProbeFitted(done, total, shots):
                 note = "all images" if shots is None else f"{shots:,} a class"
                 self.advance("Probes", done, total, count=f"{done:,}/{total:,}", note=note)
-            case RowsReady(rows):
-                self._rows += len(rows)
-                self.advance("Photos", self._rows, self._total, count=f"{self._rows:,}/{self._total:,}")
+            case RowsReady():
+                self._show_rows(event)
+
+    def _show_rows(self, event: RowsReady) -> None:
+        self._rows += len(event.rows)
+        # The bar, and with it the rate, begins where the earlier run stopped.
+        if not event.earlier:
+            self.advance("Photos", self._rows, self._total, count=f"{self._rows:,}/{self._total:,}")
 
     def advance(self, name: str, done: int, total: int | None, *, count: str, note: str = "") -> None:
         """A bar of this name, moved on; nothing where there is no terminal."""

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clipcli import resume
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.cache import Cache, read_size
 from clipcli.classifier import Classifier
@@ -16,6 +17,7 @@ from clipcli.image_store import ImageStore
 from clipcli.known import Asked, recall
 from clipcli.pipelines.relabel import all_seen, known_classifier, relabel
 from clipcli.prompts import Recipe, read_recipe
+from clipcli.runtime_kinds import BATCH_SIZES
 from clipcli.score import check_score
 from clipcli.sources import list_images
 from clipcli.types import ImageItem, Row
@@ -26,7 +28,7 @@ _LOOK_AHEAD = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifyOptions:
-    """What `classify` was asked to do; the fields are its arguments."""
+    """What `classify` was asked to do; the fields are its arguments, and rows to go on with."""
 
     inputs: tuple[str, ...]
     labels: str | Path | Sequence[str] | None = None
@@ -42,6 +44,7 @@ class ClassifyOptions:
     cache: bool = True
     cache_size: str | None = None
     verify: bool = False
+    resume: resume.Earlier | None = None
 
 
 def classify(
@@ -102,7 +105,22 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
     check_score(options.score)
     cache = Cache(limit=_limit(options)) if options.cache else None
     items = list_images(options.inputs, stdin=sys.stdin)
-    yield InputsFound(len(items))
+    resumed = options.resume and resume.check(options.resume, items, labels=_labels(made_of))
+    yield InputsFound(len(items), resumed.count if resumed else 0)
+    if not resumed:
+        yield from _label(items, made_of, cache, options)
+    elif resumed.count == len(items):
+        yield from resumed.rows(resumed.count)
+    else:
+        unit = options.batch_size or max(BATCH_SIZES.values())
+        start = resumed.start(unit)
+        labelled = _label(items[start:], made_of, cache, options)
+        yield from resume.go_on(resumed, labelled, start=start, window=2 * unit)
+
+
+def _label(
+    items: Sequence[ImageItem], made_of: Classifier | Recipe, cache: Cache | None, options: ClassifyOptions
+) -> Iterator[Event]:
     stated = made_of.model if isinstance(made_of, Classifier) else DEFAULT_MODEL
     asked = Asked(options.model or stated, options.device, options.precision)
     done = 0
@@ -164,7 +182,11 @@ def _read_classifier_or_recipe(options: ClassifyOptions) -> Classifier | Recipe:
     return Classifier.load(options.classifier or "")
 
 
+def _labels(made_of: Classifier | Recipe) -> Sequence[str]:
+    return made_of.labels if isinstance(made_of, Classifier) else [labelled.label for labelled in made_of.classes]
+
+
 def _check_top_k(top_k: int, made_of: Classifier | Recipe) -> None:
-    count = len(made_of.labels if isinstance(made_of, Classifier) else made_of.classes)
+    count = len(_labels(made_of))
     if not 1 <= top_k <= count:
         raise UsageError(f"--top-k {top_k} does not fit {count} classes; choose from 1 to {count}")

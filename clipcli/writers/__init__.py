@@ -7,18 +7,17 @@ after an interruption, all rows so far. What is not a plain file, such as `/dev/
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from clipcli.atomic import part_of, put_in_place
+from clipcli.atomic import hold, is_held, part_of, put_in_place
 from clipcli.errors import MissingExtra, OutputExists, OutputFailed, UsageError, unknown
 from clipcli.types import Row
-from clipcli.writers.csv import CsvWriter
-from clipcli.writers.jsonl import JsonlWriter
-from clipcli.writers.parquet import ParquetWriter
+from clipcli.writers import csv, jsonl, parquet
 
 STDOUT = "-"
 
@@ -33,23 +32,40 @@ class Writer(Protocol):
     def close(self) -> None: ...
 
 
+class ReadRows(Protocol):
+    """Reads the whole rows of a file, also of one that was cut. Raises `BadFile` for what is no such output."""
+
+    def __call__(self, path: str, *, top_k: int) -> Iterator[Row]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One output format; a stream is standard output, which is not a file one can go back in.
+    """One output format; a stream is standard output, a device or a pipe, which is no file one can go back in.
 
-    `needs` names the module, and the extra of clipcli, without which there is no such writer.
+    `read_rows` gives the whole rows of what the writer wrote before it was cut. `finish` makes the output of a file
+    that the writer has closed, where that is not the output itself. `needs` names the module, and the extra of
+    clipcli, without which there is no such writer.
     """
 
     writer: type[Writer]
+    read_rows: ReadRows
     suffixes: tuple[str, ...]
     can_stream: bool = True
+    finish: Callable[[Path, Path], None] | None = None
     needs: tuple[str, str] | None = None
 
 
 WRITERS: dict[str, Format] = {
-    "csv": Format(CsvWriter, (".csv",)),
-    "jsonl": Format(JsonlWriter, (".jsonl", ".ndjson")),
-    "parquet": Format(ParquetWriter, (".parquet",), can_stream=False, needs=("pyarrow", "parquet")),
+    "csv": Format(csv.CsvWriter, csv.read_rows, (".csv",)),
+    "jsonl": Format(jsonl.JsonlWriter, jsonl.read_rows, (".jsonl", ".ndjson")),
+    "parquet": Format(
+        parquet.ParquetWriter,
+        parquet.read_rows,
+        (".parquet",),
+        can_stream=False,
+        finish=parquet.to_parquet,
+        needs=("pyarrow", "parquet"),
+    ),
 }
 
 
@@ -65,16 +81,24 @@ def choose_format(output: str, requested: str | None) -> str:
     name = requested or ("csv" if output == STDOUT else next(iter(by_suffix), None))
     if name is None:
         raise UsageError(f"the format of {output} is not clear from its name; give --format {' or '.join(WRITERS)}")
-    if output == STDOUT and not WRITERS[name].can_stream:
-        raise UsageError(f"{name} cannot go to standard output; give --output FILE")
+    if not WRITERS[name].can_stream and (output == STDOUT or _is_special(Path(output))):
+        to = "standard output" if output == STDOUT else f"{output}, which is no plain file"
+        raise UsageError(f"{name} cannot go to {to}; give --output FILE")
     needs = WRITERS[name].needs
     if needs and importlib.util.find_spec(needs[0]) is None:
         raise MissingExtra(f"{name} needs {needs[0]}; run pip install 'clipcli[{needs[1]}]', or use --format csv")
     return name
 
 
-def check_output(output: str, *, overwrite: bool) -> None:
-    """Raise `OutputExists`, `UsageError` or `OutputFailed` now rather than after an hour of work."""
+def check_output(output: str, *, overwrite: bool, resume: bool | None = None) -> None:
+    """Raise `OutputExists`, `UsageError` or `OutputFailed` now rather than after an hour of work.
+
+    `resume` says whether rows that are there are gone on with; `None` that nobody could.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume goes on with the rows there are, --overwrite starts anew; drop one of them")
+    if resume and (output == STDOUT or _is_special(Path(output))):
+        raise UsageError(f"--resume needs an output that can be read again, which {output} cannot; give --output FILE")
     if output == STDOUT:
         if sys.stdout is None:
             raise OutputFailed("standard output is closed; give --output FILE")
@@ -84,8 +108,9 @@ def check_output(output: str, *, overwrite: bool) -> None:
         raise UsageError(f"{output} is a folder; give a file")
     if _is_special(path):
         return
-    if path.exists() and not overwrite:
-        raise OutputExists(f"{output} exists; give another --output, or --overwrite to replace it")
+    if path.exists() and not overwrite and not resume:
+        others = "" if resume is None else ", --resume to go on with its rows"
+        raise OutputExists(f"{output} exists; give another --output{others}, or --overwrite to replace it")
     target = path.resolve()
     if not target.parent.is_dir():
         raise UsageError(f"no folder {path.parent} to write {path.name} in; make it first")
@@ -101,11 +126,26 @@ class OpenOutput:
     """An output that is being written: a context manager that puts the file in place when it ends, however it ends.
 
     Only where writing itself failed is the target left as it was; the error then says where the rows so far are.
+    With fewer than `at_least` rows, those of the run that is resumed, everything is left as it was. Once the output is
+    in place the files `superseded` are removed, but for those of runs that are alive.
     """
 
-    def __init__(self, output: str, *, format: str, top_k: int, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        output: str,
+        *,
+        format: str,
+        top_k: int,
+        overwrite: bool = False,
+        at_least: int = 0,
+        superseded: Sequence[Path] = (),
+    ) -> None:
         self._output = output
         self._overwrite = overwrite
+        self._at_least = at_least
+        self._superseded = superseded
+        self._finish = WRITERS[format].finish
+        self._rows = 0
         direct = output == STDOUT or _is_special(Path(output))
         # The file behind a link is replaced, not the link.
         self._target = None if direct else Path(output).resolve()
@@ -117,11 +157,13 @@ class OpenOutput:
             raise
         except OSError as e:
             raise OutputFailed(f"cannot write {output}: {e.strerror}; choose another --output") from None
+        self._held = None if direct else hold(Path(self._part))
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write and flush these rows. Raises `OutputFailed`."""
         try:
             self._writer.write(rows)
+            self._rows += len(rows)
         except BrokenPipeError:
             raise
         except OSError as e:
@@ -134,19 +176,45 @@ class OpenOutput:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             self._writer.close()
-            if self._target is None or self._failed:
-                return
-            if self._target.exists() and not self._overwrite:
-                raise OutputExists(f"{self._output} was made by someone else meanwhile; the rows are in {self._part}")
-            put_in_place(Path(self._part), self._target)
+            if self._target is not None:
+                self._end(Path(self._part), self._target)
         except OSError as e:
             # What was raised first says more, as on a full disk.
             if kind is None:
                 raise self._failure(e) from None
+        finally:
+            if self._held is not None:
+                os.close(self._held)
+
+    def _end(self, part: Path, target: Path) -> None:
+        if self._rows < self._at_least:
+            part.unlink()
+            return
+        if self._failed:
+            return
+        if target.exists() and not self._overwrite:
+            raise OutputExists(f"{self._output} was made by someone else meanwhile; the rows are in {part}")
+        if self._finish is None:
+            put_in_place(part, target)
+        else:
+            finished = part_of(target)
+            try:
+                self._finish(part, finished)
+                put_in_place(finished, target)
+            finally:
+                finished.unlink(missing_ok=True)
+            part.unlink()
+        for path in self._superseded:
+            if not is_held(path):
+                path.unlink(missing_ok=True)
 
     def _failure(self, error: OSError) -> OutputFailed:
-        where = "" if self._target is None else f" (the rows so far are in {self._part})"
-        return OutputFailed(f"cannot write {self._output}: {error.strerror}{where}; free some space and start again")
+        where, then = "", "start again"
+        if self._target is not None:
+            then = "go on with --resume"
+            if self._rows >= self._at_least:
+                where = f" (the rows so far are in {self._part})"
+        return OutputFailed(f"cannot write {self._output}: {error.strerror}{where}; free some space and {then}")
 
 
 def _is_special(path: Path) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from clipcli.types import Row
-from clipcli.writers.fields import columns, fields
-from clipcli.writers.text import close_text, open_text
+from clipcli.writers.fields import check_columns, columns, fields, no_row, row_of
+from clipcli.writers.text import close_text, open_text, whole_lines
 
 if TYPE_CHECKING:
     import _csv
@@ -49,3 +49,31 @@ class CsvWriter:
     def close(self) -> None:
         """Close the file."""
         close_text(self._stream)
+
+
+def read_rows(path: str, *, top_k: int) -> Iterator[Row]:
+    """The rows that `CsvWriter` wrote, up to the first that is not whole. Raises `BadFile` for other columns."""
+    records = csv.reader(whole_lines(path, errors="surrogateescape"), strict=True)
+    try:
+        for n, record in enumerate(records):
+            if n == 0:
+                check_columns(record, path=path, top_k=top_k)
+            elif len(record) != len(columns(top_k)):
+                raise no_row(path)
+            else:
+                yield row_of(_values(record), path=path)
+    except csv.Error:
+        # A name with a line end in it was cut there: its quote is open.
+        return
+
+
+def _values(record: Sequence[str]) -> list[str | float | None]:
+    image, *ranked = record
+    return [image, *(_score(text) if n % 2 else text for n, text in enumerate(ranked))]
+
+
+def _score(text: str) -> float | str | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text

@@ -6,11 +6,11 @@ A byte of a name that is not UTF-8 becomes the escape `\\udcXX`, which Python's 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from clipcli.types import Row
-from clipcli.writers.fields import columns, fields
-from clipcli.writers.text import close_text, open_text
+from clipcli.writers.fields import check_columns, columns, fields, no_row, row_of
+from clipcli.writers.text import close_text, open_text, whole_lines
 
 
 class JsonlWriter:
@@ -32,3 +32,16 @@ class JsonlWriter:
     def close(self) -> None:
         """Close the file."""
         close_text(self._stream)
+
+
+def read_rows(path: str, *, top_k: int) -> Iterator[Row]:
+    """The rows that `JsonlWriter` wrote, up to the first that is not whole. Raises `BadFile` for other columns."""
+    for line in whole_lines(path, errors="backslashreplace"):
+        try:
+            values = json.loads(line)
+        except ValueError:
+            values = None
+        if not isinstance(values, dict):
+            raise no_row(path)
+        check_columns(list(values), path=path, top_k=top_k)
+        yield row_of(list(values.values()), path=path)

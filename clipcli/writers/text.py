@@ -1,8 +1,9 @@
-"""Where text formats write: a UTF-8 file with `\\n` line ends, or standard output."""
+"""Where text formats write: a UTF-8 file with `\\n` line ends, or standard output; and how such a file is read."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TextIO
 
 
@@ -22,3 +23,12 @@ def close_text(stream: TextIO) -> None:
         stream.flush()
     else:
         stream.close()
+
+
+def whole_lines(path: str, *, errors: str) -> Iterator[str]:
+    """The lines of a file up to the last that has its end. Raises `UnicodeDecodeError` as `errors` says."""
+    with open(path, "rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            yield line.decode("utf-8", errors)

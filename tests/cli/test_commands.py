@@ -95,7 +95,10 @@ def test_an_output_that_exists_is_kept(run: Run, photos: Path, labels: Path, mod
     Path("labels.csv").write_text("precious")
     done = run("classify", photos, "--labels", labels, "--model", model)
     assert (done.code, Path("labels.csv").read_text()) == (2, "precious")
-    assert done.err == "clipcli: labels.csv exists; give another --output, or --overwrite to replace it\n"
+    assert done.err == (
+        "clipcli: labels.csv exists; "
+        "give another --output, --resume to go on with its rows, or --overwrite to replace it\n"
+    )
     assert run("classify", photos, "--labels", labels, "--model", model, "--overwrite").code == 0
     assert len(pd.read_csv("labels.csv")) == 6
 

@@ -20,6 +20,7 @@ LAYERS = {
         "classifier",
         "score",
         "metrics",
+        "resume",
         "rows",
         "writers",
         "cache",
