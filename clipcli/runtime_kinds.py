@@ -1,4 +1,4 @@
-"""Devices and precisions, by name: tables light enough for `--help`."""
+"""Devices, precisions, engines and ways to decode, by name: tables light enough for `--help`."""
 
 from __future__ import annotations
 
@@ -14,4 +14,15 @@ PRECISIONS = {
     "fp32": "exact",
     "bf16": "half the memory, and much faster where the hardware has it",
     "fp16": "as bf16, with more digits and less range; for cards",
+}
+
+ENGINES = {
+    "auto": "OpenVINO where it is installed, on a processor, for long runs or where the model is converted already",
+    "torch": "torch",
+    "openvino": "OpenVINO, for processors; a model is converted once",
+}
+
+DECODES = {
+    "fast": "large JPEGs at a half, a quarter or an eighth, as long as twice the model's input size is left",
+    "exact": "every image whole",
 }

@@ -13,7 +13,8 @@ import typer
 
 from clipcli.cli import options
 from clipcli.cli.columns import printable
-from clipcli.events import ClassesEncoded, InputsFound, ModelLoaded, RowsReady
+from clipcli.events import ClassesEncoded, InputsFound, ModelLoaded, Noted, RowsReady
+from clipcli.runtime_kinds import DECODES, ENGINES
 from clipcli.score_kinds import SCORES
 from clipcli.sources import SOURCES
 from clipcli.types import Row
@@ -57,6 +58,13 @@ def command(
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Threads that decode images. [default: one a core]")
     ] = None,
+    decode: Annotated[
+        str, typer.Option(metavar="D", help=f"{'; '.join(f'{name}: {what}' for name, what in DECODES.items())}.")
+    ] = "exact",
+    engine: Annotated[
+        str,
+        typer.Option(metavar="E", help=f"What runs the model. One of: {', '.join(ENGINES)}."),
+    ] = "auto",
     no_cache: options.NoCache = False,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
@@ -86,6 +94,8 @@ def command(
             precision=precision,
             batch_size=batch_size,
             workers=workers,
+            decode=decode,
+            engine=engine,
             cache=not no_cache,
         )
         summary = _Summary(output)
@@ -106,7 +116,7 @@ def _write(request: ClassifyOptions, summary: _Summary, display: Display, *, ope
         for event in run(request):
             if isinstance(event, InputsFound):
                 summary.total = event.count
-            if isinstance(event, ModelLoaded | ClassesEncoded):
+            if isinstance(event, ModelLoaded | ClassesEncoded | Noted):
                 summary.encoding_from = time.perf_counter()
             if isinstance(event, RowsReady):
                 if file is None:

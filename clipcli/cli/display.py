@@ -18,6 +18,7 @@ from clipcli.events import (
     ImagesEmbedded,
     InputsFound,
     ModelLoaded,
+    Noted,
     ProbeFitted,
     RowsReady,
     Warned,
@@ -85,8 +86,9 @@ class Display:
     def show(self, event: Event) -> None:
         """Render one event."""
         match event:
-            case Warned(message):
-                self.say(f"clipcli: {message}", style="yellow")
+            case Warned(message) | Noted(message):
+                warned = isinstance(event, Warned)
+                self.say(f"clipcli: {message}" if warned else message, style="yellow" if warned else "")
             case InputsFound(count):
                 self._total = count
             case ModelLoaded(name, runtime, details):

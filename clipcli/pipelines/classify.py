@@ -15,9 +15,10 @@ from clipcli.backbones.towers import IMAGE
 from clipcli.cache import Cache
 from clipcli.classifier import Classifier
 from clipcli.embed import embed
+from clipcli.engines.choose import check_engine, with_engine
 from clipcli.errors import UsageError, WeightsMismatch
 from clipcli.events import Event, InputsFound, ModelLoaded, RowsReady
-from clipcli.images import batches, resizer
+from clipcli.images import batches, check_decode, least_pixels, resizer
 from clipcli.pipelines.build_classifier import Recipe, classifier_and_backbone, read_recipe
 from clipcli.rows import to_rows
 from clipcli.runtime import Runtime, choose_runtime
@@ -41,6 +42,8 @@ class ClassifyOptions:
     precision: str = "auto"
     batch_size: int | None = None
     workers: int | None = None
+    decode: str = "exact"
+    engine: str = "auto"
     cache: bool = True
 
 
@@ -57,6 +60,8 @@ def classify(
     precision: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
+    decode: str = "exact",
+    engine: str = "auto",
     cache: bool = True,
 ) -> Iterator[Row]:
     """Rows for images, folders, globs or lists: one for each image, in order, as `clipcli classify` writes them.
@@ -80,6 +85,8 @@ def classify(
         precision=precision,
         batch_size=batch_size,
         workers=workers,
+        decode=decode,
+        engine=engine,
         cache=cache,
     )
     for event in run(options):
@@ -92,11 +99,13 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
     made_of = _read_classifier_or_recipe(options)
     _check_top_k(options.top_k, made_of)
     check_score(options.score)
+    check_decode(options.decode)
     items = list_images(options.inputs, stdin=sys.stdin)
     yield InputsFound(len(items))
     runtime = choose_runtime(
         device=options.device, precision=options.precision, batch_size=options.batch_size, workers=options.workers
     )
+    check_engine(options.engine, runtime=runtime)
     stated = made_of.model if isinstance(made_of, Classifier) else backbones.DEFAULT_MODEL
     checkpoint = yield from backbones.find(stated if options.model is None else options.model)()
     if isinstance(made_of, Classifier):
@@ -108,18 +117,20 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
             made_of, checkpoint=checkpoint, runtime=runtime, cache=cache, towers=(IMAGE,)
         )
     kind = choose_score(options.score, classifier)
-    yield from _label(items, backbone=backbone, classifier=classifier, kind=kind, top_k=options.top_k)
+    backbone = yield from with_engine(backbone, engine=options.engine, images=len(items))
+    yield from _label(items, backbone=backbone, classifier=classifier, kind=kind, options=options)
 
 
 def _label(
-    items: Sequence[ImageItem], *, backbone: Backbone, classifier: Classifier, kind: str, top_k: int
+    items: Sequence[ImageItem], *, backbone: Backbone, classifier: Classifier, kind: str, options: ClassifyOptions
 ) -> Generator[RowsReady, None, None]:
     runtime = backbone.runtime
     resize = resizer(backbone.preprocessing)
-    decoded = batches(items, resize=resize, batch_size=runtime.batch_size, workers=runtime.workers)
+    least = least_pixels(backbone.preprocessing, decode=options.decode)
+    decoded = batches(items, resize=resize, batch_size=runtime.batch_size, workers=runtime.workers, least=least)
     for embedded in embed(decoded, backbone=backbone):
         values = score(embedded.embeddings, classifier, kind=kind)
-        yield RowsReady(tuple(to_rows(Scores(embedded.entries, values), classifier.labels, top_k=top_k)))
+        yield RowsReady(tuple(to_rows(Scores(embedded.entries, values), classifier.labels, top_k=options.top_k)))
 
 
 def _read_classifier_or_recipe(options: ClassifyOptions) -> Classifier | Recipe:

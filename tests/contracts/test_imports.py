@@ -25,7 +25,7 @@ LAYERS = {
         "cache",
         "report",
     ],
-    2: ["runtime", "backbones", "images", "ensemble", "embed"],
+    2: ["runtime", "backbones", "images", "ensemble", "embed", "engines"],
     3: ["evaluation", "training", "pipelines"],
     4: ["cli"],
 }
