@@ -17,7 +17,7 @@ from clipcli.classifier import Classifier
 from clipcli.embed import embed
 from clipcli.engines.choose import check_engine, with_engine
 from clipcli.errors import UsageError, WeightsMismatch
-from clipcli.events import Event, InputsFound, ModelLoaded, RowsReady
+from clipcli.events import Event, InputsFound, ModelLoaded, RowsReady, Warned
 from clipcli.images import batches, check_decode, least_pixels, resizer
 from clipcli.pipelines.build_classifier import Recipe, classifier_and_backbone, read_recipe
 from clipcli.rows import to_rows
@@ -123,12 +123,14 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
 
 def _label(
     items: Sequence[ImageItem], *, backbone: Backbone, classifier: Classifier, kind: str, options: ClassifyOptions
-) -> Generator[RowsReady, None, None]:
+) -> Generator[Event, None, None]:
     runtime = backbone.runtime
     resize = resizer(backbone.preprocessing)
     least = least_pixels(backbone.preprocessing, decode=options.decode)
     decoded = batches(items, resize=resize, batch_size=runtime.batch_size, workers=runtime.workers, least=least)
     for embedded in embed(decoded, backbone=backbone):
+        if embedded.note:
+            yield Warned(embedded.note)
         values = score(embedded.embeddings, classifier, kind=kind)
         yield RowsReady(tuple(to_rows(Scores(embedded.entries, values), classifier.labels, top_k=options.top_k)))
 
