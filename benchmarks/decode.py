@@ -108,6 +108,17 @@ def row(name: str, paths: Sequence[Path], backbone: Backbone, classes: Sequence[
     )
 
 
+def bf16(model: str, paths: Sequence[Path], backbone: Backbone, classes: Sequence[np.ndarray]) -> str:
+    """How much bf16 changes in place of fp32, to compare with."""
+    runtime = choose_runtime(device="cpu", precision="bf16")
+    half = load(result_of(backbones.find(model)()), runtime=runtime, towers=(IMAGE,))
+    ours, theirs = (embeddings(paths, one, "exact") for one in (half, backbone))
+    same = [((ours @ c.T).argmax(axis=1) == (theirs @ c.T).argmax(axis=1)).sum() for c in classes]
+    cosine = (ours * theirs).sum(axis=1)
+    counts = " and ".join(str(count) for count in same)
+    return f"\nTo compare: exact, in bf16 beside fp32: {counts} of {len(paths)}, least cosine {cosine.min():.5f}"
+
+
 def label_sets(data: Path) -> dict[str, list[str]]:
     """The labels of the photos, and Tiny-ImageNet's."""
     with open(data / "photos-labels.csv", encoding="utf-8", newline="") as file:
@@ -135,6 +146,7 @@ def main(model: str, data: Path) -> None:
         print(row(f"{len(CROPS) * len(PLACES)} crops of each", parts, backbone, classes, len(photos)))
         large = written(photos, Path(name, "large"), lambda photo: [enlarged(photo)])
         print(row(f"enlarged to {MEGAPIXELS} megapixels", large, backbone, classes, len(photos)))
+    print(bf16(model, photos, backbone, classes))
 
 
 if __name__ == "__main__":
