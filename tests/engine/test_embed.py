@@ -127,3 +127,25 @@ def test_classify_warns_once_and_labels_every_image(photos: Any, model: str, mon
     events = list(run(options))
     assert [row.labels for event in events if isinstance(event, RowsReady) for row in event.rows] == expected
     assert len([event for event in events if isinstance(event, Warned)]) == 1
+
+
+def test_a_card_gets_the_next_batch_before_it_is_done_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+
+    class Copies:
+        def start(self, one: Batch) -> Tensor:
+            log.append(f"copy {len(one.pixels)}")
+            return torch.from_numpy(one.pixels)
+
+        def finished(self, started: Tensor) -> Tensor:
+            log.append(f"encode {len(started)}")
+            return started
+
+    monkeypatch.setattr("clipcli.embed._Copies", Copies)
+    model = Small(2)
+    model.runtime = SimpleNamespace(device="cuda", precision="fp32")
+    batches = [batch(3), batch(2), batch(1, bad=True)]
+    for one, other in zip(embedded(batches, model), batches, strict=True):
+        np.testing.assert_array_equal(one.embeddings, other.pixels[:, 0, 0].astype(np.float32))
+    assert log == ["copy 3", "copy 2", "encode 3", "copy 1", "encode 2", "encode 1"]
+    assert model.asked == [3, 1, 1, 1, 1, 1, 1]
