@@ -18,6 +18,13 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Something about how the work is done."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Downloading:
     """Progress of a download: bytes `done` of `total` (`None` where the server does not say)."""
 
@@ -148,6 +155,7 @@ class Mixed:
 
 Event = (
     Warned
+    | Noted
     | Downloading
     | InputsFound
     | ModelLoaded

@@ -27,15 +27,15 @@ _AT_ONCE = 1024
 
 
 class ImageStore:
-    """The embeddings that one model gave, as `known` describes it.
+    """The embeddings that one model gave, as `known` describes it; `made_with` is what else they depend on.
 
     Where the cache cannot be used, `trouble` says why, and from then on nothing is found or kept.
     """
 
-    def __init__(self, cache: Cache, known: Known, *, verify: bool) -> None:
+    def __init__(self, cache: Cache, known: Known, *, made_with: Sequence[str], verify: bool) -> None:
         self.trouble: CacheUnusable | None = None
         self._cache, self._verify = cache, verify
-        self._made_by = json.dumps(["image/1", known.fingerprint, known.preprocessing, known.precision])
+        self._made_by = json.dumps(["image/1", known.fingerprint, known.preprocessing, known.precision, *made_with])
         self._read: dict[str, tuple[str, bytes]] = {}
 
     def look_up(self, items: Iterable[ImageItem]) -> Iterator[ImageItem | Remembered]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,8 +14,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
+from clipcli.errors import unknown
+from clipcli.runtime_kinds import DECODES
 from clipcli.types import Batch, Entry, ImageItem, Remembered, Skipped
 
 if TYPE_CHECKING:
@@ -22,24 +26,40 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 Resize = Callable[[Image.Image], Image.Image]
+# From the width and height of an upright image to the least of them that decoding must leave.
+Least = Callable[[tuple[int, int]], tuple[int, int]]
 Result = TypeVar("Result")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+# EXIF orientations in which width and height are stored the other way round.
+_TURNED = (5, 6, 7, 8)
 
 
 def batches(
-    items: Iterable[ImageItem | Remembered], *, resize: Resize, batch_size: int, workers: int
+    items: Iterable[ImageItem | Remembered],
+    *,
+    resize: Resize,
+    batch_size: int,
+    workers: int,
+    least: Least | None = None,
 ) -> Iterator[Batch]:
     """Batches of up to `batch_size` inputs in order, bad ones included as `Skipped`; remembered ones are not read.
 
+    `least` is as in `decode`.
+
     At most two batches are decoded ahead of the one that was asked for.
     """
-    for (batch,) in batches_for_each((resize,), items, batch_size=batch_size, workers=workers):
+    for (batch,) in batches_for_each((resize,), items, batch_size=batch_size, workers=workers, least=least):
         yield batch
 
 
 def batches_for_each(
-    resizes: Sequence[Resize], items: Iterable[ImageItem | Remembered], *, batch_size: int, workers: int
+    resizes: Sequence[Resize],
+    items: Iterable[ImageItem | Remembered],
+    *,
+    batch_size: int,
+    workers: int,
+    least: Least | None = None,
 ) -> Iterator[tuple[Batch, ...]]:
     """`batches` for several ways to resize at once: each image is read and decoded only once."""
     register_plugins()
@@ -47,7 +67,7 @@ def batches_for_each(
     pixels: list[list[Pixels]] = []
 
     def resized(data: bytes) -> list[Pixels]:
-        image = decode(data)
+        image = decode(data, least=least)
         return [np.array(resize(image)) for resize in resizes]
 
     for item, decoded in _look_ahead(items, resized, workers=workers, most=2 * batch_size):
@@ -113,11 +133,42 @@ def attempt(item: ImageItem, use: Callable[[bytes], Result]) -> Result | Skipped
         return Skipped(item, _reason(e, data))
 
 
-def decode(data: bytes) -> Image.Image:
-    """An image as upright RGB: EXIF orientation applied, transparency over white, 16 bits scaled to 8, first frame."""
+def decode(data: bytes, *, least: Least | None = None) -> Image.Image:
+    """An image as upright RGB: EXIF orientation applied, transparency over white, 16 bits scaled to 8, first frame.
+
+    Given `least`, a JPEG is decoded at the smallest scale of its cosine transform (1, 1/2, 1/4 or 1/8) that leaves so
+    many pixels.
+    """
     image = Image.open(io.BytesIO(data))
+    if least is not None and isinstance(image, JpegImageFile):
+        turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+        width, height = least(image.size[::-1] if turned else image.size)
+        image.draft(None, (height, width) if turned else (width, height))
     image.load()
     return to_rgb(ImageOps.exif_transpose(image))
+
+
+def check_decode(decode: str) -> None:
+    """Raises `UnknownName` for a way to decode that is not in the table."""
+    if decode not in DECODES:
+        raise unknown("way to decode", decode, DECODES)
+
+
+def least_pixels(preprocessing: Preprocessing, *, decode: str) -> Least | None:
+    """For `fast` twice the size that an image is resized to, and never less; for `exact` nothing."""
+    if decode == "exact":
+        return None
+    height, width = preprocessing.size
+    if preprocessing.resize_mode == "longest":
+        return partial(_twice_fitted, width=width, height=height)
+    # Squashed to this size, or resized until both sides reach it and then cropped.
+    return lambda _: (2 * width, 2 * height)
+
+
+def _twice_fitted(size: tuple[int, int], *, width: int, height: int) -> tuple[int, int]:
+    """Twice the size that an image has when it just fits into `width` and `height`."""
+    ratio = max(size[0] / width, size[1] / height)
+    return math.ceil(2 * size[0] / ratio), math.ceil(2 * size[1] / ratio)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Devices, precisions and sizes of batches, by name: tables light enough for `--help`."""
+"""Devices, precisions, sizes of batches, engines and ways to decode, by name: tables light enough for `--help`."""
 
 from __future__ import annotations
 
@@ -18,3 +18,14 @@ PRECISIONS = {
 
 # Images encoded at once, by device. The largest is a multiple of the others.
 BATCH_SIZES = {"cpu": 32, "cuda": 256, "mps": 64}
+
+ENGINES = {
+    "auto": "OpenVINO where it is installed, on a processor, for long runs or where the model is converted already",
+    "torch": "torch",
+    "openvino": "OpenVINO, for processors; a model is converted once",
+}
+
+DECODES = {
+    "fast": "large JPEGs at a half, a quarter or an eighth, as long as twice the model's input size is left",
+    "exact": "every image whole",
+}

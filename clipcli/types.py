@@ -56,10 +56,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Image embeddings, L2-normalised: `embeddings` is float32 `[N, D]`, one per entry that is not skipped."""
+    """Image embeddings, L2-normalised: `embeddings` is float32 `[N, D]`, one per entry that is not skipped.
+
+    `note` is what the user should know of how they were made.
+    """
 
     entries: tuple[Entry, ...]
     embeddings: NDArray[np.float32]
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class Backbone:
 
     `towers` holds those towers that were asked for; `dimensions` is `D`, the length of an embedding; `logit_scale` is
     the factor itself, not its logarithm; `score` is the kind the model was trained for, `softmax` or `sigmoid`.
+    `engine`, where there is one, encodes images in place of the image tower.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Backbone:
     logit_bias: float | None
     score: str
     runtime: Runtime
+    engine: Callable[[Tensor], Tensor] | None = None
 
     def __str__(self) -> str:
         bias = "" if self.logit_bias is None else f" and bias {self.logit_bias:.3g}"
@@ -64,6 +66,8 @@ class Backbone:
     @torch.inference_mode()
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Image embeddings `[B, D]`, L2-normalised float32, of uint8 pixels `[B, H, W, 3]`."""
+        if self.engine is not None:
+            return self.engine(pixels)
         images = normalised(pixels.to(self.runtime.device), self.preprocessing)
         return self.towers.encode_image(images.to(self.runtime.dtype))
 

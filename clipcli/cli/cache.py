@@ -20,13 +20,19 @@ def command(
 ) -> None:
     """Show what the cache holds and where it lies, or clear it."""
     from clipcli.cache import Cache
+    from clipcli.engines import store
 
     if action is not None and action not in ACTIONS:
         raise unknown("action", action, ACTIONS)
     cache = Cache()
     if action == "clear":
         print(f"removed {cache.clear():,} entries from {cache.path}")
+        if converted := store.clear():
+            print(f"removed {converted:,} converted models from {store.engines_path()}")
         return
     rows = [(usage.kind, f"{usage.entries:,} entries", size(usage.size)) for usage in cache.usage()]
     on_disk = sum(path.stat().st_size for path in cache.path.parent.glob(f"{cache.path.name}*"))
+    converted, bytes_ = store.usage()
+    if converted:
+        rows.append(("converted models", f"{converted:,} entries", size(bytes_)))
     print_columns([*rows, ("on disk", "", size(on_disk)), ("at", "", str(cache.path))])

@@ -15,7 +15,8 @@ import typer
 from clipcli.cache import DEFAULT_SIZE
 from clipcli.cli import options
 from clipcli.cli.columns import printable
-from clipcli.events import ClassesEncoded, InputsFound, ModelKnown, ModelLoaded, RowsReady, Warned
+from clipcli.events import ClassesEncoded, InputsFound, ModelKnown, ModelLoaded, Noted, RowsReady, Warned
+from clipcli.runtime_kinds import DECODES, ENGINES
 from clipcli.score_kinds import SCORES
 from clipcli.sources import SOURCES
 from clipcli.types import Row
@@ -61,6 +62,13 @@ def command(
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Threads that decode images. [default: one a core]")
     ] = None,
+    decode: Annotated[
+        str, typer.Option(metavar="D", help=f"{'; '.join(f'{name}: {what}' for name, what in DECODES.items())}.")
+    ] = "exact",
+    engine: Annotated[
+        str,
+        typer.Option(metavar="E", help=f"What runs the model. One of: {', '.join(ENGINES)}."),
+    ] = "auto",
     no_cache: options.NoCache = False,
     cache_size: Annotated[
         str | None,
@@ -105,6 +113,8 @@ def command(
             precision=precision,
             batch_size=batch_size,
             workers=workers,
+            decode=decode,
+            engine=engine,
             cache=not no_cache,
             resume=earlier,
             cache_size=cache_size,
@@ -149,7 +159,7 @@ def _write(request: ClassifyOptions, summary: _Summary, display: Display, *, ope
                 if 0 < event.earlier < event.count:
                     display.say(f"Going on after {event.earlier:,} of {event.count:,} images.")
                 in_place = request.resume is not None and request.resume.is_output and summary.is_complete()
-            if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded):
+            if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded | Noted):
                 summary.encoding_from = time.perf_counter()
             if isinstance(event, RowsReady):
                 if not in_place:

@@ -19,6 +19,7 @@ from clipcli.events import (
     InputsFound,
     ModelKnown,
     ModelLoaded,
+    Noted,
     ProbeFitted,
     RowsReady,
     Warned,
@@ -86,8 +87,9 @@ class Display:
     def show(self, event: Event) -> None:
         """Render one event."""
         match event:
-            case Warned(message):
-                self.say(f"clipcli: {message}", style="yellow")
+            case Warned(message) | Noted(message):
+                warned = isinstance(event, Warned)
+                self.say(f"clipcli: {message}" if warned else message, style="yellow" if warned else "")
             case InputsFound(count):
                 self._total = count
             case ModelLoaded(name, runtime, details):

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.backbones.backbone import Backbone, Preprocessing
-from clipcli.embed import embed
+from clipcli.embed import Embedder
 from clipcli.errors import UsageError
-from clipcli.events import Event, ImagesEmbedded, result_of
+from clipcli.events import Event, ImagesEmbedded, Warned, result_of
 from clipcli.images import batches_for_each, resizer
 from clipcli.types import Entry, ImageItem, Skipped
 
@@ -31,13 +31,16 @@ def embed_images(
     decoded = batches_for_each(
         [resizer(way) for way in ways.values()], items, batch_size=runtime.batch_size, workers=runtime.workers
     )
+    embedders = [Embedder(backbone) for backbone in backbones]
     entries: list[Entry] = []
     parts: list[list[Array]] = [[np.empty((0, backbone.dimensions), np.float32)] for backbone in backbones]
     for batches in decoded:
         by_way = dict(zip(ways, batches, strict=True))
-        for backbone, found in zip(backbones, parts, strict=True):
-            [embedded] = embed([by_way[_pixels_of(backbone.preprocessing)]], backbone=backbone)
+        for backbone, embedder, found in zip(backbones, embedders, parts, strict=True):
+            embedded = embedder(by_way[_pixels_of(backbone.preprocessing)])
             found.append(embedded.embeddings)
+            if embedded.note:
+                yield Warned(embedded.note)
         entries += embedded.entries
         yield ImagesEmbedded(len(entries), len(items))
     return tuple(entries), [np.concatenate(found) for found in parts]

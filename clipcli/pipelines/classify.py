@@ -41,10 +41,17 @@ class ClassifyOptions:
     precision: str = "auto"
     batch_size: int | None = None
     workers: int | None = None
+    decode: str = "exact"
+    engine: str = "auto"
     cache: bool = True
     cache_size: str | None = None
     verify: bool = False
     resume: resume.Earlier | None = None
+
+    @property
+    def made_with(self) -> tuple[str, ...]:
+        """What image embeddings depend on beside the model. What `auto` chooses gives the same but for rounding."""
+        return self.decode, self.engine
 
 
 def classify(
@@ -60,6 +67,8 @@ def classify(
     precision: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
+    decode: str = "exact",
+    engine: str = "auto",
     cache: bool = True,
     cache_size: str | None = None,
     verify: bool = False,
@@ -86,6 +95,8 @@ def classify(
         precision=precision,
         batch_size=batch_size,
         workers=workers,
+        decode=decode,
+        engine=engine,
         cache=cache,
         cache_size=cache_size,
         verify=verify,
@@ -143,7 +154,7 @@ def _seen_before(
     known = recall(asked, cache=cache)
     if known is None:
         return 0
-    store = ImageStore(cache, known, verify=options.verify)
+    store = ImageStore(cache, known, made_with=options.made_with, verify=options.verify)
     classifier = known_classifier(made_of, known, cache=cache)
     if classifier is None and isinstance(made_of, Recipe) and all_seen(items[:_LOOK_AHEAD], store=store):
         from clipcli.pipelines import encode

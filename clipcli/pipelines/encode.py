@@ -11,10 +11,11 @@ from clipcli.backbones.towers import IMAGE
 from clipcli.cache import Cache
 from clipcli.classifier import Classifier
 from clipcli.embed import embed
+from clipcli.engines.choose import check_engine, with_engine
 from clipcli.errors import CacheUnusable
 from clipcli.events import Event, ModelLoaded, RowsReady, Warned
 from clipcli.image_store import ImageStore
-from clipcli.images import batches, resizer
+from clipcli.images import batches, check_decode, least_pixels, resizer
 from clipcli.known import Asked, remember
 from clipcli.pipelines.build_classifier import classifier_and_backbone, known_of, load_for
 from clipcli.prompts import Recipe
@@ -37,6 +38,8 @@ def label(
 ) -> Iterator[Event]:
     """Rows of these images; what is encoded is kept for later runs."""
     runtime = _runtime(options)
+    check_decode(options.decode)
+    check_engine(options.engine, runtime=runtime)
     checkpoint = yield from backbones.find(asked.model)()
     if isinstance(made_of, Classifier):
         classifier, backbone = made_of, load_for(made_of, checkpoint, runtime)
@@ -49,12 +52,13 @@ def label(
     store = None
     if cache is not None:
         known = known_of(checkpoint, backbone)
-        store = ImageStore(cache, known, verify=options.verify)
+        store = ImageStore(cache, known, made_with=options.made_with, verify=options.verify)
         try:
             remember(known, asked=asked, cache=cache)
         except CacheUnusable as e:
             store.trouble = e
-    yield from _label(items, backbone=backbone, classifier=classifier, kind=kind, top_k=options.top_k, store=store)
+    backbone = yield from with_engine(backbone, engine=options.engine, images=len(items))
+    yield from _label(items, backbone=backbone, classifier=classifier, kind=kind, options=options, store=store)
 
 
 def classifier_only(
@@ -74,21 +78,24 @@ def _label(
     backbone: Backbone,
     classifier: Classifier,
     kind: str,
-    top_k: int,
+    options: ClassifyOptions,
     store: ImageStore | None,
 ) -> Generator[Event, None, None]:
     runtime = backbone.runtime
     resize = resizer(backbone.preprocessing)
     looked_up = items if store is None else store.look_up(items)
-    decoded = batches(looked_up, resize=resize, batch_size=runtime.batch_size, workers=runtime.workers)
+    least = least_pixels(backbone.preprocessing, decode=options.decode)
+    decoded = batches(looked_up, resize=resize, batch_size=runtime.batch_size, workers=runtime.workers, least=least)
     for embedded in embed(decoded, backbone=backbone):
+        if embedded.note:
+            yield Warned(embedded.note)
         if store is not None:
             store.keep(embedded)
             if store.trouble is not None:
                 yield Warned(f"{store.trouble}; going on without it")
                 store = None
         values = score(embedded.embeddings, classifier, kind=kind)
-        yield RowsReady(tuple(to_rows(Scores(embedded.entries, values), classifier.labels, top_k=top_k)))
+        yield RowsReady(tuple(to_rows(Scores(embedded.entries, values), classifier.labels, top_k=options.top_k)))
 
 
 def _runtime(options: ClassifyOptions) -> Runtime:

@@ -17,8 +17,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from clipcli.cli import main
+from clipcli.engines import store
+from clipcli.engines.store import Verdict
 
 
 @dataclass
@@ -286,3 +289,37 @@ def test_bars_are_drawn_on_a_terminal_and_only_there(photos: Path, labels: Path,
     piped = start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE).communicate(timeout=60)
     assert "━" not in piped[1].decode()
     assert piped[0].decode() == rows
+
+
+def test_classify_decodes_large_jpegs_small_if_asked(run: Run, photos: Path, labels: Path, model: str) -> None:
+    large = photos / "large.jpg"
+    Image.open(photos / "b.png").resize((800, 700)).save(large, quality=95)
+    rows = {}
+    for how in ("exact", "fast"):
+        done = run("classify", large, "--labels", labels, "--model", model, "--decode", how, "--output", f"{how}.csv")
+        assert done.code == 0
+        rows[how] = pd.read_csv(f"{how}.csv").iloc[0]
+    assert rows["fast"].label == rows["exact"].label
+    assert rows["fast"].score == pytest.approx(rows["exact"].score, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--decode", "quick"], "unknown way to decode 'quick'; choose one of: fast, exact"),
+        (["--engine", "onnx"], "unknown engine 'onnx'; choose one of: auto, torch, openvino"),
+    ],
+)
+def test_classify_refuses_other_ways(
+    run: Run, photos: Path, labels: Path, model: str, option: list[str], message: str
+) -> None:
+    done = run("classify", photos, "--labels", labels, "--model", model, *option)
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_the_cache_shows_and_clears_converted_models(run: Run) -> None:
+    store.keep("key", lambda folder: [(folder / "model.bin").write_bytes(b"x" * 5000), Verdict(1.0, None)][1])
+    assert re.search(r"converted models +1 entries +5\.\d kB", run("cache").out)
+    assert "removed 1 converted models from" in run("cache", "clear").out
+    assert "converted" not in run("cache").out

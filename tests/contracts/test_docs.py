@@ -14,6 +14,7 @@ import pytest
 from clipcli.backbones import DEFAULT_MODEL
 from clipcli.cli import COMMANDS, main
 from clipcli.prompts import load_prompts, prompt_set_names
+from clipcli.runtime_kinds import DECODES, ENGINES
 from clipcli.score_kinds import SCORES
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,12 @@ def test_the_prompt_sets_are_the_files() -> None:
 def test_the_scores_are_the_table() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", README.split("| `--score` | |")[1].split("##")[0], flags=re.MULTILINE)
     assert dict(rows) == SCORES
+
+
+@pytest.mark.parametrize(("flag", "table"), [("engine", ENGINES), ("decode", DECODES)])
+def test_engines_and_decodes_are_the_tables(flag: str, table: dict[str, str]) -> None:
+    [block] = re.findall(rf"\| `--{flag}` \| \|\n\|---\|---\|\n((?:\|.*\n)+)", README)
+    assert dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", block, flags=re.MULTILINE)) == table
 
 
 def test_every_command_is_described() -> None:

@@ -128,7 +128,7 @@ def test_several_prompts_and_models_with_one_decode(
     shutil.copytree(models["vit"], tmp_path / "twin")
     decoded: list[int] = []
     decode = images.decode
-    monkeypatch.setattr(images, "decode", lambda data: (decoded.append(1), decode(data))[1])
+    monkeypatch.setattr(images, "decode", lambda data, **least: (decoded.append(1), decode(data, **least))[1])
     names = [str(models["vit"]), str(tmp_path / "twin"), str(models["resnet"])]
     options = EvaluateOptions(data=(("val", str(tree)),), model=tuple(names), prompts=("plain", "name"), **FP32)
     found = clipcli.evaluate(tree, model=names, prompts="plain,name", output=tmp_path / "out", **FP32)

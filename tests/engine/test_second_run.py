@@ -263,3 +263,17 @@ def test_what_else_lies_beside_the_model_changes_nothing(
     assert encoded == []
     (model / "open_clip_pytorch_model.bin").write_bytes(b"other weights")
     assert not any(isinstance(event, ModelKnown) for event in events_of(photos, str(model)))
+
+
+@pytest.mark.parametrize("other", [{"decode": "fast"}, {"engine": "torch"}])
+def test_embeddings_made_another_way_are_not_mixed(
+    photos: Path, model: str, encoded: list[str], other: dict[str, str]
+) -> None:
+    events_of(photos, model)
+    encoded.clear()
+    events_of(photos, model, **other)
+    assert encoded.count("image") > 0
+    encoded.clear()
+    events_of(photos, model, **other)
+    events_of(photos, model)
+    assert encoded == []

@@ -70,7 +70,10 @@ def test_every_row_holds_the_label_of_its_own_image(bad: list[bool], batch_size:
     classifier = _classifier(np.eye(COUNT, dtype=np.float32))
     rows: list[Row] = []
     decoded = _batches(bad, batch_size=batch_size, workers=2)
-    for embedded in embed(decoded, backbone=SimpleNamespace(encode_images=encode_images, dimensions=COUNT)):
+    backbone = SimpleNamespace(
+        encode_images=encode_images, dimensions=COUNT, runtime=SimpleNamespace(device="cpu", precision="fp32")
+    )
+    for embedded in embed(decoded, backbone=backbone):
         values = score(embedded.embeddings, classifier, kind=kind)
         rows += to_rows(Scores(embedded.entries, values), LABELS, top_k=1)
     assert [row.path for row in rows] == [f"{n}" for n in range(len(bad))]

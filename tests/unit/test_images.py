@@ -16,7 +16,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from clipcli.backbones.backbone import Preprocessing
-from clipcli.images import batches, decode, read_pixels, resizer, to_rgb
+from clipcli.images import batches, decode, least_pixels, read_pixels, resizer, to_rgb
 from clipcli.types import ImageItem, Skipped
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -356,3 +356,117 @@ def test_pixels_become_open_clips_input_to_the_bit(
     scaled = torch.from_numpy(pixels).permute(2, 0, 1).to(torch.float32).div(255)
     actual = (scaled - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
     assert torch.equal(actual, expected)
+
+
+def _preprocessing(resize_mode: str, size: tuple[int, int]) -> Preprocessing:
+    return Preprocessing(
+        size=size, resize_mode=resize_mode, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3, fill_color=0
+    )
+
+
+def _smooth(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    """A picture without detail, which a lower resolution shows as well."""
+    colours = np.random.default_rng(0).integers(60, 200, (3, 4, 3), dtype=np.uint8)
+    return Image.fromarray(colours).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+
+
+def _fast(data: bytes, *, resize_mode: str = "shortest", size: tuple[int, int] = (32, 32)) -> Image.Image:
+    return decode(data, least=least_pixels(_preprocessing(resize_mode, size), decode="fast"))
+
+
+@pytest.mark.parametrize(
+    ("resize_mode", "size", "stored", "decoded"),
+    [
+        ("shortest", (32, 32), (640, 512), (80, 64)),
+        ("shortest", (32, 32), (640, 511), (160, 128)),
+        ("shortest", (32, 32), (2000, 127), (2000, 127)),
+        ("shortest", (32, 32), (2000, 128), (1000, 64)),
+        ("shortest", (24, 40), (640, 384), (80, 48)),
+        ("shortest", (24, 40), (384, 640), (96, 160)),
+        ("squash", (32, 32), (640, 512), (80, 64)),
+        ("squash", (24, 40), (319, 768), (160, 384)),
+        ("longest", (32, 32), (512, 40), (64, 5)),
+        ("longest", (32, 32), (40, 512), (5, 64)),
+        ("longest", (24, 40), (512, 384), (64, 48)),
+        ("shortest", (32, 32), (63, 63), (63, 63)),
+        ("shortest", (32, 32), (20, 10), (20, 10)),
+        ("longest", (32, 32), (20, 1), (20, 1)),
+    ],
+)
+def test_a_large_jpeg_is_decoded_small(
+    resize_mode: str, size: tuple[int, int], stored: tuple[int, int], decoded: tuple[int, int]
+) -> None:
+    data = _bytes(_smooth(*stored), "JPEG")
+    assert _fast(data, resize_mode=resize_mode, size=size).size == decoded
+
+
+@pytest.mark.parametrize("resize_mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("target", [(32, 32), (24, 40)])
+def test_twice_the_size_to_resize_to_is_left(resize_mode: str, target: tuple[int, int]) -> None:
+    for width, height in np.random.default_rng(0).integers(1, 900, (60, 2)).tolist():
+        made = _fast(_bytes(Image.new("RGB", (width, height)), "JPEG"), resize_mode=resize_mode, size=target)
+        if made.size == (width, height):
+            continue
+        ratios = width / target[1], height / target[0]
+        # What the picture measures when it is resized, before it is cropped or padded.
+        sides = {
+            "shortest": (width / min(ratios), height / min(ratios)),
+            "longest": (width / max(ratios), height / max(ratios)),
+            "squash": target[::-1],
+        }[resize_mode]
+        assert made.width >= 2 * sides[0] - 1e-6
+        assert made.height >= 2 * sides[1] - 1e-6
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("size", [(32, 32), (16, 64)])
+def test_a_turned_jpeg_decoded_small_is_the_same_picture(orientation: int, size: tuple[int, int]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = _bytes(_smooth(640, 300), "JPEG", exif=exif, quality=95)
+    resize = resizer(_preprocessing("squash", size))
+    small, whole = _fast(data, resize_mode="squash", size=size), decode(data)
+    assert small.width < whole.width
+    assert (small.width < small.height) == (whole.width < whole.height)
+    assert np.abs(np.array(resize(small), int) - np.array(resize(whole), int)).max() <= 4
+    height, width = size
+    assert small.width >= 2 * width
+    assert small.height >= 2 * height
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpegs_of_other_colours_are_decoded_small(mode: str, progressive: bool) -> None:
+    data = _bytes(_smooth(600, 520, mode), "JPEG", quality=95, progressive=progressive)
+    small, whole = _fast(data), decode(data)
+    assert (small.mode, small.size) == ("RGB", (75, 65))
+    resize = resizer(_preprocessing("shortest", (32, 32)))
+    assert np.abs(np.array(resize(small), int) - np.array(resize(whole), int)).max() <= 4
+
+
+def test_a_jpeg_of_several_pictures_is_decoded_small() -> None:
+    data = _bytes(_smooth(600, 520), "MPO", save_all=True, append_images=[_smooth(600, 520)])
+    assert _fast(data).size == (75, 65)
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "BMP", "GIF"])
+def test_other_formats_are_decoded_whole(format: str) -> None:
+    data = _bytes(_smooth(600, 520), format)
+    np.testing.assert_array_equal(np.array(_fast(data)), np.array(decode(data)))
+
+
+def test_a_truncated_jpeg_stays_truncated() -> None:
+    data = _bytes(_smooth(600, 520), "JPEG")
+    skipped = read_pixels(ImageItem("x", lambda: data[: len(data) // 2]), _as_is)
+    (batch,) = batches(
+        [ImageItem("x", lambda: data[: len(data) // 2])],
+        resize=_as_is,
+        batch_size=1,
+        workers=1,
+        least=lambda _: (64, 64),
+    )
+    assert batch.entries[0].reason == skipped.reason == "truncated"
+
+
+def test_exact_decodes_whole() -> None:
+    assert least_pixels(_preprocessing("shortest", (32, 32)), decode="exact") is None

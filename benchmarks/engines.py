@@ -1,0 +1,121 @@
+"""How fast engines encode images on the processor: images a second, beside torch, and the share of the matrix rate.
+
+The image tower has random weights. The matrix rate is that of torch's product of two large matrices in the same
+precision, measured in turn with the rest. Prints a Markdown table, and what a conversion takes.
+Run: python benchmarks/engines.py [ARCH] [BATCH]
+"""
+
+import contextlib
+import logging
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from load import save_random
+from side_by_side import RUNS
+from torch.utils.flop_counter import FlopCounterMode
+
+from clipcli import backbones
+from clipcli.backbones.backbone import Backbone
+from clipcli.backbones.load import load
+from clipcli.backbones.towers import IMAGE
+from clipcli.engines import openvino
+from clipcli.engines.choose import least_cosine, with_engine
+from clipcli.events import result_of
+from clipcli.runtime import choose_runtime
+
+PRECISIONS = ("fp32", "bf16")
+SIDE = 2048
+
+
+def tower(folder: Path, precision: str) -> Backbone:
+    """The image tower in torch."""
+    runtime = choose_runtime(device="cpu", precision=precision)
+    return load(result_of(backbones.find(str(folder))()), runtime=runtime, towers=(IMAGE,))
+
+
+def operations(backbone: Backbone, pixels: torch.Tensor) -> float:
+    """Floating-point operations for one image, by torch's counter."""
+    torch.backends.mha.set_fastpath_enabled(False)
+    with FlopCounterMode(display=False) as counter:
+        backbone.encode_images(pixels[:1])
+    torch.backends.mha.set_fastpath_enabled(True)
+    return counter.get_total_flops()
+
+
+def without_fast_path(backbone: Backbone, pixels: torch.Tensor) -> None:
+    """Encode with torch's general attention."""
+    torch.backends.mha.set_fastpath_enabled(False)
+    backbone.encode_images(pixels)
+    torch.backends.mha.set_fastpath_enabled(True)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def cases(folder: Path, pixels: torch.Tensor) -> tuple[dict[str, Callable[[], object]], float]:
+    """What is measured, by name, and the operations of an image. Conversions are reported on the way."""
+    torch_towers = {precision: tower(folder, precision) for precision in PRECISIONS}
+    found: dict[str, Callable[[], object]] = {}
+    for precision, backbone in torch_towers.items():
+        matrix = torch.randn(SIDE, SIDE, dtype=backbone.runtime.dtype)
+        found[f"matrix {precision}"] = lambda m=matrix: m @ m
+        found[f"torch {precision}"] = lambda b=backbone: b.encode_images(pixels)
+        found[f"torch {precision}, no fast path"] = lambda b=backbone: without_fast_path(b, pixels)
+        if openvino.version() is not None:
+            start = time.perf_counter()
+            converted = result_of(with_engine(backbone, engine="openvino", images=1))
+            middle = time.perf_counter()
+            converted = result_of(with_engine(backbone, engine="openvino", images=1))
+            loaded = time.perf_counter() - middle
+            cosine = least_cosine(converted.encode_images, torch_towers["fp32"])
+            print(
+                f"OpenVINO {precision}: converted in {middle - start:.1f} s, loaded in {loaded:.2f} s, "
+                f"least cosine to torch fp32 {cosine:.6f}\n"
+            )
+            found[f"OpenVINO {precision}"] = lambda b=converted: b.encode_images(pixels)
+    return found, operations(torch_towers["fp32"], pixels)
+
+
+def main(arch: str, batch: int) -> None:
+    """Measure in turn, and print medians."""
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["CLIPCLI_CACHE"] = str(Path(name, "cache"))
+        folder = Path(name)
+        with contextlib.redirect_stderr(None):
+            save_random(arch, folder)
+        height, width = tower(folder, "fp32").preprocessing.size
+        pixels = torch.randint(0, 255, (batch, height, width, 3), dtype=torch.uint8)
+        measured, flops = cases(folder, pixels)
+        took: dict[str, list[float]] = {case: [] for case in measured}
+        for work in measured.values():
+            work()
+        for _ in range(RUNS):
+            for case, work in measured.items():
+                took[case].append(seconds(work))
+    print(f"{arch}, batches of {batch}, {torch.get_num_threads()} threads, {flops / 1e9:.1f} GFLOP an image")
+    for precision in PRECISIONS:
+        rates = [2 * SIDE**3 / one / 1e9 for one in took[f"matrix {precision}"]]
+        print(f"matrices {precision}: {statistics.median(rates):.0f} GFLOP/s")
+    print("\n| engine | images/s | times torch fp32 | share of the matrix rate |\n| --- | --- | --- | --- |")
+    for case, times in took.items():
+        if case.startswith("matrix"):
+            continue
+        matrix = took["matrix bf16" if "bf16" in case else "matrix fp32"]
+        ratio = statistics.median(base / one for base, one in zip(took["torch fp32"], times, strict=True))
+        share = statistics.median(batch * flops / one / (2 * SIDE**3 / m) for one, m in zip(times, matrix, strict=True))
+        print(f"| {case} | {batch / statistics.median(times):.1f} | {ratio:.2f} | {100 * share:.0f} % |")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "ViT-B-32", int(sys.argv[2]) if len(sys.argv) > 2 else 32)

@@ -1,0 +1,1 @@
+"""Other engines than torch for the image tower, each held against torch before it is trusted."""
