@@ -21,7 +21,6 @@ from clipcli.events import ClassesEncoded, Event, Warned
 
 Array = NDArray[np.float32]
 CACHE_KIND = "class embeddings"
-_PROMPTS_PER_GROUP = 256
 
 
 def encode_classes(
@@ -33,7 +32,7 @@ def encode_classes(
     work was before; what is yielded counts on from there.
     """
     embeddings: dict[str, Array] = {}
-    for group in _groups(prompts):
+    for group in _groups(prompts, backbone):
         encoded = _encode_group([prompts[key] for key in group], backbone)
         done = dict(zip(group, encoded, strict=True))
         if cache is not None:
@@ -50,16 +49,17 @@ def encode_classes(
 def class_embeddings(prompts: Sequence[Sequence[str]], *, backbone: Backbone) -> Array:
     """Class embeddings `[C, D]` of classes given by their prompts, neither from a cache nor into it."""
     keyed = {str(n): texts for n, texts in enumerate(prompts)}
-    encoded = [_encode_group([keyed[key] for key in group], backbone) for group in _groups(keyed)]
+    encoded = [_encode_group([keyed[key] for key in group], backbone) for group in _groups(keyed, backbone)]
     return np.stack([embedding for group in encoded for embedding in group])
 
 
-def _groups(prompts: Mapping[str, Sequence[str]]) -> Generator[list[str], None, None]:
-    """Keys of classes, a few at a time: progress shows, and little is lost, between two groups."""
+def _groups(prompts: Mapping[str, Sequence[str]], backbone: Backbone) -> Generator[list[str], None, None]:
+    """Keys of classes, some at a time: progress shows, and little is lost, between two groups."""
+    limit = backbone.towers.prompts_at_a_time()
     group: list[str] = []
     size = 0
     for key, texts in prompts.items():
-        if group and size + len(texts) > _PROMPTS_PER_GROUP:
+        if group and size + len(texts) > limit:
             yield group
             group, size = [], 0
         group.append(key)

@@ -13,7 +13,6 @@ from clipcli.runtime import Runtime
 
 # Texts, and if need be another context length than the model's, to token ids `[B, L]`.
 Tokenizer = Callable[..., Tensor]
-_TEXTS_PER_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +72,8 @@ class Backbone:
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """Text embeddings `[B, D]`, L2-normalised float32. A text longer than the context is cut by the tokenizer.
-
-        Texts of like length are encoded together, so that little of a batch is padding.
-        """
-        tokens = self.tokenizer(list(texts))
-        order = self.towers.text_lengths(tokens).argsort()
-        batches = torch.split(tokens[order].to(self.runtime.device), _TEXTS_PER_BATCH)
-        encoded = torch.cat([self.towers.encode_text(batch) for batch in batches])
-        return encoded[order.argsort().to(encoded.device)]
+        """Text embeddings `[B, D]`, L2-normalised float32. A text longer than the context is cut by the tokenizer."""
+        return self.towers.encode_texts(self.tokenizer(list(texts)))
 
 
 def normalised(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:

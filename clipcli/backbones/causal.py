@@ -35,9 +35,14 @@ def encode(tower: Any, tokens: Tensor, positions: Tensor) -> Tensor:
     dtype = tower.transformer.get_cast_dtype()
     x: Tensor = tower.token_embedding(tokens[:, :length]).to(dtype) + tower.positional_embedding[:length].to(dtype)
     x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
-    x = tower.ln_final(x[torch.arange(len(x), device=x.device), positions])
+    return projected(tower, x[torch.arange(len(x), device=x.device), positions])
+
+
+def projected(tower: Any, x: Tensor) -> Tensor:
+    """Embeddings `[B, D]` of the last layer's states `[B, W]` at the texts' ends."""
+    x = tower.ln_final(x)
     projection = tower.text_projection
     if projection is None:
         return x
-    projected: Tensor = projection(x) if isinstance(projection, nn.Linear) else x @ projection
-    return projected
+    embeddings: Tensor = projection(x) if isinstance(projection, nn.Linear) else x @ projection
+    return embeddings

@@ -16,12 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from clipcli.backbones import causal
+from clipcli.backbones import causal, prefixes
 from clipcli.errors import BadFile, MissingExtra, ModelUnavailable
 
 IMAGE, TEXT = "image", "text"
 # The logarithm of 1 / 0.07, the temperature that CLIP starts from.
 INIT_LOGIT_SCALE = math.log(1 / 0.07)
+_TEXTS_PER_BATCH = 64
+# Prompts times weights, where a prompt has some five positions to compute: a few seconds' work for a processor.
+_LEAST_PROMPTS, _MOST_PROMPTS, _PROMPTS_TIMES_WEIGHTS = 256, 1280, 60_000_000_000
 
 
 class Towers(nn.Module):
@@ -56,7 +59,27 @@ class Towers(nn.Module):
             return _normalised(self.text(tokens))
         return _normalised(causal.encode(self.text, tokens, causal.ends(self.text, tokens)))
 
-    def text_lengths(self, tokens: Tensor) -> Tensor:
+    def encode_texts(self, tokens: Tensor) -> Tensor:
+        """As `encode_text`, of token ids `[B, L]` on the processor, however many: for inference.
+
+        Texts that begin alike are encoded together, or else those of like length, so that little of a batch is padding.
+        """
+        if self.text is not None and prefixes.can_share(self.text):
+            return _normalised(prefixes.encode(self.text, tokens))
+        order = self._text_lengths(tokens).argsort()
+        batches = torch.split(tokens[order].to(self.logit_scale.device), _TEXTS_PER_BATCH)
+        encoded = torch.cat([self.encode_text(batch) for batch in batches])
+        return encoded[order.argsort().to(encoded.device)]
+
+    def prompts_at_a_time(self) -> int:
+        """How many prompts of an ensemble to encode together: more share more, and fewer show progress sooner."""
+        if self.text is None or not prefixes.can_share(self.text):
+            return _LEAST_PROMPTS
+        tables = sum(module.weight.numel() for module in self.text.modules() if isinstance(module, nn.Embedding))
+        weights = sum(parameter.numel() for parameter in self.text.parameters()) - tables
+        return min(_MOST_PROMPTS, max(_LEAST_PROMPTS, _PROMPTS_TIMES_WEIGHTS // weights))
+
+    def _text_lengths(self, tokens: Tensor) -> Tensor:
         """How many of the token ids `[B, L]` the text tower works on for each text, `[B]`."""
         if self.text is not None and causal.is_causal(self.text):
             return causal.ends(self.text, tokens) + 1

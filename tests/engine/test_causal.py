@@ -9,7 +9,7 @@ import pytest
 import torch
 from open_clip.model import _build_text_tower
 
-from clipcli.backbones import causal, directory
+from clipcli.backbones import causal, directory, prefixes
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.load import load
 from clipcli.events import result_of
@@ -54,10 +54,12 @@ def test_a_tower_that_sees_padding_is_left_alone(change: dict[str, object]) -> N
     assert not causal.is_causal(_build_text_tower(32, CONFIG | change))
 
 
-def test_the_tower_works_on_no_more_than_the_longest_text(
+def test_a_tower_of_other_blocks_works_on_no_more_than_the_longest_text(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone = loaded(models["vit"])
+    monkeypatch.setattr(prefixes, "can_share", lambda _: False)
+    expected = backbone.encode_texts(TEXTS)
     lengths = []
     forward = type(backbone.towers.text.transformer).forward
 
@@ -68,3 +70,5 @@ def test_the_tower_works_on_no_more_than_the_longest_text(
     monkeypatch.setattr(type(backbone.towers.text.transformer), "forward", spy)
     backbone.encode_texts(["a cat.", "a photo of a dog."])
     assert lengths == [8]
+    monkeypatch.undo()
+    torch.testing.assert_close(backbone.encode_texts(TEXTS), expected, rtol=0, atol=1e-6)
