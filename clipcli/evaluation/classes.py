@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.errors import BadFile, UsageError
-from clipcli.evaluation.data import LabelledData, labelled_of
+from clipcli.evaluation.labelled import LabelledData, labelled_of
 from clipcli.labels import LabelledClass
 from clipcli.pairs.folders import from_names, matched
 from clipcli.pairs.pair import some_of

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from clipcli.errors import UsageError
-from clipcli.evaluation.data import CLASSIFICATION, Columns, task_of
+from clipcli.evaluation.data import CLASSIFICATION, task_of
+from clipcli.evaluation.labelled import Columns
 from clipcli.evaluation.output import check_folder, write_files
 from clipcli.evaluation.report import write_report
 from clipcli.evaluation.request import EvaluateOptions, named_data, read_shots, split_list

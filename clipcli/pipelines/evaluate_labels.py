@@ -16,8 +16,9 @@ from clipcli.errors import UsageError
 from clipcli.evaluation import comparison, probe
 from clipcli.evaluation.classes import Classes, classes_in, given_classes, truth_of
 from clipcli.evaluation.classification import evaluated, measured, values_of, zero_shot
-from clipcli.evaluation.data import CLASSIFICATION, Columns, Labelled, LabelledData, labelled_of, read_labelled
+from clipcli.evaluation.data import CLASSIFICATION, read_labelled
 from clipcli.evaluation.embeddings import embed_images
+from clipcli.evaluation.labelled import Columns, Labelled, LabelledData, labelled_of
 from clipcli.evaluation.request import EvaluateOptions
 from clipcli.evaluation.results import EvaluatedImages, Evaluation, Places, Probe, Run
 from clipcli.evaluation.tables import names_of

@@ -14,7 +14,8 @@ from PIL import Image
 
 from clipcli.errors import BadFile, ClipcliError, InputNotFound, UsageError
 from clipcli.evaluation.classes import classes_in, given_classes, truth_of
-from clipcli.evaluation.data import Columns, Labelled, LabelledData, labelled_of, read_labelled, task_of
+from clipcli.evaluation.data import read_labelled, task_of
+from clipcli.evaluation.labelled import Columns, Labelled, LabelledData, labelled_of
 from clipcli.evaluation.request import named_data, read_shots, split_list
 from clipcli.labels import LabelledClass
 from clipcli.pairs.pair import Data
