@@ -63,4 +63,4 @@ def _under_a_key(text: str) -> str:
     except (ValueError, RecursionError):
         return ""
     values = [content[key] for key in _LABEL_KEYS if key in content] if isinstance(content, dict) else []
-    return "" if not values or name_in(values[0]) is None else str(values[0])
+    return (name_in(values[0]) if values else None) or ""
