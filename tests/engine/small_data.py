@@ -15,6 +15,8 @@ from clipcli.evaluation.labelled import Columns, LabelledData
 from clipcli.pairs.pair import Data
 
 ANY = Columns()
+CLASSES = ("bear", "cat", "cow", "dog", "red_fox", "yak")
+FP32 = {"precision": "fp32", "device": "cpu"}
 
 
 def jpeg(seed: int = 0) -> bytes:
@@ -56,4 +58,15 @@ def grown(folder: Path) -> Path:
         (folder / label).mkdir(parents=True)
         for n in range(2):
             (folder / label / f"{n}.jpg").write_bytes(jpeg(n))
+    return folder
+
+
+def photograph(folder: Path, *, seed: int, images_per_class: int = 4) -> Path:
+    """A tree of six classes, each with a colour of its own."""
+    rng = np.random.default_rng(seed)
+    for n, label in enumerate(CLASSES):
+        (folder / label).mkdir(parents=True)
+        for m in range(images_per_class):
+            colour = np.array([40 * n, 250 - 40 * n, 128]) + rng.integers(-60, 60, (36, 40, 3))
+            Image.fromarray(colour.clip(0, 255).astype(np.uint8)).save(folder / label / f"{m}.png")
     return folder
