@@ -117,7 +117,7 @@ def _doubts(subject: Subject, options: EvaluateOptions) -> Iterator[str]:
         names = subject.classes.names
         strange = comparison.check_other(subject.other, paths, labels=names, path=options.compare)
         if strange:
-            yield f"{options.compare}: no class is called {some_of(strange)}, which therefore counts as wrong"
+            yield f"{options.compare}: no class is called {some_of(strange)}; such labels count as wrong"
 
 
 def _given(options: EvaluateOptions, classifier: Classifier | None) -> Classes | None:

@@ -111,6 +111,8 @@ def test_names_are_text_in_the_report(evaluate: Evaluate, model: str) -> None:
     assert HOSTILE in said
     assert "<script>" in said
     assert all(words in said for words in ("Calibration", "Confusion", "Most confident mistakes", "All runs"))
+    assert "the classes and the pictures are those of the first of 2 runs" in said
+    assert "Chance alone makes gaps" in said
 
 
 def test_bad_images_are_left_out_and_told_of(evaluate: Evaluate, tree: Path, model: str) -> None:
@@ -147,7 +149,11 @@ def test_retrieval(evaluate: Evaluate, model: str, tmp_path: Path) -> None:
     done = evaluate("captioned", "--model", model, "-o", "out")
     assert done.code == 0
     assert done.out.splitlines()[0].split("  ")[-1].strip() == "text → image R@10"
-    assert "Images farthest from their captions" in Path("out/report.html").read_text()
+    page = Path("out/report.html").read_text()
+    assert "Images farthest from their captions" in page
+    assert "“three”" in page
+    assert page.count('<dl class="numbers">') == 2
+    assert all(f"<h2>{way}</h2>" in page for way in ("Image → text", "Text → image"))
     assert json.loads(Path("out/metrics.json").read_text())["captions"] == 5
 
 

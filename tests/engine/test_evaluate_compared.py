@@ -110,7 +110,7 @@ def test_other_predictions_with_labels_that_are_no_class(tree: Path, model: str,
     options = EvaluateOptions(
         data=(("v", str(tree)),), model=(model,), prompts=("plain",), compare=str(tmp_path / "other.csv"), **FP32
     )
-    assert warned(options) == [f"{tmp_path}/other.csv: no class is called 'zebu', which therefore counts as wrong"]
+    assert warned(options) == [f"{tmp_path}/other.csv: no class is called 'zebu'; such labels count as wrong"]
 
 
 def test_few_shots_are_the_same_whatever_else_is_asked_for(tree: Path, model: str, tmp_path: Path) -> None:
@@ -156,6 +156,7 @@ def test_a_probe_that_has_seen_the_images_is_warned_about(tree: Path, model: str
     given = {"data": (("v", str(tree)),), "model": (model,), "prompts": ("plain",), **FP32}
     same = "'red fox', 'red_fox' are separate classes with the same prompts"
     messages = warned(EvaluateOptions(linear_probe=f"{tree}/.", **given))
+    assert len(messages) == 2
     assert messages[0].startswith(same)
     assert messages[1].startswith(
         f"28 of 28 images of v are also in {tree}/.: the linear probe's figures there are too"
