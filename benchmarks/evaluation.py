@@ -56,9 +56,10 @@ def introduction(name: str) -> str:
     return f"""# How right the labels of `{name}` are
 
 Measured by `python benchmarks/evaluation.py`, on a processor in fp32, with `clipcli evaluate`. In brackets: 95 %
-intervals of a bootstrap over images. ECE: expected calibration error in 15 bins; NLL: negative log-likelihood in nats.
-Linear probes: logistic regression on the frozen image embeddings; with few shots mean ± standard deviation over three
-draws of training images."""
+intervals of a bootstrap over images. ECE: expected calibration error in 15 bins, larger by chance alone, for which its
+interval allows. NLL: negative log-likelihood in nats. Linear probes: logistic regression on the frozen image
+embeddings, its regularisation chosen by the likelihood of training images held out; with few shots mean ± standard
+deviation over three draws from all training images."""
 
 
 def labels(title: str, archive: Path, split: str, model: str, shots: str) -> str:

@@ -66,8 +66,9 @@ def classes_from(labels: str | Path | Sequence[str]) -> tuple[LabelledClass, ...
 def duplicate_warnings(classes: Sequence[LabelledClass]) -> list[str]:
     """One sentence for each label that stands on more than one line."""
     lines: dict[str, list[int]] = {}
-    for position, c in enumerate(classes, 1):
-        lines.setdefault(c.label, []).append(c.line or position)
+    for c in classes:
+        if c.line is not None:
+            lines.setdefault(c.label, []).append(c.line)
     return [
         f"label '{label}' stands on lines {' and '.join(map(str, where))}; kept as {len(where)} separate classes"
         for label, where in lines.items()

@@ -30,7 +30,7 @@ def command(
     ] = None,
     more: Annotated[
         list[str] | None,
-        typer.Option("--data", metavar="NAME=PATH", help="A DATA by name; several are set side by side."),
+        typer.Option("--data", metavar="[NAME=]PATH", help="A DATA by name; several are set side by side."),
     ] = None,
     labels: options.Labels = None,
     classifier: Annotated[
@@ -38,7 +38,11 @@ def command(
     ] = None,
     prompts: Annotated[
         list[str] | None,
-        typer.Option(metavar="P,…", help="Prompt sets as for classify; several, split by commas, are compared."),
+        typer.Option(
+            metavar="P,…",
+            help="Prompt sets as for classify; several, split by commas, are compared. Each template needs a --prompts "
+            "of its own.",
+        ),
     ] = None,
     model: Annotated[
         list[str] | None, typer.Option(metavar="M,…", help="Models as for classify; several are compared.")
@@ -64,7 +68,9 @@ def command(
         str,
         typer.Option(metavar="K,…", help="Images a class that the linear probe is fitted on, as in 1,2,4,full."),
     ] = "full",
-    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="How often images are drawn for --shots.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How often images are drawn for --shots. [default: 3]")
+    ] = None,
     image_column: Annotated[
         str | None, typer.Option(metavar="C", help="The column of images in a table. [default: guessed]")
     ] = None,
@@ -98,15 +104,15 @@ def command(
     from clipcli.cli.display import Display
 
     with Display(quiet=quiet, verbose=verbose) as display:
-        from clipcli.evaluation.request import EvaluateOptions, named_data, read_shots, split_list
+        from clipcli.evaluation.request import EvaluateOptions, named_data, read_shots, split_list, split_prompts
         from clipcli.events import result_of
         from clipcli.pipelines.evaluate import run
 
         request = EvaluateOptions(
-            data=named_data([*([] if data is None else [data]), *(more or [])]),
+            data=named_data([] if data is None else [data], named=more or []),
             labels=labels,
             classifier=classifier,
-            prompts=split_list(prompts or []),
+            prompts=split_prompts(prompts or []),
             model=split_list(model or []),
             output=output,
             compare=compare,
@@ -152,7 +158,7 @@ def _tell(evaluation: Evaluation, display: Display, *, output: str | None) -> No
 
     by_data = {run.data: entries_of(run) for run in evaluation.runs}
     skipped = [entry for entries in by_data.values() for entry in entries if isinstance(entry, Skipped)]
-    if evaluation.task == "classification" and len(evaluation.labels) < 5:
+    if evaluation.task == "classification" and evaluation.metrics["top5"] is None:
         display.say(f"top-5 is left out: there are only {len(evaluation.labels)} classes.")
     if skipped:
         first = "; ".join(f"{entry.item.id}: {entry.reason}" for entry in skipped[:_SKIPPED_SHOWN])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -10,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.errors import BadFile, UsageError
-from clipcli.evaluation.data import LabelledData, labelled_of
+from clipcli.evaluation.labelled import LabelledData, labelled_of, names_of
 from clipcli.labels import LabelledClass
 from clipcli.pairs.folders import from_names, matched
 from clipcli.pairs.pair import some_of
+
+# What the parts of a data set are called, those to measure on first.
+_SPLITS = ("val", "validation", "valid", "test", "dev", "train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,13 @@ def _numbered(label: str, taken: set[str]) -> str:
 
 
 def classes_in(read: Sequence[LabelledData]) -> Classes:
-    """The classes that the data name themselves, a folder's `_` being a space in prompts.
+    """The classes that the data name themselves, a `_` of theirs being a space in prompts.
 
-    Raises `UsageError` where data sets name different classes, or one only.
+    Raises `UsageError` where data sets name different classes, or one only, or where the names are none.
     """
     names = list(dict.fromkeys(name for data in read for name in data.names))
     for data in read:
+        _check_names(data)
         other = sorted(set(names) ^ set(data.names))
         if other:
             raise UsageError(
@@ -68,15 +73,19 @@ def classes_in(read: Sequence[LabelledData]) -> Classes:
             f"{read[0].text}: one class only, '{names[0]}'; expected images of at least two classes:"
             " give a folder per class, or --labels FILE"
         )
-    if read[0].called != "folder":
-        numbers = [name for name in names if not name.isdecimal()] == []
-        if numbers:
-            raise UsageError(
-                f"{read[0].text}: its classes are numbers, such as {some_of(names[:3])}, and expected are names;"
-                " give --labels FILE, whose labels are counted from 0"
-            )
-        return Classes(tuple(names), tuple(map(LabelledClass, names)), given=False)
     return Classes(tuple(names), tuple(from_names(names).values()), given=False)
+
+
+def same_prompts(classes: Classes) -> list[str]:
+    """One sentence for each label that several names in the data come to, such as `hot_dog` and `hot dog`."""
+    names: dict[str, list[str]] = {}
+    for name, labelled in zip(classes.names, classes.classes, strict=True):
+        names.setdefault(labelled.label, []).append(name)
+    return [
+        f"{some_of(found)} are separate classes with the same prompts; if they are one class, give them one name"
+        for found in names.values()
+        if len(found) > 1 and not classes.given
+    ]
 
 
 def truth_of(read: LabelledData, classes: Classes, *, allow_empty: bool) -> NDArray[np.intp]:
@@ -87,23 +96,47 @@ def truth_of(read: LabelledData, classes: Classes, *, allow_empty: bool) -> NDAr
     """
     places = _places(read, classes)
     truth = np.array([places[labelled.name] for labelled in labelled_of(read)], dtype=np.intp)
-    empty = [name for n, name in enumerate(classes.names) if n not in set(truth.tolist())]
+    empty = [classes.names[n] for n in np.flatnonzero(np.bincount(truth, minlength=len(classes)) == 0)]
     if empty and not allow_empty:
         what = "class" if len(empty) == 1 else "classes"
+        named = "" if classes.given else ", name the classes with --labels FILE"
         raise UsageError(
             f"{read.text}: no image of {what} {some_of(empty)}, and expected is at least one of each of the"
-            f" {len(classes)} classes; found {some_of(list(read.names))}; add images, or allow it with --allow-empty"
+            f" {len(classes)} classes; found {some_of(names_of(read.entries))}; add images{named},"
+            " or allow it with --allow-empty"
         )
     return truth
 
 
+def _check_names(data: LabelledData) -> None:
+    """Raise `UsageError` where what seems to be names of classes is something else."""
+    if data.called != "folder":
+        if all(name.isdecimal() for name in data.names):
+            raise UsageError(
+                f"{data.text}: its classes are numbers, such as {some_of(data.names[:3])}, and expected are names;"
+                " give --labels FILE, whose labels are counted from 0"
+            )
+        return
+    tops = names_of(data.entries)
+    if all(labelled.key.count("/") > 1 for labelled in labelled_of(data)):
+        inside = next((name for name in _SPLITS if name in tops), tops[0])
+        raise UsageError(
+            f"{data.text}: its images lie two folders deep, below {some_of(tops)}; did you mean"
+            f" {os.path.join(data.text, inside)}? If these are the classes, name them with --labels FILE"
+        )
+
+
 def _places(read: LabelledData, classes: Classes) -> dict[str, int]:
-    """The index of the class that each name stands for."""
-    used = dict.fromkeys(labelled.name for labelled in labelled_of(read))
-    # A folder without images is a class too, where folders are all that names classes.
-    names = list(read.names) if read.called == "folder" else list(used)
+    """The index of the class that each name of an image stands for. Raises `BadFile`."""
+    names = names_of(read.entries)
     if not classes.given:
         known = {name: n for n, name in enumerate(classes.names)}
+        strange = [name for name in names if name not in known]
+        if strange:
+            raise BadFile(
+                f"{read.text}: {some_of(strange)} is not among the classes of DATA, {some_of(classes.names)};"
+                " name the classes of both with --labels FILE"
+            )
         return {name: known[name] for name in names}
     if read.called != "folder" and all(name.isdecimal() for name in names) and not set(names) & set(classes.names):
         beyond = [name for name in names if int(name) >= len(classes)]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.classifier import Classifier
-from clipcli.evaluation.calibration import calibration_error, reliability
+from clipcli.evaluation.calibration import calibration_error, reliability, without_bias
 from clipcli.evaluation.intervals import Estimate, Statistic, estimates, mean_by_class, mean_of
-from clipcli.evaluation.results import Answers, ClassFigures, EvaluatedImages, Places, Run
+from clipcli.evaluation.results import Answers, ClassFigures, EvaluatedImages, Places, Run, joined
 from clipcli.score import best, score
 
 _SHOWN = 5
+# So many images are scored at once, as their scores for thousands of classes take much room.
+_ROWS = 1024
 
 
 def zero_shot(embeddings: NDArray[np.float32], truth: Places, classifier: Classifier) -> Answers:
@@ -22,14 +24,25 @@ def zero_shot(embeddings: NDArray[np.float32], truth: Places, classifier: Classi
     Classes are ranked by their similarity, which does not round to equal values as probabilities near 0 and 1 do. The
     likelihood is that of a softmax at the model's logit scale, also where its score is a sigmoid.
     """
-    cosine = embeddings @ classifier.class_embeddings.T
-    logits = cosine.astype(np.float64) * classifier.logit_scale
-    return answers(
-        order=cosine,
-        scores=score(embeddings, classifier, kind=classifier.score),
-        log_probabilities=log_softmax(logits),
-        truth=truth,
-    )
+
+    def answer(embeddings: NDArray[np.float32], truth: Places) -> Answers:
+        cosine = embeddings @ classifier.class_embeddings.T
+        return answers(
+            order=cosine,
+            scores=score(embeddings, classifier, kind=classifier.score),
+            log_probabilities=log_softmax(cosine.astype(np.float64) * classifier.logit_scale),
+            truth=truth,
+        )
+
+    return in_pieces(answer, embeddings, truth)
+
+
+def in_pieces(
+    answer: Callable[[NDArray[np.float32], Places], Answers], embeddings: NDArray[np.float32], truth: Places
+) -> Answers:
+    """What `answer` gives on image embeddings `[M, D]` and their classes `[M]`, some rows at a time."""
+    starts = range(0, len(truth), _ROWS)
+    return joined([answer(embeddings[start : start + _ROWS], truth[start : start + _ROWS]) for start in starts])
 
 
 def answers(
@@ -59,12 +72,13 @@ def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def measured(answers: Answers, *, classes: int, keys: Sequence[str]) -> dict[str, Estimate | None]:
-    """The headline figures with their intervals; `top5` is `None` where there are fewer than five classes.
+    """The headline figures with their intervals; `top5` is `None` where there are no more than five classes.
 
     The images are resampled in the order of their keys, so that runs on the same images see the same draws.
     """
     order = np.array(sorted(range(len(keys)), key=lambda n: keys[n]), dtype=np.intp)
-    found = estimates(_statistics(answers, classes=classes, order=order), count=len(order), centred=("ece",))
+    found = estimates(_statistics(answers, classes=classes, order=order), count=len(order))
+    found["ece"] = without_bias(found["ece"], answers.scores[order, 0])
     return {name: found.get(name) for name in ("top1", "top5", "mean_per_class_recall", "ece", "nll")}
 
 
@@ -79,7 +93,7 @@ def _statistics(answers: Answers, *, classes: int, order: Places) -> Mapping[str
     right, truth = answers.right[order], answers.truth[order]
     among_best = (answers.best[order] == truth[:, None]).any(axis=1)
     statistics = {"top1": mean_of(right)}
-    if classes >= _SHOWN:
+    if classes > _SHOWN:
         statistics["top5"] = mean_of(among_best)
     return statistics | {
         "mean_per_class_recall": mean_by_class(right, truth),
@@ -88,7 +102,9 @@ def _statistics(answers: Answers, *, classes: int, order: Places) -> Mapping[str
     }
 
 
-def evaluated(images: EvaluatedImages, answers: Answers, *, labels: Sequence[str], model: str, prompts: str) -> Run:
+def evaluated(
+    images: EvaluatedImages, answers: Answers, *, labels: Sequence[str], model: str, fingerprint: str, prompts: str
+) -> Run:
     """All that is to be said about one run."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
@@ -101,6 +117,7 @@ def evaluated(images: EvaluatedImages, answers: Answers, *, labels: Sequence[str
     return Run(
         data=images.name,
         model=model,
+        fingerprint=fingerprint,
         prompts=prompts,
         images=images,
         answers=answers,

@@ -6,7 +6,7 @@ draws, so that the difference of two of them is that of a paired bootstrap.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
 RESAMPLES = 1000
 LEVEL = 0.95
+BOUNDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 SEED = 0
 _CELLS = 4_000_000
 
@@ -31,19 +32,15 @@ class Estimate:
     resampled: Floats = field(repr=False, compare=False)
 
 
-def estimates(statistics: Mapping[str, Statistic], *, count: int, centred: Container[str] = ()) -> dict[str, Estimate]:
-    """Each statistic of `count` images with its 95 % interval.
-
-    Drawing makes some statistics larger, as a sum of absolute values: for the `centred` ones that is taken off, so that
-    the resampled values have the mean of the figure itself.
-    """
+def estimates(statistics: Mapping[str, Statistic], *, count: int) -> dict[str, Estimate]:
+    """Each statistic of `count` images with its 95 % interval."""
     drawn: dict[str, list[Floats]] = {name: [] for name in statistics}
     for weights in _draws(count):
         for name, statistic in statistics.items():
             drawn[name].append(statistic(weights))
     once = np.ones((1, count))
     return {
-        name: _estimate(float(statistic(once)[0]), np.concatenate(drawn[name]), centred=name in centred)
+        name: _estimate(float(statistic(once)[0]), np.concatenate(drawn[name]))
         for name, statistic in statistics.items()
     }
 
@@ -85,10 +82,8 @@ def mean_by_class(values: NDArray[np.generic], classes: NDArray[np.intp]) -> Sta
     return statistic
 
 
-def _estimate(value: float, resampled: Floats, *, centred: bool = False) -> Estimate:
-    if centred:
-        resampled = np.maximum(resampled - resampled.mean() + value, 0)
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+def _estimate(value: float, resampled: Floats) -> Estimate:
+    low, high = np.quantile(resampled, BOUNDS)
     return Estimate(value, float(low), float(high), resampled)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from clipcli import __version__
 from clipcli.atomic import part_of, put_in_place
 from clipcli.errors import OutputExists, OutputFailed, UsageError
 from clipcli.evaluation.intervals import LEVEL, RESAMPLES, SEED, Estimate
@@ -27,16 +28,20 @@ from clipcli.types import Skipped
 from clipcli.writers.csv import csv_writer
 
 PREDICTIONS, CONFUSION, METRICS, REPORT = "predictions.csv", "confusion.csv", "metrics.json", "report.html"
-FILES = (PREDICTIONS, CONFUSION, METRICS, REPORT)
+OF_A_RUN = (PREDICTIONS, CONFUSION)
+FILES = (*OF_A_RUN, METRICS, REPORT)
 
 
-def check_folder(folder: Path, *, overwrite: bool) -> None:
+def check_folder(folder: Path, *, overwrite: bool, inputs: Sequence[str] = ()) -> None:
     """Raise `UsageError`, `OutputExists` or `OutputFailed` now rather than when everything is done."""
-    there = [name for name in FILES if (folder / name).exists()]
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output {folder} is a file, and expected is a folder; give another")
+    around = next((data for data in inputs if os.path.isdir(data) and _lies_in(folder, data)), None)
+    if around is not None:
+        raise UsageError(f"--output {folder} lies in {around}, where it would be taken for data; give another")
+    there = written_before(folder)
     if there and not overwrite:
-        raise OutputExists(f"{folder / there[0]} exists; give another --output, or --overwrite to replace it")
+        raise OutputExists(f"{there[0]} exists; give another --output, or --overwrite to replace it")
     above = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not above.is_dir():
         raise UsageError(f"--output {folder} lies in {above}, which is a file; give another")
@@ -47,14 +52,24 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 def write_files(folder: Path, evaluation: Evaluation) -> None:
     """Write all but the report: the first run's files in the folder, those of the others in folders of their own.
 
-    Raises `OutputFailed`.
+    What an evaluation before left there besides is removed. Raises `OutputFailed`.
     """
+    files: dict[Path, str] = {}
     for run, place in zip(evaluation.runs, folders_of(evaluation), strict=True):
-        where = folder / place
-        _write(where / PREDICTIONS, _table(predictions(run, evaluation.labels)))
+        files[folder / place / PREDICTIONS] = _table(predictions(run, evaluation.labels))
         if isinstance(run, Run):
-            _write(where / CONFUSION, _table(confusion(run, evaluation.labels)))
-    _write(folder / METRICS, json.dumps(as_json(evaluation), indent=1) + "\n")
+            files[folder / place / CONFUSION] = _table(confusion(run, evaluation.labels))
+    files[folder / METRICS] = json.dumps(as_json(evaluation), indent=1) + "\n"
+    _remove([path for path in written_before(folder) if path not in files])
+    for path, text in files.items():
+        _write(path, text)
+
+
+def written_before(folder: Path) -> list[Path]:
+    """The files of an evaluation that are in the folder, sorted, those of further runs after the first's."""
+    further = sorted(place for place in folder.glob("run-*") if place.name.removeprefix("run-").isdecimal())
+    paths = [folder / name for name in FILES] + [place / name for place in further for name in OF_A_RUN]
+    return [path for path in paths if path.is_file()]
 
 
 def folders_of(evaluation: Evaluation) -> list[str]:
@@ -78,6 +93,11 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
     names, folders = names_of(evaluation), folders_of(evaluation)
     runs = [_run(run, name, place) for run, name, place in zip(evaluation.runs, names, folders, strict=True)]
     content = {"task": evaluation.task, **runs[0]}
+    content["made_with"] = {
+        "clipcli": __version__,
+        "device": evaluation.device,
+        "precision": evaluation.precision,
+    }
     content["bootstrap"] = {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED}
     if evaluation.labels:
         content["labels"] = list(evaluation.labels)
@@ -92,6 +112,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
 
 def _run(run: Run | RetrievalRun, name: str, folder: str) -> dict[str, Any]:
     content: dict[str, Any] = {"name": name, "folder": folder, "data": run.data, "model": run.model}
+    content["weights"] = run.fingerprint
     if isinstance(run, Run):
         content["prompts"] = run.prompts
     content |= {"n": counted_in(run), "skipped": skipped_in(run)}
@@ -106,7 +127,7 @@ def _run(run: Run | RetrievalRun, name: str, folder: str) -> dict[str, Any]:
 
 
 def _probe(probe: Probe) -> dict[str, Any]:
-    content = {key: getattr(probe, key) for key in ("data", "model", "shots", "regularisation", "converged")}
+    content = {key: getattr(probe, key) for key in ("data", "model", "shots", "seeds", "regularisation", "converged")}
     content |= {key: list(values) for key, values in probe.metrics.items()}
     if probe.intervals is not None:
         content["intervals"] = {key: _interval(one) for key, one in probe.intervals.items()}
@@ -114,7 +135,9 @@ def _probe(probe: Probe) -> dict[str, Any]:
 
 
 def _difference(one: Difference) -> dict[str, Any]:
-    content = {key: getattr(one, key) for key in ("metric", "run", "base", "paired", "images")}
+    content = {
+        key: getattr(one, key) for key in ("metric", "run", "base", "paired", "by_name", "images", "base_images")
+    }
     return content | {"value": one.estimate.value, "interval": _interval(one.estimate)}
 
 
@@ -160,6 +183,21 @@ def _table(rows: Sequence[Sequence[object]]) -> str:
     stream = io.StringIO()
     csv_writer(stream).writerows(rows)
     return stream.getvalue()
+
+
+def _lies_in(folder: Path, data: str) -> bool:
+    return Path(data).resolve() in (folder.resolve(), *folder.resolve().parents)
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    """Remove the files, and the folders of runs that this leaves empty."""
+    try:
+        for path in paths:
+            path.unlink()
+            if path.parent.name.startswith("run-") and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+    except OSError as e:
+        raise OutputFailed(f"cannot remove {e.filename}: {e.strerror}; choose another --output") from None
 
 
 def _write(path: Path, text: str) -> None:

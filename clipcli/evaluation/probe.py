@@ -1,7 +1,8 @@
 """The linear probe: logistic regression on frozen image embeddings, as in Radford et al. 2021.
 
-scikit-learn's, with L-BFGS. How strongly it is regularised is chosen on images of the training data that the choice is
-not fitted on: a fifth of all, or with few shots up to 4 further images a class, as in CoOp (Zhou et al. 2022).
+scikit-learn's, with L-BFGS. How strongly it is regularised is chosen by the likelihood of images of the training data
+that the choice is not fitted on: a fifth of all, or with few shots up to 4 further images a class, as in CoOp (Zhou et
+al. 2022).
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clipcli.errors import UsageError
-from clipcli.evaluation.classification import answers, log_softmax
+from clipcli.evaluation.classification import answers, in_pieces, log_softmax
 from clipcli.evaluation.intervals import Floats
 from clipcli.evaluation.results import Answers, Array, Places
 
@@ -31,6 +33,10 @@ class Split:
     fit: Places
     choose_fit: Places
     choose_on: Places
+
+    def within(self, places: Places) -> Split:
+        """The same images by where they stand among `places`, which are sorted and hold all of them."""
+        return Split(*(np.searchsorted(places, part) for part in (self.fit, self.choose_fit, self.choose_on)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +61,25 @@ def check_shots(truth: Places, labels: Sequence[str], shots: Sequence[int], *, w
         )
 
 
-def pool(truth: Places, *, shots: Sequence[int], seeds: int) -> Places:
-    """The images that are enough to draw all shots from, for each seed its own, so that no others need encoding."""
-    most = max(shots)
-    enough = seeds * (most + min(most, _MOST_HELD_OUT_SHOTS))
-    rng = np.random.default_rng(seeds)
-    drawn = [rng.permutation(np.flatnonzero(truth == place))[:enough] for place in np.unique(truth)]
-    return np.sort(np.concatenate(drawn))
+def drawn(truth: Places, *, shots: Sequence[int | None], seeds: int) -> Places:
+    """The images that the probes of all shots and seeds are drawn from `truth` `[N]` to see, in order."""
+    splits = [
+        split(truth, shots=number, seed=seed) for number in shots for seed in range(1 if number is None else seeds)
+    ]
+    return np.unique(np.concatenate([np.concatenate([one.fit, one.choose_on]) for one in splits]))
 
 
-def split(truth: Places, *, shots: int | None, seed: int) -> Split:
-    """Images of the classes `truth` `[N]`, drawn with the seed: `shots` a class, or all where it is `None`."""
+def split(truth: Places, *, shots: int | None, seed: int, usable: NDArray[np.bool_] | None = None) -> Split:
+    """Images of the classes `truth` `[N]`, drawn with the seed: `shots` a class, or all where it is `None`.
+
+    In place of one that is not `usable` `[N]` the next is drawn, and the others stay the same.
+    """
     rng = np.random.default_rng(seed)
     fit, choose_fit, choose_on = [], [], []
     for place in np.unique(truth):
         mine = rng.permutation(np.flatnonzero(truth == place))
+        if usable is not None:
+            mine = mine[usable[mine]]
         if shots is None:
             held = len(mine) // _HELD_OUT or min(1, len(mine) - 1)
             fit.append(mine)
@@ -83,31 +93,34 @@ def split(truth: Places, *, shots: int | None, seed: int) -> Split:
 
 
 def fit(embeddings: Array, truth: Places, chosen: Split) -> Fitted:
-    """A probe on embeddings `[N, D]`, L2-normalised, with the regularisation that is best on the held-out images."""
-    best_strength, best_right, worse = STRENGTHS[0], -1.0, 0
+    """A probe on embeddings `[N, D]`, L2-normalised, with the regularisation that is best on the held-out images.
+
+    The best is the likeliest there: the share that is right is the same for many strengths where images are few.
+    """
+    best, least, worse = STRENGTHS[0], np.inf, 0
     last: Fitted | None = None
-    candidates = _path(embeddings[chosen.choose_fit], truth[chosen.choose_fit])
-    for last in candidates:
-        logits = _logits(last, embeddings[chosen.choose_on])
-        right = float((logits.argmax(axis=1) == truth[chosen.choose_on]).mean())
-        if right > best_right:
-            best_strength, best_right, worse = last.strength, right, 0
-        else:
-            worse += 1
+    for last in _path(embeddings[chosen.choose_fit], truth[chosen.choose_fit]):
+        loss = float(probed(last, embeddings[chosen.choose_on], truth[chosen.choose_on]).loss.mean())
+        worse = worse + 1 if loss > least else 0
+        if loss < least:
+            best, least = last.strength, loss
         if worse == _PATIENCE:
             break
-    if last is not None and last.strength == best_strength and len(chosen.fit) == len(chosen.choose_fit):
+    if last is not None and last.strength == best and len(chosen.fit) == len(chosen.choose_fit):
         return last
-    return next(_path(embeddings[chosen.fit], truth[chosen.fit], strengths=(best_strength,)))
+    return next(_path(embeddings[chosen.fit], truth[chosen.fit], strengths=(best,)))
 
 
 def probed(probe: Fitted, embeddings: Array, truth: Places) -> Answers:
-    """The probe's answers on embeddings `[M, D]`; its scores are probabilities."""
-    logits = _logits(probe, embeddings)
-    logarithms = log_softmax(logits)
-    return answers(
-        order=logits, scores=np.exp(logarithms).astype(np.float32), log_probabilities=logarithms, truth=truth
-    )
+    """The probe's answers on embeddings `[M, D]` of the classes `[M]`; its scores are probabilities."""
+
+    def answer(embeddings: Array, truth: Places) -> Answers:
+        logits = _logits(probe, embeddings)
+        logarithms = log_softmax(logits)
+        scores = np.exp(logarithms).astype(np.float32)
+        return answers(order=logits, scores=scores, log_probabilities=logarithms, truth=truth)
+
+    return in_pieces(answer, embeddings, truth)
 
 
 def _logits(probe: Fitted, embeddings: Array) -> Floats:

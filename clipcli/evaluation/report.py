@@ -39,7 +39,7 @@ def write_report(folder: Path, evaluation: Evaluation) -> Path:
     """Write `report.html` in the output's folder. Raises `OutputFailed`."""
     first = evaluation.runs[0]
     sections: list[Section] = [
-        _headline(first, evaluation),
+        *_headlines(first, evaluation),
         *_runs(evaluation),
         *_differences(evaluation),
     ]
@@ -68,21 +68,27 @@ def _subtitle(evaluation: Evaluation) -> str:
     left_out = f"; {skipped:,} more could not be used and do not count" if skipped else ""
     intervals = f"In brackets: {LEVEL:.0%} intervals, of a bootstrap over images, {RESAMPLES:,} times."
     others = (
-        f" All but the table of runs is about the first of {len(evaluation.runs)}." if len(evaluation.runs) > 1 else ""
+        f" The large figures, the charts, the classes and the pictures are those of the first of {len(evaluation.runs)}"
+        " runs."
+        if len(evaluation.runs) > 1
+        else ""
     )
     return f"{facts}{left_out}. {intervals}{others}"
 
 
-def _headline(run: Run | RetrievalRun, evaluation: Evaluation) -> Headline:
-    numbers = []
+def _headlines(run: Run | RetrievalRun, evaluation: Evaluation) -> list[Section]:
+    """The large numbers; those of retrieval in two rows, one for each way."""
+    numbers: dict[str | None, list[Number]] = {}
     for key, name in spoken_metrics(evaluation).items():
+        heading, _, figure = name.rpartition(" ") if isinstance(run, RetrievalRun) else ("", "", name)
         estimate = run.metrics[key]
-        label = _SPOKEN.get(name, f"{name[0].upper()}{name[1:]}")
+        label = _SPOKEN.get(figure, f"{figure[0].upper()}{figure[1:]}")
+        row = numbers.setdefault(heading.capitalize() or None, [])
         if estimate is None:
-            numbers.append(Number(label, "–", f"there are only {len(evaluation.labels)} classes"))
+            row.append(Number(label, "–", f"there are only {len(evaluation.labels)} classes"))
         else:
-            numbers.append(Number(label, written(key, estimate.value), interval(key, estimate)))
-    return Headline(numbers)
+            row.append(Number(label, written(key, estimate.value), interval(key, estimate)))
+    return [Headline(row, heading) for heading, row in numbers.items()]
 
 
 def _runs(evaluation: Evaluation) -> list[Section]:
@@ -97,7 +103,10 @@ def _differences(evaluation: Evaluation) -> list[Section]:
     if not evaluation.differences:
         return []
     columns, *rows = table_of_differences(evaluation)
-    note = "Where the images are the same, they are drawn together, which makes the interval narrower."
+    note = (
+        "Paired images are drawn together, which makes the interval narrower. Those paired by name are called alike in"
+        " two data sets, and the difference is over them alone."
+    )
     return [Table("Differences", columns, rows, note, text_columns=3)]
 
 
@@ -108,7 +117,11 @@ def _calibration(run: Run) -> list[Section]:
         (f"{one.low:.0%} to {one.high:.0%}", f"{one.count:,}", f"{one.confidence:.1%}", f"{one.accuracy:.1%}")
         for one in run.bins
     ]
-    note = "Bars below the dashed line: scores that promise too much. The pale part is the gap."
+    note = (
+        "Bars below the dashed line: scores that promise too much. The pale part is the gap. Chance alone makes gaps:"
+        " where images are few, the calibration error is too large. Its interval allows for that, and begins at 0 where"
+        " it could all be chance."
+    )
     return [
         Figures("Calibration", [drawn], note),
         Table("Scores and shares that are right", ("score", "images", "mean score", "right"), rows),
@@ -150,7 +163,7 @@ def _mistakes(run: Run, evaluation: Evaluation) -> list[Section]:
 
 def _lost(run: RetrievalRun) -> list[Section]:
     most = np.argsort(-run.ranks, kind="stable")[:_MOST_MISTAKES]
-    said = [f"Nearest: “{run.nearest[n]}”. Rank of its own: {run.ranks[n]:,}." for n in most]
+    said = [f"Nearest: “{run.nearest[n]}”. Its own, rank {run.ranks[n]:,}: “{run.own[n]}”." for n in most]
     return _gallery("Images farthest from their captions", run, most.tolist(), said)
 
 

@@ -9,8 +9,13 @@ from pathlib import Path
 
 from clipcli.classifier import Classifier
 from clipcli.errors import InputNotFound, UsageError
+from clipcli.pairs import shards
+from clipcli.pairs.pair import Data
+from clipcli.prompts import prompt_set_names
+from clipcli.sources.tree import split_archive
 
 ALL_SHOTS = "full"
+SEEDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +31,7 @@ class EvaluateOptions:
     compare: str | None = None
     linear_probe: str | None = None
     shots: tuple[int | None, ...] = (None,)
-    seeds: int = 3
+    seeds: int | None = None
     image_column: str | None = None
     label_column: str | None = None
     caption_column: str | None = None
@@ -39,35 +44,46 @@ class EvaluateOptions:
     cache: bool = True
 
 
-def named_data(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Names and paths of `name=PATH`, or of a path alone, which is called as it ends.
+def named_data(paths: Sequence[str], *, named: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
+    """The DATA with a name each: paths, which are called as they end, and texts that may be `NAME=PATH`.
 
     Raises `InputNotFound` where there is none, and `UsageError` where two are called alike.
     """
-    if not texts:
+    found = [(None, path) for path in paths] + [_named(text) for text in named]
+    if not found:
         raise InputNotFound("no DATA was given; give a folder per class, a .csv of images and labels, or a .tar")
-    named = [_named(text) for text in texts]
-    names = [name for name, _ in named]
-    if len(set(names)) < len(names):
-        # Two folders called val are told apart by their paths.
-        named = [
-            (path if names.count(name) > 1 and path == text else name, path)
-            for (name, path), text in zip(named, texts, strict=True)
-        ]
-        names = [name for name, _ in named]
+    ends = [os.path.basename(os.path.normpath(path)) or path for _, path in found]
+    short = [name or end for (name, _), end in zip(found, ends, strict=True)]
+    # Two folders called val are told apart by their paths.
+    names = [name or (path if short.count(end) > 1 else end) for (name, path), end in zip(found, ends, strict=True)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UsageError(f"two DATA are called '{twice}'; give each a name of its own, as in --data photos=PATH")
-    return tuple(named)
+    return tuple((name, path) for name, (_, path) in zip(names, found, strict=True))
 
 
 def split_list(texts: Sequence[str]) -> tuple[str, ...]:
-    """What lists such as `imagenet,plain` hold, each once; a template, or what lies there by this name, stays whole."""
-    parts = []
-    for text in texts:
-        whole = "{" in text or os.path.exists(text)
-        parts += [text] if whole else [part.strip() for part in text.split(",")]
+    """What lists such as `tiny,RN50/openai` hold, each once; what lies there by this name stays whole."""
+    parts = [part.strip() for text in texts for part in ([text] if os.path.exists(text) else text.split(","))]
     return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def split_prompts(texts: Sequence[str]) -> tuple[str, ...]:
+    """What lists such as `imagenet,plain` hold, each once; a template stays whole, whatever its commas.
+
+    Raises `UsageError` for a template in a list.
+    """
+    found: list[str] = []
+    for text in texts:
+        parts = {part.strip() for part in text.split(",")}
+        listed = text.count("{}") > 1 or any(part in prompt_set_names() or os.path.isfile(part) for part in parts)
+        if "{}" in text and listed and len(parts) > 1:
+            raise UsageError(
+                f"the template in the list '{text}' cannot be told from the others; give templates by themselves:"
+                " --prompts A --prompts 'a photo of a {}.'"
+            )
+        found += [text] if "{" in text else split_list([text])
+    return tuple(dict.fromkeys(found))
 
 
 def read_shots(text: str) -> tuple[int | None, ...]:
@@ -84,8 +100,18 @@ def read_shots(text: str) -> tuple[int | None, ...]:
     return tuple(dict.fromkeys(shots))
 
 
-def _named(text: str) -> tuple[str, str]:
+def _named(text: str) -> tuple[str | None, str]:
+    """A name and a path; no name where it is a path as a whole."""
     name, equals, path = text.partition("=")
-    if equals and name and path and not os.path.exists(text):
-        return name, path
-    return os.path.basename(os.path.normpath(text)) or text, text
+    if not (equals and name and path) or "/" in name or _is_there(text):
+        return None, text
+    return name, path
+
+
+def _is_there(text: str) -> bool:
+    if os.path.exists(text) or split_archive(text) is not None:
+        return True
+    try:
+        return shards.matches(Data(text)) and any(os.path.exists(path) for path in shards.shard_paths(text))
+    except InputNotFound:
+        return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,6 +67,15 @@ class Answers:
         hits: NDArray[np.bool_] = self.best[:, 0] == self.truth
         return hits
 
+    def of(self, rows: Places) -> Answers:
+        """The answers on these of the images."""
+        return Answers(*(getattr(self, name)[rows] for name in self.__slots__))
+
+
+def joined(parts: Sequence[Answers]) -> Answers:
+    """The answers on all images of the parts, in order."""
+    return Answers(*(np.concatenate([getattr(part, name) for part in parts]) for name in Answers.__slots__))
+
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
@@ -81,10 +90,14 @@ class ClassFigures:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One model with one prompt set on one DATA. `confusion` `[C, C]` counts images by true class and by label."""
+    """One model with one prompt set on one DATA. `confusion` `[C, C]` counts images by true class and by label.
+
+    `fingerprint` is that of the model's weights.
+    """
 
     data: str
     model: str
+    fingerprint: str
     prompts: str
     images: EvaluatedImages = field(repr=False)
     answers: Answers = field(repr=False)
@@ -96,16 +109,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalRun:
-    """One model on one DATA of captions: for each image read its nearest caption, that one's similarity, and a rank.
-
-    The rank `[M]`, from 1, is that of the nearest of the image's own captions among all of them.
+    """One model on one DATA of captions: for each image read its nearest caption, that one's similarity, the nearest of
+    its own captions `own`, and the rank `[M]` of that one among all captions, from 1.
     """
 
     data: str
     model: str
+    fingerprint: str
     entries: tuple[Entry, ...]
     captions: int
     nearest: tuple[str, ...] = field(repr=False)
+    own: tuple[str, ...] = field(repr=False)
     scores: Array = field(repr=False)
     ranks: Places = field(repr=False)
     metrics: Mapping[str, Estimate | None]
@@ -115,13 +129,14 @@ class RetrievalRun:
 class Probe:
     """A linear probe on one DATA: `shots` images a class, or all where it is `None`, once for each seed.
 
-    `regularisation` is the strength C chosen for each seed, `metrics` a value for each seed; there are intervals over
-    images where all images were used, and that only once.
+    `regularisation` is the strength C chosen for each of the `seeds`, `metrics` a value for each; there are intervals
+    over images where all images were used, and that only once.
     """
 
     data: str
     model: str
     shots: int | None
+    seeds: tuple[int, ...]
     regularisation: tuple[float, ...]
     metrics: Mapping[str, tuple[float, ...]]
     intervals: Mapping[str, Estimate | None] | None
@@ -130,7 +145,11 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One run's figure less another's: `paired` where both are of the same images."""
+    """One run's figure less another's, of so many `images` of the one and `base_images` of the other.
+
+    Where images of both are `paired`, it is over these alone: the same images, or `by_name` those that are called alike
+    in two DATA.
+    """
 
     metric: str
     run: str
@@ -138,6 +157,8 @@ class Difference:
     estimate: Estimate
     paired: bool
     images: int
+    base_images: int
+    by_name: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +168,8 @@ class Evaluation:
     task: str
     labels: tuple[str, ...]
     runs: tuple[Run | RetrievalRun, ...]
+    device: str
+    precision: str
     probes: tuple[Probe, ...] = ()
     differences: tuple[Difference, ...] = ()
 

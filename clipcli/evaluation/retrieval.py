@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcli.backbones.backbone import Backbone
 from clipcli.evaluation.intervals import Estimate, estimates, mean_of, ratio_of
 from clipcli.evaluation.results import RETRIEVAL_METRICS, Array, Places, RetrievalRun
 from clipcli.metrics import recall_hits
@@ -48,28 +49,30 @@ def measured(hits: dict[str, NDArray[np.bool_]], owners: Places, *, images: int)
 
 
 def retrieved(
-    pairs: Sequence[Pair], images: Array, texts: Array, *, entries: tuple[Entry, ...], data: str, model: str
+    pairs: Sequence[Pair], images: Array, texts: Array, *, entries: tuple[Entry, ...], data: str, backbone: Backbone
 ) -> RetrievalRun:
     """All that is to be said of images `[N, D]` and of the texts `[T, D]` of all their captions, in order."""
     owners = np.repeat(np.arange(len(pairs)), [len(pair.captions) for pair in pairs])
     captions = [caption for pair in pairs for caption in pair.captions]
     hits = recall_both_ways(images, texts, image_groups=np.arange(len(pairs)), text_groups=owners)
-    nearest, scores, ranks = _nearest(images, texts, owners)
+    nearest, scores, own, ranks = _nearest(images, texts, owners)
     return RetrievalRun(
         data=data,
-        model=model,
+        model=backbone.name,
+        fingerprint=backbone.fingerprint,
         entries=entries,
         captions=len(captions),
         nearest=tuple(captions[n] for n in nearest),
+        own=tuple(captions[n] for n in own),
         scores=scores,
         ranks=ranks,
         metrics=measured(hits, owners, images=len(pairs)),
     )
 
 
-def _nearest(images: Array, texts: Array, owners: Places) -> tuple[Places, Array, Places]:
-    """The nearest text of each image, its similarity, and the rank from 1 of the nearest of its own."""
-    nearest, scores, ranks = [], [], []
+def _nearest(images: Array, texts: Array, owners: Places) -> tuple[Places, Array, Places, Places]:
+    """The nearest text of each image and its similarity, the nearest of its own and that one's rank from 1."""
+    nearest, scores, owned, ranks = [], [], [], []
     for start in range(0, len(images), _ROWS):
         similarity = images[start : start + _ROWS] @ texts.T
         own = owners[None, :] == np.arange(start, start + len(similarity))[:, None]
@@ -78,6 +81,7 @@ def _nearest(images: Array, texts: Array, owners: Places) -> tuple[Places, Array
         # Of equally near texts the earlier one comes first.
         before = (similarity > value) | ((similarity == value) & (np.arange(len(texts)) < place))
         ranks.append(before.sum(axis=1) + 1)
+        owned.append(place[:, 0])
         nearest.append(similarity.argmax(axis=1))
         scores.append(similarity.max(axis=1))
-    return np.concatenate(nearest), np.concatenate(scores), np.concatenate(ranks)
+    return np.concatenate(nearest), np.concatenate(scores), np.concatenate(owned), np.concatenate(ranks)

@@ -8,6 +8,7 @@ from clipcli.evaluation.intervals import Estimate
 from clipcli.evaluation.results import (
     CLASSIFICATION_METRICS,
     RETRIEVAL_METRICS,
+    Difference,
     Evaluation,
     Probe,
     Run,
@@ -39,10 +40,10 @@ def table_of_differences(evaluation: Evaluation) -> Table:
     """A header, and a row for each difference; without differences there is nothing."""
     spoken = spoken_metrics(evaluation)
     rows = [
-        [one.run, one.base, spoken[one.metric], in_points(one.metric, one.estimate), _paired(one.paired)]
+        [one.run, one.base, spoken[one.metric], in_points(one.metric, one.estimate), _images_of(one)]
         for one in evaluation.differences
     ]
-    return [["this", "less that", "figure", "difference", "interval"], *rows] if rows else []
+    return [["this", "less that", "figure", "difference", "images"], *rows] if rows else []
 
 
 def table_of_classes(run: Run) -> Table:
@@ -61,8 +62,10 @@ def _of_probe(probe: Probe, key: str) -> str:
     return mean_and_spread(key, probe.metrics[key]) if key in probe.metrics else _NONE
 
 
-def _paired(paired: bool) -> str:
-    return "paired, same images" if paired else "unpaired, other images"
+def _images_of(one: Difference) -> str:
+    if not one.paired:
+        return f"unpaired, {one.images:,} and {one.base_images:,} images"
+    return f"paired{' by name' if one.by_name else ''}, {one.images:,} images"
 
 
 def names_of(evaluation: Evaluation) -> list[str]:

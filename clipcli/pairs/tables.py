@@ -80,10 +80,11 @@ def chosen_columns(columns: Iterable[str], *, name: str, options: PairOptions, g
         return image, caption
     missing = [] if image is not None else [f"no image column ({some_of(images)})"]
     missing += [] if caption is not None else [f"no {guesses.of} column ({some_of(captions)})"]
-    raise BadFile(
-        f"{name}: {' and '.join(missing)} among its columns {some_of(there)};"
-        f" name the columns with --image-column and --{guesses.of}-column"
-    )
+    mark = next((mark for mark in (";", "\t") if len(there) == 1 and mark in there[0]), None)
+    todo = f"name the columns with --image-column and --{guesses.of}-column"
+    if mark is not None:
+        todo = f"they seem to be separated by {mark!r}: save it with commas, or with tabs as .tsv"
+    raise BadFile(f"{name}: {' and '.join(missing)} among its columns {some_of(there)}; {todo}")
 
 
 def gathered(rows: Iterable[Row], *, find: Callable[[str], ImageItem | None]) -> PairsRead:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from clipcli.errors import UsageError
-from clipcli.evaluation.data import CLASSIFICATION, Columns, task_of
+from clipcli.evaluation.data import CLASSIFICATION, task_of
+from clipcli.evaluation.labelled import Columns
 from clipcli.evaluation.output import check_folder, write_files
 from clipcli.evaluation.report import write_report
-from clipcli.evaluation.request import EvaluateOptions, named_data, read_shots, split_list
+from clipcli.evaluation.request import EvaluateOptions, named_data, read_shots, split_list, split_prompts
 from clipcli.evaluation.results import Evaluation
 from clipcli.events import Event, result_of
 from clipcli.pairs.pair import Data
@@ -41,7 +42,7 @@ def evaluate(
         named = named_data(_texts(data))
     options = EvaluateOptions(
         data=named,
-        prompts=split_list(_texts(prompts)),
+        prompts=split_prompts(_texts(prompts)),
         model=split_list(_texts(model)),
         output=None if output is None else str(output),
         compare=None if compare is None else str(compare),
@@ -54,6 +55,8 @@ def evaluate(
 
 def run(options: EvaluateOptions) -> Generator[Event, None, Evaluation]:
     """`evaluate`, saying what it does. Everything is read and checked before a model is loaded."""
+    if options.output == "":
+        raise UsageError("--output has no name; give a folder")
     folder = None if options.output is None else Path(options.output)
     columns = Columns(options.image_column, options.label_column, options.caption_column)
     labelled = options.labels is not None or options.classifier is not None
@@ -61,9 +64,12 @@ def run(options: EvaluateOptions) -> Generator[Event, None, Evaluation]:
     tasks = {name: task_of(one, columns, labelled=labelled) for name, one in data}
     if len(set(tasks.values())) > 1:
         told = ", ".join(f"{name} is for {task}" for name, task in tasks.items())
-        raise UsageError(f"the DATA do not fit together: {told}; evaluate them one by one, or give --labels FILE")
+        raise UsageError(
+            f"the DATA do not fit together: {told}; evaluate them one by one, or name the classes with --labels FILE"
+        )
     if folder is not None:
-        check_folder(folder, overwrite=options.overwrite)
+        inputs = [path for _, path in options.data]
+        check_folder(folder, overwrite=options.overwrite, inputs=[*inputs, *filter(None, [options.linear_probe])])
     if CLASSIFICATION in tasks.values():
         evaluation = yield from evaluate_labels.run(options, data, columns)
     else:

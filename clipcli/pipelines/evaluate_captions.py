@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,15 +47,24 @@ def run(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> Generator
             _retrieved(name, found, mine, one[rows], backbone) for backbone, one in zip(models, embeddings, strict=True)
         ]
         first, kept_before = first + len(found.pairs), rows.stop
-    evaluation = Evaluation(RETRIEVAL, (), tuple(runs))
-    return Evaluation(RETRIEVAL, (), tuple(runs), (), comparison.differences(runs, names_of(evaluation)))
+    evaluation = Evaluation(RETRIEVAL, (), tuple(runs), runtime.device, runtime.precision)
+    return replace(evaluation, differences=comparison.differences(runs, names_of(evaluation)))
 
 
 def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> list[tuple[str, PairsRead]]:
-    given = {"--prompts": options.prompts, "--compare": options.compare, "--linear-probe": options.linear_probe}
-    for flag, value in given.items():
-        if value:
-            raise UsageError(f"{flag} is for images with labels, and {data[0][1].text} has captions; leave it out")
+    given = {
+        "--prompts": bool(options.prompts),
+        "--compare": options.compare is not None,
+        "--linear-probe": options.linear_probe is not None,
+        "--shots": options.shots != (None,),
+        "--seeds": options.seeds is not None,
+        "--allow-empty": options.allow_empty,
+    }
+    for flag in (flag for flag, is_given in given.items() if is_given):
+        raise UsageError(
+            f"{flag} is for images with labels, and {data[0][1].text} has captions; leave it out,"
+            " or name the classes with --labels FILE"
+        )
     columns = PairOptions((), image_column=options.image_column, caption_column=options.caption_column)
     read = [(name, read_pairs(one.text, options=columns)) for name, one in data]
     for name, found in read:
@@ -80,4 +90,4 @@ def _retrieved(
     captions = [caption for pair in pairs for caption in pair.captions]
     texts: Array = backbone.encode_texts(captions).cpu().numpy().astype(np.float32)
     everything = (*entries, *found.skipped)
-    return retrieval.retrieved(pairs, images, texts, entries=everything, data=name, model=backbone.name)
+    return retrieval.retrieved(pairs, images, texts, entries=everything, data=name, backbone=backbone)

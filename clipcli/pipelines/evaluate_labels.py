@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from clipcli import backbones
 from clipcli.backbones.backbone import Backbone
@@ -13,30 +12,22 @@ from clipcli.backbones.towers import IMAGE
 from clipcli.cache import Cache
 from clipcli.classifier import Classifier
 from clipcli.errors import UsageError
-from clipcli.evaluation import comparison, probe
-from clipcli.evaluation.classes import Classes, classes_in, given_classes, truth_of
-from clipcli.evaluation.classification import evaluated, measured, values_of, zero_shot
-from clipcli.evaluation.data import CLASSIFICATION, Columns, Labelled, LabelledData, labelled_of, read_labelled
-from clipcli.evaluation.embeddings import embed_images
+from clipcli.evaluation import comparison
+from clipcli.evaluation.classes import Classes, classes_in, given_classes, same_prompts, truth_of
+from clipcli.evaluation.classification import evaluated, zero_shot
+from clipcli.evaluation.data import CLASSIFICATION, read_labelled
+from clipcli.evaluation.labelled import Columns, labelled_of, named_twice
 from clipcli.evaluation.request import EvaluateOptions
-from clipcli.evaluation.results import EvaluatedImages, Evaluation, Places, Probe, Run
+from clipcli.evaluation.results import EvaluatedImages, Evaluation, Probe, Run
 from clipcli.evaluation.tables import names_of
-from clipcli.events import Event, InputsFound, ModelLoaded, ProbeFitted, Warned
+from clipcli.events import Event, InputsFound, ModelLoaded, Warned
 from clipcli.labels import LabelledClass, classes_from
-from clipcli.pairs.pair import Data
+from clipcli.pairs.pair import Data, some_of
 from clipcli.pipelines.build_classifier import classifiers_and_backbone, load_for
+from clipcli.pipelines.embed_labelled import Labels, embed_labelled
+from clipcli.pipelines.evaluate_probes import Training, check_probe, fit_probes, read_training, seen_in_training
 from clipcli.prompts import DEFAULT_PROMPTS, Recipe, load_prompts
 from clipcli.runtime import Runtime, choose_runtime
-from clipcli.types import Entry, Skipped
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """One DATA with the class `[N]` of each image that has one."""
-
-    name: str
-    read: LabelledData
-    truth: Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +36,7 @@ class Subject:
 
     classes: Classes
     tests: tuple[Labels, ...]
-    train: Labels | None
+    training: Training | None
     made_of: Classifier | tuple[Recipe, ...]
     other: Mapping[str, str | None] | None
 
@@ -64,30 +55,29 @@ def run(
 ) -> Generator[Event, None, Evaluation]:
     """Figures of every model with every prompt set on every DATA, all with one decode of the images."""
     subject = _read(options, data, columns)
-    all_labels = [*subject.tests, *([] if subject.train is None else [subject.train])]
+    yield from map(Warned, _doubts(subject, options))
+    training = subject.training
+    all_labels = [*subject.tests, *([] if training is None else [training.needed])]
     yield InputsFound(sum(len(labels.truth) for labels in all_labels))
     runtime = choose_runtime(
         device=options.device, precision=options.precision, batch_size=options.batch_size, workers=options.workers
     )
     models = yield from _load(options, subject, runtime)
-    images = yield from _embed(all_labels, models, subject.classes)
-    tests, train = images[: len(subject.tests)], images[len(subject.tests) :]
+    names = subject.classes.names
+    images = yield from embed_labelled(all_labels, [model.backbone for model in models], names=names)
+    tests = images[: len(subject.tests)]
     runs = tuple(_runs(tests, models, subject.classes))
     probes: list[Probe] = []
-    if train:
-        if train[0].skipped:
-            yield Warned(f"{train[0].skipped:,} images of {train[0].name} cannot be used for the linear probe")
-        probe.check_shots(train[0].truth, subject.classes.names, _numbers(options.shots), where=train[0].name)
-        probes = yield from _probes(train[0], tests, models, options=options, labels=subject.classes.names)
-    evaluation = Evaluation(CLASSIFICATION, subject.classes.names, runs, tuple(probes))
-    names = names_of(evaluation)
-    found = [*comparison.differences(runs, names)]
+    if training is not None:
+        called = [model.name for model in models]
+        probes = yield from fit_probes(training, images[-1], tests, models=called, options=options, labels=names)
+    evaluation = Evaluation(CLASSIFICATION, names, runs, runtime.device, runtime.precision, tuple(probes))
+    called = names_of(evaluation)
+    found = [*comparison.differences(runs, called)]
     if subject.other is not None:
         path = options.compare or ""
-        found.append(
-            comparison.compared(runs[0], subject.other, name=names[0], labels=subject.classes.names, path=path)
-        )
-    return Evaluation(CLASSIFICATION, subject.classes.names, runs, tuple(probes), tuple(found))
+        found.append(comparison.compared(runs[0], subject.other, name=called[0], labels=names, path=path))
+    return replace(evaluation, differences=tuple(found))
 
 
 def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]], columns: Columns) -> Subject:
@@ -95,10 +85,7 @@ def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]], columns: C
         raise UsageError("both labels and a classifier were given; give --labels FILE or --classifier FILE")
     if options.classifier is not None and options.prompts:
         raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
-    if options.seeds < 1:
-        raise UsageError(f"--seeds {options.seeds} is too small; give 1 or more")
-    if options.linear_probe is None and options.shots != (None,):
-        raise UsageError("--shots are for a linear probe; give --linear-probe TRAIN_DATA as well")
+    check_probe(options)
     classifier = options.classifier
     if classifier is not None and not isinstance(classifier, Classifier):
         classifier = Classifier.load(classifier)
@@ -108,28 +95,28 @@ def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]], columns: C
     if classes is None:
         classes = classes_in([one for _, one in read])
     tests = tuple(Labels(name, one, truth_of(one, classes, allow_empty=options.allow_empty)) for name, one in read)
-    train = None
-    if options.linear_probe is not None:
-        trained_on = read_labelled(Data(options.linear_probe), columns)
-        train = Labels(options.linear_probe, trained_on, truth_of(trained_on, classes, allow_empty=True))
-        probe.check_shots(train.truth, classes.names, _numbers(options.shots), where=options.linear_probe)
-        train = _needed(train, options)
-    other = None
-    if options.compare is not None:
-        other = comparison.read_other(options.compare)
-        paths = [labelled.item.id for labelled in labelled_of(tests[0].read)]
-        comparison.check_other(other, paths, path=options.compare)
+    training = None if options.linear_probe is None else read_training(options, columns, classes)
+    other = None if options.compare is None else comparison.read_other(options.compare)
     made_of = classifier or tuple(Recipe(classes.classes, prompt_set) for prompt_set in prompt_sets)
-    return Subject(classes, tests, train, made_of, other)
+    return Subject(classes, tests, training, made_of, other)
 
 
-def _needed(train: Labels, options: EvaluateOptions) -> Labels:
-    """The images of the training data that its probes are drawn from, which with few shots are not all of it."""
-    if None in options.shots:
-        return train
-    kept = probe.pool(train.truth, shots=_numbers(options.shots), seeds=options.seeds)
-    labelled = list(labelled_of(train.read))
-    return Labels(train.name, replace(train.read, entries=tuple(labelled[n] for n in kept)), train.truth[kept])
+def _doubts(subject: Subject, options: EvaluateOptions) -> Iterator[str]:
+    """What may not be meant so, a sentence each. Raises `BadFile` where --compare does not fit."""
+    yield from same_prompts(subject.classes)
+    for labels in subject.tests:
+        twice = named_twice(labels.read)
+        for image, names in itertools.islice(twice.items(), 1):
+            more = f", and {len(twice) - 1:,} more images have several" if len(twice) > 1 else ""
+            yield f"{labels.read.text}: {image} has the labels {some_of(names)}{more}; each counts as an image"
+    if subject.training is not None:
+        yield from seen_in_training(subject.training, subject.tests)
+    if subject.other is not None and options.compare is not None:
+        paths = [labelled.item.id for labelled in labelled_of(subject.tests[0].read)]
+        names = subject.classes.names
+        strange = comparison.check_other(subject.other, paths, labels=names, path=options.compare)
+        if strange:
+            yield f"{options.compare}: no class is called {some_of(strange)}; such labels count as wrong"
 
 
 def _given(options: EvaluateOptions, classifier: Classifier | None) -> Classes | None:
@@ -140,10 +127,6 @@ def _given(options: EvaluateOptions, classifier: Classifier | None) -> Classes |
         return None
     where = "the labels" if isinstance(options.labels, Sequence) and not isinstance(options.labels, str) else None
     return given_classes(classes_from(options.labels), where=where or str(options.labels))
-
-
-def _numbers(shots: Sequence[int | None]) -> list[int]:
-    return [number for number in shots if number is not None]
 
 
 def _load(options: EvaluateOptions, subject: Subject, runtime: Runtime) -> Generator[Event, None, list[Loaded]]:
@@ -165,98 +148,16 @@ def _load(options: EvaluateOptions, subject: Subject, runtime: Runtime) -> Gener
     return loaded
 
 
-def _embed(
-    all_labels: Sequence[Labels], models: Sequence[Loaded], classes: Classes
-) -> Generator[Event, None, list[EvaluatedImages]]:
-    """The images of every DATA, with the embeddings of every model."""
-    items = [labelled.item for labels in all_labels for labelled in labelled_of(labels.read)]
-    entries, embeddings = yield from embed_images(items, backbones=[model.backbone for model in models])
-    rest = iter(entries)
-    start = 0
-    images = []
-    for labels in all_labels:
-        mine = [next(rest) for _ in labels.truth]
-        kept = np.array([not isinstance(entry, Skipped) for entry in mine], dtype=np.bool_)
-        stop = start + int(kept.sum())
-        if start == stop:
-            first = next(entry for entry in mine if isinstance(entry, Skipped))
-            raise UsageError(f"{labels.read.text}: no image can be read, such as {first.item.id}: {first.reason}")
-        keys = [labelled.key for labelled in labelled_of(labels.read)]
-        places = iter(labels.truth.tolist())
-        named = [classes.names[next(places)] if isinstance(e, Labelled) else None for e in labels.read.entries]
-        images.append(
-            EvaluatedImages(
-                name=labels.name,
-                entries=tuple(_in_place(labels.read, mine)),
-                truths=tuple(named),
-                truth=labels.truth[kept],
-                keys=tuple(key for key, keep in zip(keys, kept, strict=True) if keep),
-                embeddings=tuple(one[start:stop] for one in embeddings),
-            )
-        )
-        start = stop
-    return images
-
-
-def _in_place(read: LabelledData, decoded: Sequence[Entry]) -> Iterator[Entry]:
-    rest = iter(decoded)
-    for entry in read.entries:
-        yield next(rest) if isinstance(entry, Labelled) else entry
-
-
 def _runs(tests: Sequence[EvaluatedImages], models: Sequence[Loaded], classes: Classes) -> Iterator[Run]:
     for images in tests:
         for model, embeddings in zip(models, images.embeddings, strict=True):
             for classifier in model.classifiers:
                 answers = zero_shot(embeddings, images.truth, classifier)
-                yield evaluated(images, answers, labels=classes.names, model=model.name, prompts=classifier.prompts)
-
-
-def _probes(
-    train: EvaluatedImages,
-    tests: Sequence[EvaluatedImages],
-    models: Sequence[Loaded],
-    *,
-    options: EvaluateOptions,
-    labels: Sequence[str],
-) -> Generator[Event, None, list[Probe]]:
-    """A probe for each model and number of shots, once for each seed, and its figures on every DATA."""
-    # All images are the same whatever the seed: it only draws those that the regularisation is chosen on.
-    plan = [
-        (n, shots, range(1 if shots is None else options.seeds)) for n in range(len(models)) for shots in options.shots
-    ]
-    total, done = sum(len(seeds) for _, _, seeds in plan), 0
-    probes = []
-    for n, shots, seeds in plan:
-        fitted = []
-        for seed in seeds:
-            chosen = probe.split(train.truth, shots=shots, seed=seed)
-            fitted.append(probe.fit(train.embeddings[n], train.truth, chosen))
-            done += 1
-            yield ProbeFitted(done, total, shots)
-        if not all(one.converged for one in fitted):
-            yield Warned(f"the linear probe on {train.name} did not converge; its figures may be a little low")
-        probes += [_probe(fitted, images, n, model=models[n].name, shots=shots, labels=labels) for images in tests]
-    return probes
-
-
-def _probe(
-    fitted: Sequence[probe.Fitted],
-    images: EvaluatedImages,
-    n: int,
-    *,
-    model: str,
-    shots: int | None,
-    labels: Sequence[str],
-) -> Probe:
-    answers = [probe.probed(one, images.embeddings[n], images.truth) for one in fitted]
-    values = [values_of(one, classes=len(labels)) for one in answers]
-    return Probe(
-        data=images.name,
-        model=model,
-        shots=shots,
-        regularisation=tuple(one.strength for one in fitted),
-        metrics={name: tuple(one[name] for one in values) for name in values[0]},
-        intervals=measured(answers[0], classes=len(labels), keys=images.keys) if shots is None else None,
-        converged=all(one.converged for one in fitted),
-    )
+                yield evaluated(
+                    images,
+                    answers,
+                    labels=classes.names,
+                    model=model.name,
+                    fingerprint=model.backbone.fingerprint,
+                    prompts=classifier.prompts,
+                )

@@ -111,6 +111,8 @@ def test_names_are_text_in_the_report(evaluate: Evaluate, model: str) -> None:
     assert HOSTILE in said
     assert "<script>" in said
     assert all(words in said for words in ("Calibration", "Confusion", "Most confident mistakes", "All runs"))
+    assert "the classes and the pictures are those of the first of 2 runs" in said
+    assert "Chance alone makes gaps" in said
 
 
 def test_bad_images_are_left_out_and_told_of(evaluate: Evaluate, tree: Path, model: str) -> None:
@@ -136,8 +138,8 @@ def test_several_at_once(evaluate: Evaluate, models: dict[str, Path]) -> None:
     assert f"photos, {models['vit']}" in runs
     assert re.search(r"linear probe, 1 a class +\d+\.\d% ± \d+\.\d ", runs)
     assert re.search(rf"linear probe, all images +{FIGURE} ", runs)
-    assert "unpaired, other images" in differences
-    assert "paired, same images" in differences
+    assert "paired by name, 6 images" in differences
+    assert "paired, 9 images" in differences
 
 
 def test_retrieval(evaluate: Evaluate, model: str, tmp_path: Path) -> None:
@@ -147,7 +149,11 @@ def test_retrieval(evaluate: Evaluate, model: str, tmp_path: Path) -> None:
     done = evaluate("captioned", "--model", model, "-o", "out")
     assert done.code == 0
     assert done.out.splitlines()[0].split("  ")[-1].strip() == "text → image R@10"
-    assert "Images farthest from their captions" in Path("out/report.html").read_text()
+    page = Path("out/report.html").read_text()
+    assert "Images farthest from their captions" in page
+    assert "“three”" in page
+    assert page.count('<dl class="numbers">') == 2
+    assert all(f"<h2>{way}</h2>" in page for way in ("Image → text", "Text → image"))
     assert json.loads(Path("out/metrics.json").read_text())["captions"] == 5
 
 
@@ -161,7 +167,7 @@ def test_compare_and_overwrite(evaluate: Evaluate, model: str) -> None:
         "clipcli: out/predictions.csv exists; give another --output, or --overwrite to replace it\n",
     )
     done = evaluate(*given, "--compare", "out/predictions.csv", "--overwrite")
-    assert "plain  out/predictions.csv  top-1   +0.0 points [+0.0, +0.0]  paired, same images" in done.out
+    assert "plain  out/predictions.csv  top-1   +0.0 points [+0.0, +0.0]  paired, 9 images" in done.out
 
 
 @pytest.mark.parametrize(
@@ -169,6 +175,9 @@ def test_compare_and_overwrite(evaluate: Evaluate, model: str) -> None:
     [
         ([], "no DATA was given; give a folder per class, a .csv of images and labels, or a .tar"),
         (["none"], "no such data: none; check the path"),
+        (["x=val"], "no such data: x=val; check the path"),
+        (["val", "--prompts", "plain,a {}."], "the template in the list 'plain,a {}.' cannot be told from the others;"),
+        (["val", "--seeds", "2"], "--seeds are for the --shots of a linear probe; give both, as in --shots 1,4,16"),
         (
             ["val", "--labels", "two.txt"],
             "val: no label fits folder '<script>'; rename it to labels, as in 'cat', 'red",
@@ -208,3 +217,4 @@ def test_classes_without_images_can_be_allowed(evaluate: Evaluate, model: str, t
     done = evaluate("val", "--labels", "many.txt", "--allow-empty", "--model", model, "--prompts", "plain")
     assert done.code == 0
     assert re.search(r"^zebu .* 0$", done.out, flags=re.MULTILINE)
+    assert "top-5 is left out: there are only 5 classes" in done.err

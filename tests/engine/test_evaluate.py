@@ -15,22 +15,10 @@ import clipcli
 from clipcli import images
 from clipcli.errors import BadFile, ClipcliError, InputNotFound, OutputExists, UnknownName, UsageError, WeightsMismatch
 from clipcli.evaluation.request import EvaluateOptions
-from clipcli.events import ImagesEmbedded, InputsFound, ModelLoaded, ProbeFitted, Warned
+from clipcli.events import ImagesEmbedded, InputsFound, ModelLoaded
 from clipcli.pipelines.evaluate import run
 
-CLASSES = ("bear", "cat", "cow", "dog", "red_fox", "yak")
-FP32 = {"precision": "fp32", "device": "cpu"}
-
-
-def photograph(folder: Path, *, seed: int, images_per_class: int = 4) -> Path:
-    """A tree of six classes, each with a colour of its own."""
-    rng = np.random.default_rng(seed)
-    for n, label in enumerate(CLASSES):
-        (folder / label).mkdir(parents=True)
-        for m in range(images_per_class):
-            colour = np.array([40 * n, 250 - 40 * n, 128]) + rng.integers(-60, 60, (36, 40, 3))
-            Image.fromarray(colour.clip(0, 255).astype(np.uint8)).save(folder / label / f"{m}.png")
-    return folder
+from .small_data import CLASSES, FP32, photograph
 
 
 @pytest.fixture
@@ -148,57 +136,6 @@ def test_several_prompts_and_models_with_one_decode(
     assert ImagesEmbedded in events
 
 
-def test_several_data_are_paired_where_their_images_are_the_same(tree: Path, model: str, tmp_path: Path) -> None:
-    sketches = photograph(tmp_path / "sketches", seed=5)
-    others = photograph(tmp_path / "others", seed=6, images_per_class=3)
-    data = {"photos": tree, "sketches": sketches, "others": others}
-    found = clipcli.evaluate(data, model=model, prompts="plain", **FP32)
-    top1 = [one for one in found.differences if one.metric == "top1"]
-    assert [(one.run, one.base, one.paired) for one in top1] == [
-        ("sketches", "photos", True),
-        ("others", "photos", False),
-    ]
-    first, second = found.runs[0].answers.right, found.runs[1].answers.right
-    assert top1[0].estimate.value == pytest.approx(second.mean() - first.mean())
-    assert top1[0].estimate.low <= top1[0].estimate.value <= top1[0].estimate.high
-
-
-def test_compare_with_other_predictions(tree: Path, model: str, tmp_path: Path) -> None:
-    base = clipcli.evaluate(tree, model=model, prompts="plain", output=tmp_path / "a", **FP32)
-    table = pd.read_csv(tmp_path / "a" / "predictions.csv")
-    corrected = table.assign(label=table.truth.str.replace("_", " "))[["path", "label", "score"]]
-    corrected.loc[0, "label"] = None
-    corrected.sample(frac=1, random_state=0).to_csv(tmp_path / "other.csv", index=False)
-    found = clipcli.evaluate(tree, model=model, prompts="plain", compare=tmp_path / "other.csv", **FP32)
-    [one] = found.differences
-    right = base.runs[0].answers.right[1:]
-    assert (one.images, one.paired) == (23, True)
-    assert one.estimate.value == pytest.approx(right.mean() - 1)
-    draws = np.random.default_rng(0).integers(23, size=(1000, 23))
-    low, high = np.quantile(right[draws].mean(axis=1) - 1, [0.025, 0.975])
-    assert (one.estimate.low, one.estimate.high) == pytest.approx((low, high))
-
-
-def test_linear_probes(tree: Path, model: str, tmp_path: Path) -> None:
-    train = photograph(tmp_path / "train", seed=7, images_per_class=6)
-    given = {"model": model, "prompts": "plain", "linear_probe": train, "shots": "1,2,full", "seeds": 2, **FP32}
-    found = clipcli.evaluate(tree, output=tmp_path / "out", **given)
-    assert [(probe.shots, len(probe.metrics["top1"])) for probe in found.probes] == [(1, 2), (2, 2), (None, 1)]
-    full = found.probes[2]
-    assert full.intervals["top1"].low <= full.metrics["top1"][0] <= full.intervals["top1"].high
-    assert full.metrics["top1"][0] > found.metrics["top1"]
-    written = json.loads((tmp_path / "out" / "metrics.json").read_text())["linear_probes"]
-    assert [one["shots"] for one in written] == [1, 2, None]
-    again = clipcli.evaluate(tree, **given)
-    assert [probe.metrics for probe in again.probes] == [probe.metrics for probe in found.probes]
-    (train / "loose.png").write_text("no image")
-    options = EvaluateOptions(data=(("v", str(tree)),), model=(model,), linear_probe=str(train), **FP32)
-    events = list(run(options))
-    assert [event.done for event in events if isinstance(event, ProbeFitted)] == [1]
-    warned = [event.message for event in events if isinstance(event, Warned)]
-    assert warned == [f"1 images of {train} cannot be used for the linear probe"]
-
-
 def test_retrieval_is_a_brute_force_count(captioned: Path, model: str, tmp_path: Path) -> None:
     import open_clip
     import torch
@@ -252,6 +189,11 @@ def test_a_classifier_names_the_classes(tree: Path, model: str) -> None:
         ({"compare": "few.csv"}, BadFile, "no row for 23 of 24 images, such as val/bear/1.png"),
         ({"output": "bad.csv"}, UsageError, "--output bad.csv is a file, and expected is a folder"),
         ({"output": "there"}, OutputExists, "there/metrics.json exists; give another --output, or --overwrite"),
+        ({"output": ""}, UsageError, "--output has no name; give a folder"),
+        ({"output": "val/out"}, UsageError, "--output val/out lies in val, where it would be taken for data"),
+        ({"compare": "nothing.csv"}, BadFile, "nothing.csv: an empty file; expected a predictions.csv"),
+        ({"compare": "twice.csv"}, BadFile, "twice.csv: two rows for the image 'val/bear/0.png'; keep one of them"),
+        ({"seeds": 5}, UsageError, "--seeds are for the --shots of a linear probe; give both"),
         ({"labels": "few.txt"}, BadFile, "no label fits folders 'cow', 'dog', 'red_fox', 'yak'; rename them to labels"),
         ({"labels": "one.txt"}, BadFile, "one.txt: one label only, 'cat'; expected at least two"),
         ({"seeds": 0}, UsageError, "--seeds 0 is too small"),
@@ -268,6 +210,8 @@ def test_mistakes(
     monkeypatch.chdir(tmp_path)
     Path("bad.csv").write_text("path,size\n")
     Path("few.csv").write_text("path,label\nval/bear/0.png,cat\n")
+    Path("nothing.csv").write_text("")
+    Path("twice.csv").write_text("path,label\nval/bear/0.png,cat\nval/bear/0.png,bear\n")
     Path("few.txt").write_text("bear\ncat\n")
     Path("one.txt").write_text("cat\n")
     Path("there").mkdir()
@@ -282,8 +226,10 @@ def test_mistakes(
 def test_mistakes_of_other_kinds(tree: Path, captioned: Path, model: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="val is for classification, captioned is for retrieval"):
         clipcli.evaluate([tree, captioned], model=model)
-    with pytest.raises(UsageError, match=r"--prompts is for images with labels, and .* has captions; leave it out"):
-        clipcli.evaluate(captioned, model=model, prompts="plain")
+    for given in ({"prompts": "plain"}, {"shots": 4}, {"seeds": 3}, {"allow_empty": True}):
+        flag = f"--{next(iter(given)).replace('_', '-')}"
+        with pytest.raises(UsageError, match=rf"{flag} is for images with labels, and .*name the classes with --la"):
+            clipcli.evaluate(captioned, model=model, **given)
     other = tmp_path / "other.csv"
     other.write_text("path,label\n" + "".join(f"{path},zebu\n" for path in sorted(tree.rglob("*.png"))))
     with pytest.raises(BadFile, match="its labels, such as 'zebu', are none of 'bear', 'cat'"):

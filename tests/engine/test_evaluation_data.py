@@ -4,42 +4,27 @@ from __future__ import annotations
 
 import io
 import json
-import tarfile
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from clipcli.errors import BadFile, ClipcliError, InputNotFound, UsageError
-from clipcli.evaluation.classes import classes_in, given_classes, truth_of
-from clipcli.evaluation.data import Columns, Labelled, LabelledData, labelled_of, read_labelled, task_of
-from clipcli.evaluation.request import named_data, read_shots, split_list
+from clipcli.errors import BadFile, ClipcliError, InputNotFound
+from clipcli.evaluation.classes import given_classes, truth_of
+from clipcli.evaluation.data import task_of
+from clipcli.evaluation.labelled import Columns, LabelledData, labelled_of, named_twice
 from clipcli.labels import LabelledClass
 from clipcli.pairs.pair import Data
 from clipcli.types import Skipped
 
-ANY = Columns()
-
-
-def jpeg(seed: int = 0) -> bytes:
-    """A small photo."""
-    stream = io.BytesIO()
-    pixels = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(stream, "JPEG")
-    return stream.getvalue()
+from .small_data import ANY, grown, jpeg, read, sharded, zipped
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """Three classes with two images each."""
-    for label in ("grey wolf", "red_fox", "yak"):
-        folder = tmp_path / "tree" / label
-        folder.mkdir(parents=True)
-        for n in range(2):
-            (folder / f"{n}.jpg").write_bytes(jpeg(n))
-    return tmp_path / "tree"
+    return grown(tmp_path / "tree")
 
 
 def named(read: LabelledData) -> list[tuple[str, str]]:
@@ -50,28 +35,7 @@ def named(read: LabelledData) -> list[tuple[str, str]]:
 IN_TREE = [(f"{label}/{n}", label) for label in ("grey wolf", "red_fox", "yak") for n in range(2)]
 
 
-def zipped(tree: Path, target: Path, *, prefix: str = "", extra: dict[str, str] | None = None) -> Path:
-    """The tree in a zip, below a folder, with more files at its root."""
-    with zipfile.ZipFile(target, "w") as archive:
-        for path in sorted(tree.rglob("*.jpg")):
-            archive.write(path, f"{prefix}{path.relative_to(tree)}")
-        for name, text in (extra or {}).items():
-            archive.writestr(name, text)
-    return target
-
-
-def sharded(target: Path, members: dict[str, bytes]) -> Path:
-    """A shard of these members."""
-    with tarfile.open(target, "w") as archive:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return target
-
-
-def read(path: object, columns: Columns = ANY) -> LabelledData:
-    return read_labelled(Data(str(path)), columns)
+IN_TREE = [(f"{label}/{n}", label) for label in ("grey wolf", "red_fox", "yak") for n in range(2)]
 
 
 def test_a_tree_in_a_folder_and_in_a_zip(tree: Path, tmp_path: Path) -> None:
@@ -152,19 +116,6 @@ def test_shards(tmp_path: Path, suffix: str, texts: list[bytes]) -> None:
     assert [entry.reason for entry in found.entries if isinstance(entry, Skipped)] == ["no label"]
 
 
-def test_labels_map_folders_by_names_and_aliases(tree: Path) -> None:
-    labels = [LabelledClass("yak"), LabelledClass("Grey Wolf"), LabelledClass("fox", aliases=("red fox",))]
-    classes = given_classes(labels, where="labels.csv")
-    assert truth_of(read(tree), classes, allow_empty=False).tolist() == [1, 1, 2, 2, 0, 0]
-    assert classes.names == ("yak", "Grey Wolf", "fox")
-
-
-def test_folders_name_classes_as_they_are_and_prompts_have_spaces(tree: Path) -> None:
-    classes = classes_in([read(tree)])
-    assert classes.names == ("grey wolf", "red_fox", "yak")
-    assert [labelled.label for labelled in classes.classes] == ["grey wolf", "red fox", "yak"]
-
-
 def test_what_a_data_is_for(tree: Path, tmp_path: Path) -> None:
     def task(path: object, columns: Columns = ANY, *, labelled: bool = False) -> str:
         return task_of(Data(str(path)), columns, labelled=labelled)
@@ -211,54 +162,42 @@ def test_mistakes_in_data(tmp_path: Path) -> None:
     assert "found none but" in message(InputNotFound, tmp_path / "flat")
 
 
-def test_labels_that_stand_there_twice_are_told_apart(tmp_path: Path) -> None:
-    labels = [LabelledClass(label) for label in ("yak", "yak (2)", "yak", "fox", "yak")]
-    classes = given_classes(labels, where="labels.txt")
-    assert classes.names == ("yak", "yak (2)", "yak (3)", "fox", "yak (4)")
-    assert classes.classes == tuple(labels)
-    for n in range(5):
-        (tmp_path / f"{n}.jpg").write_bytes(jpeg(n))
-    (tmp_path / "t.csv").write_text("image,label\n" + "".join(f"{n}.jpg,{4 - n}\n" for n in range(5)))
-    assert truth_of(read(tmp_path / "t.csv"), classes, allow_empty=False).tolist() == [4, 3, 2, 1, 0]
+def test_a_zip_that_a_table_leads_into_is_opened_once(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zipped(tree, tmp_path / "data.zip")
+    rows = [f"data.zip/{label}/{n}.jpg,{label}" for label in ("yak", "red_fox") for n in range(2)]
+    (tmp_path / "t.csv").write_text("path,label\n" + "\n".join([*rows, "data.zip/yak,yak", "data.zip/no.jpg,yak"]))
+    opened: list[object] = []
+    real = zipfile.ZipFile
+    monkeypatch.setattr(zipfile, "ZipFile", lambda path: (opened.append(path), real(path))[1])
+    found = list(labelled_of(read(tmp_path / "t.csv")))
+    assert opened == [str(tmp_path / "data.zip")]
+    assert all(Image.open(io.BytesIO(image.item.read())) for image in found[:4])
+    for image in found[4:]:
+        with pytest.raises(OSError, match=r"data\.zip"):
+            image.item.read()
 
 
-def test_mistakes_in_classes(tree: Path) -> None:
-    found = read(tree)
-    yak, fox, wolf = LabelledClass("yak"), LabelledClass("red fox"), LabelledClass("grey wolf")
-    with pytest.raises(BadFile, match="one label only, 'yak'; expected at least two"):
-        given_classes([yak], where="labels.txt")
-    with pytest.raises(BadFile, match=r"no label fits folders 'grey wolf', 'red_fox', 'yak'; .* as in 'cat', 'dog'"):
-        truth_of(found, given_classes([LabelledClass("cat"), LabelledClass("dog")], where="x"), allow_empty=False)
-    four = given_classes([yak, fox, wolf, LabelledClass("zebu")], where="labels.txt")
-    with pytest.raises(UsageError, match=r"no image of class 'zebu', and expected is at least one of each of the 4 cl"):
-        truth_of(found, four, allow_empty=False)
-    assert set(truth_of(found, four, allow_empty=True)) == {0, 1, 2}
-    (tree / "zebu").mkdir()
-    with pytest.raises(UsageError, match="no image of class 'zebu'"):
-        truth_of(read(tree), classes_in([read(tree)]), allow_empty=False)
-    (tree / "zebu").rmdir()
-    one = LabelledData("d", "folder", (Labelled(next(labelled_of(found)).item, "yak", "k"),), ("yak",))
-    with pytest.raises(UsageError, match="d: one class only, 'yak'; expected images of at least two classes"):
-        classes_in([one])
-    with pytest.raises(UsageError, match=r"do not have the same classes: only one of them has 'grey wolf', 'red_fox'"):
-        classes_in([found, one])
-    numbers = LabelledData("d", "value", (Labelled(one.entries[0].item, "7", "k"),), ("7", "8"))  # type: ignore[union-attr]
-    with pytest.raises(UsageError, match="its classes are numbers, such as '7', '8', and expected are names"):
-        classes_in([numbers])
-    with pytest.raises(BadFile, match="class number 7 is too large for 4 labels; expected numbers from 0 to 3"):
-        truth_of(numbers, four, allow_empty=True)
+def test_a_few_stray_captions_make_no_retrieval(tree: Path) -> None:
+    for suffix, text in (("txt", "taken in May"), ("json", "{}")):
+        (tree / "yak" / f"0.{suffix}").write_text(text)
+    assert task_of(Data(str(tree)), ANY, labelled=False) == "classification"
+    for path in tree.rglob("*.jpg"):
+        path.with_suffix(".txt").write_text("an animal")
+    assert task_of(Data(str(tree)), ANY, labelled=False) == "retrieval"
 
 
-def test_how_lists_and_names_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a,b").mkdir()
-    assert split_list(["plain, name,plain", "a {}, they say", "a,b"]) == ("plain", "name", "a {}, they say", "a,b")
-    assert named_data(["x/val", "photos=y/val"]) == (("val", "x/val"), ("photos", "y/val"))
-    assert named_data(["x/val", "y/val"]) == (("x/val", "x/val"), ("y/val", "y/val"))
-    with pytest.raises(UsageError, match="two DATA are called 'a'"):
-        named_data(["a=x", "a=y"])
-    with pytest.raises(InputNotFound, match="no DATA was given"):
-        named_data([])
-    assert read_shots("1, 4,full,4") == (1, 4, None)
-    with pytest.raises(UsageError, match="'0' is not a number of images; write it as in 1,2,4,full"):
-        read_shots("2,0")
+def test_numbers_with_a_point_and_separators_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"image": "1.jpg", "label": 1.0}\n{"image": "2.jpg", "label": 1.5}\n')
+    found = read(tmp_path / "t.jsonl")
+    assert [labelled.name for labelled in labelled_of(found)] == ["1"]
+    assert [entry.reason for entry in found.entries if isinstance(entry, Skipped)] == ["no label"]
+    (tmp_path / "t.csv").write_text("image;label\n1.jpg;yak\n")
+    with pytest.raises(BadFile, match=r"they seem to be separated by ';': save it with commas, or with tabs as .tsv"):
+        read(tmp_path / "t.csv")
+
+
+def test_images_with_several_labels(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,label\n1.jpg,yak\n./1.jpg,fox\n2.jpg,yak\n2.jpg,yak\n")
+    assert named_twice(read(tmp_path / "t.csv")) == {f"{tmp_path}/1.jpg": ("yak", "fox")}

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clipcli.evaluation import intervals
-from clipcli.evaluation.calibration import calibration_error, reliability
-from clipcli.evaluation.classification import answers, log_softmax, measured, values_of
+from clipcli.classifier import Classifier
+from clipcli.evaluation import classification, intervals, probe
+from clipcli.evaluation.calibration import calibration_error, reliability, without_bias
+from clipcli.evaluation.classification import answers, log_softmax, measured, values_of, zero_shot
 from clipcli.evaluation.intervals import difference, estimates, mean_by_class, mean_of, ratio_of
-from clipcli.evaluation.probe import fit, pool, probed, split
+from clipcli.evaluation.probe import drawn, fit, probed, split
 from clipcli.evaluation.results import Answers
 from clipcli.evaluation.retrieval import measured as measured_recall
 from clipcli.evaluation.retrieval import recall_both_ways
+from clipcli.score import best
 
 
 def made(images: int, classes: int, *, seed: int = 0) -> tuple[Answers, np.ndarray]:
@@ -38,10 +40,10 @@ def test_the_figures_are_scikit_learns(classes: int) -> None:
     )
     exact = probabilities.astype(np.float64) / probabilities.sum(axis=1, keepdims=True, dtype=np.float64)
     assert values["nll"] == pytest.approx(log_loss(told.truth, exact, labels=range(classes)), rel=1e-6)
-    if classes < 5:
-        assert "top5" not in values
-    else:
-        oracle = top_k_accuracy_score(told.truth, probabilities, k=5, labels=range(classes)) if classes > 5 else 1
+    # Of five classes the five best are all of them.
+    assert ("top5" in values) == (classes > 5)
+    if classes > 5:
+        oracle = top_k_accuracy_score(told.truth, probabilities, k=5, labels=range(classes))
         assert values["top5"] == pytest.approx(oracle, abs=1e-12)
 
 
@@ -94,15 +96,24 @@ def test_an_interval_holds_what_it_should_and_is_as_wide_as_the_formula() -> Non
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=0.004)
 
 
-def test_the_interval_of_a_small_calibration_error_is_around_it() -> None:
+@pytest.mark.parametrize("overconfident", [0.0, 0.05, 0.3])
+def test_the_interval_of_the_calibration_error_holds_the_true_one(overconfident: float) -> None:
     rng = np.random.default_rng(5)
-    for seed in range(5):
-        confidence = np.random.default_rng(seed).random(300).astype(np.float32)
-        statistic = calibration_error(confidence, rng.random(300) < confidence)
-        plain, centred = (estimates({"ece": statistic}, count=300, centred=c)["ece"] for c in ((), ("ece",)))
-        assert centred.low < centred.value < centred.high
-        assert plain.value == centred.value
-        assert plain.resampled.mean() > plain.value
+    # In the middle of a bin, the error of infinitely many images is the share by which scores promise too much.
+    middles = (np.arange(15) + 0.5) / 15
+    held, values = 0, []
+    for _ in range(40):
+        confidence = rng.choice(middles, size=200).astype(np.float32)
+        right = rng.random(200) < confidence * (1 - overconfident)
+        statistic = calibration_error(confidence, right)
+        plain = estimates({"ece": statistic}, count=200)["ece"]
+        found = without_bias(plain, confidence)
+        assert found.value == plain.value
+        assert 0 <= found.low <= found.value <= found.high
+        held += found.low <= overconfident * middles.mean() <= found.high
+        values.append(found.value)
+    assert held >= 34
+    assert np.mean(values) > overconfident * middles.mean()
 
 
 def test_many_images_are_drawn_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,9 +195,50 @@ def test_a_split_draws_so_many_of_each_class_and_chooses_on_others(shots: int | 
     assert one.choose_on.tolist() == same.choose_on.tolist() != other.choose_on.tolist()
 
 
-def test_a_pool_holds_enough_for_all_seeds_and_no_more() -> None:
-    truth = np.repeat(np.arange(3), [50, 20, 9])
-    drawn = pool(truth, shots=[1, 8], seeds=2)
-    assert np.bincount(truth[drawn]).tolist() == [24, 20, 9]
-    assert len(set(drawn.tolist())) == len(drawn)
-    assert drawn.tolist() == pool(truth, shots=[1, 8], seeds=2).tolist()
+def test_seeds_draw_from_all_images_and_only_those_drawn_are_needed() -> None:
+    truth = np.repeat(np.arange(3), [500, 20, 9])
+    needed = drawn(truth, shots=[1, 4], seeds=2)
+    splits = [split(truth, shots=shots, seed=seed) for shots in (1, 4) for seed in range(2)]
+    assert needed.tolist() == sorted({n for one in splits for n in (*one.fit, *one.choose_on)})
+    # Two draws of eight images out of five hundred have hardly one in common.
+    firsts = [set(one.fit) | set(one.choose_on) for one in splits[2:]]
+    assert len({n for n in firsts[0] & firsts[1] if truth[n] == 0}) <= 1
+    assert len(drawn(truth, shots=[1, None], seeds=2)) == len(truth)
+    usable = np.isin(np.arange(len(truth)), needed)
+    for shots in (1, 4):
+        one, again = split(truth, shots=shots, seed=1), split(truth, shots=shots, seed=1, usable=usable)
+        assert one.fit.tolist() == again.fit.tolist()
+        assert needed[again.within(needed).choose_on].tolist() == one.choose_on.tolist()
+    usable[splits[2].fit[0]] = False
+    other = split(truth, shots=4, seed=0, usable=usable)
+    assert np.bincount(truth[other.fit]).tolist() == [4, 4, 4]
+    assert set(splits[2].fit[1:]) <= set(other.fit)
+
+
+def test_equal_likelihoods_do_not_end_the_choice_of_the_regularisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = dict(zip(probe.STRENGTHS, (2.0, 1.0, 1.0, 1.0, 0.5, 0.7), strict=True))
+    truth = np.repeat(np.arange(2), 4)
+    embeddings = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+
+    def told(one: probe.Fitted, _embeddings: object, truth: np.ndarray) -> Answers:
+        empty = np.zeros((len(truth), 1))
+        return Answers(empty.astype(int), empty, truth, empty[:, 0], np.full(len(truth), losses[one.strength]))
+
+    monkeypatch.setattr(probe, "probed", told)
+    assert fit(embeddings, truth, split(truth, shots=2, seed=0)).strength == 1000.0
+
+
+def test_many_images_are_answered_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    embeddings, classes = (rng.normal(size=(size, 4)).astype(np.float32) for size in (50, 7))
+    truth = rng.integers(7, size=50)
+    classifier = Classifier(classes, tuple("abcdefg"), "m", "f", "p", "fp32", 3.0, None, "softmax")
+    whole = zero_shot(embeddings, truth, classifier)
+    most = []
+    monkeypatch.setattr(classification, "_ROWS", 16)
+    monkeypatch.setattr(classification, "best", lambda order, k: (most.append(len(order)), best(order, k))[1])
+    pieces = zero_shot(embeddings, truth, classifier)
+    assert most == [16, 16, 16, 2]
+    assert pieces.best.tolist() == whole.best.tolist()
+    np.testing.assert_allclose(pieces.loss, whole.loss, atol=1e-6)
+    np.testing.assert_allclose(pieces.truth_score, whole.truth_score, atol=1e-6)

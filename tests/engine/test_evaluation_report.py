@@ -51,7 +51,13 @@ def evaluation() -> Evaluation:
         keys=tuple(f"{n}" for n in range(IMAGES)),
         embeddings=(),
     )
-    return Evaluation("classification", labels, (evaluated(images, told, labels=labels, model="m", prompts="p"),))
+    return Evaluation(
+        "classification",
+        labels,
+        (evaluated(images, told, labels=labels, model="m", fingerprint="f", prompts="p"),),
+        "cpu",
+        "fp32",
+    )
 
 
 def test_many_classes_have_a_table_of_what_is_confused(evaluation: Evaluation, tmp_path: Path) -> None:
