@@ -78,6 +78,30 @@ class RowsReady:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeSpent:
+    """Where the seconds of a run went, of `total`; `read` and `decode` add up those of `workers` threads.
+
+    `wait` is how long the model had no pixels, `write` what whoever takes the rows did with them.
+    """
+
+    total: float
+    load: float
+    read: float
+    decode: float
+    wait: float
+    encode: float
+    write: float
+    workers: int
+
+    @property
+    def bottleneck(self) -> str:
+        """What the rest waited for: `read`, `decode`, `encode` or `write`."""
+        if max(self.encode, self.write) >= self.wait:
+            return "encode" if self.encode >= self.write else "write"
+        return "read" if self.read > self.decode else "decode"
+
+
+@dataclass(frozen=True, slots=True)
 class ImagesEmbedded:
     """Image embeddings: `done` of `total` images have been read, those that cannot be read included."""
 
@@ -162,6 +186,7 @@ Event = (
     | ModelKnown
     | ClassesEncoded
     | RowsReady
+    | TimeSpent
     | ImagesEmbedded
     | ProbeFitted
     | PairsFound

@@ -19,6 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from clipcli.errors import unknown
 from clipcli.runtime_kinds import DECODES
+from clipcli.stopwatch import Stopwatch
 from clipcli.types import Batch, Entry, ImageItem, Remembered, Skipped
 
 if TYPE_CHECKING:
@@ -42,14 +43,17 @@ def batches(
     batch_size: int,
     workers: int,
     least: Least | None = None,
+    watch: Stopwatch | None = None,
 ) -> Iterator[Batch]:
     """Batches of up to `batch_size` inputs in order, bad ones included as `Skipped`; remembered ones are not read.
 
-    `least` is as in `decode`.
+    `least` is as in `decode`; `watch` takes the time to `read` and to `decode`, of all threads.
 
     At most two batches are decoded ahead of the one that was asked for.
     """
-    for (batch,) in batches_for_each((resize,), items, batch_size=batch_size, workers=workers, least=least):
+    for (batch,) in batches_for_each(
+        (resize,), items, batch_size=batch_size, workers=workers, least=least, watch=watch
+    ):
         yield batch
 
 
@@ -60,6 +64,7 @@ def batches_for_each(
     batch_size: int,
     workers: int,
     least: Least | None = None,
+    watch: Stopwatch | None = None,
 ) -> Iterator[tuple[Batch, ...]]:
     """`batches` for several ways to resize at once: each image is read and decoded only once."""
     register_plugins()
@@ -70,7 +75,8 @@ def batches_for_each(
         image = decode(data, least=least)
         return [np.array(resize(image)) for resize in resizes]
 
-    for item, decoded in _look_ahead(items, resized, workers=workers, most=2 * batch_size):
+    watch = watch or Stopwatch()
+    for item, decoded in _look_ahead(items, resized, workers=workers, most=2 * batch_size, watch=watch):
         if isinstance(decoded, Skipped | Remembered):
             entries.append(decoded)
         else:
@@ -84,7 +90,12 @@ def batches_for_each(
 
 
 def _look_ahead(
-    items: Iterable[ImageItem | Remembered], use: Callable[[bytes], Result], *, workers: int, most: int
+    items: Iterable[ImageItem | Remembered],
+    use: Callable[[bytes], Result],
+    *,
+    workers: int,
+    most: int,
+    watch: Stopwatch,
 ) -> Iterator[tuple[ImageItem, Result | Skipped | Remembered]]:
     """Each item with what `use` makes of its bytes, made in threads up to `most` items ahead."""
     pending: deque[Callable[[], tuple[ImageItem, Result | Skipped | Remembered]]] = deque()
@@ -94,7 +105,7 @@ def _look_ahead(
             if isinstance(item, Remembered):
                 pending.append(partial(_as_it_is, item))
             else:
-                pending.append(partial(_awaited, item, pool.submit(attempt, item, use)))
+                pending.append(partial(_awaited, item, pool.submit(attempt, item, use, watch=watch)))
             if len(pending) > most:
                 yield pending.popleft()()
         while pending:
@@ -122,12 +133,15 @@ def read_pixels(item: ImageItem, resize: Resize) -> Pixels | Skipped:
     return attempt(item, lambda data: np.array(resize(decode(data))))
 
 
-def attempt(item: ImageItem, use: Callable[[bytes], Result]) -> Result | Skipped:
+def attempt(item: ImageItem, use: Callable[[bytes], Result], *, watch: Stopwatch | None = None) -> Result | Skipped:
     """What `use` makes of the item's bytes, or why it makes nothing of them."""
+    watch = watch or Stopwatch()
     data = b""
     try:
-        data = item.read()
-        return use(data)
+        with watch.on("read"):
+            data = item.read()
+        with watch.on("decode"):
+            return use(data)
     # Pillow's decoders raise nearly anything on a broken file, and one bad image must never stop a run.
     except Exception as e:
         return Skipped(item, _reason(e, data))

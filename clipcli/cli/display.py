@@ -22,6 +22,7 @@ from clipcli.events import (
     Noted,
     ProbeFitted,
     RowsReady,
+    TimeSpent,
     Warned,
 )
 
@@ -119,6 +120,9 @@ class Display:
                 self.advance("Probes", done, total, count=f"{done:,}/{total:,}", note=note)
             case RowsReady():
                 self._show_rows(event)
+            case TimeSpent():
+                if self.verbose:
+                    self.say(_where_time_went(event))
 
     def _show_rows(self, event: RowsReady) -> None:
         self._rows += len(event.rows)
@@ -134,3 +138,22 @@ class Display:
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total, count=count, note=note)
         self._progress.update(self._tasks[name], completed=done, total=total, count=count, note=note)
+
+
+_BOTTLENECKS = {
+    "read": "reading the images; a faster disk would help",
+    "decode": "decoding; --decode fast, more --workers or more cores would help",
+    "encode": "the model",
+    "write": "writing the rows",
+}
+
+
+def _where_time_went(spent: TimeSpent) -> str:
+    parts = [
+        f"loading and labels {spent.load:.1f}",
+        f"reading {spent.read:.1f} and decoding {spent.decode:.1f} (in {spent.workers} threads, beside the model)",
+        f"waiting for them {spent.wait:.1f}",
+        f"encoding {spent.encode:.1f}",
+        f"writing {spent.write:.1f}",
+    ]
+    return f"  Seconds, of {spent.total:.1f}: {', '.join(parts)}. The bottleneck: {_BOTTLENECKS[spent.bottleneck]}."

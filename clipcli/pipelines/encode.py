@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from clipcli.classifier import Classifier
 from clipcli.embed import embed
 from clipcli.engines.choose import check_engine, with_engine
 from clipcli.errors import CacheUnusable
-from clipcli.events import Event, ModelLoaded, RowsReady, Warned
+from clipcli.events import Event, ModelLoaded, RowsReady, TimeSpent, Warned
 from clipcli.image_store import ImageStore
 from clipcli.images import batches, check_decode, least_pixels, resizer
 from clipcli.known import Asked, remember
@@ -22,6 +23,7 @@ from clipcli.prompts import Recipe
 from clipcli.rows import to_rows
 from clipcli.runtime import Runtime, choose_runtime
 from clipcli.score import choose_score, score
+from clipcli.stopwatch import Stopwatch
 from clipcli.types import ImageItem, Scores
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ def label(
     options: ClassifyOptions,
 ) -> Iterator[Event]:
     """Rows of these images; what is encoded is kept for later runs."""
+    watch = Stopwatch()
+    started = time.perf_counter()
     runtime = _runtime(options)
     check_decode(options.decode)
     check_engine(options.engine, runtime=runtime)
@@ -58,7 +62,20 @@ def label(
         except CacheUnusable as e:
             store.trouble = e
     backbone = yield from with_engine(backbone, engine=options.engine, images=len(items))
-    yield from _label(items, backbone=backbone, classifier=classifier, kind=kind, options=options, store=store)
+    loaded = time.perf_counter()
+    yield from _label(
+        items, backbone=backbone, classifier=classifier, kind=kind, options=options, store=store, watch=watch
+    )
+    yield TimeSpent(
+        total=time.perf_counter() - started,
+        load=loaded - started,
+        read=watch["read"],
+        decode=watch["decode"],
+        wait=watch["wait"],
+        encode=watch["embed"] - watch["wait"],
+        write=watch["write"],
+        workers=runtime.workers,
+    )
 
 
 def classifier_only(
@@ -80,13 +97,17 @@ def _label(
     kind: str,
     options: ClassifyOptions,
     store: ImageStore | None,
+    watch: Stopwatch,
 ) -> Generator[Event, None, None]:
     runtime = backbone.runtime
     resize = resizer(backbone.preprocessing)
     looked_up = items if store is None else store.look_up(items)
     least = least_pixels(backbone.preprocessing, decode=options.decode)
-    decoded = batches(looked_up, resize=resize, batch_size=runtime.batch_size, workers=runtime.workers, least=least)
-    for embedded in embed(decoded, backbone=backbone):
+    decoded = batches(
+        looked_up, resize=resize, batch_size=runtime.batch_size, workers=runtime.workers, least=least, watch=watch
+    )
+    embeddings = embed(watch.each(decoded, work="wait"), backbone=backbone)
+    for embedded in watch.each(embeddings, work="embed"):
         if embedded.note:
             yield Warned(embedded.note)
         if store is not None:
@@ -95,7 +116,9 @@ def _label(
                 yield Warned(f"{store.trouble}; going on without it")
                 store = None
         values = score(embedded.embeddings, classifier, kind=kind)
-        yield RowsReady(tuple(to_rows(Scores(embedded.entries, values), classifier.labels, top_k=options.top_k)))
+        rows = RowsReady(tuple(to_rows(Scores(embedded.entries, values), classifier.labels, top_k=options.top_k)))
+        with watch.on("write"):
+            yield rows
 
 
 def _runtime(options: ClassifyOptions) -> Runtime:

@@ -11,7 +11,7 @@ import clipcli
 
 PACKAGE = Path(clipcli.__file__).parent
 LAYERS = {
-    0: ["atomic", "errors", "types", "events", "score_kinds", "runtime_kinds"],
+    0: ["atomic", "errors", "types", "events", "score_kinds", "runtime_kinds", "stopwatch"],
     1: [
         "labels",
         "prompts",

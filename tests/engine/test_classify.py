@@ -10,7 +10,7 @@ import pytest
 
 import clipcli
 from clipcli.errors import ClipcliError, InputNotFound, UsageError, WeightsMismatch
-from clipcli.events import ClassesEncoded, InputsFound, ModelLoaded, RowsReady, Warned
+from clipcli.events import ClassesEncoded, InputsFound, ModelLoaded, RowsReady, TimeSpent, Warned
 from clipcli.pipelines.classify import ClassifyOptions, run
 
 LABELS = ["cat", "dog", "beach"]
@@ -83,7 +83,11 @@ def test_a_list_on_stdin(photos: Path, model: str, monkeypatch: pytest.MonkeyPat
 def test_events_in_order(photos: Path, model: str) -> None:
     events = list(run(ClassifyOptions(inputs=(str(photos),), labels=["cat", "cat"], model=model)))
     kinds = list(dict.fromkeys(type(event) for event in events))
-    assert kinds == [InputsFound, Warned, ModelLoaded, ClassesEncoded, RowsReady]
+    assert kinds == [InputsFound, Warned, ModelLoaded, ClassesEncoded, RowsReady, TimeSpent]
+    spent = events[-1]
+    assert isinstance(spent, TimeSpent)
+    assert spent.total > spent.encode > 0
+    assert spent.decode > 0
 
 
 @pytest.mark.parametrize(
