@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, kind TEXT, value BLOB,
 CREATE INDEX IF NOT EXISTS entries_by_use ON entries (used);
 """
 _BUSY_SECONDS = 60
+_PAGE_SIZE = 16384
 _KEYS_PER_QUERY = 500
 # When an entry was last used is written down this exactly, in seconds, so that most reads write nothing.
 _USE_GRAIN = 3600
@@ -166,6 +167,8 @@ class Cache:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     """Make the file what it must be, if it is new."""
+    # Of embeddings of 2 kB a page of the default size would hold one.
+    connection.execute(f"PRAGMA page_size={_PAGE_SIZE}")
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
