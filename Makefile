@@ -14,8 +14,9 @@ demo: $(VENV)/demo.installed
 	$(BIN)/clipcli classify $(VENV)/demo-photos --labels examples/aliases.csv --model tiny --output demo-labels.csv --overwrite
 	cat demo-labels.csv
 
+# A process a core, and one thread in each: more would wait for each other.
 test: $(VENV)/dev.installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 check: $(VENV)/dev.installed
 	$(BIN)/ruff check
