@@ -82,7 +82,7 @@ def test_every_kind_of_score_can_be_computed(kind: str) -> None:
 def test_a_batch_of_only_bad_images_has_no_scores(kind: str) -> None:
     batch = Batch((Skipped(ImageItem("x", lambda: b""), "truncated"),), np.empty((0, 0, 0, 3), np.uint8))
     classifier = _classifier(CLASSES, bias=-10.0)
-    (embedded,) = embed([batch], backbone=SimpleNamespace(dimensions=64))
+    (embedded,) = embed([batch], backbone=SimpleNamespace(dimensions=64, runtime=SimpleNamespace(device="cpu")))
     assert embedded.entries == batch.entries
     assert score(embedded.embeddings, classifier, kind=kind).shape == (0, 11)
 

@@ -26,7 +26,7 @@ OTHER: dict[str, Any] = (
     | {"beta2": 0.9, "grad_clip_norm": 0.0, "crop": 0.3, "flip": True, "lock": "image", "unlock_groups": 2, "lora": 8}
     | {"freeze_batch_norm": False, "val_every": 11, "retain_drop": 0.2, "device": "cpu", "precision": "fp32"}
     | {"workers": 5, "grad_checkpoint": True, "compile": True, "save_every": 12, "keep_every": 13, "log_every": 14}
-    | {"tensorboard": True}
+    | {"tensorboard": True, "augment": "trivial", "cutmix": 0.5}
 )
 
 
