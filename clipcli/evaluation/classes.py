@@ -134,7 +134,7 @@ def _places(read: LabelledData, classes: Classes) -> dict[str, int]:
         strange = [name for name in names if name not in known]
         if strange:
             raise BadFile(
-                f"{read.text}: {some_of(strange)} is not among the classes of DATA, {some_of(classes.names)};"
+                f"{read.text}: no class of DATA fits {some_of(strange)}; its classes are {some_of(classes.names)};"
                 " name the classes of both with --labels FILE"
             )
         return {name: known[name] for name in names}

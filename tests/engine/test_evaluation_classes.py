@@ -78,7 +78,9 @@ def test_training_data_with_other_classes(tree: Path) -> None:
     classes = classes_in([read(tree)])
     shutil.move(tree / "yak", tree / "gnu")
     (tree / "empty").mkdir()
-    with pytest.raises(BadFile, match=r"'gnu' is not among the classes of DATA, 'grey wolf', .*with --labels FILE"):
+    with pytest.raises(
+        BadFile, match=r"no class of DATA fits 'gnu'; its classes are 'grey wolf', .*with --labels FILE"
+    ):
         truth_of(read(tree), classes, allow_empty=True)
 
 
