@@ -42,22 +42,29 @@ def score(embeddings: Array, classifier: Classifier, *, kind: str) -> Array:
     Similarities are multiplied by the logit scale, and for a sigmoid the bias is added, before they become
     probabilities.
     """
-    return _FUNCTIONS[kind](_cosine(embeddings, classifier.class_embeddings), classifier)
+    return from_cosine(cosine_of(embeddings, classifier), classifier, kind=kind)
+
+
+def cosine_of(embeddings: Array, classifier: Classifier) -> Array:
+    """Similarities `[N, C]` of image embeddings `[N, D]` to the classes.
+
+    Added up in float64, a row is the same however many others there are. In float32 BLAS gives other last digits for
+    other numbers of rows, and a run that goes on from a cache has others.
+    """
+    classes = classifier.class_embeddings.astype(np.float64)
+    similarities: Array = (embeddings.astype(np.float64) @ classes.T).astype(np.float32)
+    return similarities
+
+
+def from_cosine(cosine: Array, classifier: Classifier, *, kind: str) -> Array:
+    """Scores `[N, C]` of similarities that are there already."""
+    return _FUNCTIONS[kind](cosine, classifier)
 
 
 def best(scores: Array, k: int) -> NDArray[np.intp]:
     """Indices `[N, k]` of the best classes, best first; of equal scores the earlier class comes first."""
     order: NDArray[np.intp] = np.argsort(-scores, axis=1, kind="stable")
     return order[:, :k]
-
-
-def _cosine(images: Array, classes: Array) -> Array:
-    """Similarities `[N, C]`, added up in float64: a row is then the same however many others there are.
-
-    In float32 BLAS gives other last digits for other numbers of rows, and a run that goes on from a cache has others.
-    """
-    similarities: Array = (images.astype(np.float64) @ classes.T.astype(np.float64)).astype(np.float32)
-    return similarities
 
 
 def _softmax(cosine: Array, classifier: Classifier) -> Array:

@@ -11,7 +11,7 @@ from clipcli.classifier import Classifier
 from clipcli.evaluation.calibration import calibration_error, reliability, without_bias
 from clipcli.evaluation.intervals import Estimate, Statistic, estimates, mean_by_class, mean_of
 from clipcli.evaluation.results import Answers, ClassFigures, EvaluatedImages, Places, Run, joined
-from clipcli.score import best, score
+from clipcli.score import best, cosine_of, from_cosine
 
 _SHOWN = 5
 # So many images are scored at once, as their scores for thousands of classes take much room.
@@ -26,10 +26,10 @@ def zero_shot(embeddings: NDArray[np.float32], truth: Places, classifier: Classi
     """
 
     def answer(embeddings: NDArray[np.float32], truth: Places) -> Answers:
-        cosine = embeddings @ classifier.class_embeddings.T
+        cosine = cosine_of(embeddings, classifier)
         return answers(
             order=cosine,
-            scores=score(embeddings, classifier, kind=classifier.score),
+            scores=from_cosine(cosine, classifier, kind=classifier.score),
             log_probabilities=log_softmax(cosine.astype(np.float64) * classifier.logit_scale),
             truth=truth,
         )
