@@ -10,44 +10,16 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from PIL import Image
 
-from clipcli.cli import main
 from clipcli.engines import store
 from clipcli.engines.store import Verdict
 
-
-@dataclass
-class Done:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in an empty folder of its own."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: str | Path) -> Done:
-        with warnings.catch_warnings(), pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return Done(int(exit_.value.code or 0), said.out, said.err)
-
-    return command
+from .conftest import Run
 
 
 def test_classify_writes_labels_csv(run: Run, photos: Path, labels: Path, model: str) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,36 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipcli.cli import main
+from .conftest import Run
 
 HOSTILE = "<img src=x onerror=alert(1)>.jpg"
 FIGURE = r"\d+\.\d% \[\d+\.\d, \d+\.\d\]"
 
 
-@dataclass
-class Done:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-Evaluate = Callable[..., Done]
-
-
 @pytest.fixture
-def evaluate(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
+def evaluate(run: Run) -> Run:
     """Run the command in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as stop:
-            main(["evaluate", *map(str, arguments), "--device", "cpu", "--precision", "fp32"])
-        said = capsys.readouterr()
-        return Done(int(stop.value.code or 0), said.out, said.err)
-
-    return command
+    return lambda *arguments: run("evaluate", *arguments, "--device", "cpu", "--precision", "fp32")
 
 
 def photograph(folder: Path, *, names: tuple[str, ...] = ("0.png", "1.png", "2.png"), seed: int = 0) -> None:
@@ -77,7 +55,7 @@ class _Tags(HTMLParser):
 
 
 @pytest.mark.usefixtures("tree")
-def test_the_table_is_data_and_the_words_are_not(evaluate: Evaluate, model: str) -> None:
+def test_the_table_is_data_and_the_words_are_not(evaluate: Run, model: str) -> None:
     done = evaluate("val", "--model", model, "--prompts", "plain", "-o", "out")
     assert done.code == 0
     [runs, classes] = done.out.split("\n\n")
@@ -96,7 +74,7 @@ def test_the_table_is_data_and_the_words_are_not(evaluate: Evaluate, model: str)
 
 
 @pytest.mark.usefixtures("tree")
-def test_names_are_text_in_the_report(evaluate: Evaluate, model: str) -> None:
+def test_names_are_text_in_the_report(evaluate: Run, model: str) -> None:
     assert evaluate("val", "--model", model, "--prompts", "plain,name", "-o", "out", "-q").err == ""
     page = _Tags()
     page.feed(Path("out/report.html").read_text(encoding="utf-8"))
@@ -115,7 +93,7 @@ def test_names_are_text_in_the_report(evaluate: Evaluate, model: str) -> None:
     assert "Chance alone makes gaps" in said
 
 
-def test_bad_images_are_left_out_and_told_of(evaluate: Evaluate, tree: Path, model: str) -> None:
+def test_bad_images_are_left_out_and_told_of(evaluate: Run, tree: Path, model: str) -> None:
     (tree / "cat" / "bad.jpg").write_text("no image")
     done = evaluate("val", "--model", model, "--prompts", "plain", "--output", "out")
     assert done.code == 3
@@ -124,7 +102,7 @@ def test_bad_images_are_left_out_and_told_of(evaluate: Evaluate, tree: Path, mod
 
 
 @pytest.mark.usefixtures("tree")
-def test_several_at_once(evaluate: Evaluate, models: dict[str, Path]) -> None:
+def test_several_at_once(evaluate: Run, models: dict[str, Path]) -> None:
     for n, label in enumerate(("<script>", "cat", "red_fox")):
         photograph(Path("sketches") / label, seed=n + 9)
     names = f"{models['vit']},{models['resnet']}"
@@ -142,7 +120,7 @@ def test_several_at_once(evaluate: Evaluate, models: dict[str, Path]) -> None:
     assert "paired, 9 images" in differences
 
 
-def test_retrieval(evaluate: Evaluate, model: str, tmp_path: Path) -> None:
+def test_retrieval(evaluate: Run, model: str, tmp_path: Path) -> None:
     photograph(tmp_path / "captioned")
     for n in range(3):
         (tmp_path / "captioned" / f"{n}.txt").write_text("one\ntwo\n" if n else "three\n")
@@ -158,7 +136,7 @@ def test_retrieval(evaluate: Evaluate, model: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tree")
-def test_compare_and_overwrite(evaluate: Evaluate, model: str) -> None:
+def test_compare_and_overwrite(evaluate: Run, model: str) -> None:
     given = ("val", "--model", model, "--prompts", "plain", "-o", "out")
     assert evaluate(*given).code == 0
     done = evaluate(*given, "--compare", "out/predictions.csv")
@@ -198,7 +176,7 @@ def test_compare_and_overwrite(evaluate: Evaluate, model: str) -> None:
     ],
 )
 @pytest.mark.usefixtures("tree")
-def test_mistakes_are_one_line(evaluate: Evaluate, tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_mistakes_are_one_line(evaluate: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
     photograph(tmp_path / "one" / "cat")
     photograph(tmp_path / "empty" / "cat")
     (tmp_path / "empty" / "dog").mkdir()
@@ -212,7 +190,7 @@ def test_mistakes_are_one_line(evaluate: Evaluate, tmp_path: Path, arguments: li
 
 
 @pytest.mark.usefixtures("tree")
-def test_classes_without_images_can_be_allowed(evaluate: Evaluate, model: str, tmp_path: Path) -> None:
+def test_classes_without_images_can_be_allowed(evaluate: Run, model: str, tmp_path: Path) -> None:
     (tmp_path / "many.txt").write_text("cat\nred fox\n<script>\nzebu\ngnu\n")
     done = evaluate("val", "--labels", "many.txt", "--allow-empty", "--model", model, "--prompts", "plain")
     assert done.code == 0
