@@ -200,9 +200,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def resizer(preprocessing: Preprocessing) -> Resize:
     """The checkpoint's own way from an image to the model's input size, as open_clip does it, up to uint8."""
-    from open_clip.transform import PreprocessCfg, image_transform_v2
+    from clipcli.backbones.library import open_clip
 
-    config = PreprocessCfg(
+    config = open_clip.transform.PreprocessCfg(
         size=preprocessing.size,
         mean=preprocessing.mean,
         std=preprocessing.std,
@@ -211,7 +211,7 @@ def resizer(preprocessing: Preprocessing) -> Resize:
         fill_color=preprocessing.fill_color,
     )
     # The last two steps, to a tensor and normalising, are done for a whole batch on the device.
-    steps = image_transform_v2(config, is_train=False).transforms[:-2]
+    steps = open_clip.transform.image_transform_v2(config, is_train=False).transforms[:-2]
 
     def resize(image: Image.Image) -> Image.Image:
         for step in steps:

@@ -20,7 +20,7 @@ def find_architecture(arch: str) -> Architecture:
     """
     if arch.endswith(".json"):
         return _in_file(Path(arch).expanduser().absolute())
-    import open_clip
+    from clipcli.backbones.library import open_clip
 
     arch = tags.OPENAI_NAMES.get(arch, arch)
     known = open_clip.list_models()
@@ -36,7 +36,7 @@ def _in_file(path: Path) -> Architecture:
         return Architecture(
             name=path.parent.name, model_cfg=model_cfg, preprocess_cfg=preprocess_cfg, tokenizer=tokenizer
         )
-    import open_clip
+    from clipcli.backbones.library import open_clip
 
     config = _read(path)
     # open_clip finds a tokenizer by the name of a configuration it knows.

@@ -35,7 +35,7 @@ class Listed:
 
 def listed() -> Iterator[Listed]:
     """The bundled models, the published ones in open_clip's order, and architectures to bring weights for."""
-    import open_clip
+    from clipcli.backbones.library import open_clip
 
     yield from (listed_bundled(name) for name in bundled.BUNDLED)
     counts = published_parameters()
@@ -102,7 +102,7 @@ _COUNTS = Path(__file__).with_name("parameters.json")
 
 
 def _count_all() -> None:
-    import open_clip
+    from clipcli.backbones.library import open_clip
 
     counts = {arch: count_parameters(tags.model_config(arch)) for arch in open_clip.list_models()}
     text = json.dumps({arch: count for arch, count in counts.items() if count}, indent=1)

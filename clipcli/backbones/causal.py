@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clipcli.backbones.library import open_clip
+
 
 def is_causal(tower: Any) -> bool:
     """Whether padding can be left out for this tower."""
-    from open_clip.transformer import TextTransformer
-
-    if not isinstance(tower, TextTransformer) or tower.cls_emb is not None or tower.attn_mask is None:
+    if not isinstance(tower, open_clip.transformer.TextTransformer) or tower.output_tokens:
         return False
-    return tower.pool_type in ("argmax", "eos") and not tower.output_tokens
+    return tower.cls_emb is None and tower.attn_mask is not None and tower.pool_type in ("argmax", "eos")
 
 
 def ends(tower: Any, tokens: Tensor) -> Tensor:

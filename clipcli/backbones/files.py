@@ -42,7 +42,7 @@ def _fetch(arch: str, path: Path) -> Generator[Event, None, Checkpoint]:
 
 def _preprocessing(arch: str) -> dict[str, Any]:
     """A bare file does not say how images are prepared; all published weights of the architecture may agree on it."""
-    import open_clip
+    from clipcli.backbones.library import open_clip
 
     stated = [preprocessing(tag_config(arch, tag)) for tag in open_clip.list_pretrained_tags_by_model(arch)]
     return stated[0] if stated and all(s == stated[0] for s in stated) else {}

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from torch import Tensor
 from clipcli.backbones import towers as towers_room
 from clipcli.backbones.backbone import Backbone, Preprocessing, Tokenizer
 from clipcli.backbones.checkpoint import Architecture, Checkpoint, fingerprint
+from clipcli.backbones.library import open_clip
 from clipcli.backbones.towers import IMAGE, TEXT, Towers
 from clipcli.errors import BadFile, MissingExtra, ModelUnavailable, UnsafeWeights, WeightsMismatch
 from clipcli.runtime import Runtime
@@ -112,11 +112,9 @@ def _unreadable(path: Path, error: Exception) -> UnsafeWeights | BadFile:
 
 def _read_weights(checkpoint: Checkpoint, model: Towers) -> dict[str, Tensor]:
     """The checkpoint's tensors under the names of `Towers`, those of towers that are not there left out."""
-    from open_clip.convert import convert_state_dict
-
     state = read_state(checkpoint.weights)
     if model.visual is not None:
-        state = convert_state_dict(model, state)
+        state = open_clip.convert.convert_state_dict(model, state)
     if any(key.startswith(_OLD_TEXT_NAMES) for key in state):
         state = {f"text.{key}" if key.startswith(_OLD_TEXT_NAMES) else key: value for key, value in state.items()}
     absent = ["text_decoder."]
@@ -149,11 +147,10 @@ def _fill(model: Towers, state: Mapping[str, Tensor], *, checkpoint: Checkpoint)
 
 
 def _preprocessing(architecture: Architecture) -> Preprocessing:
-    from open_clip.transform import PreprocessCfg, merge_preprocess_dict
-
     # The image size belongs to the architecture, whatever the preprocessing says.
     size = architecture.model_cfg["vision_cfg"].get("image_size", 224)
-    stated: dict[str, Any] = {**merge_preprocess_dict(PreprocessCfg(), dict(architecture.preprocess_cfg)), "size": size}
+    defaults = open_clip.transform.PreprocessCfg()
+    stated = open_clip.transform.merge_preprocess_dict(defaults, {**architecture.preprocess_cfg, "size": size})
     for key, valid in (("resize_mode", RESIZE_MODES), ("interpolation", INTERPOLATIONS)):
         if stated[key] not in valid:
             raise BadFile(f"{architecture.name} states {key} '{stated[key]}'; open_clip knows {', '.join(valid)}")
@@ -172,8 +169,6 @@ def _per_channel(value: float | Sequence[float]) -> tuple[float, ...]:
 
 
 def _tokenizer(architecture: Architecture) -> Tokenizer:
-    import open_clip
-
     if architecture.model_cfg["text_cfg"].get("hf_tokenizer_name") and not importlib.util.find_spec("transformers"):
         raise MissingExtra(
             f"the tokenizer of {architecture.name} needs transformers; run pip install 'clipcli[transformers]'"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clipcli.backbones import causal
+from clipcli.backbones.library import open_clip
 
 # Of 8 to 128, the size at which attention was fastest, in fp32 and in bf16.
 _BLOCK = 32
@@ -43,12 +44,10 @@ class Tree:
 
 def can_share(tower: Any) -> bool:
     """Whether this is a causal tower of plain residual attention blocks, on the processor."""
-    from open_clip.transformer import ResidualAttentionBlock
-
     if not causal.is_causal(tower) or tower.positional_embedding.device.type != "cpu":
         return False
     return all(
-        type(block) is ResidualAttentionBlock
+        type(block) is open_clip.transformer.ResidualAttentionBlock
         and type(block.attn) is nn.MultiheadAttention
         and block.attn.bias_k is None
         and not block.attn.add_zero_attn

@@ -32,7 +32,7 @@ OPENAI_NAMES = {
 
 def find(model: str) -> Fetch | None:
     """The way to a published checkpoint, if open_clip knows both the architecture and the tag."""
-    import open_clip
+    from clipcli.backbones.library import open_clip
 
     arch, tag = split(model)
     if arch is None or not open_clip.pretrained.is_pretrained_cfg(arch, tag):
@@ -42,7 +42,7 @@ def find(model: str) -> Fetch | None:
 
 def split(model: str) -> tuple[str | None, str]:
     """The architecture that the text begins with, in open_clip's spelling, and the rest of the text."""
-    import open_clip
+    from clipcli.backbones.library import open_clip
 
     known = set(open_clip.list_models())
     for openai, arch in OPENAI_NAMES.items():
@@ -56,14 +56,14 @@ def split(model: str) -> tuple[str | None, str]:
 
 def model_config(arch: str) -> dict[str, Any]:
     """open_clip's configuration of an architecture it knows."""
-    import open_clip
+    from clipcli.backbones.library import open_clip
 
     return dict(open_clip.get_model_config(arch))
 
 
 def tag_config(arch: str, tag: str) -> Mapping[str, Any]:
     """What open_clip states about a published checkpoint."""
-    import open_clip
+    from clipcli.backbones.library import open_clip
 
     config: Mapping[str, Any] = open_clip.get_pretrained_cfg(arch, tag)
     return config
@@ -85,7 +85,7 @@ def preprocessing(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def unknown_model(model: str) -> UnknownName:
     """The error for a text that no origin takes, with what was probably meant."""
-    import open_clip
+    from clipcli.backbones.library import open_clip
 
     arch, tag = split(model)
     see = "clipcli models"

@@ -17,6 +17,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from clipcli.backbones import causal, prefixes
+from clipcli.backbones.library import open_clip
 from clipcli.errors import BadFile, MissingExtra, ModelUnavailable
 
 IMAGE, TEXT = "image", "text"
@@ -114,8 +115,6 @@ def build(model_cfg: Mapping[str, Any], *, towers: Sequence[str], dtype: torch.d
     Raises `BadFile` for a configuration that open_clip does not understand, and `MissingExtra` where it needs
     transformers.
     """
-    from open_clip.model import _build_text_tower, _build_vision_tower
-
     config = dict(model_cfg)
     embed_dim, quick_gelu = config["embed_dim"], bool(config.get("quick_gelu", False))
     # Pretrained parts of a tower are never wanted: all weights come from the checkpoint.
@@ -125,11 +124,12 @@ def build(model_cfg: Mapping[str, Any], *, towers: Sequence[str], dtype: torch.d
         _need_transformers()
     # open_clip keeps layer norms in float32 where the rest is not; it must know when it builds them.
     cast = dtype if dtype != torch.float32 else None
+    vision_tower, text_tower = open_clip.model._build_vision_tower, open_clip.model._build_text_tower
     try:
         with nullcontext() if random else SkipInit():
             return Towers(
-                visual=_build_vision_tower(embed_dim, vision_cfg, quick_gelu, cast) if IMAGE in towers else None,
-                text=_build_text_tower(embed_dim, text_cfg, quick_gelu, cast) if TEXT in towers else None,
+                visual=vision_tower(embed_dim, vision_cfg, quick_gelu, cast) if IMAGE in towers else None,
+                text=text_tower(embed_dim, text_cfg, quick_gelu, cast) if TEXT in towers else None,
                 scale_shape=[1] if config.get("nonscalar_logit_scale") else [],
                 logit_scale=config.get("init_logit_scale") or INIT_LOGIT_SCALE,
                 logit_bias=config.get("init_logit_bias"),
@@ -149,12 +149,10 @@ def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 
 def cast(towers: Towers, dtype: torch.dtype) -> None:
     """Convert to `dtype`, keeping in float32 the norms that compute in it."""
-    from open_clip.transformer import LayerNormFp32
-
     if dtype == torch.float32:
         return
     scale, bias = towers.logit_scale.data, None if towers.logit_bias is None else towers.logit_bias.data
-    norms = (LayerNormFp32, nn.BatchNorm2d)
+    norms = (open_clip.transformer.LayerNormFp32, nn.BatchNorm2d)
     kept = {name: module for name, module in towers.named_modules() if isinstance(module, norms)}
     states = {name: {k: v.clone() for k, v in module.state_dict().items()} for name, module in kept.items()}
     towers.to(dtype)

@@ -1,0 +1,65 @@
+"""open_clip without torch's compiler, which stays usable, in processes of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+LEFT_OUT = """
+from clipcli.backbones.library import open_clip
+import sys, torch, torchvision
+assert "torch._dynamo" not in sys.modules
+assert not any(name.startswith("torch._inductor") for name in sys.modules)
+assert sys.modules["open_clip"] is open_clip
+"""
+STILL_THERE = {
+    "the question is answered": "import torch._dynamo.utils as u; assert u.is_compile_supported('cpu') is not None",
+    "an operator that asks it": (
+        "boxes = torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0]])\n"
+        "pooled = torchvision.ops.roi_align(torch.ones(1, 1, 8, 8), boxes, 2)\n"
+        "assert pooled.shape == (1, 1, 2, 2)"
+    ),
+    "what was asked before, asked again": (
+        "from torchvision.ops.roi_align import is_compile_supported as asks\n"
+        "assert asks('cpu') in (True, False)\n"
+        "import torch._dynamo.utils; assert 'torch._dynamo' in sys.modules"
+    ),
+    "a function is compiled": (
+        "double = torch.compile(lambda x: 2 * x, backend='eager')\nassert double(torch.ones(1)).item() == 2.0"
+    ),
+    "a function is not to be compiled": (
+        "import torch._dynamo\nassert torch.compiler.disable(abs)(-1) == 1\n"
+        "assert torch.compiler.disable.__module__ == 'torch.compiler'"
+    ),
+    "a model of timm's": "import timm; assert timm.create_model('test_resnet').eval()(torch.ones(1, 3, 32, 32)).shape[0] == 1",
+}
+
+
+def run(program: str) -> None:
+    """A program that must not fail."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("then", STILL_THERE.values(), ids=STILL_THERE)
+def test_the_compiler_is_left_out_and_still_there(then: str) -> None:
+    run(LEFT_OUT + then)
+
+
+def test_a_compiler_that_is_there_already_stays() -> None:
+    run(
+        "import sys, torch._dynamo.utils as before\n"
+        "from clipcli.backbones.library import open_clip\n"
+        "assert sys.modules['torch._dynamo.utils'] is before"
+    )
+
+
+def test_labelling_photos_leaves_the_compiler_out(tmp_path: object) -> None:
+    run(
+        "import sys\nfrom PIL import Image\nimport clipcli\n"
+        f"Image.new('RGB', (80, 60), 'red').save({str(tmp_path)!r} + '/red.png')\n"
+        f"rows = list(clipcli.classify({str(tmp_path)!r}, labels=['red', 'blue'], model='tiny', cache=False))\n"
+        "assert len(rows) == 1 and 'torch._dynamo' not in sys.modules"
+    )
