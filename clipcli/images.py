@@ -8,7 +8,7 @@ import io
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from clipcli.decode_threads import DecodeThreads
 from clipcli.errors import unknown
 from clipcli.runtime_kinds import DECODES
 from clipcli.stopwatch import Stopwatch
@@ -41,19 +42,16 @@ def batches(
     *,
     resize: Resize,
     batch_size: int,
-    workers: int,
+    threads: DecodeThreads,
     least: Least | None = None,
-    watch: Stopwatch | None = None,
 ) -> Iterator[Batch]:
     """Batches of up to `batch_size` inputs in order, bad ones included as `Skipped`; remembered ones are not read.
 
-    `least` is as in `decode`; `watch` takes the time to `read` and to `decode`, of all threads.
+    `least` is as in `decode`; the threads' watch takes the time to `read` and to `decode`, and the threads are closed.
 
     At most two batches are decoded ahead of the one that was asked for.
     """
-    for (batch,) in batches_for_each(
-        (resize,), items, batch_size=batch_size, workers=workers, least=least, watch=watch
-    ):
+    for (batch,) in batches_for_each((resize,), items, batch_size=batch_size, threads=threads, least=least):
         yield batch
 
 
@@ -62,9 +60,8 @@ def batches_for_each(
     items: Iterable[ImageItem | Remembered],
     *,
     batch_size: int,
-    workers: int,
+    threads: DecodeThreads,
     least: Least | None = None,
-    watch: Stopwatch | None = None,
 ) -> Iterator[tuple[Batch, ...]]:
     """`batches` for several ways to resize at once: each image is read and decoded only once."""
     register_plugins()
@@ -75,8 +72,7 @@ def batches_for_each(
         image = decode(data, least=least)
         return [np.array(resize(image)) for resize in resizes]
 
-    watch = watch or Stopwatch()
-    for item, decoded in _look_ahead(items, resized, workers=workers, most=2 * batch_size, watch=watch):
+    for item, decoded in _look_ahead(items, resized, most=2 * batch_size, threads=threads):
         if isinstance(decoded, Skipped | Remembered):
             entries.append(decoded)
         else:
@@ -93,33 +89,34 @@ def _look_ahead(
     items: Iterable[ImageItem | Remembered],
     use: Callable[[bytes], Result],
     *,
-    workers: int,
     most: int,
-    watch: Stopwatch,
+    threads: DecodeThreads,
 ) -> Iterator[tuple[ImageItem, Result | Skipped | Remembered]]:
     """Each item with what `use` makes of its bytes, made in threads up to `most` items ahead."""
     pending: deque[Callable[[], tuple[ImageItem, Result | Skipped | Remembered]]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         for item in items:
             if isinstance(item, Remembered):
                 pending.append(partial(_as_it_is, item))
             else:
-                pending.append(partial(_awaited, item, pool.submit(attempt, item, use, watch=watch)))
+                read = threads.submit(partial(attempt, item, use, watch=threads.watch))
+                pending.append(partial(_awaited, item, read, threads))
             if len(pending) > most:
                 yield pending.popleft()()
         while pending:
             yield pending.popleft()()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        threads.close()
 
 
 def _as_it_is(remembered: Remembered) -> tuple[ImageItem, Remembered]:
     return remembered.item, remembered
 
 
-def _awaited(item: ImageItem, future: Future[Result]) -> tuple[ImageItem, Result]:
-    return item, future.result()
+def _awaited(item: ImageItem, future: Future[Result], threads: DecodeThreads) -> tuple[ImageItem, Result]:
+    result = future.result()
+    threads.one_done()
+    return item, result
 
 
 def register_plugins() -> None:

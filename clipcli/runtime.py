@@ -8,20 +8,21 @@ from dataclasses import dataclass
 import torch
 
 from clipcli.errors import UsageError, unknown
-from clipcli.runtime_kinds import BATCH_SIZES, DEVICES, PRECISIONS
+from clipcli.runtime_kinds import BATCH_SIZES, DEVICES, MOST_WORKERS, PRECISIONS
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Device, precision, and why they were chosen; images a batch; decode threads."""
+    """Device, precision, and why they were chosen; images a batch; decode threads, and how many more there may be."""
 
     device: str
     precision: str
     reason: str
     batch_size: int
     workers: int
+    most_workers: int
 
     @property
     def dtype(self) -> torch.dtype:
@@ -51,6 +52,7 @@ def choose_runtime(
         reason=reason,
         batch_size=batch_size or BATCH_SIZES[device],
         workers=workers or _cores(),
+        most_workers=workers or MOST_WORKERS,
     )
 
 

@@ -19,6 +19,9 @@ PRECISIONS = {
 # Images encoded at once, by device. The largest is a multiple of the others.
 BATCH_SIZES = {"cpu": 32, "cuda": 256, "mps": 64}
 
+# Threads that wait for bytes, from a network for one, are cheap.
+MOST_WORKERS = 64
+
 ENGINES = {
     "auto": "OpenVINO where it is installed, on a processor, for long runs or where the model is converted already",
     "torch": "torch",

@@ -17,21 +17,27 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._cpu: defaultdict[str, float] = defaultdict(float)
         self._lock = Lock()
 
     def __getitem__(self, work: str) -> float:
         """The seconds that went into this kind of work."""
         return self._seconds[work]
 
+    def cpu(self, work: str) -> float:
+        """Those of them in which a core worked for it: the rest is waiting."""
+        return self._cpu[work]
+
     @contextmanager
     def on(self, work: str) -> Iterator[None]:
         """Count the time until the block ends."""
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
             with self._lock:
                 self._seconds[work] += time.perf_counter() - start
+                self._cpu[work] += time.thread_time() - cpu
 
     def each(self, things: Iterable[Thing], *, work: str) -> Iterator[Thing]:
         """The same things; the time until each of them is there counts."""

@@ -60,7 +60,10 @@ def command(
         int | None, typer.Option(metavar="N", min=1, help="Images encoded at once. [default: by device]")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads that decode images. [default: one a core]")
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Threads that decode images. [default: one a core, more where they wait for bytes]"
+        ),
     ] = None,
     decode: Annotated[
         str, typer.Option(metavar="D", help=f"{'; '.join(f'{name}: {what}' for name, what in DECODES.items())}.")

@@ -89,7 +89,10 @@ def command(
         int | None, typer.Option(metavar="N", min=1, help="Images encoded at once. [default: by device]")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads that decode images. [default: one a core]")
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Threads that decode images. [default: one a core, more where they wait for bytes]"
+        ),
     ] = None,
     no_cache: options.NoCache = False,
     overwrite: options.Overwrite = False,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.backbones.backbone import Backbone, Preprocessing
+from clipcli.decode_threads import DecodeThreads
 from clipcli.embed import Embedder
 from clipcli.errors import UsageError
 from clipcli.events import Event, ImagesEmbedded, Warned, result_of
@@ -28,9 +29,9 @@ def embed_images(
     for backbone in backbones:
         ways.setdefault(_pixels_of(backbone.preprocessing), backbone.preprocessing)
     runtime = backbones[0].runtime
-    decoded = batches_for_each(
-        [resizer(way) for way in ways.values()], items, batch_size=runtime.batch_size, workers=runtime.workers
-    )
+    threads = DecodeThreads(runtime.workers, most=runtime.most_workers)
+    resizes = [resizer(way) for way in ways.values()]
+    decoded = batches_for_each(resizes, items, batch_size=runtime.batch_size, threads=threads)
     embedders = [Embedder(backbone) for backbone in backbones]
     entries: list[Entry] = []
     parts: list[list[Array]] = [[np.empty((0, backbone.dimensions), np.float32)] for backbone in backbones]

@@ -11,6 +11,7 @@ from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.towers import IMAGE
 from clipcli.cache import Cache
 from clipcli.classifier import Classifier
+from clipcli.decode_threads import DecodeThreads
 from clipcli.embed import embed
 from clipcli.engines.choose import check_engine, with_engine
 from clipcli.errors import CacheUnusable
@@ -23,7 +24,6 @@ from clipcli.prompts import Recipe
 from clipcli.rows import to_rows
 from clipcli.runtime import Runtime, choose_runtime
 from clipcli.score import choose_score, score
-from clipcli.stopwatch import Stopwatch
 from clipcli.types import ImageItem, Scores
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ def label(
     options: ClassifyOptions,
 ) -> Iterator[Event]:
     """Rows of these images; what is encoded is kept for later runs."""
-    watch = Stopwatch()
     started = time.perf_counter()
     runtime = _runtime(options)
     check_decode(options.decode)
@@ -63,9 +62,11 @@ def label(
             store.trouble = e
     backbone = yield from with_engine(backbone, engine=options.engine, images=len(items))
     loaded = time.perf_counter()
+    threads = DecodeThreads(runtime.workers, most=runtime.most_workers)
     yield from _label(
-        items, backbone=backbone, classifier=classifier, kind=kind, options=options, store=store, watch=watch
+        items, backbone=backbone, classifier=classifier, kind=kind, options=options, store=store, threads=threads
     )
+    watch = threads.watch
     yield TimeSpent(
         total=time.perf_counter() - started,
         load=loaded - started,
@@ -74,7 +75,7 @@ def label(
         wait=watch["wait"],
         encode=watch["embed"] - watch["wait"],
         write=watch["write"],
-        workers=runtime.workers,
+        workers=threads.count,
     )
 
 
@@ -97,15 +98,13 @@ def _label(
     kind: str,
     options: ClassifyOptions,
     store: ImageStore | None,
-    watch: Stopwatch,
+    threads: DecodeThreads,
 ) -> Generator[Event, None, None]:
-    runtime = backbone.runtime
+    runtime, watch = backbone.runtime, threads.watch
     resize = resizer(backbone.preprocessing)
     looked_up = items if store is None else store.look_up(items)
     least = least_pixels(backbone.preprocessing, decode=options.decode)
-    decoded = batches(
-        looked_up, resize=resize, batch_size=runtime.batch_size, workers=runtime.workers, least=least, watch=watch
-    )
+    decoded = batches(looked_up, resize=resize, batch_size=runtime.batch_size, threads=threads, least=least)
     embeddings = embed(watch.each(decoded, work="wait"), backbone=backbone)
     for embedded in watch.each(embeddings, work="embed"):
         if embedded.note:

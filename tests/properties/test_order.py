@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clipcli.classifier import Classifier
+from clipcli.decode_threads import DecodeThreads
 from clipcli.embed import embed
 from clipcli.images import batches
 from clipcli.rows import to_rows
@@ -40,7 +41,7 @@ def _items(bad: Sequence[bool]) -> list[ImageItem]:
 
 
 def _batches(bad: Sequence[bool], *, batch_size: int, workers: int) -> list[Batch]:
-    return list(batches(_items(bad), resize=lambda image: image, batch_size=batch_size, workers=workers))
+    return list(batches(_items(bad), resize=lambda image: image, batch_size=batch_size, threads=DecodeThreads(workers)))
 
 
 def _classifier(embeddings: np.ndarray, **changes: object) -> Classifier:

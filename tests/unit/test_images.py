@@ -16,6 +16,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from clipcli.backbones.backbone import Preprocessing
+from clipcli.decode_threads import DecodeThreads
 from clipcli.images import batches, decode, least_pixels, read_pixels, resizer, to_rgb
 from clipcli.types import ImageItem, Skipped
 
@@ -280,7 +281,7 @@ def _grey_items(greys: list[int | None], pulled: list[int] | None = None) -> Ite
 @pytest.mark.parametrize("workers", [1, 4])
 def test_batches_keep_the_order_with_bad_images_among_them(batch_size: int, workers: int) -> None:
     greys = [0, None, 2, 3, None, None, 6, None]
-    read = list(batches(_grey_items(greys), resize=_as_is, batch_size=batch_size, workers=workers))
+    read = list(batches(_grey_items(greys), resize=_as_is, batch_size=batch_size, threads=DecodeThreads(workers)))
     entries = [entry for batch in read for entry in batch.entries]
     assert [e.item.id if isinstance(e, Skipped) else e.id for e in entries] == [f"{n}" for n in range(8)]
     assert [isinstance(e, Skipped) for e in entries] == [grey is None for grey in greys]
@@ -292,19 +293,19 @@ def test_batches_keep_the_order_with_bad_images_among_them(batch_size: int, work
 
 def test_pixels_are_bytes_of_height_width_and_channels() -> None:
     items = [ImageItem("a", lambda: _bytes(NOISE))] * 2
-    (batch,) = batches(items, resize=lambda image: image.resize((8, 4)), batch_size=4, workers=1)
+    (batch,) = batches(items, resize=lambda image: image.resize((8, 4)), batch_size=4, threads=DecodeThreads(1))
     assert batch.pixels.shape == (2, 4, 8, 3)
     assert batch.pixels.dtype == np.uint8
 
 
 def test_no_images_are_no_batches() -> None:
-    assert list(batches([], resize=_as_is, batch_size=4, workers=1)) == []
+    assert list(batches([], resize=_as_is, batch_size=4, threads=DecodeThreads(1))) == []
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_at_most_two_batches_are_read_ahead(batch_size: int) -> None:
     pulled: list[int] = []
-    stream = batches(_grey_items([0] * 50, pulled), resize=_as_is, batch_size=batch_size, workers=2)
+    stream = batches(_grey_items([0] * 50, pulled), resize=_as_is, batch_size=batch_size, threads=DecodeThreads(2))
     for n in range(1, 4):
         next(stream)
         assert n * batch_size < len(pulled) <= (n + 2) * batch_size
@@ -323,7 +324,7 @@ def test_a_stream_that_is_closed_reads_no_more() -> None:
         return b""
 
     items = [ImageItem(f"{n}", partial(second_waits, n)) for n in range(20)]
-    stream = batches(items, resize=_as_is, batch_size=1, workers=1)
+    stream = batches(items, resize=_as_is, batch_size=1, threads=DecodeThreads(1))
     next(stream)
     assert started.wait(10)
     threads = [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
@@ -462,7 +463,7 @@ def test_a_truncated_jpeg_stays_truncated() -> None:
         [ImageItem("x", lambda: data[: len(data) // 2])],
         resize=_as_is,
         batch_size=1,
-        workers=1,
+        threads=DecodeThreads(1),
         least=lambda _: (64, 64),
     )
     assert batch.entries[0].reason == skipped.reason == "truncated"

@@ -65,3 +65,13 @@ def test_waiting_for_things_counts_and_using_them_does_not() -> None:
 def test_the_bottleneck_is_what_the_rest_waits_for(seconds: dict[str, float], expected: str) -> None:
     nothing = dict.fromkeys(("total", "load", "read", "decode", "wait", "encode", "write"), 0.0)
     assert TimeSpent(**(nothing | seconds), workers=2).bottleneck == expected
+
+
+def test_waiting_is_told_from_work() -> None:
+    watch = Stopwatch()
+    with watch.on("wait"):
+        time.sleep(0.05)
+    with watch.on("work"):
+        sum(range(200_000))
+    assert watch["wait"] >= 0.05 > 10 * watch.cpu("wait")
+    assert 0 < watch.cpu("work") <= watch["work"] * 1.01 + 1e-3
