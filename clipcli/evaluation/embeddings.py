@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,16 +47,32 @@ def embed_images(
     return tuple(entries), [np.concatenate(found) for found in parts]
 
 
+def shares(
+    entries: Sequence[Entry], embeddings: Sequence[Array], *, sizes: Sequence[tuple[str, int]]
+) -> Iterator[tuple[Sequence[Entry], list[Array]]]:
+    """Each DATA's entries, and of those that could be read the embeddings `[M, D]`, of what `embed_images` gave.
+
+    `sizes` are the names of DATA with their numbers of images. Raises `UsageError` where of one none could be read.
+    """
+    first = row = 0
+    for name, size in sizes:
+        mine = entries[first : first + size]
+        skipped = [entry for entry in mine if isinstance(entry, Skipped)]
+        if len(skipped) == size:
+            raise UsageError(f"{name}: no image can be read, such as {skipped[0].item.id}: {skipped[0].reason}")
+        stop = row + size - len(skipped)
+        yield mine, [one[row:stop] for one in embeddings]
+        first, row = first + size, stop
+
+
 def image_embeddings(items: Sequence[ImageItem], *, backbone: Backbone) -> tuple[Array, list[int]]:
     """Embeddings `[M, D]` of the images that can be read, and their places among the items.
 
     Raises `UsageError` where none can be read.
     """
-    entries, [embeddings] = result_of(embed_images(items, backbones=[backbone]))
-    kept = [n for n, entry in enumerate(entries) if not isinstance(entry, Skipped)]
-    if not kept:
-        raise UsageError(f"no image of the validation data can be read, such as {items[0].id}; check the data")
-    return embeddings, kept
+    entries, embedded = result_of(embed_images(items, backbones=[backbone]))
+    [(_, [embeddings])] = shares(entries, embedded, sizes=[("the validation data", len(items))])
+    return embeddings, [n for n, entry in enumerate(entries) if not isinstance(entry, Skipped)]
 
 
 def _pixels_of(preprocessing: Preprocessing) -> object:

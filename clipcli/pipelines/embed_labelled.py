@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipcli.backbones.backbone import Backbone
-from clipcli.errors import UsageError
-from clipcli.evaluation.embeddings import embed_images
+from clipcli.evaluation.embeddings import embed_images, shares
 from clipcli.evaluation.labelled import Labelled, LabelledData, labelled_of
 from clipcli.evaluation.results import EvaluatedImages, Places
 from clipcli.events import Event
@@ -34,16 +33,10 @@ def embed_labelled(
     """
     items = [labelled.item for labels in all_labels for labelled in labelled_of(labels.read)]
     entries, embeddings = yield from embed_images(items, backbones=backbones)
-    rest = iter(entries)
-    start = 0
     images = []
-    for labels in all_labels:
-        mine = [next(rest) for _ in labels.truth]
+    parts = shares(entries, embeddings, sizes=[(labels.read.text, len(labels.truth)) for labels in all_labels])
+    for labels, (mine, found) in zip(all_labels, parts, strict=True):
         kept = np.array([not isinstance(entry, Skipped) for entry in mine], dtype=np.bool_)
-        stop = start + int(kept.sum())
-        if start == stop:
-            first = next(entry for entry in mine if isinstance(entry, Skipped))
-            raise UsageError(f"{labels.read.text}: no image can be read, such as {first.item.id}: {first.reason}")
         keys = [labelled.key for labelled in labelled_of(labels.read)]
         places = iter(labels.truth.tolist())
         truths = [names[next(places)] if isinstance(e, Labelled) else None for e in labels.read.entries]
@@ -54,10 +47,9 @@ def embed_labelled(
                 truths=tuple(truths),
                 truth=labels.truth[kept],
                 keys=tuple(key for key, keep in zip(keys, kept, strict=True) if keep),
-                embeddings=tuple(one[start:stop] for one in embeddings),
+                embeddings=tuple(found),
             )
         )
-        start = stop
     return images
 
 

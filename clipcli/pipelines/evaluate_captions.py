@@ -14,7 +14,7 @@ from clipcli.backbones.towers import IMAGE, TEXT
 from clipcli.errors import UsageError
 from clipcli.evaluation import comparison, retrieval
 from clipcli.evaluation.data import RETRIEVAL
-from clipcli.evaluation.embeddings import embed_images
+from clipcli.evaluation.embeddings import embed_images, shares
 from clipcli.evaluation.request import EvaluateOptions
 from clipcli.evaluation.results import Array, Evaluation, RetrievalRun
 from clipcli.evaluation.tables import names_of
@@ -36,17 +36,9 @@ def run(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> Generator
     items = [pair.item for _, found in read for pair in found.pairs]
     entries, embeddings = yield from embed_images(items, backbones=models)
     runs: list[RetrievalRun] = []
-    first = kept_before = 0
-    for name, found in read:
-        mine = entries[first : first + len(found.pairs)]
-        kept = sum(not isinstance(entry, Skipped) for entry in mine)
-        if not kept:
-            raise UsageError(f"{name}: no image can be read, such as {items[first].id}; check the data")
-        rows = slice(kept_before, kept_before + kept)
-        runs += [
-            _retrieved(name, found, mine, one[rows], backbone) for backbone, one in zip(models, embeddings, strict=True)
-        ]
-        first, kept_before = first + len(found.pairs), rows.stop
+    parts = shares(entries, embeddings, sizes=[(name, len(found.pairs)) for name, found in read])
+    for (name, found), (mine, images) in zip(read, parts, strict=True):
+        runs += [_retrieved(name, found, mine, one, backbone) for backbone, one in zip(models, images, strict=True)]
     evaluation = Evaluation(RETRIEVAL, (), tuple(runs), runtime.device, runtime.precision)
     return replace(evaluation, differences=comparison.differences(runs, names_of(evaluation)))
 
