@@ -61,10 +61,11 @@ class Bench:
         path.write_text("".join(f"{name}\n" for name in IMAGENET_CLASSNAMES[:count]))
         return path
 
-    def ours(self, folder: Path, labels: int, *flags: str) -> float:
-        """Seconds of one run of clipcli, without its cache."""
+    def ours(self, folder: Path, labels: int, *flags: str, cache: bool = False) -> float:
+        """Seconds of one run of clipcli, without its cache unless it is wanted."""
         output = self.root / "labels.csv"
-        command = ["-m", "clipcli", "classify", str(folder), "--labels", str(self.labels(labels)), "--no-cache"]
+        command = ["-m", "clipcli", "classify", str(folder), "--labels", str(self.labels(labels))]
+        command += [] if cache else ["--no-cache"]
         command += ["--model", str(self.model), "--prompts", TEMPLATE, "-q", "--overwrite", "-o", str(output), *flags]
         return self._seconds(command)
 
@@ -89,6 +90,7 @@ def rates(bench: Bench, folder: Path, few: Path, *, labels: int, runs: int) -> d
         measured = {
             "clipcli": count / bench.ours(folder, labels),
             "clipcli, fp32": count / bench.ours(folder, labels, "--precision", "fp32"),
+            "clipcli, --decode fast": count / bench.ours(folder, labels, "--decode", "fast"),
             "open_clip and a DataLoader": count / bench.peer("open_clip", folder, labels, 32),
         }
         start = bench.peer("pipeline", _only(single, bench.root), labels, 1)
