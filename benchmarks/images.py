@@ -3,15 +3,19 @@
 ViT-B-32 with the same random weights for all, one template. Photos of about 500×375 pixels, and the same enlarged to 12
 megapixels; 10 and 1,000 labels. The pipeline encodes all labels again for every batch, so that it gets fewer photos and
 its time is scaled up; what it takes before its first photo is taken off first.
-Run: python benchmarks/images.py PHOTOS [--copies N] [--runs N]
+CLIP_benchmark joins where it is installed; it counts right labels of shards, in place of writing labels.
+Run: python benchmarks/images.py PHOTOS [--copies N] [--runs N] [--case N]
 """
 
 import argparse
+import importlib.util
+import io
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -75,6 +79,17 @@ class Bench:
         command = [str(HERE / "peers.py"), name, str(model), str(folder), str(self.labels(labels)), str(batch_size)]
         return self._seconds(command)
 
+    def clip_benchmark(self, folder: Path, labels: int) -> float:
+        """Seconds of one run of CLIP_benchmark on the same photos in shards, one for each of its workers."""
+        shards = self.root / f"shards-{folder.name}-{labels}"
+        if not shards.is_dir():
+            _save_shards(folder, shards, self.labels(labels), count=os.cpu_count() or 1)
+        weights = self.model / "open_clip_model.safetensors"
+        command = ["-m", "clip_benchmark.cli", "eval", "--dataset", "wds/photos", "--dataset_root", str(shards)]
+        command += ["--model", "ViT-B-32", "--pretrained", str(weights), "--num_workers", str(os.cpu_count() or 1)]
+        command += ["--task", "zeroshot_classification", "--batch_size", "32", "--output", str(self.root / "out.json")]
+        return self._seconds(command)
+
     def _seconds(self, command: list[str]) -> float:
         start = time.perf_counter()
         subprocess.run([sys.executable, *command], check=True, capture_output=True, env=self.environment)
@@ -93,6 +108,8 @@ def rates(bench: Bench, folder: Path, few: Path, *, labels: int, runs: int) -> d
             "clipcli, --decode fast": count / bench.ours(folder, labels, "--decode", "fast"),
             "open_clip and a DataLoader": count / bench.peer("open_clip", folder, labels, 32),
         }
+        if importlib.util.find_spec("clip_benchmark"):
+            measured["CLIP_benchmark"] = count / bench.clip_benchmark(folder, labels)
         start = bench.peer("pipeline", _only(single, bench.root), labels, 1)
         for batch_size in (1, 32):
             each = max(1e-3, bench.peer("pipeline", few, labels, batch_size) - start) / (less - 1)
@@ -101,6 +118,21 @@ def rates(bench: Bench, folder: Path, few: Path, *, labels: int, runs: int) -> d
             found.setdefault(name, []).append(rate)
         print({name: round(rate, 2) for name, rate in measured.items()}, file=sys.stderr)
     return found
+
+
+def _save_shards(folder: Path, target: Path, labels: Path, *, count: int) -> None:
+    """The photos as CLIP_benchmark reads them, all of them of the first class."""
+    (target / "test").mkdir(parents=True)
+    for number in range(count):
+        with tarfile.open(target / "test" / f"{number}.tar", "w") as shard:
+            for photo in sorted(folder.iterdir())[number::count]:
+                shard.add(photo.resolve(), photo.name)
+                truth = tarfile.TarInfo(f"{photo.stem}.cls")
+                truth.size = 1
+                shard.addfile(truth, io.BytesIO(b"0"))
+    (target / "test" / "nshards.txt").write_text(str(count))
+    (target / "classnames.txt").write_text(labels.read_text())
+    (target / "zeroshot_classification_templates.txt").write_text(TEMPLATE.replace("{}", "{c}") + "\n")
 
 
 def _only(photo: Path, root: Path) -> Path:
@@ -117,6 +149,7 @@ def main() -> None:
     parser.add_argument("photos")
     parser.add_argument("--copies", type=int, default=512)
     parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--case", type=int, help="only the first, second or third table")
     given = parser.parse_args()
     photos = sorted(Path(given.photos).glob("*.jpg"))
     with tempfile.TemporaryDirectory() as name:
@@ -129,7 +162,7 @@ def main() -> None:
             (small, copies(photos, root / "fewest", count=2), 1000, "photos of 500×375 pixels, 1,000 labels"),
             (large, large, 10, "photos of 12 megapixels, 10 labels"),
         ]
-        for folder, few, labels, title in cases:
+        for folder, few, labels, title in cases if given.case is None else [cases[given.case - 1]]:
             found = rates(bench, folder, few, labels=labels, runs=given.runs)
             print(f"\n{len(list(folder.iterdir()))} {title}, medians of {given.runs}\n")
             print("| | photos/s | clipcli is |\n| --- | --- | --- |")
