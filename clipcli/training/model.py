@@ -23,6 +23,7 @@ from clipcli.errors import BadFile, MissingExtra, UsageError
 from clipcli.events import Event
 from clipcli.runtime import Runtime
 from clipcli.training.config import TrainConfig
+from clipcli.training.image_size import at_image_size, check_image_size
 
 # Where SigLIP's bias and temperature start (Zhai et al. 2023, section 3.2).
 _SIGLIP_BIAS, _SIGLIP_LOGIT_SCALE = -10, 2.302585
@@ -67,6 +68,13 @@ class Trainee:
         towers = copy.deepcopy(self.adapters).merge_and_unload() if self.adapters is not None else self.towers
         return {name: t.detach().to("cpu", copy=True).contiguous() for name, t in towers.state_dict().items()}
 
+    def copy(self) -> Trainee:
+        """The same model with weights of its own."""
+        if self.adapters is None:
+            return replace(self, backbone=replace(self.backbone, towers=copy.deepcopy(self.towers)))
+        adapters = copy.deepcopy(self.adapters)
+        return replace(self, backbone=replace(self.backbone, towers=adapters.get_base_model()), adapters=adapters)
+
     def plain(self) -> Trainee:
         """The trained model without adapters, which are merged into its weights: it learns no more."""
         if self.adapters is None:
@@ -101,9 +109,9 @@ class Trainee:
 
 
 def find_start(config: TrainConfig) -> Generator[Event, None, Architecture]:
-    """What training starts from: the checkpoint of `--model`, or the architecture of `--arch`.
+    """What training starts from: the checkpoint of `--model`, or the architecture of `--arch`, at `--image-size`.
 
-    Raises `UsageError` for a kind of model that cannot be trained here.
+    Raises `UsageError` for a kind of model that cannot be trained here, or not at that size.
     """
     if (config.model is None) == (config.arch is None):
         given = "neither --model nor --arch was" if config.model is None else "both --model and --arch were"
@@ -114,7 +122,7 @@ def find_start(config: TrainConfig) -> Generator[Event, None, Architecture]:
         architecture = yield from backbones.find(config.model or "")()
     if "multimodal_cfg" in architecture.model_cfg:
         raise UsageError(f"{architecture.name} is a CoCa model, whose captioner clipcli does not train; choose another")
-    return architecture
+    return architecture if config.image_size is None else at_image_size(architecture, config.image_size)
 
 
 def own_loss(architecture: Architecture) -> str:
@@ -128,12 +136,14 @@ def prepare(start: Architecture, config: TrainConfig, *, runtime: Runtime) -> Tr
     # New weights, and those of adapters, are drawn from here.
     torch.manual_seed(config.seed)
     if isinstance(start, backbones.Checkpoint):
-        backbone = load(start, runtime=exact)
+        backbone = load(start, runtime=exact, resize=config.image_size is not None)
         start = _with_right_bias(start, backbone.towers, config)
     else:
         start = _for_loss(start, config)
         backbone = initialise(start, runtime=exact)
     _check_vocabulary(backbone, start)
+    if config.image_size is not None:
+        check_image_size(backbone, config.image_size)
     towers = backbone.towers
     towers.requires_grad_(True)
     if config.lock is not None:
