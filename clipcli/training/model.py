@@ -90,22 +90,16 @@ class Trainee:
         }
 
     def learned(self) -> dict[str, Tensor]:
-        """What adapters and the temperature have learned, which the merged weights do not tell apart."""
-        return {name: parameter.detach().cpu() for name, parameter in self._adapted()}
+        """The weights and their adapters, which the merged weights do not tell apart; nothing without adapters.
+
+        Also what does not learn moves: an attention's adapters are added to its weights and taken off again each step,
+        and what that rounds stays.
+        """
+        return {} if self.adapters is None else {name: t.cpu() for name, t in self.towers.state_dict().items()}
 
     def restore(self, weights: dict[str, Tensor], learned: dict[str, Tensor]) -> None:
         """Take back what `weights`, or with adapters `learned`, gave."""
-        if self.adapters is None:
-            self.towers.load_state_dict(weights)
-            return
-        with torch.no_grad():
-            for name, parameter in self._adapted():
-                parameter.copy_(learned[name])
-
-    def _adapted(self) -> list[tuple[str, nn.Parameter]]:
-        if self.adapters is None:
-            return []
-        return [(name, p) for name, p in self.towers.named_parameters() if p.requires_grad]
+        self.towers.load_state_dict(weights if self.adapters is None else learned)
 
 
 def find_start(config: TrainConfig) -> Generator[Event, None, Architecture]:
