@@ -261,7 +261,6 @@ class TestMistakes:
             (["--lr", "fast"], "invalid value for '--lr': "),
             (["--average", 1], "--average 1.0 does not fit; give from 0 to 0.999999"),
             (["--image-size", 0], "--image-size 0 does not fit; give 1 or more"),
-            (["--image-size", 50], "--image-size 50 does not fit vit, whose image tower works on parts of 8 pixels; "),
             (["--loss", "hinge"], "unknown --loss 'hinge'; choose one of: clip, siglip"),
             (["--unlock-groups", 1], "--unlock-groups goes with --lock; give --lock image or --lock text"),
             (["--wise-ft", "2"], "--wise-ft 2 is neither auto nor a share from 0 to 1; give one of them"),
