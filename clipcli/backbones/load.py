@@ -34,15 +34,21 @@ INTERPOLATIONS = ("bicubic", "bilinear", "random")
 _OLD_TEXT_NAMES = ("text_projection", "positional_embedding", "token_embedding", "transformer.", "ln_final")
 
 
-def load(checkpoint: Checkpoint, *, runtime: Runtime, towers: Sequence[str] = (IMAGE, TEXT)) -> Backbone:
+def load(
+    checkpoint: Checkpoint, *, runtime: Runtime, towers: Sequence[str] = (IMAGE, TEXT), resize: bool = False
+) -> Backbone:
     """The model of a checkpoint on the runtime's device and in its precision, with only the towers asked for.
+
+    With `resize` the positions of a ViT of open_clip are interpolated where the configuration states another image size
+    than that of the weights.
 
     Raises `WeightsMismatch` where a weight is missing, left over or of another shape, `UnsafeWeights` for a pickle
     that needs to run code, `BadFile` for a file that is not a checkpoint.
     """
     with torch.device("cpu"):
         model = towers_room.build(checkpoint.model_cfg, towers=towers, dtype=runtime.dtype)
-    _fill(model, _read_weights(checkpoint, model), checkpoint=checkpoint)
+    state = _read_weights(checkpoint, model)
+    _fill(model, _resized(state, model) if resize else state, checkpoint=checkpoint)
     towers_room.cast(model, runtime.dtype)
     return _backbone(checkpoint, model, runtime=runtime, print_=fingerprint(checkpoint))
 
@@ -124,6 +130,13 @@ def _read_weights(checkpoint: Checkpoint, model: Towers) -> dict[str, Tensor]:
     # Older checkpoints store the scale as a scalar where newer ones store one element, and the other way round.
     shape = model.logit_scale.shape
     return {k: v.reshape(shape) if k.startswith("logit_") and v.numel() == 1 else v for k, v in wanted.items()}
+
+
+def _resized(state: Mapping[str, Tensor], model: Towers) -> dict[str, Tensor]:
+    # Half precision cannot be interpolated everywhere.
+    resized = {k: v.to(torch.float32) if k == "visual.positional_embedding" else v for k, v in state.items()}
+    open_clip.model.resize_pos_embed(resized, model)
+    return resized
 
 
 def _fill(model: Towers, state: Mapping[str, Tensor], *, checkpoint: Checkpoint) -> None:

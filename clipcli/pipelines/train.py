@@ -160,7 +160,7 @@ def _checked(
 
 def _finish(session: Session, starting: Mapping[str, Tensor], folder: RunFolder | None) -> Generator[Event, None, None]:
     """Put the model of the run into its folder: the best by validation, else the last, mixed if that was asked for."""
-    trained = session.trainer.trainee.weights()
+    trained = session.trainer.result.weights()
     best = [saved for saved in saved_in(session.run) if session.best is not None and saved.step == session.best[0]]
     if session.best is not None and not best:
         yield Warned(f"the best checkpoint, of step {session.best[0]}, is gone; the last weights are taken")

@@ -69,6 +69,10 @@ class TrainConfig:
         "Pretrain from random weights: an architecture of open_clip, or a .json model configuration.", metavar="ARCH"
     )
 
+    image_size: int | None = setting(
+        "Train at images of N by N pixels, and leave a model for them. [default: the model's own size]", least=1
+    )
+
     prompts: str | None = setting(
         "The prompt set for class folders, in DATA, --zero-shot and --retain. [default: imagenet]", metavar="P"
     )
@@ -134,6 +138,13 @@ class TrainConfig:
     )
     lora: int | None = setting(
         "Train low-rank changes (LoRA) of this rank in place of the weights.", metavar="RANK", least=1
+    )
+    average: float = setting(
+        "Validate and save a moving average of the weights, and learn on beside it: its decay in a step, such as "
+        "0.999; 0 is no average.",
+        default=0.0,
+        least=0,
+        most=0.999999,
     )
     freeze_batch_norm: bool | None = setting("Keep batch norm's statistics as they are. [default: to fine-tune]")
 

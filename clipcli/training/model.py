@@ -23,6 +23,7 @@ from clipcli.errors import BadFile, MissingExtra, UsageError
 from clipcli.events import Event
 from clipcli.runtime import Runtime
 from clipcli.training.config import TrainConfig
+from clipcli.training.image_size import at_image_size, check_image_size
 
 # Where SigLIP's bias and temperature start (Zhai et al. 2023, section 3.2).
 _SIGLIP_BIAS, _SIGLIP_LOGIT_SCALE = -10, 2.302585
@@ -67,6 +68,13 @@ class Trainee:
         towers = copy.deepcopy(self.adapters).merge_and_unload() if self.adapters is not None else self.towers
         return {name: t.detach().to("cpu", copy=True).contiguous() for name, t in towers.state_dict().items()}
 
+    def copy(self) -> Trainee:
+        """The same model with weights of its own."""
+        if self.adapters is None:
+            return replace(self, backbone=replace(self.backbone, towers=copy.deepcopy(self.towers)))
+        adapters = copy.deepcopy(self.adapters)
+        return replace(self, backbone=replace(self.backbone, towers=adapters.get_base_model()), adapters=adapters)
+
     def plain(self) -> Trainee:
         """The trained model without adapters, which are merged into its weights: it learns no more."""
         if self.adapters is None:
@@ -82,28 +90,22 @@ class Trainee:
         }
 
     def learned(self) -> dict[str, Tensor]:
-        """What adapters and the temperature have learned, which the merged weights do not tell apart."""
-        return {name: parameter.detach().cpu() for name, parameter in self._adapted()}
+        """The weights and their adapters, which the merged weights do not tell apart; nothing without adapters.
+
+        Also what does not learn moves: an attention's adapters are added to its weights and taken off again each step,
+        and what that rounds stays.
+        """
+        return {} if self.adapters is None else {name: t.cpu() for name, t in self.towers.state_dict().items()}
 
     def restore(self, weights: dict[str, Tensor], learned: dict[str, Tensor]) -> None:
         """Take back what `weights`, or with adapters `learned`, gave."""
-        if self.adapters is None:
-            self.towers.load_state_dict(weights)
-            return
-        with torch.no_grad():
-            for name, parameter in self._adapted():
-                parameter.copy_(learned[name])
-
-    def _adapted(self) -> list[tuple[str, nn.Parameter]]:
-        if self.adapters is None:
-            return []
-        return [(name, p) for name, p in self.towers.named_parameters() if p.requires_grad]
+        self.towers.load_state_dict(weights if self.adapters is None else learned)
 
 
 def find_start(config: TrainConfig) -> Generator[Event, None, Architecture]:
-    """What training starts from: the checkpoint of `--model`, or the architecture of `--arch`.
+    """What training starts from: the checkpoint of `--model`, or the architecture of `--arch`, at `--image-size`.
 
-    Raises `UsageError` for a kind of model that cannot be trained here.
+    Raises `UsageError` for a kind of model that cannot be trained here, or not at that size.
     """
     if (config.model is None) == (config.arch is None):
         given = "neither --model nor --arch was" if config.model is None else "both --model and --arch were"
@@ -114,7 +116,7 @@ def find_start(config: TrainConfig) -> Generator[Event, None, Architecture]:
         architecture = yield from backbones.find(config.model or "")()
     if "multimodal_cfg" in architecture.model_cfg:
         raise UsageError(f"{architecture.name} is a CoCa model, whose captioner clipcli does not train; choose another")
-    return architecture
+    return architecture if config.image_size is None else at_image_size(architecture, config.image_size)
 
 
 def own_loss(architecture: Architecture) -> str:
@@ -128,12 +130,14 @@ def prepare(start: Architecture, config: TrainConfig, *, runtime: Runtime) -> Tr
     # New weights, and those of adapters, are drawn from here.
     torch.manual_seed(config.seed)
     if isinstance(start, backbones.Checkpoint):
-        backbone = load(start, runtime=exact)
+        backbone = load(start, runtime=exact, resize=config.image_size is not None)
         start = _with_right_bias(start, backbone.towers, config)
     else:
         start = _for_loss(start, config)
         backbone = initialise(start, runtime=exact)
     _check_vocabulary(backbone, start)
+    if config.image_size is not None:
+        check_image_size(backbone, config.image_size)
     towers = backbone.towers
     towers.requires_grad_(True)
     if config.lock is not None:

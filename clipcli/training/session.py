@@ -127,7 +127,7 @@ class Session:
 
     def measure(self) -> dict[str, float]:
         """All metrics of the model as it is now."""
-        backbone = self.trainer.trainee.in_use()
+        backbone = self.trainer.result.in_use()
         checks = self._checks
         metrics: dict[str, float] = {}
         with self._autocast():
@@ -252,7 +252,7 @@ class Session:
                 "skipped": list(self.skipped.items()),
                 "data": self._fingerprint,
             }
-            saved = save(self.run, self.step, trainee=self.trainer.trainee, state=state)
+            saved = save(self.run, self.step, trainee=self.trainer.result, state=state)
             prune(self.run, best=self.best and self.best[0], keep_every=self.config.keep_every)
             self._folder.write_skipped(self.skipped.items())
             write_report(self.run)

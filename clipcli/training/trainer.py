@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from clipcli.errors import UsageError
 from clipcli.runtime import Runtime
+from clipcli.training.average import follow
 from clipcli.training.batches import TrainBatch
 from clipcli.training.checkpoints import Saved
 from clipcli.training.config import TrainConfig
@@ -61,6 +62,7 @@ class Trainer:
             )
         self._contrast = Contrast(config.loss or "clip", config.duplicates, processes)
         self._optimizer = make_optimizer(trainee.towers, config)
+        self._average = trainee.copy() if config.average else None
         if config.compile:
             compile_towers(trainee.towers)
         self._model = self._wrapped()
@@ -69,6 +71,11 @@ class Trainer:
     def config(self) -> TrainConfig:
         """The settings of the run."""
         return self.trainee.config
+
+    @property
+    def result(self) -> Trainee:
+        """The model that the run is for: the average of the weights where there is one, else those that learn."""
+        return self.trainee if self._average is None else self._average
 
     def take(self, step: int, batch: TrainBatch, *, stop: bool) -> Done:
         """The step after `step` others, on this process's part of its batch."""
@@ -79,22 +86,34 @@ class Trainer:
         loss = backward(self._model, here, contrast=self._contrast, micro_batch=config.micro_batch, seeds=seeds)
         scale = self.trainee.towers.logit_scale.detach().exp().reshape(())
         norm = update(self._optimizer, self.trainee.towers, clip=config.grad_clip_norm, bound=config.loss == "clip")
+        if self._average is not None:
+            follow(self._average.towers, self.trainee.towers, step=step, decay=config.average)
         flag = torch.tensor(float(stop), device=loss.device)
         numbers = self._processes.mean(torch.stack([loss, norm.to(loss), scale, flag]))
         return Done(step + 1, batch, (config.lr or 0.0) * share, *_on_its_way(numbers), time.perf_counter())
 
     def plain(self) -> Trainee:
         """The trained model with plain weights, when it has learned all it will."""
-        self.trainee = self.trainee.plain()
+        self.trainee, self._average = self.result.plain(), None
         return self.trainee
 
     def state(self) -> dict[str, Any]:
-        """What is needed to go on, beside the weights."""
-        return {"optimizer": self._optimizer.state_dict(), "learned": self.trainee.learned()}
+        """What is needed to go on, beside the weights of `result`."""
+        state = {"optimizer": self._optimizer.state_dict(), "learned": self.trainee.learned()}
+        if self._average is None:
+            return state
+        # With adapters `learned` is all there is to restore.
+        learning = self.trainee.weights() if self.trainee.adapters is None else {}
+        return {**state, "learning": learning, "average_learned": self._average.learned()}
 
     def restore(self, saved: Saved, state: Mapping[str, Any]) -> None:
         """Go back to a checkpoint."""
-        self.trainee.restore(saved.weights(), state["learned"])
+        weights = saved.weights()
+        if self._average is None:
+            self.trainee.restore(weights, state["learned"])
+        else:
+            self._average.restore(weights, state["average_learned"])
+            self.trainee.restore(state["learning"], state["learned"])
         self._optimizer.load_state_dict(state["optimizer"])
 
     def memory(self) -> int:

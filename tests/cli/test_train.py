@@ -229,6 +229,9 @@ def test_show_config_is_what_the_run_keeps(
     assert not run.exists()
     assert clipcli(*given) == 0
     assert (run / "train.yaml").read_text() == shown
+    assert "average: 0.0" in shown.splitlines()
+    assert clipcli(*given, "--average", 0.99, "--image-size", 48, "--show-config") == 0
+    assert {"average: 0.99", "image_size: 48"} <= set(capsys.readouterr().out.splitlines())
 
 
 def test_flags_override_the_file(pairs: Path, model: str, run: Path, tmp_path: Path) -> None:
@@ -256,6 +259,8 @@ class TestMistakes:
             (["--batch-size", 13], "--batch-size 13 is larger than the data, 12 pairs; give 12 or less"),
             (["--epochs", 1, "--steps", 1], "both --epochs and --steps were given; give one of them"),
             (["--lr", "fast"], "invalid value for '--lr': "),
+            (["--average", 1], "--average 1.0 does not fit; give from 0 to 0.999999"),
+            (["--image-size", 0], "--image-size 0 does not fit; give 1 or more"),
             (["--loss", "hinge"], "unknown --loss 'hinge'; choose one of: clip, siglip"),
             (["--unlock-groups", 1], "--unlock-groups goes with --lock; give --lock image or --lock text"),
             (["--wise-ft", "2"], "--wise-ft 2 is neither auto nor a share from 0 to 1; give one of them"),

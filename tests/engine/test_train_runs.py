@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 ROOT = Path(__file__).parents[2]
 WEIGHTS = "open_clip_model.safetensors"
 STEPS = 12
+AVERAGED = ("--average", "0.9")
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,14 @@ def whole_run(models: dict[str, Path], pairs: Path, tmp_path_factory: pytest.Tem
     return run
 
 
+@pytest.fixture(scope="module")
+def averaged_run(models: dict[str, Path], pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with its weights averaged."""
+    run = tmp_path_factory.mktemp("runs") / "averaged"
+    finish(arguments(models["resnet"], pairs, run, *AVERAGED))
+    return run
+
+
 @pytest.mark.parametrize("step", [2, 5, 10])
 def test_a_killed_run_resumes_to_the_same_weights(
     models: dict[str, Path], pairs: Path, whole_run: Path, tmp_path: Path, step: int
@@ -103,6 +112,32 @@ def test_a_killed_run_resumes_to_the_same_weights(
     assert all(torch.equal(expected[name], weights[name]) for name in expected)
     assert steps_logged(run) == list(range(1, STEPS + 1))
     assert (run / "skipped.csv").read_bytes() == (whole_run / "skipped.csv").read_bytes()
+
+
+def test_a_killed_run_resumes_to_the_same_average(
+    models: dict[str, Path], pairs: Path, whole_run: Path, averaged_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    process = start(arguments(models["resnet"], pairs, run, *AVERAGED))
+    wait_for_step(run, 5)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    finish(["train", "--resume", "--output", str(run)])
+    expected, weights = load_file(averaged_run / WEIGHTS), load_file(run / WEIGHTS)
+    assert expected.keys() == weights.keys()
+    assert all(torch.equal(expected[name], weights[name]) for name in expected)
+    raw = load_file(whole_run / WEIGHTS)
+    changed = {name for name in raw if not torch.equal(raw[name], weights[name])}
+    assert {"visual.conv1.weight", "visual.bn1.running_mean", "text_projection", "logit_scale"} <= changed
+
+
+def test_two_processes_keep_the_average_of_one(
+    models: dict[str, Path], pairs: Path, averaged_run: Path, tmp_path: Path
+) -> None:
+    finish(arguments(models["resnet"], pairs, tmp_path / "two", *AVERAGED), processes=2)
+    expected, weights = load_file(averaged_run / WEIGHTS), load_file(tmp_path / "two" / WEIGHTS)
+    for name, weight in expected.items():
+        assert torch.allclose(weight.float(), weights[name].float(), atol=1e-5, rtol=0), name
 
 
 def test_sigterm_saves_first(models: dict[str, Path], pairs: Path, whole_run: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ OTHER: dict[str, Any] = (
     | {"beta2": 0.9, "grad_clip_norm": 0.0, "crop": 0.3, "flip": True, "lock": "image", "unlock_groups": 2, "lora": 8}
     | {"freeze_batch_norm": False, "val_every": 11, "retain_drop": 0.2, "device": "cpu", "precision": "fp32"}
     | {"workers": 5, "grad_checkpoint": True, "compile": True, "save_every": 12, "keep_every": 13, "log_every": 14}
-    | {"tensorboard": True, "augment": "trivial", "cutmix": 0.5}
+    | {"tensorboard": True, "augment": "trivial", "cutmix": 0.5, "average": 0.99, "image_size": 96}
 )
 
 
@@ -93,6 +93,8 @@ def test_a_value_of_another_type_is_refused(name: str, given: Any, says: str) ->
         ("crop", [0.01, 0.9, 1], 0.009, 1.01),
         # AdamW takes no beta of 1.
         ("beta2", [0, 0.999], -0.1, 1),
+        ("average", [0, 0.5, 0.9999], -0.1, 1),
+        ("image_size", [1, 10**4], 0, None),
         ("epochs", [0.1, 30], -0.1, None),
     ],
 )
