@@ -10,6 +10,7 @@ from clipcli import backbones
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.towers import IMAGE
 from clipcli.cache import Cache
+from clipcli.card_memory import fitted
 from clipcli.classifier import Classifier
 from clipcli.embed import embed
 from clipcli.engines.choose import check_engine, with_engine
@@ -61,6 +62,8 @@ def label(
             remember(known, asked=asked, cache=cache)
         except CacheUnusable as e:
             store.trouble = e
+    if options.batch_size is None:
+        backbone = fitted(backbone)
     backbone = yield from with_engine(backbone, engine=options.engine, images=len(items))
     loaded = time.perf_counter()
     yield from _label(
