@@ -81,7 +81,8 @@ class RowsReady:
 class TimeSpent:
     """Where the seconds of a run went, of `total`; `read` and `decode` add up those of `workers` threads.
 
-    `wait` is how long the model had no pixels, `write` what whoever takes the rows did with them.
+    `wait` is how long the model had no pixels, `write` what whoever takes the rows did with them. `trial` says what
+    became of a trial of two ways to decode, where there was one.
     """
 
     total: float
@@ -92,6 +93,7 @@ class TimeSpent:
     encode: float
     write: float
     workers: int
+    trial: str | None = None
 
     @property
     def bottleneck(self) -> str:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,10 +83,10 @@ def batches_for_each(
             entries.append(item)
             pixels.append(decoded)
         if len(entries) == batch_size:
-            yield tuple(_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
+            yield tuple(to_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
             entries, pixels = [], []
     if entries:
-        yield tuple(_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
+        yield tuple(to_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
 
 
 def _look_ahead(
@@ -200,6 +200,18 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def resizer(preprocessing: Preprocessing) -> Resize:
     """The checkpoint's own way from an image to the model's input size, as open_clip does it, up to uint8."""
+    steps = resize_steps(preprocessing)
+
+    def resize(image: Image.Image) -> Image.Image:
+        for step in steps:
+            image = step(image)
+        return image
+
+    return resize
+
+
+def resize_steps(preprocessing: Preprocessing) -> Sequence[Callable[[Any], Any]]:
+    """The steps of it."""
     from clipcli.backbones.library import open_clip
 
     config = open_clip.transform.PreprocessCfg(
@@ -211,14 +223,9 @@ def resizer(preprocessing: Preprocessing) -> Resize:
         fill_color=preprocessing.fill_color,
     )
     # The last two steps, to a tensor and normalising, are done for a whole batch on the device.
+    steps: Sequence[Callable[[Any], Any]]
     steps = open_clip.transform.image_transform_v2(config, is_train=False).transforms[:-2]
-
-    def resize(image: Image.Image) -> Image.Image:
-        for step in steps:
-            image = step(image)
-        return image
-
-    return resize
+    return steps
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
@@ -232,7 +239,8 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(values / white * 255, 0, 255).round().astype(np.uint8))
 
 
-def _batch(entries: Sequence[Entry | Remembered], pixels: Sequence[Pixels]) -> Batch:
+def to_batch(entries: Sequence[Entry | Remembered], pixels: Sequence[Pixels]) -> Batch:
+    """A batch of these entries, with the pixels of those that are neither skipped nor remembered."""
     return Batch(tuple(entries), np.stack(pixels) if pixels else np.empty((0, 0, 0, 3), np.uint8))
 
 

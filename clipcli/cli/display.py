@@ -156,4 +156,6 @@ def _where_time_went(spent: TimeSpent) -> str:
         f"encoding {spent.encode:.1f}",
         f"writing {spent.write:.1f}",
     ]
-    return f"  Seconds, of {spent.total:.1f}: {', '.join(parts)}. The bottleneck: {_BOTTLENECKS[spent.bottleneck]}."
+    trial = "" if spent.trial is None else f" {spent.trial}."
+    bottleneck = _BOTTLENECKS[spent.bottleneck]
+    return f"  Seconds, of {spent.total:.1f}: {', '.join(parts)}. The bottleneck: {bottleneck}.{trial}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from clipcli import backbones
+from clipcli import backbones, card_decode
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.towers import IMAGE
 from clipcli.cache import Cache
+from clipcli.card_decode import Ways
 from clipcli.card_memory import fitted
 from clipcli.classifier import Classifier
 from clipcli.embed import embed
@@ -25,7 +26,7 @@ from clipcli.rows import to_rows
 from clipcli.runtime import Runtime, choose_runtime
 from clipcli.score import choose_score, score
 from clipcli.stopwatch import Stopwatch
-from clipcli.types import ImageItem, Scores
+from clipcli.types import Batch, ImageItem, Remembered, Scores
 
 if TYPE_CHECKING:
     from clipcli.pipelines.classify import ClassifyOptions
@@ -66,7 +67,7 @@ def label(
         backbone = fitted(backbone)
     backbone = yield from with_engine(backbone, engine=options.engine, images=len(items))
     loaded = time.perf_counter()
-    yield from _label(
+    trial = yield from _label(
         items, backbone=backbone, classifier=classifier, kind=kind, options=options, store=store, watch=watch
     )
     yield TimeSpent(
@@ -78,6 +79,7 @@ def label(
         encode=watch["embed"] - watch["wait"],
         write=watch["write"],
         workers=runtime.workers,
+        trial=trial,
     )
 
 
@@ -101,14 +103,11 @@ def _label(
     options: ClassifyOptions,
     store: ImageStore | None,
     watch: Stopwatch,
-) -> Generator[Event, None, None]:
-    runtime = backbone.runtime
-    resize = resizer(backbone.preprocessing)
+) -> Generator[Event, None, str | None]:
+    """Rows; gives what became of a trial of two ways to decode, where there was one."""
     looked_up = items if store is None else store.look_up(items)
-    least = least_pixels(backbone.preprocessing, decode=options.decode)
-    decoded = batches(
-        looked_up, resize=resize, batch_size=runtime.batch_size, workers=runtime.workers, least=least, watch=watch
-    )
+    ways = Ways()
+    decoded = _batches(looked_up, backbone=backbone, decode=options.decode, ways=ways, watch=watch)
     embeddings = embed(watch.each(decoded, work="wait"), backbone=backbone)
     for embedded in watch.each(embeddings, work="embed"):
         if embedded.note:
@@ -122,6 +121,20 @@ def _label(
         rows = RowsReady(tuple(to_rows(Scores(embedded.entries, values), classifier.labels, top_k=options.top_k)))
         with watch.on("write"):
             yield rows
+    return ways.note()
+
+
+def _batches(
+    items: Iterable[ImageItem | Remembered], *, backbone: Backbone, decode: str, ways: Ways, watch: Stopwatch
+) -> Iterator[Batch]:
+    preprocessing, runtime = backbone.preprocessing, backbone.runtime
+    size, workers = runtime.batch_size, runtime.workers
+    if runtime.device == "cuda" and decode == "fast":
+        return card_decode.batches(
+            items, preprocessing=preprocessing, device="cuda", batch_size=size, workers=workers, ways=ways, watch=watch
+        )
+    resize, least = resizer(preprocessing), least_pixels(preprocessing, decode=decode)
+    return batches(items, resize=resize, batch_size=size, workers=workers, least=least, watch=watch)
 
 
 def _runtime(options: ClassifyOptions) -> Runtime:

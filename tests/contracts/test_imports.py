@@ -28,7 +28,7 @@ LAYERS = {
         "image_store",
         "report",
     ],
-    2: ["runtime", "backbones", "images", "ensemble", "embed", "engines", "card_memory"],
+    2: ["runtime", "backbones", "images", "ensemble", "embed", "engines", "card_decode", "card_memory"],
     3: ["evaluation", "training", "pipelines"],
     4: ["cli"],
 }
