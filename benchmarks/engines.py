@@ -25,7 +25,8 @@ from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.load import load
 from clipcli.backbones.towers import IMAGE
 from clipcli.engines import openvino
-from clipcli.engines.choose import least_cosine, with_engine
+from clipcli.engines.agreement import least_cosine
+from clipcli.engines.choose import with_engine
 from clipcli.events import result_of
 from clipcli.runtime import choose_runtime
 

@@ -14,23 +14,30 @@ from torch import Tensor
 from clipcli.backbones.backbone import Backbone
 from clipcli.errors import ClipcliError
 from clipcli.image_store import with_remembered
+from clipcli.stopwatch import Stopwatch
 from clipcli.types import Batch, Embedded, ImageItem
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 Sent = TypeVar("Sent")
 
 
-def embed(batches: Iterable[Batch], *, backbone: Backbone) -> Iterator[Embedded]:
+def embed(batches: Iterable[Batch], *, backbone: Backbone, watch: Stopwatch | None = None) -> Iterator[Embedded]:
     """The same entries with image embeddings `[N, D]` in place of pixels; remembered ones are put in their places.
 
-    To a card the pixels of the next batch are copied while this one is encoded. Raises as `Embedder`.
+    To a card the pixels of the next batch are copied while this one is encoded; the watch takes the time that it takes
+    to start a `copy`. Raises as `Embedder`.
     """
     embedder = Embedder(backbone)
     if backbone.runtime.device != "cuda":
         yield from map(embedder, batches)
         return
-    copies = _Copies()
-    for batch, send in one_ahead(batches, copies.start):
+    copies, watch = _Copies(), watch or Stopwatch()
+
+    def start(batch: Batch) -> tuple[Tensor, torch.cuda.Event]:
+        with watch.on("copy"):
+            return copies.start(batch)
+
+    for batch, send in one_ahead(batches, start):
         yield embedder(batch, pixels=copies.finished(send))
 
 

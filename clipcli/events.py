@@ -81,7 +81,8 @@ class RowsReady:
 class TimeSpent:
     """Where the seconds of a run went, of `total`; `read` and `decode` add up those of `workers` threads.
 
-    `wait` is how long the model had no pixels, `write` what whoever takes the rows did with them.
+    `wait` is how long the model had no pixels, `copy` what it took to start their way to a card, `write` what whoever
+    takes the rows did with them.
     """
 
     total: float
@@ -89,15 +90,18 @@ class TimeSpent:
     read: float
     decode: float
     wait: float
+    copy: float
     encode: float
     write: float
     workers: int
 
     @property
     def bottleneck(self) -> str:
-        """What the rest waited for: `read`, `decode`, `encode` or `write`."""
-        if max(self.encode, self.write) >= self.wait:
-            return "encode" if self.encode >= self.write else "write"
+        """What the rest waited for: `read`, `decode`, `copy`, `encode` or `write`."""
+        in_turn = {"encode": self.encode, "write": self.write, "copy": self.copy}
+        slowest = max(in_turn, key=in_turn.__getitem__)
+        if in_turn[slowest] >= self.wait:
+            return slowest
         return "read" if self.read > self.decode else "decode"
 
 

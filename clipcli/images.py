@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from clipcli.decode_threads import DecodeThreads
-from clipcli.errors import unknown
+from clipcli.errors import UsageError, unknown
 from clipcli.runtime_kinds import DECODES
 from clipcli.stopwatch import Stopwatch
 from clipcli.types import Batch, Entry, ImageItem, Remembered, Skipped
@@ -79,10 +79,10 @@ def batches_for_each(
             entries.append(item)
             pixels.append(decoded)
         if len(entries) == batch_size:
-            yield tuple(_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
+            yield tuple(to_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
             entries, pixels = [], []
     if entries:
-        yield tuple(_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
+        yield tuple(to_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
 
 
 def _look_ahead(
@@ -159,15 +159,17 @@ def decode(data: bytes, *, least: Least | None = None) -> Image.Image:
     return to_rgb(ImageOps.exif_transpose(image))
 
 
-def check_decode(decode: str) -> None:
-    """Raises `UnknownName` for a way to decode that is not in the table."""
+def check_decode(decode: str, *, device: str) -> None:
+    """Raises `UnknownName` for a way to decode that is not in the table, `UsageError` where the device cannot."""
     if decode not in DECODES:
         raise unknown("way to decode", decode, DECODES)
+    if decode == "card" and device != "cuda":
+        raise UsageError(f"no NVIDIA card decodes on {device}; give --decode exact or fast")
 
 
 def least_pixels(preprocessing: Preprocessing, *, decode: str) -> Least | None:
-    """For `fast` twice the size that an image is resized to, and never less; for `exact` nothing."""
-    if decode == "exact":
+    """For `fast` twice the size that an image is resized to, and never less; else nothing."""
+    if decode != "fast":
         return None
     height, width = preprocessing.size
     if preprocessing.resize_mode == "longest":
@@ -197,6 +199,18 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def resizer(preprocessing: Preprocessing) -> Resize:
     """The checkpoint's own way from an image to the model's input size, as open_clip does it, up to uint8."""
+    steps = resize_steps(preprocessing)
+
+    def resize(image: Image.Image) -> Image.Image:
+        for step in steps:
+            image = step(image)
+        return image
+
+    return resize
+
+
+def resize_steps(preprocessing: Preprocessing) -> Sequence[Callable[[Any], Any]]:
+    """The steps of it."""
     from clipcli.backbones.library import open_clip
 
     config = open_clip.transform.PreprocessCfg(
@@ -208,14 +222,9 @@ def resizer(preprocessing: Preprocessing) -> Resize:
         fill_color=preprocessing.fill_color,
     )
     # The last two steps, to a tensor and normalising, are done for a whole batch on the device.
+    steps: Sequence[Callable[[Any], Any]]
     steps = open_clip.transform.image_transform_v2(config, is_train=False).transforms[:-2]
-
-    def resize(image: Image.Image) -> Image.Image:
-        for step in steps:
-            image = step(image)
-        return image
-
-    return resize
+    return steps
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
@@ -229,7 +238,8 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(values / white * 255, 0, 255).round().astype(np.uint8))
 
 
-def _batch(entries: Sequence[Entry | Remembered], pixels: Sequence[Pixels]) -> Batch:
+def to_batch(entries: Sequence[Entry | Remembered], pixels: Sequence[Pixels]) -> Batch:
+    """A batch of these entries, with the pixels of those that are neither skipped nor remembered."""
     return Batch(tuple(entries), np.stack(pixels) if pixels else np.empty((0, 0, 0, 3), np.uint8))
 
 

@@ -16,19 +16,22 @@ PRECISIONS = {
     "fp16": "as bf16, with more digits and less range; for cards",
 }
 
-# Images encoded at once, by device. The largest is a multiple of the others.
+# Images encoded at once, by device, at most. The largest is a multiple of the others, and of what a card is given less.
 BATCH_SIZES = {"cpu": 32, "cuda": 256, "mps": 64}
 
 # Threads that wait for bytes, from a network for one, are cheap.
 MOST_WORKERS = 64
 
 ENGINES = {
-    "auto": "OpenVINO where it is installed, on a processor, for long runs or where the model is converted already",
-    "torch": "torch",
+    "auto": "OpenVINO where it is installed, on a processor, for long runs or where the model is converted already; "
+    "compiled on a card, for very long runs, where that proves faster",
+    "torch": "torch as it is",
+    "compiled": "torch.compile's code; a model is compiled in every run",
     "openvino": "OpenVINO, for processors; a model is converted once",
 }
 
 DECODES = {
     "fast": "large JPEGs at a half, a quarter or an eighth, as long as twice the model's input size is left",
+    "card": "plain JPEGs whole on an NVIDIA card, nearly as exact",
     "exact": "every image whole",
 }

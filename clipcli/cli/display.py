@@ -143,6 +143,7 @@ class Display:
 _BOTTLENECKS = {
     "read": "reading the images; a faster disk would help",
     "decode": "decoding; --decode fast, more --workers or more cores would help",
+    "copy": "copying to the card",
     "encode": "the model",
     "write": "writing the rows",
 }
@@ -153,6 +154,7 @@ def _where_time_went(spent: TimeSpent) -> str:
         f"loading and labels {spent.load:.1f}",
         f"reading {spent.read:.1f} and decoding {spent.decode:.1f} (in {spent.workers} threads, beside the model)",
         f"waiting for them {spent.wait:.1f}",
+        *([f"copying {spent.copy:.1f}"] if spent.copy else []),
         f"encoding {spent.encode:.1f}",
         f"writing {spent.write:.1f}",
     ]

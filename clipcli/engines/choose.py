@@ -1,4 +1,4 @@
-"""Which engine encodes images, and whether it gives what torch gives."""
+"""Which engine encodes images: what was asked for, or what pays, where it gives what torch gives."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from clipcli.backbones.backbone import Backbone
-from clipcli.engines import openvino, store
+from clipcli.engines import compiled, openvino, store
+from clipcli.engines.agreement import Refused, check, least_cosine, one_line
 from clipcli.engines.store import Verdict
 from clipcli.errors import CacheUnusable, MissingExtra, UsageError, unknown
 from clipcli.events import Event, Noted, Warned
@@ -21,8 +20,9 @@ from clipcli.runtime_kinds import ENGINES
 
 # A conversion takes as long as the gain on some hundreds of images.
 PAYS_FROM = 1000
-LEAST_COSINE = 0.999
-_PROBES = 8
+# Compiling takes a minute or so, in which a card encodes tens of thousands of images. An estimate: not yet measured.
+COMPILING_PAYS_FROM = 50_000
+_LEAST_TIMES_FASTER = 1.1
 
 
 def check_engine(engine: str, *, runtime: Runtime) -> None:
@@ -40,46 +40,77 @@ def check_engine(engine: str, *, runtime: Runtime) -> None:
 
 
 def with_engine(backbone: Backbone, *, engine: str, images: int) -> Generator[Event, None, Backbone]:
-    """The backbone with the engine asked for; `auto` takes OpenVINO where it can and where so many `images` pay for it.
+    """The backbone with the engine asked for; `auto` takes another than torch where so many `images` pay for it.
 
-    A converted tower is held against torch once, when it is made. Where it gives something else, or cannot be had,
-    there is a warning, and torch stays. Expects an engine that `check_engine` let pass.
+    Another engine is held against torch. Where it gives something else, or cannot be had, there is a warning, and torch
+    stays. Expects an engine that `check_engine` let pass.
     """
-    if engine == "torch" or not _can_run(backbone.runtime):
+    runtime = backbone.runtime
+    long_on_a_card = runtime.device == "cuda" and images >= COMPILING_PAYS_FROM
+    if engine == "compiled" or (engine == "auto" and long_on_a_card):
+        return (yield from _with_compiled(backbone, must_pay=engine == "auto"))
+    if engine != "torch" and _runs_openvino(runtime):
+        return (yield from _with_openvino(backbone, images=images if engine == "auto" else None))
+    return backbone
+
+
+def _with_compiled(backbone: Backbone, *, must_pay: bool) -> Generator[Event, None, Backbone]:
+    """The backbone compiled, held against torch in every run, and where it `must_pay` timed against it as well."""
+    size = backbone.runtime.batch_size
+    yield Noted(f"Compiling {backbone.name} for {size} images at once …")
+    times = None
+    try:
+        encode = compiled.encoder(backbone)
+        compiled.warm_up(encode, backbone)
+        cosine = least_cosine(encode, backbone, images=size)
+        check(cosine)
+        if must_pay:
+            times = compiled.times_faster(encode, backbone)
+    # Compilers raise nearly anything on what they do not know.
+    except Exception as e:
+        compiled.forget()
+        yield Warned(f"torch.compile cannot be used for {backbone.name}: {one_line(e)}; torch goes on as it is")
         return backbone
+    if times is not None and times < _LEAST_TIMES_FASTER:
+        compiled.forget()
+        yield Noted(f"Compiled, {backbone.name} is {times:.2f} times as fast: too little; torch goes on as it is")
+        return backbone
+    gain = "" if times is None else f", {times:.2f} times as fast"
+    yield Noted(f"torch.compile's code encodes the images{gain}; least cosine to torch {cosine:.5f}")
+    return replace(backbone, engine=encode)
+
+
+def _with_openvino(backbone: Backbone, *, images: int | None) -> Generator[Event, None, Backbone]:
+    """The backbone in OpenVINO, converted and held against torch once; given `images`, only if so many pay for it."""
     key = _key(backbone)
     verdict = store.verdict_on(key)
-    if engine == "auto" and (images < PAYS_FROM if verdict is None else verdict.problem is not None):
+    if images is not None and (images < PAYS_FROM if verdict is None else verdict.problem is not None):
         return backbone
     try:
         if verdict is None:
             yield Noted(f"Converting {backbone.name} for OpenVINO, once …")
             verdict = store.keep(key, lambda folder: _convert(backbone, folder))
         encode = _trusted(key, verdict, backbone)
-    except (CacheUnusable, _Refused) as e:
+    except (CacheUnusable, Refused) as e:
         yield Warned(f"OpenVINO cannot be used for {backbone.name}: {e}; torch goes on")
         return backbone
     yield Noted(f"OpenVINO {openvino.version()} encodes the images; least cosine to torch {verdict.cosine:.5f}")
     return replace(backbone, engine=encode)
 
 
-class _Refused(Exception):
-    """Why a converted tower is not used."""
-
-
 def _trusted(key: str, verdict: Verdict, backbone: Backbone) -> Callable[[Tensor], Tensor]:
-    """The encoder of a tower whose verdict is good. Raises `_Refused`."""
+    """The encoder of a tower whose verdict is good. Raises `Refused`."""
     if verdict.problem is not None:
-        raise _Refused(verdict.problem)
+        raise Refused(verdict.problem)
     try:
         return openvino.load(store.engines_path() / key, precision=backbone.runtime.precision)
     # A broken file makes OpenVINO raise nearly anything; the next run converts anew.
     except Exception as e:
         store.forget(key)
-        raise _Refused(_one_line(e)) from e
+        raise Refused(one_line(e)) from e
 
 
-def _can_run(runtime: Runtime) -> bool:
+def _runs_openvino(runtime: Runtime) -> bool:
     return runtime.device == "cpu" and runtime.precision in openvino.PRECISIONS and openvino.version() is not None
 
 
@@ -92,29 +123,15 @@ def _key(backbone: Backbone) -> str:
 
 def _convert(backbone: Backbone, folder: Path) -> Verdict:
     """Convert, and hold what comes out against torch. Whatever goes wrong is the verdict."""
+    cosine = None
     try:
         openvino.convert(backbone, folder)
         encode = openvino.load(folder, precision=backbone.runtime.precision)
         cosine = least_cosine(encode, backbone)
+        check(cosine)
     # Converters raise nearly anything on what they do not know.
     except Exception as e:
-        return Verdict(cosine=None, problem=_one_line(e))
-    if cosine >= LEAST_COSINE:
-        return Verdict(cosine=cosine, problem=None)
-    for path in folder.iterdir():
-        path.unlink()
-    return Verdict(cosine=cosine, problem=f"its embeddings are not torch's: least cosine {cosine:.4f}")
-
-
-def least_cosine(encode: Callable[[Tensor], Tensor], backbone: Backbone) -> float:
-    """How near `encode` is to the backbone, on patches of colour from a seed; 0 where it gives no numbers."""
-    colours = torch.rand(_PROBES, 3, 7, 7, generator=torch.Generator().manual_seed(0))
-    images = functional.interpolate(colours, size=backbone.preprocessing.size, mode="bicubic").clamp(0, 1)
-    pixels = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-    cosines = (encode(pixels) * backbone.encode_images(pixels).cpu()).sum(dim=1)
-    return float(cosines.nan_to_num(0).min())
-
-
-def _one_line(error: Exception) -> str:
-    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200]
+        for path in folder.iterdir():
+            path.unlink()
+        return Verdict(cosine=cosine, problem=one_line(e))
+    return Verdict(cosine=cosine, problem=None)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from clipcli import backbones
+from clipcli import backbones, card_decode
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.towers import IMAGE
 from clipcli.cache import Cache
+from clipcli.card_memory import fitted
 from clipcli.classifier import Classifier
 from clipcli.decode_threads import DecodeThreads
 from clipcli.embed import embed
@@ -24,7 +25,7 @@ from clipcli.prompts import Recipe
 from clipcli.rows import to_rows
 from clipcli.runtime import Runtime, choose_runtime
 from clipcli.score import choose_score, score
-from clipcli.types import ImageItem, Scores
+from clipcli.types import Batch, ImageItem, Remembered, Scores
 
 if TYPE_CHECKING:
     from clipcli.pipelines.classify import ClassifyOptions
@@ -41,7 +42,7 @@ def label(
     """Rows of these images; what is encoded is kept for later runs."""
     started = time.perf_counter()
     runtime = _runtime(options)
-    check_decode(options.decode)
+    check_decode(options.decode, device=runtime.device)
     check_engine(options.engine, runtime=runtime)
     checkpoint = yield from backbones.find(asked.model)()
     if isinstance(made_of, Classifier):
@@ -60,6 +61,8 @@ def label(
             remember(known, asked=asked, cache=cache)
         except CacheUnusable as e:
             store.trouble = e
+    if options.batch_size is None:
+        backbone = fitted(backbone)
     backbone = yield from with_engine(backbone, engine=options.engine, images=len(items))
     loaded = time.perf_counter()
     threads = DecodeThreads(runtime.workers, most=runtime.most_workers)
@@ -73,7 +76,8 @@ def label(
         read=watch["read"],
         decode=watch["decode"],
         wait=watch["wait"],
-        encode=watch["embed"] - watch["wait"],
+        copy=watch["copy"],
+        encode=watch["embed"] - watch["wait"] - watch["copy"],
         write=watch["write"],
         workers=threads.count,
     )
@@ -100,12 +104,10 @@ def _label(
     store: ImageStore | None,
     threads: DecodeThreads,
 ) -> Generator[Event, None, None]:
-    runtime, watch = backbone.runtime, threads.watch
-    resize = resizer(backbone.preprocessing)
     looked_up = items if store is None else store.look_up(items)
-    least = least_pixels(backbone.preprocessing, decode=options.decode)
-    decoded = batches(looked_up, resize=resize, batch_size=runtime.batch_size, threads=threads, least=least)
-    embeddings = embed(watch.each(decoded, work="wait"), backbone=backbone)
+    watch = threads.watch
+    decoded = _batches(looked_up, backbone=backbone, decode=options.decode, threads=threads)
+    embeddings = embed(watch.each(decoded, work="wait"), backbone=backbone, watch=watch)
     for embedded in watch.each(embeddings, work="embed"):
         if embedded.note:
             yield Warned(embedded.note)
@@ -118,6 +120,18 @@ def _label(
         rows = RowsReady(tuple(to_rows(Scores(embedded.entries, values), classifier.labels, top_k=options.top_k)))
         with watch.on("write"):
             yield rows
+
+
+def _batches(
+    items: Iterable[ImageItem | Remembered], *, backbone: Backbone, decode: str, threads: DecodeThreads
+) -> Iterator[Batch]:
+    preprocessing, size = backbone.preprocessing, backbone.runtime.batch_size
+    if decode == "card":
+        return card_decode.batches(
+            items, preprocessing=preprocessing, device=backbone.runtime.device, batch_size=size, threads=threads
+        )
+    resize, least = resizer(preprocessing), least_pixels(preprocessing, decode=decode)
+    return batches(items, resize=resize, batch_size=size, threads=threads, least=least)
 
 
 def _runtime(options: ClassifyOptions) -> Runtime:

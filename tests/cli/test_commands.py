@@ -279,7 +279,7 @@ def test_classify_decodes_large_jpegs_small_if_asked(run: Run, photos: Path, lab
     ("option", "message"),
     [
         (["--decode", "quick"], "unknown way to decode 'quick'; choose one of: fast, exact"),
-        (["--engine", "onnx"], "unknown engine 'onnx'; choose one of: auto, torch, openvino"),
+        (["--engine", "onnx"], "unknown engine 'onnx'; choose one of: auto, torch, compiled, openvino"),
     ],
 )
 def test_classify_refuses_other_ways(

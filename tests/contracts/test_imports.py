@@ -28,7 +28,17 @@ LAYERS = {
         "image_store",
         "report",
     ],
-    2: ["runtime", "backbones", "images", "decode_threads", "ensemble", "embed", "engines"],
+    2: [
+        "runtime",
+        "backbones",
+        "images",
+        "decode_threads",
+        "ensemble",
+        "embed",
+        "engines",
+        "card_decode",
+        "card_memory",
+    ],
     3: ["evaluation", "training", "pipelines"],
     4: ["cli"],
 }

@@ -60,10 +60,11 @@ def test_waiting_for_things_counts_and_using_them_does_not() -> None:
         ({"wait": 9.0, "encode": 1.0, "decode": 17.0, "read": 2.0}, "decode"),
         ({"wait": 9.0, "encode": 1.0, "decode": 2.0, "read": 17.0}, "read"),
         ({"wait": 1.0, "encode": 2.0, "write": 3.0}, "write"),
+        ({"wait": 1.0, "encode": 2.0, "copy": 3.0}, "copy"),
     ],
 )
 def test_the_bottleneck_is_what_the_rest_waits_for(seconds: dict[str, float], expected: str) -> None:
-    nothing = dict.fromkeys(("total", "load", "read", "decode", "wait", "encode", "write"), 0.0)
+    nothing = dict.fromkeys(("total", "load", "read", "decode", "wait", "copy", "encode", "write"), 0.0)
     assert TimeSpent(**(nothing | seconds), workers=2).bottleneck == expected
 
 

@@ -1,0 +1,44 @@
+"""Whether an engine gives what torch gives, on images made for the question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clipcli.backbones.backbone import Backbone, Preprocessing
+
+LEAST_COSINE = 0.999
+_PROBES = 8
+
+
+class Refused(Exception):
+    """Why an engine is not used."""
+
+
+def probe(preprocessing: Preprocessing, *, images: int = _PROBES) -> Tensor:
+    """Patches of colour from a seed, as uint8 pixels `[B, H, W, 3]`."""
+    colours = torch.rand(images, 3, 7, 7, generator=torch.Generator().manual_seed(0))
+    patches = functional.interpolate(colours, size=preprocessing.size, mode="bicubic").clamp(0, 1)
+    return patches.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def least_cosine(encode: Callable[[Tensor], Tensor], backbone: Backbone, *, images: int = _PROBES) -> float:
+    """How near `encode` is to the backbone on so many images of a probe; 0 where it gives no numbers."""
+    pixels = probe(backbone.preprocessing, images=images)
+    cosines = (encode(pixels).cpu() * backbone.encode_images(pixels).cpu()).sum(dim=1)
+    return float(cosines.nan_to_num(0).min())
+
+
+def check(cosine: float) -> None:
+    """Raises `Refused` where the least cosine is too small."""
+    if cosine < LEAST_COSINE:
+        raise Refused(f"its embeddings are not torch's: least cosine {cosine:.4f}")
+
+
+def one_line(error: Exception) -> str:
+    """What an error says first, in at most 200 characters."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]
