@@ -124,7 +124,7 @@ def _save_shards(folder: Path, target: Path, labels: Path, *, count: int) -> Non
     """The photos as CLIP_benchmark reads them, all of them of the first class."""
     (target / "test").mkdir(parents=True)
     for number in range(count):
-        with tarfile.open(target / "test" / f"{number}.tar", "w") as shard:
+        with tarfile.open(target / "test" / f"{number}.tar", "w", dereference=True) as shard:
             for photo in sorted(folder.iterdir())[number::count]:
                 shard.add(photo.resolve(), photo.name)
                 truth = tarfile.TarInfo(f"{photo.stem}.cls")
