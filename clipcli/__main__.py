@@ -1,6 +1,6 @@
 """`python -m clipcli`."""
 
-from clipcli.cli import main
+from clipcli.cli import program
 
 if __name__ == "__main__":
-    main()
+    program()

@@ -53,12 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # The hub's client reports its retries on stderr; what comes of them is in our own error.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    code = _run(list(arguments) or ["--help"], verbose=verbose)
-    if code == INTERRUPTED:
-        # A decode thread may hang in a read for ever; the output is in place, so nothing waits for it.
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    sys.exit(_run(list(arguments) or ["--help"], verbose=verbose))
+
+
+def program() -> None:
+    """`main`, and away at once: the output is in place by then.
+
+    torch takes a second to leave in good order, and a decode thread that hangs in a read for ever would never leave.
+    """
+    try:
+        main()
+    except SystemExit as e:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        os._exit(e.code if isinstance(e.code, int) else 0)
 
 
 def _run(arguments: list[str], *, verbose: bool) -> int:

@@ -278,7 +278,7 @@ def test_classify_decodes_large_jpegs_small_if_asked(run: Run, photos: Path, lab
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (["--decode", "quick"], "unknown way to decode 'quick'; choose one of: fast, exact"),
+        (["--decode", "quick"], "unknown way to decode 'quick'; choose one of: fast, card, exact"),
         (["--engine", "onnx"], "unknown engine 'onnx'; choose one of: auto, torch, compiled, openvino"),
     ],
 )
