@@ -16,7 +16,7 @@ PRECISIONS = {
     "fp16": "as bf16, with more digits and less range; for cards",
 }
 
-# Images encoded at once, by device, at most. The largest is a multiple of the others, and of what a card is given less.
+# Images encoded at once, by device, where the model does not say more. The largest is a multiple of all others.
 BATCH_SIZES = {"cpu": 32, "cuda": 256, "mps": 64}
 
 # Threads that wait for bytes, from a network for one, are cheap.

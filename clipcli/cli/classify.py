@@ -57,7 +57,7 @@ def command(
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     batch_size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Images encoded at once. [default: by device]")
+        int | None, typer.Option(metavar="N", min=1, help="Images encoded at once. [default: by device and model]")
     ] = None,
     workers: Annotated[
         int | None,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from clipcli import backbones, card_decode
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.towers import IMAGE
+from clipcli.batch_size import fitted
 from clipcli.cache import Cache
-from clipcli.card_memory import fitted
 from clipcli.classifier import Classifier
 from clipcli.decode_threads import DecodeThreads
 from clipcli.embed import embed

@@ -37,7 +37,7 @@ LAYERS = {
         "embed",
         "engines",
         "card_decode",
-        "card_memory",
+        "batch_size",
     ],
     3: ["evaluation", "training", "pipelines"],
     4: ["cli"],

@@ -1,9 +1,11 @@
-"""Batches fit on a card, and the same card gets the same batches. The card is a stand-in."""
+"""Batches fit, and the same machine gets the same batches. The card is a stand-in."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import clipcli
+from clipcli.backbones.architectures import find_architecture
 from clipcli.backbones.backbone import Backbone, Preprocessing
-from clipcli.card_memory import batch_size_for, fitted
+from clipcli.backbones.towers import IMAGE, build
+from clipcli.batch_size import batch_size_for, fitted
 from clipcli.runtime import Runtime
 from clipcli.runtime_kinds import BATCH_SIZES
 
@@ -94,11 +98,41 @@ def test_where_not_even_the_probe_fits_batches_are_no_larger(monkeypatch: pytest
     assert fitted(card.backbone()).runtime.batch_size == 8
 
 
-def test_a_processor_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_apple_card_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     card = Card(monkeypatch, an_image=GB)
-    backbone = card.backbone(device="cpu")
+    backbone = card.backbone(device="mps")
     assert fitted(backbone) is backbone
     assert not card.encoded
+
+
+@pytest.mark.parametrize(
+    ("arch", "size"),
+    [("ViT-B-32", 32), ("ViT-B-16", 8), ("ViT-L-14-336", 4), ("RN50", 8), ("RN50x16", 4), ("convnext_base", 8)],
+)
+def test_on_a_processor_the_model_decides(arch: str, size: int) -> None:
+    assert _on_a_processor(find_architecture(arch).model_cfg) == size
+
+
+def test_small_images_come_in_larger_batches() -> None:
+    config = find_architecture("RN50").model_cfg
+    sizes = [_on_a_processor({**config, "vision_cfg": {**config["vision_cfg"], "image_size": n}}) for n in (32, 64, 96)]
+    assert sizes == [128, 128, 32]
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_base_patch16_siglip_224"])
+def test_transformers_of_timm_are_told_by_their_positions(name: str) -> None:
+    vision = {"timm_model_name": name, "timm_pool": "", "timm_proj": "linear", "image_size": 224}
+    assert _on_a_processor({**find_architecture("RN50").model_cfg, "vision_cfg": vision}) == 8
+
+
+def _on_a_processor(model_cfg: Mapping[str, Any]) -> int:
+    with torch.device("meta"):
+        towers = build(model_cfg, towers=(IMAGE,), dtype=torch.float32)
+    size = (model_cfg["vision_cfg"]["image_size"],) * 2
+    way = Preprocessing(size, "shortest", "bicubic", (0.5,) * 3, (0.5,) * 3, 0)
+    runtime = Runtime("cpu", "fp32", reason="", batch_size=32, workers=1, most_workers=1)
+    no_tokenizer: Any = None
+    return fitted(Backbone("x", "x", towers, no_tokenizer, way, 4, 1.0, None, "softmax", runtime)).runtime.batch_size
 
 
 def test_a_batch_size_that_was_given_stays(photos: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
