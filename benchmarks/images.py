@@ -1,9 +1,9 @@
 """How fast photos are labelled: whole processes of clipcli and of what a user would pick instead, in turn.
 
 ViT-B-32 with the same random weights for all, one template. Photos of about 500×375 pixels, and the same enlarged to 12
-megapixels; 10 and 1,000 labels. The pipeline encodes all labels again for every batch, so that it gets fewer photos and
-its time is scaled up; what it takes before its first photo is taken off first.
-CLIP_benchmark joins where it is installed; it counts right labels of shards, in place of writing labels.
+megapixels; 10 and 1,000 labels. The pipeline encodes all labels again for every batch; where that takes too long it
+gets fewer photos, and its time is scaled up, but for what it takes for the first one. CLIP_benchmark joins where it is
+installed: it counts right labels of shards, in place of writing labels.
 Run: python benchmarks/images.py PHOTOS [--copies N] [--runs N] [--case N]
 """
 
@@ -18,6 +18,8 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from load import save_random
@@ -96,28 +98,55 @@ class Bench:
         return time.perf_counter() - start
 
 
-def rates(bench: Bench, folder: Path, few: Path, *, labels: int, runs: int) -> dict[str, list[float]]:
+@dataclass(frozen=True)
+class Case:
+    """Photos, a number of labels, and of how many photos the pipeline's time is taken, by the size of its batches."""
+
+    title: str
+    photos: Path
+    labels: int
+    pipeline: dict[int, int]
+
+
+def rates(bench: Bench, case: Case, *, runs: int) -> dict[str, list[float]]:
     """Photos a second of each program, run by run, whole processes."""
-    count, less = len(list(folder.iterdir())), len(list(few.iterdir()))
-    single = next(iter(sorted(few.iterdir())))
     found: dict[str, list[float]] = {}
+    if importlib.util.find_spec("openvino"):
+        # A model is converted once.
+        bench.ours(case.photos, case.labels, "--engine", "openvino")
     for _ in range(runs):
-        measured = {
-            "clipcli": count / bench.ours(folder, labels),
-            "clipcli, fp32": count / bench.ours(folder, labels, "--precision", "fp32"),
-            "clipcli, --decode fast": count / bench.ours(folder, labels, "--decode", "fast"),
-            "open_clip and a DataLoader": count / bench.peer("open_clip", folder, labels, 32),
-        }
-        if importlib.util.find_spec("clip_benchmark"):
-            measured["CLIP_benchmark"] = count / bench.clip_benchmark(folder, labels)
-        start = bench.peer("pipeline", _only(single, bench.root), labels, 1)
-        for batch_size in (1, 32):
-            each = max(1e-3, bench.peer("pipeline", few, labels, batch_size) - start) / (less - 1)
-            measured[f"pipeline, batches of {batch_size}"] = count / (start + each * (count - 1))
+        measured = dict(_run(bench, case))
         for name, rate in measured.items():
             found.setdefault(name, []).append(rate)
-        print({name: round(rate, 2) for name, rate in measured.items()}, file=sys.stderr)
+        print({name: round(rate, 2) for name, rate in measured.items()}, file=sys.stderr, flush=True)
     return found
+
+
+def _run(bench: Bench, case: Case) -> Iterator[tuple[str, float]]:
+    photos, labels = case.photos, case.labels
+    count = len(list(photos.iterdir()))
+    yield "clipcli", count / bench.ours(photos, labels, "--engine", "torch")
+    yield "clipcli, --decode fast", count / bench.ours(photos, labels, "--engine", "torch", "--decode", "fast")
+    yield "clipcli, --precision fp32", count / bench.ours(photos, labels, "--engine", "torch", "--precision", "fp32")
+    if importlib.util.find_spec("openvino"):
+        yield "clipcli, --engine openvino", count / bench.ours(photos, labels, "--engine", "openvino")
+    yield "open_clip and a DataLoader", count / bench.peer("open_clip", photos, labels, 32)
+    if importlib.util.find_spec("clip_benchmark"):
+        yield "CLIP_benchmark", count / bench.clip_benchmark(photos, labels)
+    start = bench.peer("pipeline", _first(photos, 1), labels, 1)
+    for batch_size, some in case.pipeline.items():
+        each = max(1e-3, bench.peer("pipeline", _first(photos, some), labels, batch_size) - start) / (some - 1)
+        yield f"pipeline, batches of {batch_size}", count / (start + each * (count - 1))
+
+
+def _first(photos: Path, count: int) -> Path:
+    """A folder of the first photos."""
+    folder = photos.with_name(f"{photos.name}-{count}")
+    if not folder.is_dir():
+        folder.mkdir()
+        for photo in sorted(photos.iterdir())[:count]:
+            os.link(photo, folder / photo.name)
+    return folder
 
 
 def _save_shards(folder: Path, target: Path, labels: Path, *, count: int) -> None:
@@ -135,14 +164,6 @@ def _save_shards(folder: Path, target: Path, labels: Path, *, count: int) -> Non
     (target / "zeroshot_classification_templates.txt").write_text(TEMPLATE.replace("{}", "{c}") + "\n")
 
 
-def _only(photo: Path, root: Path) -> Path:
-    folder = root / f"only-{photo.parent.name}"
-    if not folder.is_dir():
-        folder.mkdir()
-        os.link(photo, folder / photo.name)
-    return folder
-
-
 def main() -> None:
     """Measure, and print tables in Markdown."""
     parser = argparse.ArgumentParser()
@@ -157,14 +178,15 @@ def main() -> None:
         bench = Bench(root, photos)
         small = copies(photos, root / "small", count=given.copies)
         large = copies(photos, root / "large", count=given.copies // 4, megapixels=MEGAPIXELS)
+        few, many = min(64, given.copies), given.copies
         cases = [
-            (small, copies(photos, root / "few", count=64), 10, "photos of 500×375 pixels, 10 labels"),
-            (small, copies(photos, root / "fewest", count=2), 1000, "photos of 500×375 pixels, 1,000 labels"),
-            (large, large, 10, "photos of 12 megapixels, 10 labels"),
+            Case("photos of 500×375 pixels, 10 labels", small, 10, {1: few, 32: many}),
+            Case("photos of 500×375 pixels, 1,000 labels", small, 1000, {1: 3, 32: few}),
+            Case("photos of 12 megapixels, 10 labels", large, 10, {1: few // 2, 32: many // 4}),
         ]
-        for folder, few, labels, title in cases if given.case is None else [cases[given.case - 1]]:
-            found = rates(bench, folder, few, labels=labels, runs=given.runs)
-            print(f"\n{len(list(folder.iterdir()))} {title}, medians of {given.runs}\n")
+        for case in cases if given.case is None else [cases[given.case - 1]]:
+            found = rates(bench, case, runs=given.runs)
+            print(f"\n{len(list(case.photos.iterdir()))} {case.title}, medians of {given.runs}\n")
             print("| | photos/s | clipcli is |\n| --- | --- | --- |")
             for program, values in found.items():
                 times = [mine / theirs for mine, theirs in zip(found["clipcli"], values, strict=True)]
