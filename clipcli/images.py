@@ -156,7 +156,9 @@ def decode(data: bytes, *, least: Least | None = None) -> Image.Image:
         width, height = least(image.size[::-1] if turned else image.size)
         image.draft(None, (height, width) if turned else (width, height))
     image.load()
-    return to_rgb(ImageOps.exif_transpose(image))
+    # Without a copy of what is upright already.
+    ImageOps.exif_transpose(image, in_place=True)
+    return to_rgb(image)
 
 
 def check_decode(decode: str, *, device: str) -> None:
