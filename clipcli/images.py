@@ -155,8 +155,12 @@ def decode(data: bytes, *, least: Least | None = None) -> Image.Image:
         turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
         width, height = least(image.size[::-1] if turned else image.size)
         image.draft(None, (height, width) if turned else (width, height))
+    return upright(image)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An opened image decoded, turned as its EXIF orientation says, in RGB; what is so already is not copied."""
     image.load()
-    # Without a copy of what is upright already.
     ImageOps.exif_transpose(image, in_place=True)
     return to_rgb(image)
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import Any
-from unittest.mock import patch
 
 import torch
 
@@ -56,11 +55,13 @@ def _compiler_left_out() -> Iterator[None]:
     if _COMPILER in sys.modules:
         yield
         return
+    disable = torch.compiler.disable
     sys.modules[_QUESTIONS] = _Later(_QUESTIONS)
+    torch.compiler.disable = _mark_only  # type: ignore[assignment]
     try:
-        with patch.object(torch.compiler, "disable", _mark_only):
-            yield
+        yield
     finally:
+        torch.compiler.disable = disable
         _forget_later()
 
 

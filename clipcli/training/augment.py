@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from clipcli.backbones.backbone import Preprocessing
-from clipcli.images import to_rgb
+from clipcli.images import upright
 
 _RATIOS = (3 / 4, 4 / 3)
 _TRIES = 10
@@ -28,10 +28,9 @@ def random_view(
     # A JPEG is decoded at the smallest scale that still leaves a crop twice the input size.
     least = 2 / math.sqrt(crop)
     image.draft(None, (math.ceil(least * width), math.ceil(least * height)))
-    image.load()
-    upright = to_rgb(ImageOps.exif_transpose(image))
+    whole = upright(image)
     resample = _FILTERS.get(preprocessing.interpolation, Image.Resampling.BICUBIC)
-    view = upright.resize((width, height), resample, box=_box(upright.size, crop=crop, chance=chance))
+    view = whole.resize((width, height), resample, box=_box(whole.size, crop=crop, chance=chance))
     return mirrored(view, flip=flip, chance=chance)
 
 

@@ -96,17 +96,21 @@ def averaged_run(models: dict[str, Path], pairs: Path, tmp_path_factory: pytest.
     return run
 
 
-@pytest.mark.parametrize("step", [2, 5, 10])
-def test_a_killed_run_resumes_to_the_same_weights(
-    models: dict[str, Path], pairs: Path, whole_run: Path, tmp_path: Path, step: int
-) -> None:
-    run = tmp_path / "run"
-    command = arguments(models["resnet"], pairs, run)
+def kill_and_resume(command: list[str], run: Path, *, step: int) -> None:
+    """Start a run, kill it after a step, and let it go on to its end."""
     process = start(command)
     wait_for_step(run, step)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     finish(["train", "--resume", "--output", str(run)])
+
+
+@pytest.mark.parametrize("step", [2, 5, 10])
+def test_a_killed_run_resumes_to_the_same_weights(
+    models: dict[str, Path], pairs: Path, whole_run: Path, tmp_path: Path, step: int
+) -> None:
+    run = tmp_path / "run"
+    kill_and_resume(arguments(models["resnet"], pairs, run), run, step=step)
     expected, weights = load_file(whole_run / WEIGHTS), load_file(run / WEIGHTS)
     assert expected.keys() == weights.keys()
     assert all(torch.equal(expected[name], weights[name]) for name in expected)
@@ -118,11 +122,7 @@ def test_a_killed_run_resumes_to_the_same_average(
     models: dict[str, Path], pairs: Path, whole_run: Path, averaged_run: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = start(arguments(models["resnet"], pairs, run, *AVERAGED))
-    wait_for_step(run, 5)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    finish(["train", "--resume", "--output", str(run)])
+    kill_and_resume(arguments(models["resnet"], pairs, run, *AVERAGED), run, step=5)
     expected, weights = load_file(averaged_run / WEIGHTS), load_file(run / WEIGHTS)
     assert expected.keys() == weights.keys()
     assert all(torch.equal(expected[name], weights[name]) for name in expected)
