@@ -177,12 +177,12 @@ def main() -> None:
         root = Path(name)
         bench = Bench(root, photos)
         small = copies(photos, root / "small", count=given.copies)
-        large = copies(photos, root / "large", count=given.copies // 4, megapixels=MEGAPIXELS)
+        large = copies(photos, root / "large", count=given.copies // 2, megapixels=MEGAPIXELS)
         few, many = min(64, given.copies), given.copies
         cases = [
             Case("photos of 500×375 pixels, 10 labels", small, 10, {1: few, 32: many}),
             Case("photos of 500×375 pixels, 1,000 labels", small, 1000, {1: 3, 32: few}),
-            Case("photos of 12 megapixels, 10 labels", large, 10, {1: few // 2, 32: many // 4}),
+            Case("photos of 12 megapixels, 10 labels", large, 10, {1: few // 2, 32: few}),
         ]
         for case in cases if given.case is None else [cases[given.case - 1]]:
             found = rates(bench, case, runs=given.runs)
