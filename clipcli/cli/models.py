@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clipcli.cli.columns import print_columns, size
+from clipcli.cli.columns import print_columns, printable, size
 
 if TYPE_CHECKING:
     from clipcli.backbones.catalogue import Listed
+
+# As the hub names it.
+_CARD_NAME = "README.md"
 
 
 def command(
@@ -34,10 +37,12 @@ def _show(model: str, *, cached: bool) -> None:
     from clipcli.backbones.tags import split
 
     if model in bundled.BUNDLED:
-        return _describe(catalogue.listed_bundled(model))
+        _describe(catalogue.listed_bundled(model))
+        return _print_card(bundled.folder(model))
     if directory.find(model):
         folder = Path(model.removeprefix("local-dir:")).expanduser().absolute()
-        return _describe(catalogue.listed_directory(folder, name=str(folder), origin="a directory"))
+        _describe(catalogue.listed_directory(folder, name=str(folder), origin="a directory"))
+        return _print_card(folder)
     arch, tag = split(model)
     if arch and not tag:
         of_arch = [entry for entry in catalogue.listed() if entry.name.startswith(f"{arch}/")]
@@ -69,6 +74,15 @@ def _describe(entry: Listed) -> None:
         ("size", size(entry.weights.stat().st_size) if entry.weights else "?"),
     ]
     print_columns(rows)
+
+
+def _print_card(folder: Path) -> None:
+    """What the folder's model card says, where it has one; Markdown reads well as it is."""
+    try:
+        card = (folder / _CARD_NAME).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    print("", *map(printable, card.strip().splitlines()), sep="\n")
 
 
 def _millions(entry: Listed) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +106,13 @@ def test_models(run: Run, model: str) -> None:
     assert "13.7 M" in run("models", "tiny").out
     of_one = run("models", "ViT-B-32").out.splitlines()[1:]
     assert all(line.startswith("ViT-B-32/") for line in of_one)
+
+
+def test_a_model_card_is_shown(run: Run, model: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(model, tmp_path / "mine")
+    without = run("models", folder).out
+    (folder / "README.md").write_text("# Mine\n\nKnows cats.\x1b[2J\n\n", encoding="utf-8")
+    assert run("models", folder).out == f"{without}\n# Mine\n\nKnows cats.\ufffd[2J\n"
 
 
 def test_cache(run: Run, labels: Path, model: str) -> None:

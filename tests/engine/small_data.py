@@ -70,3 +70,13 @@ def photograph(folder: Path, *, seed: int, images_per_class: int = 4) -> Path:
             colour = np.array([40 * n, 250 - 40 * n, 128]) + rng.integers(-60, 60, (36, 40, 3))
             Image.fromarray(colour.clip(0, 255).astype(np.uint8)).save(folder / label / f"{m}.png")
     return folder
+
+
+def noisy_pairs(folder: Path, count: int) -> Path:
+    """The folder with so many images of noise, each with a caption beside it."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    for n in range(count):
+        Image.fromarray(rng.integers(0, 255, (50, 60, 3), dtype=np.uint8)).save(folder / f"{n}.png")
+        (folder / f"{n}.txt").write_text(f"thing {n}\n")
+    return folder

@@ -8,10 +8,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -26,6 +24,8 @@ from clipcli.training.config import configured
 from clipcli.training.config_file import gathered, read_config
 from clipcli.training.data import read_checks
 
+from .small_data import noisy_pairs
+
 WEIGHTS = "open_clip_model.safetensors"
 STEPS, DECAY = 4, 0.3
 # 1/10, 2/11, 3/12, and from then on 0.3, which is less than 4/13.
@@ -35,12 +35,7 @@ DECAYS = (0.1, 2 / 11, 0.25, 0.3)
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of twelve images with a caption each."""
-    folder = tmp_path_factory.mktemp("pairs")
-    rng = np.random.default_rng(0)
-    for n in range(12):
-        Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / f"{n}.png")
-        (folder / f"{n}.txt").write_text(f"thing {n}\n")
-    return folder
+    return noisy_pairs(tmp_path_factory.mktemp("pairs"), 12)
 
 
 def settings(model: Path, **more: Any) -> dict[str, Any]:

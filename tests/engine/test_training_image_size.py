@@ -10,7 +10,6 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -24,6 +23,8 @@ from clipcli.runtime import choose_runtime
 from clipcli.training.config import configured
 from clipcli.training.model import find_start, prepare
 
+from .small_data import noisy_pairs
+
 WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
 TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 VISION: dict[str, dict[str, Any]] = {
@@ -36,12 +37,7 @@ VISION: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of eight images with a caption each."""
-    folder = tmp_path_factory.mktemp("pairs")
-    rng = np.random.default_rng(0)
-    for n in range(8):
-        Image.fromarray(rng.integers(0, 255, (50, 60, 3), dtype=np.uint8)).save(folder / f"{n}.png")
-        (folder / f"{n}.txt").write_text(f"thing {n}\n")
-    return folder
+    return noisy_pairs(tmp_path_factory.mktemp("pairs"), 8)
 
 
 def architecture(kind: str, folder: Path, **changes: Any) -> Path:
