@@ -23,6 +23,7 @@ from clipcli import backbones
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.load import load
 from clipcli.backbones.towers import IMAGE
+from clipcli.decode_threads import DecodeThreads
 from clipcli.embed import embed
 from clipcli.events import result_of
 from clipcli.images import batches, decode, least_pixels, resizer
@@ -72,7 +73,7 @@ def embeddings(paths: Sequence[Path], backbone: Backbone, how: str) -> np.ndarra
         [ImageItem(path.name, path.read_bytes) for path in paths],
         resize=resizer(way),
         batch_size=32,
-        workers=2,
+        threads=DecodeThreads(2),
         least=least_pixels(way, decode=how),
     )
     return np.concatenate([embedded.embeddings for embedded in embed(decoded, backbone=backbone)])

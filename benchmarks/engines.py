@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -46,7 +47,7 @@ def operations(backbone: Backbone, pixels: torch.Tensor) -> float:
     with FlopCounterMode(display=False) as counter:
         backbone.encode_images(pixels[:1])
     torch.backends.mha.set_fastpath_enabled(True)
-    return counter.get_total_flops()
+    return float(counter.get_total_flops())
 
 
 def without_fast_path(backbone: Backbone, pixels: torch.Tensor) -> None:
@@ -69,9 +70,9 @@ def cases(folder: Path, pixels: torch.Tensor) -> tuple[dict[str, Callable[[], ob
     found: dict[str, Callable[[], object]] = {}
     for precision, backbone in torch_towers.items():
         matrix = torch.randn(SIDE, SIDE, dtype=backbone.runtime.dtype)
-        found[f"matrix {precision}"] = lambda m=matrix: m @ m
-        found[f"torch {precision}"] = lambda b=backbone: b.encode_images(pixels)
-        found[f"torch {precision}, no fast path"] = lambda b=backbone: without_fast_path(b, pixels)
+        found[f"matrix {precision}"] = partial(torch.matmul, matrix, matrix)
+        found[f"torch {precision}"] = partial(backbone.encode_images, pixels)
+        found[f"torch {precision}, no fast path"] = partial(without_fast_path, backbone, pixels)
         if openvino.version() is not None:
             start = time.perf_counter()
             converted = result_of(with_engine(backbone, engine="openvino", images=1))
@@ -83,7 +84,7 @@ def cases(folder: Path, pixels: torch.Tensor) -> tuple[dict[str, Callable[[], ob
                 f"OpenVINO {precision}: converted in {middle - start:.1f} s, loaded in {loaded:.2f} s, "
                 f"least cosine to torch fp32 {cosine:.6f}\n"
             )
-            found[f"OpenVINO {precision}"] = lambda b=converted: b.encode_images(pixels)
+            found[f"OpenVINO {precision}"] = partial(converted.encode_images, pixels)
     return found, operations(torch_towers["fp32"], pixels)
 
 

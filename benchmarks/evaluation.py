@@ -7,6 +7,7 @@ Run: python benchmarks/evaluation.py [MODEL] [DATA] [--output FILE] [--all] [--o
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import clipcli
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS)
     given = parser.parse_args()
     data, name = Path(given.data), Path(given.model).name or given.model
-    parts = {
+    parts: dict[str, Callable[[], str]] = {
         "clothing": lambda: labels(
             "Clothing, `validation`, 10 classes", data / "clothing.zip", "validation", given.model, f"{SHOTS},full"
         ),

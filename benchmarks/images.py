@@ -130,6 +130,8 @@ def _run(bench: Bench, case: Case) -> Iterator[tuple[str, float]]:
     yield "clipcli, --precision fp32", count / bench.ours(photos, labels, "--engine", "torch", "--precision", "fp32")
     if importlib.util.find_spec("openvino"):
         yield "clipcli, --engine openvino", count / bench.ours(photos, labels, "--engine", "openvino")
+        both = ("--engine", "openvino", "--decode", "fast")
+        yield "clipcli, --engine openvino --decode fast", count / bench.ours(photos, labels, *both)
     yield "open_clip and a DataLoader", count / bench.peer("open_clip", photos, labels, 32)
     if importlib.util.find_spec("clip_benchmark"):
         yield "CLIP_benchmark", count / bench.clip_benchmark(photos, labels)

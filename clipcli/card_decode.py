@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from types import SimpleNamespace
@@ -24,6 +24,7 @@ from torch import Tensor
 from clipcli.backbones.backbone import Preprocessing
 from clipcli.backbones.library import open_clip
 from clipcli.decode_threads import DecodeThreads
+from clipcli.errors import one_line
 from clipcli.images import Pixels, attempt, decode, register_plugins, resize_steps, resizer, to_batch
 from clipcli.types import Batch, ImageItem, Remembered, Skipped
 
@@ -88,6 +89,7 @@ class _Decoder:
     def __init__(self, preprocessing: Preprocessing, *, device: str, threads: DecodeThreads) -> None:
         self._resize, self._steps = resizer(preprocessing), resize_steps(preprocessing)
         self._device, self._threads = device, threads
+        self._refused = False
         # Beside the stream that the model is on.
         self._stream = torch.cuda.Stream() if device == "cuda" else None  # type: ignore[no-untyped-call]
 
@@ -103,22 +105,27 @@ class _Decoder:
     def _finished(self, started: Sequence[tuple[ImageItem, Remembered | Future[Found]]]) -> Batch:
         items = [item for item, _ in started]
         found = [one if isinstance(one, Remembered) else one.result() for _, one in started]
+        notes: list[str] = []
         for group in groups([(place, one) for place, one in enumerate(found) if isinstance(one, Jpeg)]):
             places, jpegs = zip(*group, strict=True)
-            for place, one in zip(places, self._decoded(jpegs, [items[n] for n in places]), strict=True):
+            for place, one in zip(places, self._decoded(jpegs, [items[n] for n in places], notes), strict=True):
                 found[place] = one
         pixels = [one for one in found if isinstance(one, np.ndarray)]
         pairs = zip(items, found, strict=True)
-        return to_batch([one if isinstance(one, Skipped | Remembered) else item for item, one in pairs], pixels)
+        entries = [one if isinstance(one, Skipped | Remembered) else item for item, one in pairs]
+        return replace(to_batch(entries, pixels), notes=tuple(notes))
 
-    def _decoded(self, jpegs: Sequence[Jpeg], items: Sequence[ImageItem]) -> Sequence[Found]:
-        """Pixels of these JPEGs, which are the items' bytes."""
+    def _decoded(self, jpegs: Sequence[Jpeg], items: Sequence[ImageItem], notes: list[str]) -> Sequence[Found]:
+        """Pixels of these JPEGs, which are the items' bytes; the first time that the card refuses some is noted."""
         watch = self._threads.watch
         try:
             with watch.on("decode"), self._queue():
                 return list(decode_on(self._device, jpegs, steps=self._steps).cpu().numpy())
         # The decoder raises for all of them where it does not know one; memory may be short, or the decoder not there.
-        except Exception:
+        except Exception as e:
+            if not self._refused:
+                notes.append(f"the card cannot decode JPEGs such as {items[0].id}: {one_line(e)}; Pillow decodes them")
+            self._refused = True
             return [attempt(item, self._by_pillow, watch=watch) for item in items]
 
     def _by_pillow(self, data: bytes) -> Pixels:

@@ -54,15 +54,14 @@ class Embedder:
         Raises `ClipcliError` where the model gives something that is not a number, and where not even one image fits.
         """
         if not len(batch.pixels):
-            return with_remembered(batch.entries, np.empty((0, self._backbone.dimensions), np.float32))
+            return _embedded(batch, np.empty((0, self._backbone.dimensions), np.float32))
         told = self._most is not None
         embeddings = self._encode(torch.from_numpy(batch.pixels) if pixels is None else pixels)
         _check(embeddings, batch, self._backbone)
-        embedded = with_remembered(batch.entries, embeddings)
         if told or self._most is None:
-            return embedded
+            return _embedded(batch, embeddings)
         note = f"the memory does not hold {len(batch.pixels)} images at once, but {self._most}"
-        return replace(embedded, note=f"{note}; going on so, as --batch-size {self._most} would")
+        return _embedded(batch, embeddings, f"{note}; going on so, as --batch-size {self._most} would")
 
     def _encode(self, pixels: Tensor) -> NDArray[np.float32]:
         parts: list[NDArray[np.float32]] = []
@@ -126,6 +125,10 @@ class _Copies:
         current.wait_event(there)
         pixels.record_stream(current)
         return pixels
+
+
+def _embedded(batch: Batch, embeddings: NDArray[np.float32], *notes: str) -> Embedded:
+    return replace(with_remembered(batch.entries, embeddings), notes=(*batch.notes, *notes))
 
 
 def _is_out_of_memory(error: Exception) -> bool:

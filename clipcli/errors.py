@@ -90,3 +90,9 @@ def unknown(kind: str, name: str, valid: Iterable[str], *, see: str | None = Non
     if see:
         hint += f" ({see} lists them)"
     return UnknownName(f"unknown {kind} '{name}'; {hint}")
+
+
+def one_line(error: Exception) -> str:
+    """What an error says first, in at most 200 characters."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]

@@ -48,22 +48,26 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Decoded images: `pixels` is uint8 `[N, H, W, 3]`, one per entry that is neither skipped nor remembered."""
+    """Decoded images: `pixels` is uint8 `[N, H, W, 3]`, one per entry that is neither skipped nor remembered.
+
+    `notes` are what the user should know of how they were made.
+    """
 
     entries: tuple[Entry | Remembered, ...]
     pixels: NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
     """Image embeddings, L2-normalised: `embeddings` is float32 `[N, D]`, one per entry that is not skipped.
 
-    `note` is what the user should know of how they were made.
+    `notes` are what the user should know of how they were made, from pixels on.
     """
 
     entries: tuple[Entry, ...]
     embeddings: NDArray[np.float32]
-    note: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

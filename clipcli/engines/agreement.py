@@ -36,9 +36,3 @@ def check(cosine: float) -> None:
     """Raises `Refused` where the least cosine is too small."""
     if cosine < LEAST_COSINE:
         raise Refused(f"its embeddings are not torch's: least cosine {cosine:.4f}")
-
-
-def one_line(error: Exception) -> str:
-    """What an error says first, in at most 200 characters."""
-    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200]

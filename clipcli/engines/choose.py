@@ -11,9 +11,9 @@ from torch import Tensor
 
 from clipcli.backbones.backbone import Backbone
 from clipcli.engines import compiled, openvino, store
-from clipcli.engines.agreement import Refused, check, least_cosine, one_line
+from clipcli.engines.agreement import Refused, check, least_cosine
 from clipcli.engines.store import Verdict
-from clipcli.errors import CacheUnusable, MissingExtra, UsageError, unknown
+from clipcli.errors import CacheUnusable, MissingExtra, UsageError, one_line, unknown
 from clipcli.events import Event, Noted, Warned
 from clipcli.runtime import Runtime
 from clipcli.runtime_kinds import ENGINES

@@ -40,8 +40,7 @@ def embed_images(
         for backbone, embedder, found in zip(backbones, embedders, parts, strict=True):
             embedded = embedder(by_way[_pixels_of(backbone.preprocessing)])
             found.append(embedded.embeddings)
-            if embedded.note:
-                yield Warned(embedded.note)
+            yield from map(Warned, embedded.notes)
         entries += embedded.entries
         yield ImagesEmbedded(len(entries), len(items))
     return tuple(entries), [np.concatenate(found) for found in parts]

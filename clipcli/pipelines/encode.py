@@ -109,8 +109,7 @@ def _label(
     decoded = _batches(looked_up, backbone=backbone, decode=options.decode, threads=threads)
     embeddings = embed(watch.each(decoded, work="wait"), backbone=backbone, watch=watch)
     for embedded in watch.each(embeddings, work="embed"):
-        if embedded.note:
-            yield Warned(embedded.note)
+        yield from map(Warned, embedded.notes)
         if store is not None:
             store.keep(embedded)
             if store.trouble is not None:

@@ -115,7 +115,7 @@ def test_what_the_memory_does_not_hold_gets_smaller(compiler: Compiler, backbone
     batch = Batch(tuple(ImageItem(str(n), bytes) for n in range(SIZE)), pixels)
     [embedded] = embed([batch], backbone=kept)
     np.testing.assert_allclose(embedded.embeddings, backbone.encode_images(torch.from_numpy(pixels)).numpy(), atol=1e-6)
-    assert "--batch-size 3" in (embedded.note or "")
+    assert "--batch-size 3" in embedded.notes[0]
 
 
 @pytest.mark.usefixtures("compiler")

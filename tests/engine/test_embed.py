@@ -61,14 +61,14 @@ def test_a_batch_too_large_is_halved_and_the_size_is_remembered(error: Exception
     for one, other in zip(found, batches, strict=True):
         assert one.entries == other.entries
         np.testing.assert_array_equal(one.embeddings, other.pixels[:, 0, 0].astype(np.float32))
-    assert [one.note is None for one in found] == [False, True, True]
-    assert "does not hold 16 images at once, but 2;" in (found[0].note or "")
-    assert "--batch-size 2" in (found[0].note or "")
+    assert [len(one.notes) for one in found] == [1, 0, 0]
+    assert "does not hold 16 images at once, but 2;" in found[0].notes[0]
+    assert "--batch-size 2" in found[0].notes[0]
 
 
 def test_what_fits_is_encoded_at_once() -> None:
     model = Small(100)
-    assert [one.note for one in embedded([batch(16), batch(7)], model)] == [None, None]
+    assert [one.notes for one in embedded([batch(16), batch(7)], model)] == [(), ()]
     assert model.asked == [16, 7]
 
 
@@ -76,7 +76,7 @@ def test_a_later_batch_may_need_less_still() -> None:
     model = Small(4)
     batches = [batch(4), batch(4)]
     stream = embed(batches, backbone=model)  # type: ignore[arg-type]
-    assert next(stream).note is None
+    assert not next(stream).notes
     model.most = 1
     np.testing.assert_array_equal(next(stream).embeddings, batches[1].pixels[:, 0, 0].astype(np.float32))
     assert model.asked == [4, 4, 2, 1, 1, 1, 1]

@@ -172,6 +172,8 @@ def test_what_the_card_refuses_goes_pillows_way(monkeypatch: pytest.MonkeyPatch)
     broken[400:500] = b"\xff" * 100
     first, second = decoded([*data, bytes(broken)], batch_size=2)
     assert [isinstance(entry, Skipped) for entry in first.entries] == [False, True]
+    assert first.notes == ("the card cannot decode JPEGs such as 0: nvjpegDecode failed: 2; Pillow decodes them",)
+    assert second.notes == ()
     np.testing.assert_array_equal(first.pixels[0], np.array(resizer(preprocessing())(decode(data[0]))))
     expected = read_pixels(item(0, bytes(broken)), resizer(preprocessing()))
     last = second.entries[1]
