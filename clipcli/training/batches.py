@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from threading import Lock
 
 import numpy as np
@@ -29,6 +30,8 @@ from clipcli.types import Skipped
 View = Callable[[bytes, np.random.Generator], Image.Image]
 _AHEAD = 3
 _SUBSTITUTES = 20
+# Of 77 tokens, 60 MB.
+_CAPTIONS_KEPT = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,8 @@ class Batches:
         empty = tokenizer([""])[0]
         self._context, self._padding = len(empty), int(empty[-1])
         self._workers, self._lock, self._cutmix = workers, Lock(), cutmix
+        # A caption comes again with every epoch, and those of a class sooner; tokenizers take as long as decoders.
+        self._tokenized = lru_cache(_CAPTIONS_KEPT)(self._tokenize)
 
     def start(self, step: int, *, end: int) -> Generator[TrainBatch, None, None]:
         """The batches of the steps from `step` up to `end`."""
@@ -135,7 +140,8 @@ class Batches:
             image = attempt(pair.item, lambda data: np.array(self._view(data, chance)))
             if not isinstance(image, Skipped):
                 pixels.copy_(torch.from_numpy(image))
-                cut = self._tokenize(caption, tokens)
+                ids, cut = self._tokenized(caption)
+                tokens.copy_(ids)
                 return _Seen(number, caption, pair.label, pair.item.id, cut, tuple(skipped))
             skipped.append(image)
             number = self._order.another(draw, chance)
@@ -144,15 +150,15 @@ class Batches:
             f"{_SUBSTITUTES} images in a row could not be read, the last {last.item.id}: {last.reason}; check the data"
         )
 
-    def _tokenize(self, caption: str, tokens: Tensor) -> bool:
-        """Put a caption's token ids in place; whether it was longer than the context."""
+    def _tokenize(self, caption: str) -> tuple[Tensor, bool]:
+        """A caption's token ids `[L]`, and whether it was longer than the context."""
         # Tokenizers of transformers keep the length they cut to, which threads would change under each other.
         with self._lock:
-            tokens.copy_(self._tokenizer([caption])[0])
+            tokens = self._tokenizer([caption])[0]
             # One token of padding may be the end of a text, as for T5's tokenizers.
             if (tokens[-2:] == self._padding).all():
-                return False
-            return self._words(self._tokenizer([caption], self._context + 1)[0]) > self._words(tokens)
+                return tokens, False
+            return tokens, self._words(self._tokenizer([caption], self._context + 1)[0]) > self._words(tokens)
 
     def _words(self, tokens: Tensor) -> int:
         return int((tokens != self._padding).sum())

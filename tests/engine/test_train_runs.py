@@ -49,7 +49,7 @@ def arguments(model: Path, pairs: Path, output: Path, *more: str) -> list[str]:
 
 def start(command: list[str], *, processes: int = 1) -> subprocess.Popen[str]:
     """clipcli in a process of its own, or in several."""
-    runner = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", "29511"]
+    runner = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
     launch = [sys.executable, *(runner if processes > 1 else []), "-m", "clipcli", *command]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
