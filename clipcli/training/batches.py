@@ -30,7 +30,7 @@ from clipcli.types import Skipped
 View = Callable[[bytes, np.random.Generator], Image.Image]
 _AHEAD = 3
 _SUBSTITUTES = 20
-# Of 77 tokens, 60 MB.
+# Of 77 tokens each, 120 MB.
 _CAPTIONS_KEPT = 1 << 16
 
 
