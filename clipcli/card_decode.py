@@ -89,7 +89,7 @@ class _Decoder:
     def __init__(self, preprocessing: Preprocessing, *, device: str, threads: DecodeThreads) -> None:
         self._resize, self._steps = resizer(preprocessing), resize_steps(preprocessing)
         self._device, self._threads = device, threads
-        self._refused = False
+        self._refusal: str | None = None
         # Beside the stream that the model is on.
         self._stream = torch.cuda.Stream() if device == "cuda" else None  # type: ignore[no-untyped-call]
 
@@ -105,27 +105,27 @@ class _Decoder:
     def _finished(self, started: Sequence[tuple[ImageItem, Remembered | Future[Found]]]) -> Batch:
         items = [item for item, _ in started]
         found = [one if isinstance(one, Remembered) else one.result() for _, one in started]
-        notes: list[str] = []
+        told = self._refusal is not None
         for group in groups([(place, one) for place, one in enumerate(found) if isinstance(one, Jpeg)]):
             places, jpegs = zip(*group, strict=True)
-            for place, one in zip(places, self._decoded(jpegs, [items[n] for n in places], notes), strict=True):
+            for place, one in zip(places, self._decoded(jpegs, [items[n] for n in places]), strict=True):
                 found[place] = one
         pixels = [one for one in found if isinstance(one, np.ndarray)]
         pairs = zip(items, found, strict=True)
         entries = [one if isinstance(one, Skipped | Remembered) else item for item, one in pairs]
-        return replace(to_batch(entries, pixels), notes=tuple(notes))
+        notes = () if told or self._refusal is None else (self._refusal,)
+        return replace(to_batch(entries, pixels), notes=notes)
 
-    def _decoded(self, jpegs: Sequence[Jpeg], items: Sequence[ImageItem], notes: list[str]) -> Sequence[Found]:
-        """Pixels of these JPEGs, which are the items' bytes; the first time that the card refuses some is noted."""
+    def _decoded(self, jpegs: Sequence[Jpeg], items: Sequence[ImageItem]) -> Sequence[Found]:
+        """Pixels of these JPEGs, which are the items' bytes; why the card refused the first is kept."""
         watch = self._threads.watch
         try:
             with watch.on("decode"), self._queue():
                 return list(decode_on(self._device, jpegs, steps=self._steps).cpu().numpy())
         # The decoder raises for all of them where it does not know one; memory may be short, or the decoder not there.
         except Exception as e:
-            if not self._refused:
-                notes.append(f"the card cannot decode JPEGs such as {items[0].id}: {one_line(e)}; Pillow decodes them")
-            self._refused = True
+            refusal = f"the card cannot decode JPEGs such as {items[0].id}: {one_line(e)}; Pillow decodes them"
+            self._refusal = self._refusal or refusal
             return [attempt(item, self._by_pillow, watch=watch) for item in items]
 
     def _by_pillow(self, data: bytes) -> Pixels:

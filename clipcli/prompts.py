@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipcli.errors import BadFile, InputNotFound, UnknownName, unknown
+from clipcli.errors import BadFile, InputNotFound, UnknownName, one_line, unknown
 from clipcli.labels import LabelledClass, classes_from
 
 DEFAULT_PROMPTS = "imagenet"
@@ -88,7 +88,7 @@ def _read_yaml(path: Path, *, name: str) -> PromptSet:
     try:
         content = yaml.safe_load(_text(path))
     except yaml.YAMLError as e:
-        raise BadFile(f"{path}: not YAML: {str(e).splitlines()[0]}; check the indentation and quotes") from None
+        raise BadFile(f"{path}: not YAML: {one_line(e)}; check the indentation and quotes") from None
     if isinstance(content, list):
         content = {"templates": content}
     templates = content.get("templates") if isinstance(content, dict) else None

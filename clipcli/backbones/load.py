@@ -17,7 +17,7 @@ from clipcli.backbones.backbone import Backbone, Preprocessing, Tokenizer
 from clipcli.backbones.checkpoint import Architecture, Checkpoint, fingerprint
 from clipcli.backbones.library import open_clip
 from clipcli.backbones.towers import IMAGE, TEXT, Towers
-from clipcli.errors import BadFile, MissingExtra, ModelUnavailable, UnsafeWeights, WeightsMismatch
+from clipcli.errors import BadFile, MissingExtra, ModelUnavailable, UnsafeWeights, WeightsMismatch, one_line
 from clipcli.runtime import Runtime
 
 # What checkpoints hold beside weights: buffers and facts that newer versions build by themselves.
@@ -197,7 +197,7 @@ def _tokenizer_errors(architecture: Architecture) -> Iterator[None]:
         yield
     except (OSError, ValueError) as e:
         raise ModelUnavailable(
-            f"cannot get the tokenizer of {architecture.name} ({str(e).splitlines()[0]}); "
+            f"cannot get the tokenizer of {architecture.name} ({one_line(e)}); "
             "give --model a directory that holds it, or copy the hub cache from a machine that has it"
         ) from e
 

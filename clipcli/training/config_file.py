@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clipcli.errors import BadFile, InputNotFound, UsageError
+from clipcli.errors import BadFile, InputNotFound, UsageError, one_line
 from clipcli.pairs import split_weight
 from clipcli.training.config import FIELDS, TrainConfig, configured, flag
 
@@ -52,7 +52,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     except OSError as e:
         raise InputNotFound(f"cannot read {path}: {e.strerror}; check the path after --config") from None
     except (yaml.YAMLError, ValueError) as e:
-        raise BadFile(f"{path}: not YAML: {str(e).splitlines()[0]}; check the indentation and quotes") from None
+        raise BadFile(f"{path}: not YAML: {one_line(e)}; check the indentation and quotes") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise BadFile(f"{path}: no settings in it; write one a line, as in 'epochs: 5'")
     return {key.replace("-", "_"): value for key, value in content.items()}

@@ -40,12 +40,12 @@ def small(weights: dict[str, Tensor], *, seen: Tensor) -> dict[str, Tensor]:
 def main() -> None:
     """Write the small model, with its configuration, into the folder TARGET."""
     run, target = map(Path, sys.argv[1:])
-    weights = small(load_file(run / WEIGHTS_NAME), seen=seen_tokens(run))
+    seen = seen_tokens(run)
+    weights = small(load_file(run / WEIGHTS_NAME), seen=seen)
     target.mkdir(parents=True, exist_ok=True)
     save_file(weights, target / WEIGHTS_NAME)
     (target / CONFIG_NAME).write_text((run / CONFIG_NAME).read_text())
-    kept = int((weights[TOKENS] != 0).any(dim=1).sum())
-    print(f"{target}: {(target / WEIGHTS_NAME).stat().st_size / 1e6:.1f} MB, {kept:,} tokens known")
+    print(f"{target}: {(target / WEIGHTS_NAME).stat().st_size / 1e6:.1f} MB, {len(seen):,} tokens known")
 
 
 if __name__ == "__main__":
