@@ -12,6 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 import clipcli
+from clipcli.backbones.architectures import find_architecture
+from clipcli.labels import read_labels
+from clipcli.training.config import configured
+from clipcli.training.config_file import read_config
 
 from .small_data import noisy_pairs
 
@@ -74,3 +78,15 @@ def test_it_labels_as_the_run_does(run: Path, bundled: Path) -> None:
     assert len(of_run) == 6
     for one, other in zip(of_run, of_bundled, strict=True):
         assert other == pytest.approx(one, abs=2e-3)
+
+
+def test_the_recipe_is_one_that_train_takes() -> None:
+    folder = BUNDLE.parent
+    given = {"arch": str(folder / "tiny.json"), "labels": str(folder / "labels.csv"), "output": "run"}
+    recipes = sorted(folder.glob("*.yaml"))
+    assert recipes
+    for recipe in recipes:
+        assert configured(read_config(recipe) | given).average > 0
+    labels = read_labels(folder / "labels.csv")
+    assert len(labels) == 210
+    assert find_architecture(given["arch"]).model_cfg["embed_dim"] == 256
