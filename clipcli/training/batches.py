@@ -52,11 +52,13 @@ class TrainBatch:
 
     def to(self, device: str) -> TrainBatch:
         """The batch on a device; the copy from pinned memory goes on while the host does."""
-        pixels, tokens = (t.to(device, non_blocking=True) for t in (self.pixels, self.tokens))
-        mix = self.mix
-        if mix is not None:
-            mix = Mix(_moved(mix.groups, device), mix.shares.to(device, non_blocking=True))
-        return replace(self, pixels=pixels, tokens=tokens, groups=_moved(self.groups, device), mix=mix)
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        mix = None if self.mix is None else Mix(self.mix.groups.each(move), move(self.mix.shares))
+        pixels, tokens = move(self.pixels), move(self.tokens)
+        return replace(self, pixels=pixels, tokens=tokens, groups=self.groups.each(move), mix=mix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,16 @@ class _Seen:
 
 
 class Batches:
-    """The batches of one process. Threads decode `_AHEAD` batches ahead, straight into the batch's own memory."""
+    """The batches of one process. Threads decode `_AHEAD` batches ahead, straight into the batch's own memory.
+
+    `sizes` are how many of the pairs each DATA has.
+    """
 
     def __init__(
         self,
         pairs: Sequence[Pair],
         *,
+        sizes: Sequence[int],
         order: Order,
         view: View,
         size: tuple[int, int],
@@ -89,6 +95,7 @@ class Batches:
     ) -> None:
         register_plugins()
         self._pairs, self._order, self._view, self._size = pairs, order, view, size
+        self._ends = torch.tensor(sizes).cumsum(0)
         self._tokenizer, self._processes, self._pin = tokenizer, processes, pin
         empty = tokenizer([""])[0]
         self._context, self._padding = len(empty), int(empty[-1])
@@ -121,7 +128,30 @@ class Batches:
             pool.submit(self._fill, draw, pixels[place], tokens[place])
             for place, draw in enumerate(draws[first : first + own])
         ]
-        return lambda: self._mixed(_finished(pixels, tokens, futures, first), step)
+        return lambda: self._mixed(self._finished(pixels, tokens, futures, first), step)
+
+    def _finished(self, pixels: Tensor, tokens: Tensor, futures: Sequence[Future[_Seen]], first: int) -> TrainBatch:
+        seen = [future.result() for future in futures]
+        slots = range(first, first + len(seen))
+        pairs = torch.tensor([s.pair for s in seen])
+        return TrainBatch(
+            pixels=pixels,
+            tokens=tokens,
+            groups=Groups(
+                slots=torch.tensor(slots),
+                pairs=pairs,
+                captions=torch.tensor([_id(s.caption) for s in seen]),
+                # A pair without a class has a negative id, all of its own.
+                classes=torch.tensor(
+                    [-1 - n if s.label is None else _id(s.label) for n, s in zip(slots, seen, strict=True)]
+                ),
+                data=torch.bucketize(pairs, self._ends, right=True),
+            ),
+            mix=None,
+            names=tuple(s.name for s in seen),
+            skipped=tuple(skipped for s in seen for skipped in s.skipped),
+            cut=sum(s.cut for s in seen),
+        )
 
     def _mixed(self, batch: TrainBatch, step: int) -> TrainBatch:
         if not self._cutmix:
@@ -181,33 +211,6 @@ def train_view(preprocessing: Preprocessing, *, crop: float, flip: bool, augment
     return view
 
 
-def _finished(pixels: Tensor, tokens: Tensor, futures: Sequence[Future[_Seen]], first: int) -> TrainBatch:
-    seen = [future.result() for future in futures]
-    slots = range(first, first + len(seen))
-    return TrainBatch(
-        pixels=pixels,
-        tokens=tokens,
-        groups=Groups(
-            slots=torch.tensor(slots),
-            pairs=torch.tensor([s.pair for s in seen]),
-            captions=torch.tensor([_id(s.caption) for s in seen]),
-            # A pair without a class has a negative id, all of its own.
-            classes=torch.tensor(
-                [-1 - n if s.label is None else _id(s.label) for n, s in zip(slots, seen, strict=True)]
-            ),
-        ),
-        mix=None,
-        names=tuple(s.name for s in seen),
-        skipped=tuple(skipped for s in seen for skipped in s.skipped),
-        cut=sum(s.cut for s in seen),
-    )
-
-
 def _id(text: str) -> int:
     """A number from 0 that stands for a text, the same in every process."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()) >> 1
-
-
-def _moved(groups: Groups, device: str) -> Groups:
-    ids = (groups.slots, groups.pairs, groups.captions, groups.classes)
-    return Groups(*(one.to(device, non_blocking=True) for one in ids))

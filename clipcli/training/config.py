@@ -24,6 +24,10 @@ DUPLICATES = {
     "positive": "pairs of one caption or class are right answers for each other",
     "negative": "every other pair is a wrong answer, as in the plain losses",
 }
+NEGATIVES = {
+    "all": "every pair of the batch that is not right",
+    "data": "those of the same DATA, so that nothing is learned from how DATA differ, as in their compression",
+}
 AUGMENTS = {
     "none": "crops and mirror images only",
     "trivial": "one more change of colours or shape for each image, of any strength (TrivialAugment)",
@@ -101,6 +105,11 @@ class TrainConfig:
     loss: str | None = setting("The loss. [default: the model's own; clip to pretrain]", choices=LOSSES)
     duplicates: str = setting(
         "What two pairs of one caption or class are to each other.", default="positive", choices=DUPLICATES
+    )
+    negatives: str = setting(
+        "Which other pairs of a batch are wrong answers: all, or those of the same DATA.",
+        default="all",
+        choices=NEGATIVES,
     )
     lr: float | None = setting(
         "The learning rate at its peak. "

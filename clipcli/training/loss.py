@@ -32,21 +32,23 @@ class Features:
 class Groups:
     """Which pairs of a batch belong together: ids `[b]`, of which equal ones are the same thing.
 
-    `slots` are the places in the whole batch, all different; a pair without a class has a class of its own.
+    `slots` are the places in the whole batch, all different; a pair without a class has a class of its own. `data` says
+    which DATA each pair is of.
     """
 
     slots: Tensor
     pairs: Tensor
     captions: Tensor
     classes: Tensor
+    data: Tensor
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Groups:
+        """The groups with something done to all ids."""
+        return Groups(*(change(getattr(self, name)) for name in self.__slots__))
 
     def of(self, rows: slice | Tensor) -> Groups:
         """The groups of some of the pairs."""
-        return Groups(self.slots[rows], self.pairs[rows], self.captions[rows], self.classes[rows])
-
-    def gathered(self, processes: Processes) -> Groups:
-        """The groups of all processes' pairs."""
-        return Groups(*(processes.gather(ids) for ids in (self.slots, self.pairs, self.captions, self.classes)))
+        return self.each(lambda ids: ids[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,16 @@ def positives(own: Groups, every: Groups, *, duplicates: str) -> Tensor:
 @dataclass(frozen=True, slots=True)
 class Right:
     """How far answers are right, from 0 to 1: all texts for each image of one's own `[b, B]`, and all images for each
-    text.
+    text. Where pairs are `apart` `[b, B]`, an answer that is not right is not wrong either, and does not count.
     """
 
     texts: Tensor
     images: Tensor
+    apart: Tensor | None = None
+
+    def unasked(self, right: Tensor) -> Tensor | None:
+        """Which answers of `texts` or of `images` do not count; `None` that all do."""
+        return None if self.apart is None else self.apart & (right == 0)
 
 
 def clip_loss(own: Features, every: Features, right: Right) -> Tensor:
@@ -85,7 +92,9 @@ def clip_loss(own: Features, every: Features, right: Right) -> Tensor:
     """
     images = own.logit_scale * own.images @ every.texts.T
     texts = own.logit_scale * own.texts @ every.images.T
-    return (_cross_entropy(images, right.texts) + _cross_entropy(texts, right.images)) / 2
+    there = _cross_entropy(images, right.texts, right.unasked(right.texts))
+    back = _cross_entropy(texts, right.images, right.unasked(right.images))
+    return (there + back) / 2
 
 
 def siglip_loss(own: Features, every: Features, right: Right) -> Tensor:
@@ -95,7 +104,10 @@ def siglip_loss(own: Features, every: Features, right: Right) -> Tensor:
     logits = own.logit_scale * own.images @ every.texts.T
     if own.logit_bias is not None:
         logits = logits + own.logit_bias
-    return functional.binary_cross_entropy_with_logits(logits, right.texts, reduction="sum") / len(own.images)
+    unasked = right.unasked(right.texts)
+    weight = None if unasked is None else (~unasked).float()
+    losses = functional.binary_cross_entropy_with_logits(logits, right.texts, weight, reduction="sum")
+    return losses / len(own.images)
 
 
 Loss = Callable[[Features, Features, Right], Tensor]
@@ -104,10 +116,11 @@ FUNCTIONS: dict[str, Loss] = {"clip": clip_loss, "siglip": siglip_loss}
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """The loss of a run: which, how duplicates count, and over which processes."""
+    """The loss of a run: which, how duplicates count, where negatives are from, and over which processes."""
 
     name: str
     duplicates: str
+    negatives: str
     processes: Processes
 
     def __call__(self, own: Features, groups: Groups, mix: Mix | None = None) -> Tensor:
@@ -117,19 +130,25 @@ class Contrast:
         return FUNCTIONS[self.name](own, every, self._right(groups, mix))
 
     def _right(self, groups: Groups, mix: Mix | None) -> Right:
-        every = groups.gathered(self.processes)
+        every = groups.each(self.processes.gather)
         same = positives(groups, every, duplicates=self.duplicates)
+        apart = ~_equal(groups.data, every.data) if self.negatives == "data" else None
         if mix is None:
-            return Right(same, same)
+            return Right(same, same, apart)
         shares = self.processes.gather(mix.shares)
         shown = positives(mix.groups, every, duplicates=self.duplicates)
-        showing = positives(groups, mix.groups.gathered(self.processes), duplicates=self.duplicates)
+        showing = positives(groups, mix.groups.each(self.processes.gather), duplicates=self.duplicates)
         return Right(
-            texts=torch.lerp(shown, same, mix.shares[:, None]), images=torch.lerp(showing, same, shares[None, :])
+            texts=torch.lerp(shown, same, mix.shares[:, None]),
+            images=torch.lerp(showing, same, shares[None, :]),
+            apart=apart,
         )
 
 
-def _cross_entropy(logits: Tensor, right: Tensor) -> Tensor:
+def _cross_entropy(logits: Tensor, right: Tensor, unasked: Tensor | None) -> Tensor:
+    if unasked is not None:
+        # Finite, as its product with a target of 0 must be 0.
+        logits = logits.masked_fill(unasked, torch.finfo(logits.dtype).min / 2)
     return functional.cross_entropy(logits, right / right.sum(dim=1, keepdim=True))
 
 

@@ -106,6 +106,7 @@ class Session:
         )
         batches = Batches(
             self._data.pairs,
+            sizes=self._data.sizes,
             order=self._order,
             view=view,
             size=size,

@@ -60,7 +60,7 @@ class Trainer:
             raise UsageError(
                 f"--batch-size {config.batch_size} cannot be shared by {processes.count} processes; give a multiple"
             )
-        self._contrast = Contrast(config.loss or "clip", config.duplicates, processes)
+        self._contrast = Contrast(config.loss or "clip", config.duplicates, config.negatives, processes)
         self._optimizer = make_optimizer(trainee.towers, config)
         self._average = trainee.copy() if config.average else None
         if config.compile:

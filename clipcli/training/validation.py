@@ -113,6 +113,7 @@ def _loss_groups(pairs: Sequence[Pair]) -> Groups:
         pairs=slots,
         captions=torch.tensor([captions.setdefault(pair.captions[0], len(captions)) for pair in pairs]),
         classes=torch.from_numpy(_groups(pairs)),
+        data=torch.zeros_like(slots),
     )
 
 

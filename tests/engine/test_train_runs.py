@@ -204,6 +204,20 @@ def test_two_processes_give_the_weights_of_one(
     assert (tmp_path / "two" / "skipped.csv").read_bytes() == (one / "skipped.csv").read_bytes()
 
 
+def test_two_processes_take_the_negatives_of_one(models: dict[str, Path], pairs: Path, tmp_path: Path) -> None:
+    """Of the same DATA alone, whichever process has them."""
+    mixed = (f"{pairs}=0.5", "--negatives", "data")
+    finish(arguments(models["vit"], pairs, tmp_path / "one", *mixed))
+    finish(arguments(models["vit"], pairs, tmp_path / "two", *mixed), processes=2)
+    finish(arguments(models["vit"], pairs, tmp_path / "all", mixed[0]))
+    weights = {name: load_file(tmp_path / name / WEIGHTS) for name in ("one", "two", "all")}
+    differs = []
+    for name, weight in weights["one"].items():
+        assert torch.allclose(weight.float(), weights["two"][name].float(), atol=1e-5, rtol=0), name
+        differs.append((weight.float() - weights["all"][name].float()).abs().max() > 1e-3)
+    assert any(differs)
+
+
 def test_the_run_is_a_model_for_open_clip_and_for_classify(whole_run: Path, photos: Path) -> None:
     import open_clip
 

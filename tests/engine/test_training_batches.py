@@ -25,7 +25,7 @@ from clipcli.types import ImageItem
 
 CONTEXT = 32
 PREPROCESSING = Preprocessing((16, 16), "shortest", "bicubic", (0.5,) * 3, (0.5,) * 3, 0)
-GROUPS = ("slots", "pairs", "captions", "classes")
+GROUPS = ("slots", "pairs", "captions", "classes", "data")
 # Captions that are as long as the context with the two tokens around them, and one longer.
 FITS, TOO_LONG = " ".join(["cat"] * (CONTEXT - 2)), " ".join(["cat"] * (CONTEXT - 1))
 
@@ -69,11 +69,16 @@ def stream_of(
     seed: int = 0,
     augment: str = "none",
     cutmix: float = 0.0,
+    shares: Sequence[float | None] = (None,),
 ) -> Generator[TrainBatch, None, None]:
-    """The batches of the steps from `first` up to `end`, as they are asked for."""
+    """The batches of the steps from `first` up to `end`, as they are asked for; DATA has a share each, and is of equal
+    size.
+    """
+    sizes = [len(pairs) // len(shares)] * len(shares)
     batches = Batches(
         pairs,
-        order=Order(parts_of([len(pairs)], [None], batch_size=batch_size), seed),
+        sizes=sizes,
+        order=Order(parts_of(sizes, shares, batch_size=batch_size), seed),
         view=train_view(PREPROCESSING, crop=crop, flip=flip, augment=augment),
         size=PREPROCESSING.size,
         tokenizer=tokenizer,
@@ -156,6 +161,20 @@ def test_processes_share_the_batch_of_one(tokenizer: Tokenizer, count: int) -> N
         assert sum((part.names for part in parts), ()) == whole.names
         assert sum((part.skipped for part in parts), ()) == whole.skipped
         assert sum(part.cut for part in parts) == whole.cut
+
+
+def test_every_pair_knows_its_data(tokenizer: Tokenizer) -> None:
+    """Also where DATA without a share are drawn from together, and one of them takes the place of a bad image."""
+    pairs = [pair(n, read=missing) if n == 2 else pair(n) for n in range(12)]
+    batches = coming(pairs, tokenizer, batch_size=6, end=6, shares=(None, None, 0.5))
+    drawn = [
+        (n, d)
+        for batch in batches
+        for n, d in zip(*map(Tensor.tolist, (batch.groups.pairs, batch.groups.data)), strict=True)
+    ]
+    assert {d for _, d in drawn} == {0, 1, 2}
+    assert all(d == n // 4 for n, d in drawn)
+    assert sum(len(batch.skipped) for batch in batches) > 1
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])

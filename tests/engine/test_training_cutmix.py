@@ -21,7 +21,7 @@ def numbered(height: int = HEIGHT, width: int = WIDTH) -> tuple[torch.Tensor, Gr
     """Images that show nothing but their number, each of a class of its own."""
     slots = torch.arange(COUNT)
     pixels = slots.to(torch.uint8)[:, None, None, None].expand(-1, height, width, 3).contiguous()
-    return pixels, Groups(slots, 100 + slots, 200 + slots, 300 + slots)
+    return pixels, Groups(slots, 100 + slots, 200 + slots, 300 + slots, slots % 2)
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
@@ -52,30 +52,33 @@ def test_shares_are_as_evenly_spread_as_the_paper_draws_them() -> None:
     assert math.isclose(np.mean(shares), 1 - inside, abs_tol=0.02)
 
 
+@pytest.mark.parametrize("negatives", ["all", "data"])
 @pytest.mark.parametrize("name", ["clip", "siglip"])
-def test_the_loss_counts_both_captions_by_their_share(name: str) -> None:
+def test_the_loss_counts_both_captions_by_their_share(name: str, negatives: str) -> None:
     """Against a plain loop over images and texts."""
     count = 6
     generator = torch.Generator().manual_seed(0)
     images, texts = torch.nn.functional.normalize(torch.randn(2, count, 8, generator=generator), dim=-1)
     made = Features(images, texts, torch.tensor(9.0), torch.tensor(-3.0))
-    slots, classes = torch.arange(count), torch.tensor([0, 1, 0, 2, 3, 1])
-    groups = Groups(slots, slots, slots, classes)
+    slots, classes, data = torch.arange(count), torch.tensor([0, 1, 0, 2, 3, 1]), torch.tensor([0, 0, 0, 1, 1, 1])
+    groups = Groups(slots, slots, slots, classes, data)
     others, shares = torch.tensor([3, 2, 1, 5, 4, 0]), torch.tensor([0.3, 1.0, 0.6, 0.5, 0.2, 0.9])
-    right = torch.zeros(count, count)
+    right, asked = torch.zeros(count, count), torch.ones(count, count)
     for i in range(count):
         for j in range(count):
             right[i, j] = shares[i] * (classes[i] == classes[j]) + (1 - shares[i]) * (classes[others[i]] == classes[j])
+            asked[i, j] = negatives == "all" or right[i, j] > 0 or data[i] == data[j]
     logits = 9 * images @ texts.T
     if name == "clip":
         rows, columns = right / right.sum(dim=1, keepdim=True), right / right.sum(dim=0, keepdim=True)
-        there = -(rows * logits.log_softmax(dim=1)).sum(dim=1).mean()
-        back = -(columns * logits.log_softmax(dim=0)).sum(dim=0).mean()
+        likely = logits.exp() * asked
+        there = -(rows * (logits - likely.sum(dim=1, keepdim=True).log())).sum(dim=1).mean()
+        back = -(columns * (logits - likely.sum(dim=0, keepdim=True).log())).sum(dim=0).mean()
         expected = (there + back) / 2
     else:
         chances = (logits - 3).sigmoid()
-        expected = -(right * chances.log() + (1 - right) * (1 - chances).log()).sum() / count
-    loss = Contrast(name, "positive", Processes())(made, groups, Mix(groups.of(others), shares))
+        expected = -(asked * (right * chances.log() + (1 - right) * (1 - chances).log())).sum() / count
+    loss = Contrast(name, "positive", negatives, Processes())(made, groups, Mix(groups.of(others), shares))
     assert torch.allclose(loss, expected, atol=1e-5)
 
 
@@ -86,7 +89,7 @@ def test_a_mix_that_cuts_nothing_changes_no_loss(name: str) -> None:
     made = Features(images, texts, torch.tensor(9.0), torch.tensor(-3.0))
     pixels, groups = numbered()
     mix = cutmix(pixels, groups, probability=0, chance=np.random.default_rng(0))
-    contrast = Contrast(name, "positive", Processes())
+    contrast = Contrast(name, "positive", "all", Processes())
     assert torch.equal(contrast(made, groups, mix), contrast(made, groups))
 
 

@@ -38,7 +38,7 @@ def batch(size: int, *, mixed: bool = False) -> TrainBatch:
     for n, row in enumerate(tokens):
         row[0], row[4 + n], row[5 + n :] = 49406, 49407, 0
     slots = torch.arange(COUNT)
-    groups = Groups(slots, slots, torch.tensor(CAPTIONS), -1 - slots)
+    groups = Groups(slots, slots, torch.tensor(CAPTIONS), -1 - slots, slots % 2)
     return TrainBatch(
         pixels=torch.randint(0, 255, (COUNT, size, size, 3), dtype=torch.uint8, generator=generator),
         tokens=tokens,
@@ -50,10 +50,12 @@ def batch(size: int, *, mixed: bool = False) -> TrainBatch:
     )
 
 
-def gradients(model: Encoder, which: TrainBatch, *, loss: str, micro_batch: int | None) -> tuple[Tensor, list[Tensor]]:
+def gradients(
+    model: Encoder, which: TrainBatch, *, loss: str, micro_batch: int | None, negatives: str = "all"
+) -> tuple[Tensor, list[Tensor]]:
     """The loss, and every weight's gradient."""
     model.zero_grad(set_to_none=True)
-    contrast = Contrast(loss, "positive", Processes())
+    contrast = Contrast(loss, "positive", negatives, Processes())
     value = backward(model, which, contrast=contrast, micro_batch=micro_batch, seeds=SEEDS)
     grads = [parameter.grad for parameter in model.parameters()]
     assert all(grad is not None for grad in grads)
@@ -68,15 +70,20 @@ def assert_same(grad: Tensor, right: Tensor | None) -> None:
 
 @pytest.mark.parametrize("micro_batch", [1, 4, 5, 11])
 @pytest.mark.parametrize(
-    ("name", "size", "loss", "mixed"),
-    [("vit", 32, "clip", False), ("vit", 32, "clip", True), ("sigmoid", 160, "siglip", False)],
+    ("name", "size", "loss", "negatives", "mixed"),
+    [
+        ("vit", 32, "clip", "all", False),
+        ("vit", 32, "clip", "all", True),
+        ("vit", 32, "clip", "data", True),
+        ("sigmoid", 160, "siglip", "all", False),
+    ],
 )
 def test_two_passes_give_the_gradient_of_one(
-    models: dict[str, Path], name: str, size: int, loss: str, micro_batch: int, mixed: bool
+    models: dict[str, Path], name: str, size: int, loss: str, negatives: str, micro_batch: int, mixed: bool
 ) -> None:
     model, which = encoder(models[name]), batch(size, mixed=mixed)
-    expected_loss, expected = gradients(model, which, loss=loss, micro_batch=None)
-    value, grads = gradients(model, which, loss=loss, micro_batch=micro_batch)
+    expected_loss, expected = gradients(model, which, loss=loss, micro_batch=None, negatives=negatives)
+    value, grads = gradients(model, which, loss=loss, micro_batch=micro_batch, negatives=negatives)
     assert torch.allclose(value, expected_loss, atol=1e-6)
     for grad, right in zip(grads, expected, strict=True):
         assert_same(grad, right)
@@ -97,7 +104,7 @@ def test_dropout_is_the_same_in_both_passes(models: dict[str, Path]) -> None:
         torch.cat([m.images for m in made]), torch.cat([m.texts for m in made]), made[-1].logit_scale, None
     )
     model.zero_grad(set_to_none=True)
-    Contrast("clip", "positive", Processes())(whole, which.groups).backward()
+    Contrast("clip", "positive", "all", Processes())(whole, which.groups).backward()
     expected = [parameter.grad for parameter in model.parameters()]
     for grad, right in zip(grads, expected, strict=True):
         assert_same(grad, right)
@@ -117,7 +124,13 @@ def test_a_locked_tower_gets_no_gradient(models: dict[str, Path]) -> None:
     model.towers.visual.requires_grad_(False)
     for micro_batch in (None, 4):
         model.zero_grad(set_to_none=True)
-        backward(model, which, contrast=Contrast("clip", "positive", Processes()), micro_batch=micro_batch, seeds=SEEDS)
+        backward(
+            model,
+            which,
+            contrast=Contrast("clip", "positive", "all", Processes()),
+            micro_batch=micro_batch,
+            seeds=SEEDS,
+        )
         assert all(parameter.grad is None for parameter in model.towers.visual.parameters())
         assert all(parameter.grad is not None for parameter in model.towers.text.parameters())
 

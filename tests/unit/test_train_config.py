@@ -22,7 +22,15 @@ OTHER: dict[str, Any] = (
     {name: f"other {name}" for name in ("output", "model", "arch", "prompts", "labels", "val", "zero_shot")}
     | {"data": ("other",), "image_column": "file", "caption_column": "words", "retain": "old", "wise_ft": "auto"}
     | {"max_skipped": 0.5, "epochs": 2.5, "steps": 7, "batch_size": 9, "micro_batch": 3, "seed": 1, "loss": "siglip"}
-    | {"duplicates": "negative", "lr": 0.1, "image_lr": 0.2, "text_lr": 0.3, "warmup": 4, "weight_decay": 0.4}
+    | {
+        "duplicates": "negative",
+        "negatives": "data",
+        "lr": 0.1,
+        "image_lr": 0.2,
+        "text_lr": 0.3,
+        "warmup": 4,
+        "weight_decay": 0.4,
+    }
     | {"beta2": 0.9, "grad_clip_norm": 0.0, "crop": 0.3, "flip": True, "lock": "image", "unlock_groups": 2, "lora": 8}
     | {"freeze_batch_norm": False, "val_every": 11, "retain_drop": 0.2, "device": "cpu", "precision": "fp32"}
     | {"workers": 5, "grad_checkpoint": True, "compile": True, "save_every": 12, "keep_every": 13, "log_every": 14}
