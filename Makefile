@@ -1,13 +1,19 @@
 # make demo   label real photos and print the result
 # make test   run the tests
 # make check  lint, types and tests
+# make tiny   pretrain the bundled model again, into runs/ (hours; goes on where it was stopped)
 # Each makes .venv and installs what it needs, the first time.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The folder of the data that `make tiny` trains on.
+DATA ?= ../shared/data
+TINY := $(CURDIR)/examples/pretrain-tiny
+RUNS := $(CURDIR)/runs
+TRAIN = $(CURDIR)/$(BIN)/clipcli train --labels $(TINY)/labels.csv --config $(TINY)
 
-.PHONY: demo test check clean
+.PHONY: demo test check tiny clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/python examples/demo_photos.py $(VENV)/demo-photos
@@ -23,6 +29,13 @@ check: $(VENV)/dev.installed
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(MAKE) test
+
+# The second stage begins with the weights of the first.
+tiny: $(VENV)/dev.installed
+	cd $(DATA) && $(TRAIN)/1-small.yaml --arch $(TINY)/tiny.json --output $(RUNS)/1-small --resume
+	cd $(DATA) && $(TRAIN)/2-large.yaml --model $(RUNS)/1-small --output $(RUNS)/2-large --resume
+	$(BIN)/python examples/pretrain-tiny/bundle.py $(RUNS)/2-large clipcli/models/tiny
+	$(BIN)/python examples/pretrain-tiny/figures.py clipcli/models/tiny $(DATA)
 
 clean:
 	rm -rf $(VENV) build dist demo-labels.csv

@@ -9,7 +9,7 @@ from clipcli.backbones import directory
 from clipcli.backbones.checkpoint import Fetch
 
 BUNDLED = {
-    "tiny": "13.7 M parameters, 64×64 pixels: for trying, testing and teaching, not for real work",
+    "tiny": "11.8 M parameters, 96×96 pixels: for trying, testing and teaching, not for real work",
 }
 
 

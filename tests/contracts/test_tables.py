@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 import clipcli
 from clipcli import score, score_kinds
 from clipcli.backbones import DEFAULT_MODEL, ORIGINS
 from clipcli.backbones.bundled import BUNDLED, folder
-from clipcli.backbones.checkpoint import CONFIG_NAME
+from clipcli.backbones.catalogue import listed_bundled
 from clipcli.cli import COMMANDS, options
 from clipcli.labels import READERS
 from clipcli.pairs import DATA_KINDS
@@ -44,8 +46,15 @@ def test_every_command_says_what_it_does() -> None:
     assert all(command.__doc__ for command in COMMANDS.values())
 
 
-def test_every_bundled_model_is_there() -> None:
-    assert all((folder(name) / CONFIG_NAME).is_file() for name in BUNDLED)
+@pytest.mark.parametrize("name", BUNDLED)
+def test_every_bundled_model_is_there_and_what_it_is_said_to_be(name: str) -> None:
+    model = listed_bundled(name)
+    assert model.parameters is not None
+    assert BUNDLED[name].startswith(f"{model.parameters / 1e6:.1f} M parameters, {model.image_size} pixels")
+    assert model.weights is not None
+    assert model.weights.stat().st_size <= 24e6
+    card = (folder(name) / "README.md").read_text(encoding="utf-8")
+    assert {"## Trained on", "## Figures", "## Not for"} <= set(card.splitlines())
 
 
 def test_defaults_are_in_the_tables() -> None:

@@ -17,6 +17,7 @@ import clipcli
 from clipcli import backbones
 from clipcli.backbones import tags
 from clipcli.backbones.bundled import BUNDLED
+from clipcli.backbones.bundled import folder as folder_of
 from clipcli.backbones.catalogue import count_parameters, listed, published_parameters
 from clipcli.backbones.checkpoint import Checkpoint
 from clipcli.backbones.load import load
@@ -273,13 +274,25 @@ def test_parameters_are_those_of_open_clips_own_model(models: dict[str, Path]) -
         assert count_parameters(config) == sum(p.numel() for p in model.parameters())
 
 
-def test_tiny_is_bundled_and_knows_an_espresso(tmp_path: Path) -> None:
+def test_tiny_knows_the_photos_of_the_demo(tmp_path: Path) -> None:
     skimage = pytest.importorskip("skimage.data")
     from PIL import Image
 
-    Image.fromarray(skimage.coffee()).save(tmp_path / "cup.png")
-    [row] = clipcli.classify(tmp_path, labels=["espresso", "sports car", "seashore", "tabby"], model="tiny")
-    assert row.labels == ("espresso",)
+    photos = {"cat": skimage.chelsea, "coffee": skimage.coffee, "rocket": skimage.rocket}
+    for name, photo in photos.items():
+        Image.fromarray(photo()).save(tmp_path / f"{name}.png")
+    rows = clipcli.classify(tmp_path, labels=[*photos, "sports car", "seashore"], model="tiny")
+    assert [row.labels for row in rows] == [(name,) for name in photos]
+
+
+@pytest.mark.shared
+def test_tiny_is_as_right_as_its_card_says(shared: Path) -> None:
+    import re
+
+    card = (folder_of("tiny") / "README.md").read_text(encoding="utf-8")
+    [stated] = re.findall(r"`clothing\.zip/validation` \| 341 \| top-1 of 10 classes \| ([\d.]+)%", card)
+    found = clipcli.evaluate(shared / "data" / "clothing.zip" / "validation", model="tiny", precision="fp32")
+    assert found.metrics["top1"] == pytest.approx(float(stated) / 100, abs=0.0035)
 
 
 @pytest.mark.shared
