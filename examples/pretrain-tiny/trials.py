@@ -4,18 +4,18 @@ All are the beginning of `1-small.yaml`, with its learning rate coming down to 0
 Run: python trials.py DATA OUTPUT [TRIAL…]
 """
 
-import copy
 import json
+import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import clipcli
 from clipcli.training.config_file import read_config
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).absolute().parent
+SHORT = {"steps": 900, "val_every": 900, "warmup": 80, "average": 0, "labels": str(HERE / "labels.csv")}
 VIT = {"image_size": 64, "layers": 6, "width": 192, "patch_size": 8, "head_width": 32}
 # The changes to the model, and to the settings.
 TRIALS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -31,25 +31,18 @@ TRIALS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def main() -> None:
     """Train one after the other, and print a row of each as it is done."""
     data, output, *names = sys.argv[1:]
+    folder = Path(output).absolute()
+    os.chdir(data)
     print("| | minutes | top-1 | recall@10 |", "| --- | --- | --- | --- |", sep="\n")
     for number, (name, (model, changes)) in enumerate(TRIALS.items()):
         if not names or name in names:
-            settings = dict(settings_in(Path(data))) | changes
-            print(trial(name, architecture(model), settings, Path(output) / str(number)), flush=True)
-
-
-def settings_in(data: Path) -> Iterator[tuple[str, Any]]:
-    """The settings of the first stage, of fewer steps, with the paths of this folder."""
-    for key, value in read_config(HERE / "1-small.yaml").items():
-        if key in ("data", "val", "zero_shot"):
-            value = [str(data / path) for path in value] if key == "data" else str(data / value)
-        yield key, value
-    yield from {"steps": 900, "val_every": 900, "warmup": 80, "average": 0, "labels": str(HERE / "labels.csv")}.items()
+            settings = read_config(HERE / "1-small.yaml") | SHORT | changes
+            print(trial(name, architecture(model), settings, folder / str(number)), flush=True)
 
 
 def architecture(changes: dict[str, Any]) -> dict[str, Any]:
     """The model with other towers; an image tower takes the place of the whole of the other."""
-    model = copy.deepcopy(json.loads((HERE / "tiny.json").read_text()))
+    model = json.loads((HERE / "tiny.json").read_text())
     model["text_cfg"] |= changes.get("text_cfg", {})
     return model | {key: value for key, value in changes.items() if key != "text_cfg"}
 
