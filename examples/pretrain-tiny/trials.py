@@ -42,7 +42,7 @@ def main() -> None:
 
 def architecture(changes: dict[str, Any]) -> dict[str, Any]:
     """The model with other towers; an image tower takes the place of the whole of the other."""
-    model = json.loads((HERE / "tiny.json").read_text())
+    model: dict[str, Any] = json.loads((HERE / "tiny.json").read_text())
     model["text_cfg"] |= changes.get("text_cfg", {})
     return model | {key: value for key, value in changes.items() if key != "text_cfg"}
 
