@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcli.backbones import placed
 from clipcli.cache import Cache
 from clipcli.classifier import Classifier
 from clipcli.prompts import Recipe
@@ -74,9 +75,8 @@ class Asked:
     @property
     def key(self) -> str:
         """The cache key of what is known of it."""
-        model = os.path.abspath(self.model) if os.path.exists(self.model) else self.model
         surroundings = [*map(_version, _LIBRARIES), *(os.environ.get(name) for name in _ENVIRONMENT)]
-        asked = ["known/1", model, self.device, self.precision, *surroundings]
+        asked = ["known/1", placed(self.model), self.device, self.precision, *surroundings]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 

@@ -9,7 +9,7 @@ from clipcli.backbones.checkpoint import Checkpoint, Fetch, fingerprint
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.events import Event
 
-__all__ = ["DEFAULT_MODEL", "ORIGINS", "Checkpoint", "Fetch", "fetch_all", "find", "fingerprint"]
+__all__ = ["DEFAULT_MODEL", "ORIGINS", "Checkpoint", "Fetch", "fetch_all", "find", "fingerprint", "placed"]
 
 # Each takes the text after `--model` and gives the way to the checkpoint, or `None` where the text is not of its kind.
 # The first that takes it has it.
@@ -32,6 +32,13 @@ def find(model: str) -> Fetch:
         if fetch is not None:
             return fetch
     raise tags.unknown_model(model)
+
+
+def placed(model: str) -> str:
+    """The text by which the same model is found from any folder: with the whole path, where it holds one."""
+    if model in bundled.BUNDLED or model.startswith(hub.PREFIX):
+        return model
+    return directory.placed(model) or files.placed(model) or model
 
 
 def fetch_all(models: Sequence[str]) -> Generator[Event, None, list[Checkpoint]]:

@@ -18,6 +18,11 @@ def folder(name: str) -> Path:
     return Path(__file__).parent.parent / "models" / name
 
 
+def as_path(folder: Path) -> str:
+    """How a folder is given as a model, also one that is called as a bundled model is."""
+    return f"./{folder}" if str(folder) in BUNDLED else str(folder)
+
+
 def find(model: str) -> Fetch | None:
     """The way to a bundled model, if this is the name of one."""
     if model not in BUNDLED:

@@ -26,10 +26,14 @@ _PREFIX = "local-dir:"
 
 def find(model: str) -> Fetch | None:
     """The way to a model in a directory, if there is such a directory; `local-dir:` may stand before it."""
+    path = placed(model)
+    return None if path is None else partial(fetch, Path(path), name=path)
+
+
+def placed(model: str) -> str | None:
+    """The whole path of the directory that `find` takes the text for."""
     path = Path(model.removeprefix(_PREFIX)).expanduser()
-    if model.startswith(_PREFIX) or (model and path.is_dir()):
-        return partial(fetch, path.absolute(), name=str(path.absolute()))
-    return None
+    return str(path.absolute()) if model.startswith(_PREFIX) or (model and path.is_dir()) else None
 
 
 def fetch(path: Path, *, name: str) -> Generator[Event, None, Checkpoint]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clipcli.backbones.checkpoint import Checkpoint, Fetch
-from clipcli.backbones.tags import model_config, preprocessing, split, tag_config
+from clipcli.backbones.tags import model_config, parted, preprocessing, split, tag_config
 from clipcli.errors import ModelUnavailable, UnknownName
 from clipcli.events import Event
 
@@ -25,6 +25,12 @@ def find(model: str) -> Fetch | None:
             f"a checkpoint file needs its architecture before it, as in ViT-B-32/{model}; clipcli models lists them"
         )
     return partial(_fetch, arch, Path(path).expanduser().absolute())
+
+
+def placed(model: str) -> str | None:
+    """The text with the file's whole path, if it ends like one; the architecture is not looked at."""
+    arch, path = parted(model)
+    return f"{arch}/{Path(path).expanduser().absolute()}" if model.endswith(SUFFIXES) else None
 
 
 def _fetch(arch: str, path: Path) -> Generator[Event, None, Checkpoint]:

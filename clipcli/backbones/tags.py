@@ -44,14 +44,19 @@ def split(model: str) -> tuple[str | None, str]:
     """The architecture that the text begins with, in open_clip's spelling, and the rest of the text."""
     from clipcli.backbones.library import open_clip
 
-    known = set(open_clip.list_models())
+    arch, rest = parted(model)
+    return (arch, rest) if arch in open_clip.list_models() else (None, model)
+
+
+def parted(model: str) -> tuple[str, str]:
+    """What an architecture's name would be, in open_clip's spelling, and the rest of the text."""
     for openai, arch in OPENAI_NAMES.items():
         if model == openai:
             return arch, "openai"
         if "/" in openai and model.startswith(f"{openai}/"):
             return arch, model.removeprefix(f"{openai}/")
     arch, _, rest = model.partition("/")
-    return (arch, rest) if arch in known else (None, model)
+    return arch, rest
 
 
 def model_config(arch: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clipcli.backbones import bundled
 from clipcli.cli import options
 from clipcli.cli.classify import INTERRUPTED, SOME_SKIPPED
 from clipcli.events import StepDone, result_of
@@ -116,7 +117,7 @@ def _tell(trained: Trained, display: Display) -> None:
         display.say(f"Go on: {_how_to_go_on(trained.folder)}")
         return
     display.say(f"{trained.folder}: {trained.step:,} steps done; look at {trained.folder / 'report.html'}")
-    display.say(f"Use it: clipcli classify PHOTOS --labels FILE --model {trained.folder}")
+    display.say(f"Use it: clipcli classify PHOTOS --labels FILE --model {bundled.as_path(trained.folder)}")
 
 
 def _how_to_go_on(run: object) -> str:

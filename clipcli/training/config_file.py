@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from clipcli.backbones import placed
 from clipcli.errors import BadFile, InputNotFound, UsageError, one_line
 from clipcli.pairs import split_weight
 from clipcli.training.config import FIELDS, TrainConfig, configured, flag
 
 CONFIG_FILE = "train.yaml"
+# What the name of an architecture or a prompt set does not end in.
+_FILES = (".json", ".yaml", ".txt")
 
 
 def gathered(given: Mapping[str, Any], *, file: str | None = None, resume: bool = False) -> TrainConfig:
@@ -76,11 +79,12 @@ def absolute(config: TrainConfig) -> TrainConfig:
         path, share = split_weight(text)
         data.append(os.path.abspath(path) + ("" if share is None else f"={share:g}"))
     places = {name: getattr(config, name) for name in ("labels", "val", "zero_shot", "retain")}
-    names = {name: getattr(config, name) for name in ("model", "arch", "prompts")}
+    names = {name: getattr(config, name) or "" for name in ("arch", "prompts")}
     paths = [name for name, text in places.items() if text is not None]
-    paths += [name for name, text in names.items() if text is not None and os.path.exists(text)]
+    paths += [name for name, text in names.items() if text.lower().endswith(_FILES) and os.path.exists(text)]
     moved = {name: os.path.abspath(getattr(config, name)) for name in paths}
-    return dataclasses.replace(config, data=tuple(data), **moved)
+    model = None if config.model is None else placed(config.model)
+    return dataclasses.replace(config, data=tuple(data), model=model, **moved)
 
 
 def changes(before: TrainConfig, after: TrainConfig) -> list[str]:

@@ -180,6 +180,16 @@ def test_other_embeddings_are_not_mistaken_for_these(
     assert rows == rows_of(events_of(photos, model, **{"precision": "fp32", **change}, cache=False))
 
 
+def test_a_folder_called_as_a_bundled_model_is_another_model(
+    photos: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(model, photos.parent / "tiny")
+    monkeypatch.chdir(photos.parent)
+    bundled, own = (rows_of(events_of("photos", name)) for name in ("tiny", "./tiny"))
+    assert own == rows_of(events_of("photos", model, cache=False))
+    assert bundled == rows_of(events_of("photos", "tiny")) != own
+
+
 def test_preprocessing_of_the_same_weights_makes_other_embeddings(
     photos: Path, models: dict[str, Path], tmp_path: Path, encoded: list[str]
 ) -> None:

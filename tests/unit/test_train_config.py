@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clipcli.backbones.bundled import as_path
 from clipcli.errors import BadFile, InputNotFound, UnknownName, UsageError
 from clipcli.training.config import FIELDS, TrainConfig, configured
-from clipcli.training.config_file import changes, overridden, read_config, to_yaml
+from clipcli.training.config_file import absolute, changes, overridden, read_config, to_yaml
 
 HARMLESS = {"max_skipped", "val_every", "workers", "save_every", "keep_every", "log_every", "tensorboard"} | {
     *("micro_batch", "grad_checkpoint", "compile", "device")
@@ -248,3 +249,44 @@ def test_all_that_differs_is_named() -> None:
     before, after = configured({"lr": 1e-5, "seed": 1}), configured({"lr": 1e-4, "seed": 2, "workers": 3})
     assert changes(before, after) == ["--seed was 1 and is 2", "--lr was 1e-05 and is 0.0001"]
     assert changes(before, before) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("tiny", "tiny"),
+        ("./tiny", "{here}/tiny"),
+        ("run", "{here}/run"),
+        ("local-dir:run", "{here}/run"),
+        ("ViT-B-32/own.pt", "ViT-B-32/{here}/own.pt"),
+        ("ViT-B/32/own.pt", "ViT-B-32/{here}/own.pt"),
+        ("ViT-B-32/openai", "ViT-B-32/openai"),
+        ("hf-hub:org/name", "hf-hub:org/name"),
+        ("hf-hub:org/weights.bin", "hf-hub:org/weights.bin"),
+    ],
+)
+def test_a_model_is_the_same_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, kept: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("tiny", "run"):
+        Path(name).mkdir()
+    model = absolute(configured({"model": given})).model
+    assert model == kept.format(here=tmp_path)
+    assert model == absolute(configured({"model": model})).model
+
+
+def test_names_stay_names_where_folders_are_called_like_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("RN50", "imagenet", "own.json", "own.txt"):
+        Path(name).touch()
+    names = absolute(configured({"arch": "RN50", "prompts": "imagenet"}))
+    assert (names.arch, names.prompts) == ("RN50", "imagenet")
+    files = absolute(configured({"arch": "own.json", "prompts": "own.txt"}))
+    assert (files.arch, files.prompts) == (str(tmp_path / "own.json"), str(tmp_path / "own.txt"))
+
+
+def test_a_run_called_as_a_bundled_model_is_given_as_a_path() -> None:
+    assert as_path(Path("tiny")) == "./tiny"
+    assert as_path(Path("./tiny")) == "./tiny"
+    assert as_path(Path("runs/tiny")) == "runs/tiny"
