@@ -30,12 +30,15 @@ check: $(VENV)/dev.installed
 	$(BIN)/mypy
 	$(MAKE) test
 
-# The second stage begins with the weights of the first.
+# Each stage begins with the weights of the one before.
 tiny: $(VENV)/dev.installed
-	cd $(DATA) && $(TRAIN)/1-small.yaml --arch $(TINY)/tiny.json --output $(RUNS)/1-small --resume
-	cd $(DATA) && $(TRAIN)/2-large.yaml --model $(RUNS)/1-small --output $(RUNS)/2-large --resume
-	$(BIN)/python examples/pretrain-tiny/bundle.py $(RUNS)/2-large clipcli/models/tiny
-	$(BIN)/python examples/pretrain-tiny/figures.py clipcli/models/tiny $(DATA)
+	cd $(DATA) && $(TRAIN)/1-64-pixels.yaml --arch $(TINY)/tiny.json --output $(RUNS)/1-64-pixels --resume
+	cd $(DATA) && $(TRAIN)/2-96-pixels.yaml --model $(RUNS)/1-64-pixels --output $(RUNS)/2-96-pixels --resume
+	cd $(DATA) && $(TRAIN)/3-96-pixels-again.yaml --model $(RUNS)/2-96-pixels --output $(RUNS)/3-96-pixels-again --resume
+	cd $(DATA) && $(TRAIN)/4-128-pixels.yaml --model $(RUNS)/3-96-pixels-again --output $(RUNS)/4-128-pixels --resume
+	$(BIN)/python examples/pretrain-tiny/bundle.py $(RUNS)/4-128-pixels $(RUNS)/tiny
+	$(BIN)/python examples/pretrain-tiny/figures.py $(RUNS)/tiny $(DATA)
+	@echo "The model is in runs/tiny; that of the package is clipcli/models/tiny, with these figures in its card."
 
 clean:
 	rm -rf $(VENV) build dist demo-labels.csv

@@ -8,9 +8,8 @@ from pathlib import Path
 from clipcli.backbones import directory
 from clipcli.backbones.checkpoint import Fetch
 
-BUNDLED = {
-    "tiny": "11.8 M parameters, 96×96 pixels: for trying, testing and teaching, not for real work",
-}
+# Each with where it is from.
+BUNDLED = {"tiny": "clipcli itself, for trying, testing and teaching, not for real work"}
 
 
 def folder(name: str) -> Path:

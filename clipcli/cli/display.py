@@ -48,6 +48,7 @@ class Display:
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
         self.console = Console(file=sys.stderr, soft_wrap=True, highlight=False)
         self._quiet = quiet
+        self._collects = gc.isenabled()
         self.verbose = verbose
         self._rows = self._total = 0
         self._tasks: dict[str, TaskID] = {}
@@ -78,7 +79,9 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        gc.enable()
+        gc.unfreeze()
+        if self._collects:
+            gc.enable()
         if self.live:
             self._status.stop()
             self._view.stop()
@@ -86,6 +89,12 @@ class Display:
     def __rich__(self) -> RenderableType:
         """The bars, and the line under them."""
         return Group(self._progress, self.detail) if self.detail else self._progress
+
+    def _loaded(self) -> None:
+        """Look for garbage from now on, at first among what is still to come alone."""
+        if self._collects and not gc.isenabled():
+            gc.freeze()
+            gc.enable()
 
     def say(self, text: str = "", *, style: str = "") -> None:
         """A line on stderr, unless quiet."""
@@ -101,13 +110,13 @@ class Display:
             case InputsFound(count):
                 self._total = count
             case ModelLoaded(name, runtime, details):
-                _look_for_garbage()
+                self._loaded()
                 self._status.stop()
                 self.say(f"{name} {runtime}")
                 if self.verbose:
                     self.say(f"  {details}")
             case ModelKnown(name, precision, details):
-                _look_for_garbage()
+                self._loaded()
                 self.say(f"{name}: embeddings in {precision} from the cache")
                 if self.verbose:
                     self.say(f"  {details}")
@@ -168,10 +177,3 @@ def _where_time_went(spent: TimeSpent) -> str:
         f"writing {spent.write:.1f}",
     ]
     return f"  Seconds, of {spent.total:.1f}: {', '.join(parts)}. The bottleneck: {_BOTTLENECKS[spent.bottleneck]}."
-
-
-def _look_for_garbage() -> None:
-    """From now on, and among what is still to come alone."""
-    if not gc.isenabled():
-        gc.freeze()
-        gc.enable()

@@ -1,6 +1,6 @@
 """Short runs that each differ from the first in one thing; their table is in docs/tiny.md.
 
-All are the beginning of `1-small.yaml`, with its learning rate coming down to 0 after 900 steps.
+All are the beginning of `1-64-pixels.yaml`, with its learning rate coming down to 0 after 900 steps.
 Run: python trials.py DATA OUTPUT [TRIAL…]
 """
 
@@ -31,12 +31,14 @@ TRIALS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def main() -> None:
     """Train one after the other, and print a row of each as it is done."""
     data, output, *names = sys.argv[1:]
+    if not TRIALS.keys() >= set(names):
+        raise SystemExit(f"there are these trials: {', '.join(TRIALS)}")
     folder = Path(output).absolute()
     os.chdir(data)
     print("| | minutes | top-1 | recall@10 |", "| --- | --- | --- | --- |", sep="\n")
     for number, (name, (model, changes)) in enumerate(TRIALS.items()):
         if not names or name in names:
-            settings = read_config(HERE / "1-small.yaml") | SHORT | changes
+            settings = read_config(HERE / "1-64-pixels.yaml") | SHORT | changes
             print(trial(name, architecture(model), settings, folder / str(number)), flush=True)
 
 

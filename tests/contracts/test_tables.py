@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from safetensors import safe_open
 
 import clipcli
 from clipcli import score, score_kinds
@@ -47,14 +48,18 @@ def test_every_command_says_what_it_does() -> None:
 
 
 @pytest.mark.parametrize("name", BUNDLED)
-def test_every_bundled_model_is_there_and_what_it_is_said_to_be(name: str) -> None:
+def test_every_bundled_model_is_small_and_has_a_card(name: str) -> None:
     model = listed_bundled(name)
-    assert model.parameters is not None
-    assert BUNDLED[name].startswith(f"{model.parameters / 1e6:.1f} M parameters, {model.image_size} pixels")
     assert model.weights is not None
     assert model.weights.stat().st_size <= 24e6
+    with safe_open(model.weights, framework="numpy") as weights:
+        tensors = [weights.get_tensor(key) for key in weights.keys()]  # noqa: SIM118
+    assert {tensor.dtype.name for tensor in tensors if tensor.ndim > 1} == {"float16"}
+    # The rows of tokens that no caption held.
+    assert min((tensor != 0).any(axis=1).mean() for tensor in tensors if tensor.ndim == 2) < 0.2
     card = (folder(name) / "README.md").read_text(encoding="utf-8")
     assert {"## Trained on", "## Figures", "## Not for"} <= set(card.splitlines())
+    assert f"{model.image_size} pixels" in " ".join(card.split())
 
 
 def test_defaults_are_in_the_tables() -> None:

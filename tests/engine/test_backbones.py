@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import runpy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +27,7 @@ from clipcli.errors import BadFile, ClipcliError, ModelUnavailable, UnknownName,
 from clipcli.events import result_of
 from clipcli.runtime import choose_runtime
 
+ROOT = Path(__file__).parents[2]
 FP32 = choose_runtime(device="cpu", precision="fp32")
 
 
@@ -274,21 +277,20 @@ def test_parameters_are_those_of_open_clips_own_model(models: dict[str, Path]) -
         assert count_parameters(config) == sum(p.numel() for p in model.parameters())
 
 
-def test_tiny_knows_the_photos_of_the_demo(tmp_path: Path) -> None:
-    skimage = pytest.importorskip("skimage.data")
-    from PIL import Image
-
-    photos = {"cat": skimage.chelsea, "coffee": skimage.coffee, "rocket": skimage.rocket}
-    for name, photo in photos.items():
-        Image.fromarray(photo()).save(tmp_path / f"{name}.png")
-    rows = clipcli.classify(tmp_path, labels=[*photos, "sports car", "seashore"], model="tiny")
-    assert [row.labels for row in rows] == [(name,) for name in photos]
+def test_tiny_labels_the_demo_as_the_readme_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("skimage")
+    monkeypatch.setattr("sys.argv", ["demo_photos.py", str(tmp_path)])
+    runpy.run_path(str(ROOT / "examples" / "demo_photos.py"), run_name="__main__")
+    rows = clipcli.classify(tmp_path, labels=ROOT / "examples" / "aliases.csv", model="tiny", cache=False)
+    found = {Path(row.path).stem: row.labels[0] for row in rows}
+    stated = re.findall(r"^\.venv/demo-photos/(\w+)\.png,\"?([^\"]+?)\"?,0", (ROOT / "README.md").read_text(), re.M)
+    assert found == dict(stated)
+    right = {"cat": "cat", "coffee": "coffee", "motorcycle": "car, or motorcycle", "rocket": "rocket"}
+    assert right.items() <= found.items()
 
 
 @pytest.mark.shared
 def test_tiny_is_as_right_as_its_card_says(shared: Path) -> None:
-    import re
-
     card = (folder_of("tiny") / "README.md").read_text(encoding="utf-8")
     [stated] = re.findall(r"`clothing\.zip/validation` \| 341 \| top-1 of 10 classes \| ([\d.]+)%", card)
     found = clipcli.evaluate(shared / "data" / "clothing.zip" / "validation", model="tiny", precision="fp32")

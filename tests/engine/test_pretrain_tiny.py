@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -20,7 +21,8 @@ from clipcli.training.config_file import read_config
 from .small_data import noisy_pairs
 
 WEIGHTS, TOKENS = "open_clip_model.safetensors", "token_embedding.weight"
-BUNDLE = Path(__file__).parents[2] / "examples" / "pretrain-tiny" / "bundle.py"
+ROOT = Path(__file__).parents[2]
+BUNDLE = ROOT / "examples" / "pretrain-tiny" / "bundle.py"
 # The tokenizer's words for "thing", for the digits of `noisy_pairs`, and for the start and end of a text; 0 pads.
 WORDS = "thing 0 1 2 3 4 5"
 
@@ -82,11 +84,14 @@ def test_it_labels_as_the_run_does(run: Path, bundled: Path) -> None:
 
 def test_the_recipe_is_one_that_train_takes() -> None:
     folder = BUNDLE.parent
-    given = {"arch": str(folder / "tiny.json"), "labels": str(folder / "labels.csv"), "output": "run"}
-    recipes = sorted(folder.glob("*.yaml"))
-    assert recipes
-    for recipe in recipes:
-        assert configured(read_config(recipe) | given).average > 0
-    labels = read_labels(folder / "labels.csv")
-    assert len(labels) == 210
-    assert find_architecture(given["arch"]).model_cfg["embed_dim"] == 256
+    made = re.findall(r"\$\(TRAIN\)/(\S+\.yaml) --(\S+) (\S+) --output (\S+)", (ROOT / "Makefile").read_text())
+    assert [recipe for recipe, *_ in made] == sorted(path.name for path in folder.glob("*.yaml"))
+    # The first begins with new weights, and each of the others with those of the one before.
+    assert [start for _, *start, _ in made] == [
+        ["arch", "$(TINY)/tiny.json"],
+        *(["model", output] for *_, output in made[:-1]),
+    ]
+    for recipe, *_ in made:
+        assert configured(read_config(folder / recipe)).average > 0
+    assert len(read_labels(folder / "labels.csv")) == 210
+    assert find_architecture(str(folder / "tiny.json")).model_cfg["embed_dim"] == 256
