@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.backbones import placed
 from clipcli.cache import Cache
 from clipcli.classifier import Classifier
 from clipcli.prompts import Recipe
@@ -66,7 +65,10 @@ def classifier_of(recipe: Recipe, class_embeddings: NDArray[np.float32], known: 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A model as a run asks for it: what is decided by the model's files and by the machine stays `auto`."""
+    """A model as a run asks for it: what is decided by the model's files and by the machine stays `auto`.
+
+    `model` finds it from any folder.
+    """
 
     model: str
     device: str
@@ -76,7 +78,7 @@ class Asked:
     def key(self) -> str:
         """The cache key of what is known of it."""
         surroundings = [*map(_version, _LIBRARIES), *(os.environ.get(name) for name in _ENVIRONMENT)]
-        asked = ["known/1", placed(self.model), self.device, self.precision, *surroundings]
+        asked = ["known/1", self.model, self.device, self.precision, *surroundings]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 

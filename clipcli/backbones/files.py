@@ -28,9 +28,10 @@ def find(model: str) -> Fetch | None:
 
 
 def placed(model: str) -> str | None:
-    """The text with the file's whole path, if it ends like one; the architecture is not looked at."""
-    arch, path = parted(model)
-    return f"{arch}/{Path(path).expanduser().absolute()}" if model.endswith(SUFFIXES) else None
+    """The text with the file's whole path, if there is such a file; the architecture is not looked at."""
+    arch, text = parted(model)
+    path = Path(text).expanduser()
+    return f"{arch}/{path.absolute()}" if model.endswith(SUFFIXES) and path.is_file() else None
 
 
 def _fetch(arch: str, path: Path) -> Generator[Event, None, Checkpoint]:

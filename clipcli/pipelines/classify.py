@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipcli import resume
+from clipcli import backbones, resume
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.cache import Cache, read_size
 from clipcli.classifier import Classifier
@@ -133,7 +133,7 @@ def _label(
     items: Sequence[ImageItem], made_of: Classifier | Recipe, cache: Cache | None, options: ClassifyOptions
 ) -> Iterator[Event]:
     stated = made_of.model if isinstance(made_of, Classifier) else DEFAULT_MODEL
-    asked = Asked(options.model or stated, options.device, options.precision)
+    asked = Asked(backbones.placed(options.model or stated), options.device, options.precision)
     done = 0
     if cache is not None:
         try:

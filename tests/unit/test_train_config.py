@@ -261,6 +261,8 @@ def test_all_that_differs_is_named() -> None:
         ("ViT-B-32/own.pt", "ViT-B-32/{here}/own.pt"),
         ("ViT-B/32/own.pt", "ViT-B-32/{here}/own.pt"),
         ("ViT-B-32/openai", "ViT-B-32/openai"),
+        ("own.pt", "own.pt"),
+        ("ViT-B-32/missing.pt", "ViT-B-32/missing.pt"),
         ("hf-hub:org/name", "hf-hub:org/name"),
         ("hf-hub:org/weights.bin", "hf-hub:org/weights.bin"),
     ],
@@ -271,6 +273,7 @@ def test_a_model_is_the_same_from_any_folder(
     monkeypatch.chdir(tmp_path)
     for name in ("tiny", "run"):
         Path(name).mkdir()
+    Path("own.pt").touch()
     model = absolute(configured({"model": given})).model
     assert model == kept.format(here=tmp_path)
     assert model == absolute(configured({"model": model})).model
