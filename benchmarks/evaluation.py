@@ -23,7 +23,7 @@ PARTS = ("clothing", "flickr8k", "tiny-imagenet")
 def main() -> None:
     """Measure part by part, and write what is there after each."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("model", nargs="?", default="tiny")
+    parser.add_argument("model", nargs="?", default=str(SHARED / "models" / "starter"))
     parser.add_argument("data", nargs="?", default=str(SHARED / "data"))
     parser.add_argument("--output", default="docs/evaluation.md")
     parser.add_argument("--all", action="store_true")
