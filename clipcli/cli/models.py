@@ -39,10 +39,10 @@ def _show(model: str, *, cached: bool) -> None:
     if model in bundled.BUNDLED:
         _describe(catalogue.listed_bundled(model))
         return _print_card(bundled.folder(model))
-    if directory.find(model):
-        folder = Path(model.removeprefix("local-dir:")).expanduser().absolute()
-        _describe(catalogue.listed_directory(folder, name=str(folder), origin="a directory"))
-        return _print_card(folder)
+    place = directory.placed(model)
+    if place is not None:
+        _describe(catalogue.listed_directory(Path(place), name=place, origin="a directory"))
+        return _print_card(Path(place))
     arch, tag = split(model)
     if arch and not tag:
         of_arch = [entry for entry in catalogue.listed() if entry.name.startswith(f"{arch}/")]

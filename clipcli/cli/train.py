@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clipcli.backbones import bundled
 from clipcli.cli import options
 from clipcli.cli.classify import INTERRUPTED, SOME_SKIPPED
 from clipcli.events import StepDone, result_of
@@ -106,6 +105,8 @@ def _stoppable(display: Display) -> Iterator[_Stop]:
 
 
 def _tell(trained: Trained, display: Display) -> None:
+    from clipcli.backbones import bundled
+
     if trained.skipped:
         display.say(f"{trained.skipped:,} pairs were skipped; {trained.folder / 'skipped.csv'} says why.")
     if trained.cut_captions:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clipcli.backbones import placed
 from clipcli.errors import BadFile, InputNotFound, UsageError, one_line
 from clipcli.pairs import split_weight
 from clipcli.training.config import FIELDS, TrainConfig, configured, flag
@@ -74,6 +73,9 @@ def to_yaml(config: TrainConfig) -> str:
 
 def absolute(config: TrainConfig) -> TrainConfig:
     """The configuration with paths that hold wherever a run is resumed from; names of models and sets stay names."""
+    # Each command's --help loads this file.
+    from clipcli.backbones import placed
+
     data = []
     for text in config.data:
         path, share = split_weight(text)

@@ -1,4 +1,7 @@
-"""Help comes at once, loading nothing heavy, and neither does importing the package; and a first run loads fast."""
+"""Help comes at once, loading nothing heavy, and neither does importing the package.
+
+While a model is loaded, which is not at once, no garbage is looked for.
+"""
 
 from __future__ import annotations
 
