@@ -36,7 +36,8 @@ tiny: $(VENV)/dev.installed
 	cd $(DATA) && $(TRAIN)/2-96-pixels.yaml --model $(RUNS)/1-64-pixels --output $(RUNS)/2-96-pixels --resume
 	cd $(DATA) && $(TRAIN)/3-96-pixels-again.yaml --model $(RUNS)/2-96-pixels --output $(RUNS)/3-96-pixels-again --resume
 	cd $(DATA) && $(TRAIN)/4-128-pixels.yaml --model $(RUNS)/3-96-pixels-again --output $(RUNS)/4-128-pixels --resume
-	$(BIN)/python examples/pretrain-tiny/bundle.py $(RUNS)/4-128-pixels $(RUNS)/tiny
+	cd $(DATA) && $(TRAIN)/5-128-pixels-again.yaml --model $(RUNS)/4-128-pixels --output $(RUNS)/5-128-pixels-again --resume
+	$(BIN)/python examples/pretrain-tiny/bundle.py $(RUNS)/5-128-pixels-again $(RUNS)/tiny
 	$(BIN)/python examples/pretrain-tiny/figures.py $(RUNS)/tiny $(DATA)
 	@echo "The model is in runs/tiny; that of the package is clipcli/models/tiny, with these figures in its card."
 

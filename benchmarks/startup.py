@@ -15,7 +15,7 @@ from pathlib import Path
 from images import Bench, copies
 from side_by_side import side_by_side
 
-COMMANDS = ["--help", "classify --help", "build-classifier --help", "models --help", "prompts --help", "cache --help"]
+COMMANDS = ["", "classify", "build-classifier", "evaluate", "train", "models", "prompts", "cache"]
 
 
 def cpu_seconds(arguments: list[str]) -> float:
@@ -45,7 +45,8 @@ def main() -> None:
     """Measure, and print medians."""
     baseline = ["-c", "import open_clip"]
     cpu_seconds(baseline)
-    cases = {f"clipcli {c}": partial(cpu_seconds, ["-m", "clipcli", *c.split()]) for c in COMMANDS}
+    helps = [f"{command} --help".lstrip() for command in COMMANDS]
+    cases = {f"clipcli {words}": partial(cpu_seconds, ["-m", "clipcli", *words.split()]) for words in helps}
     for name, (seconds, ratio) in side_by_side(partial(cpu_seconds, baseline), cases).items():
         print(f"{name:32} {seconds:.2f} s CPU, {ratio:.0f} times less than import open_clip")
     if len(sys.argv) > 1:
