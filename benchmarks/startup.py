@@ -15,7 +15,7 @@ from pathlib import Path
 from images import Bench, copies
 from side_by_side import side_by_side
 
-COMMANDS = ["", "classify", "build-classifier", "evaluate", "train", "models", "prompts", "cache"]
+from clipcli.cli import COMMANDS
 
 
 def cpu_seconds(arguments: list[str]) -> float:
@@ -45,7 +45,7 @@ def main() -> None:
     """Measure, and print medians."""
     baseline = ["-c", "import open_clip"]
     cpu_seconds(baseline)
-    helps = [f"{command} --help".lstrip() for command in COMMANDS]
+    helps = ["--help", *(f"{command} --help" for command in COMMANDS)]
     cases = {f"clipcli {words}": partial(cpu_seconds, ["-m", "clipcli", *words.split()]) for words in helps}
     for name, (seconds, ratio) in side_by_side(partial(cpu_seconds, baseline), cases).items():
         print(f"{name:32} {seconds:.2f} s CPU, {ratio:.0f} times less than import open_clip")
