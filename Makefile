@@ -1,6 +1,7 @@
 # make demo   label real photos and print the result
 # make test   run the tests
 # make check  lint, types and tests
+# make docs   write anew what the docs have from the code
 # make tiny   pretrain the bundled model again, into runs/ (hours; goes on where it was stopped)
 # Each makes .venv and installs what it needs, the first time.
 
@@ -13,7 +14,7 @@ TINY := $(CURDIR)/examples/pretrain-tiny
 RUNS := $(CURDIR)/runs
 TRAIN = $(CURDIR)/$(BIN)/clipcli train --labels $(TINY)/labels.csv --config $(TINY)
 
-.PHONY: demo test check tiny clean
+.PHONY: demo test check docs tiny clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/python examples/demo_photos.py $(VENV)/demo-photos
@@ -29,6 +30,9 @@ check: $(VENV)/dev.installed
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(MAKE) test
+
+docs: $(VENV)/dev.installed
+	$(BIN)/python docs/make.py
 
 # Each stage begins with the weights of the one before.
 tiny: $(VENV)/dev.installed

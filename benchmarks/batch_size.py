@@ -14,8 +14,8 @@ from side_by_side import RUNS
 from clipcli.backbones.architectures import find_architecture
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.load import initialise
+from clipcli.backbones.runtime import choose_runtime
 from clipcli.backbones.towers import cast
-from clipcli.runtime import choose_runtime
 
 ARCHS = ("ViT-B-32", "ViT-B-16", "RN50", "convnext_base")
 SIZES = (2, 4, 8, 16, 32, 64)

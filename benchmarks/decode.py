@@ -22,13 +22,15 @@ import clipcli
 from clipcli import backbones
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.load import load
+from clipcli.backbones.runtime import choose_runtime
 from clipcli.backbones.towers import IMAGE
-from clipcli.decode_threads import DecodeThreads
-from clipcli.embed import embed
+from clipcli.encoding.embed import embed
 from clipcli.events import result_of
-from clipcli.images import batches, decode, least_pixels, resizer
-from clipcli.runtime import choose_runtime
-from clipcli.types import ImageItem
+from clipcli.images.batches import batches
+from clipcli.images.decode import decode
+from clipcli.images.resize import least_pixels, resizer
+from clipcli.images.threads import DecodeThreads
+from clipcli.records import ImageItem
 
 SHARED = Path(__file__).parents[2] / "shared"
 MEGAPIXELS = 12

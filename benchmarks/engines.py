@@ -24,12 +24,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from clipcli import backbones
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.load import load
+from clipcli.backbones.runtime import choose_runtime
 from clipcli.backbones.towers import IMAGE
-from clipcli.engines import openvino
-from clipcli.engines.agreement import least_cosine
-from clipcli.engines.choose import with_engine
+from clipcli.encoding.engines import openvino
+from clipcli.encoding.engines.agreement import least_cosine
+from clipcli.encoding.engines.choose import with_engine
 from clipcli.events import result_of
-from clipcli.runtime import choose_runtime
 
 PRECISIONS = ("fp32", "bf16")
 SIDE = 2048

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import clipcli
-from clipcli.evaluation.results import Evaluation
-from clipcli.evaluation.tables import table_of_differences, table_of_runs
+from clipcli.commands.evaluate.results import Evaluation
+from clipcli.commands.evaluate.tables import table_of_differences, table_of_runs
 
 SHARED = Path(__file__).parents[2] / "shared"
 PROMPTS = "imagenet,imagenet-7,plain,name"

@@ -17,9 +17,9 @@ from side_by_side import side_by_side
 
 from clipcli.backbones import checkpoint, directory
 from clipcli.backbones.load import load
+from clipcli.backbones.runtime import choose_runtime
 from clipcli.backbones.towers import IMAGE, TEXT
 from clipcli.events import result_of
-from clipcli.runtime import choose_runtime
 
 
 def save_random(arch: str, folder: Path) -> None:

@@ -11,29 +11,29 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from clipcli.classifier import Classifier
-    from clipcli.errors import ClipcliError
-    from clipcli.pipelines.build_classifier import build_classifier
-    from clipcli.pipelines.classify import classify
-    from clipcli.pipelines.evaluate import evaluate
-    from clipcli.pipelines.train import train
-    from clipcli.rows import to_frame
-    from clipcli.types import Row
+from clipcli.version import __version__ as __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from clipcli.commands.build_classifier.run import build_classifier
+    from clipcli.commands.classify.run import classify
+    from clipcli.commands.evaluate.run import evaluate
+    from clipcli.commands.train.run import train
+    from clipcli.errors import ClipcliError
+    from clipcli.records import Row
+    from clipcli.scoring.classifier import Classifier
+    from clipcli.scoring.rows import to_frame
 
 __all__ = ["Classifier", "ClipcliError", "Row", "build_classifier", "classify", "evaluate", "to_frame", "train"]
 
 _HOMES = {
-    "Classifier": "clipcli.classifier",
+    "Classifier": "clipcli.scoring.classifier",
     "ClipcliError": "clipcli.errors",
-    "Row": "clipcli.types",
-    "build_classifier": "clipcli.pipelines.build_classifier",
-    "classify": "clipcli.pipelines.classify",
-    "evaluate": "clipcli.pipelines.evaluate",
-    "to_frame": "clipcli.rows",
-    "train": "clipcli.pipelines.train",
+    "Row": "clipcli.records",
+    "build_classifier": "clipcli.commands.build_classifier.run",
+    "classify": "clipcli.commands.classify.run",
+    "evaluate": "clipcli.commands.evaluate.run",
+    "to_frame": "clipcli.scoring.rows",
+    "train": "clipcli.commands.train.run",
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from clipcli.types import Row
+from clipcli.records import Row
 
 
 @dataclass(frozen=True, slots=True)

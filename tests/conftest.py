@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-
-SHARED = Path(__file__).parents[2] / "shared"
+from places import SHARED
 
 _TEXT = {"context_length": 32, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 MODEL_CONFIGS: dict[str, dict[str, Any]] = {

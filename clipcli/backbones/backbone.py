@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from clipcli.backbones.runtime import Runtime
 from clipcli.backbones.towers import Towers
-from clipcli.runtime import Runtime
 
 # Texts, and if need be another context length than the model's, to token ids `[B, L]`.
 Tokenizer = Callable[..., Tensor]

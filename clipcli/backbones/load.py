@@ -16,9 +16,9 @@ from clipcli.backbones import towers as towers_room
 from clipcli.backbones.backbone import Backbone, Preprocessing, Tokenizer
 from clipcli.backbones.checkpoint import Architecture, Checkpoint, fingerprint
 from clipcli.backbones.library import open_clip
+from clipcli.backbones.runtime import Runtime
 from clipcli.backbones.towers import IMAGE, TEXT, Towers
 from clipcli.errors import BadFile, MissingExtra, ModelUnavailable, UnsafeWeights, WeightsMismatch, one_line
-from clipcli.runtime import Runtime
 
 # What checkpoints hold beside weights: buffers and facts that newer versions build by themselves.
 _IGNORED = {

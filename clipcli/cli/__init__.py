@@ -106,7 +106,7 @@ def _report(message: str, code: int) -> int:
 
 def _version(asked: bool) -> None:
     if asked:
-        from clipcli import __version__
+        from clipcli.version import __version__
 
         print(f"clipcli {__version__}")
         raise typer.Exit

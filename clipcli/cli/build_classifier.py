@@ -9,7 +9,7 @@ import typer
 from clipcli.cli import options
 from clipcli.errors import UsageError
 from clipcli.events import result_of
-from clipcli.writers import STDOUT, check_output
+from clipcli.outputs import STDOUT, check_output
 
 
 def command(
@@ -38,7 +38,7 @@ def command(
     from clipcli.cli.display import Display
 
     with Display(quiet=quiet, verbose=verbose) as display:
-        from clipcli.pipelines.build_classifier import run
+        from clipcli.commands.build_classifier.run import run
 
         events = run(labels, prompts=prompts, model=model, device=device, precision=precision, use_cache=not no_cache)
         classifier = result_of(events, show=display.show)

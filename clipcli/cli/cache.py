@@ -19,8 +19,8 @@ def command(
     ] = None,
 ) -> None:
     """Show what the cache holds and where it lies, or clear it."""
-    from clipcli.cache import Cache
-    from clipcli.engines import store
+    from clipcli.encoding.engines import store
+    from clipcli.memory.cache import Cache
 
     if action is not None and action not in ACTIONS:
         raise unknown("action", action, ACTIONS)

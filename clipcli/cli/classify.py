@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clipcli.cache import DEFAULT_SIZE
 from clipcli.cli import options
 from clipcli.cli.columns import printable
+from clipcli.data.sources import SOURCES
+from clipcli.encoding.engines.kinds import ENGINES
 from clipcli.events import ClassesEncoded, InputsFound, ModelKnown, ModelLoaded, Noted, RowsReady, Warned
-from clipcli.runtime_kinds import DECODES, ENGINES
-from clipcli.score_kinds import SCORES
-from clipcli.sources import SOURCES
-from clipcli.types import Row
-from clipcli.writers import STDOUT, WRITERS, OpenOutput, check_output, choose_format
-from clipcli.writers.earlier import find_earlier, left_over
+from clipcli.images.kinds import DECODES
+from clipcli.memory.cache import DEFAULT_SIZE
+from clipcli.outputs import STDOUT, WRITERS, OpenOutput, check_output, choose_format
+from clipcli.outputs.earlier import find_earlier, left_over
+from clipcli.records import Row
+from clipcli.scoring.kinds import SCORES
 
 if TYPE_CHECKING:
     from clipcli.cli.display import Display
-    from clipcli.pipelines.classify import ClassifyOptions
-    from clipcli.resume import Earlier
+    from clipcli.commands.classify.run import ClassifyOptions
+    from clipcli.outputs.resume import Earlier
 
 SOME_SKIPPED = 3
 INTERRUPTED = 130
@@ -102,7 +103,7 @@ def command(
     with Display(quiet=quiet, verbose=verbose) as display:
         earlier = _earlier(output, display, format=chosen, top_k=top_k, resume=resume)
         # Loading torch takes seconds: all that can be checked without it was.
-        from clipcli.pipelines.classify import ClassifyOptions
+        from clipcli.commands.classify.run import ClassifyOptions
 
         request = ClassifyOptions(
             inputs=tuple(inputs),
@@ -151,7 +152,7 @@ def _earlier(output: str, display: Display, *, format: str, top_k: int, resume: 
 
 def _write(request: ClassifyOptions, summary: _Summary, display: Display, *, opened: Callable[..., OpenOutput]) -> None:
     """Run the pipeline; the output is opened when the first rows are there."""
-    from clipcli.pipelines.classify import run
+    from clipcli.commands.classify.run import run
 
     with ExitStack() as stack:
         file: OpenOutput | None = None

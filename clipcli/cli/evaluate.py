@@ -12,7 +12,7 @@ from clipcli.cli.columns import print_columns, printable
 
 if TYPE_CHECKING:
     from clipcli.cli.display import Display
-    from clipcli.evaluation.results import Evaluation
+    from clipcli.commands.evaluate.results import Evaluation
 
 _MOST_CLASSES = 25
 _SKIPPED_SHOWN = 3
@@ -107,9 +107,15 @@ def command(
     from clipcli.cli.display import Display
 
     with Display(quiet=quiet, verbose=verbose) as display:
-        from clipcli.evaluation.request import EvaluateOptions, named_data, read_shots, split_list, split_prompts
+        from clipcli.commands.evaluate.request import (
+            EvaluateOptions,
+            named_data,
+            read_shots,
+            split_list,
+            split_prompts,
+        )
+        from clipcli.commands.evaluate.run import run
         from clipcli.events import result_of
-        from clipcli.pipelines.evaluate import run
 
         request = EvaluateOptions(
             data=named_data([] if data is None else [data], named=more or []),
@@ -141,8 +147,8 @@ def command(
 
 def _print(evaluation: Evaluation) -> None:
     """The tables on stdout: runs, differences, and the classes of a single run where they are few."""
-    from clipcli.evaluation.results import Run
-    from clipcli.evaluation.tables import table_of_classes, table_of_differences, table_of_runs
+    from clipcli.commands.evaluate.results import Run
+    from clipcli.commands.evaluate.tables import table_of_classes, table_of_differences, table_of_runs
 
     tables = [table_of_runs(evaluation), table_of_differences(evaluation)]
     first = evaluation.runs[0]
@@ -156,8 +162,8 @@ def _print(evaluation: Evaluation) -> None:
 
 def _tell(evaluation: Evaluation, display: Display, *, output: str | None) -> None:
     """What was left out and why, and where the files are."""
-    from clipcli.evaluation.results import entries_of
-    from clipcli.types import Skipped
+    from clipcli.commands.evaluate.results import entries_of
+    from clipcli.records import Skipped
 
     by_data = {run.data: entries_of(run) for run in evaluation.runs}
     skipped = [entry for entries in by_data.values() for entry in entries if isinstance(entry, Skipped)]

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from clipcli.prompts import DEFAULT_PROMPTS
-from clipcli.runtime_kinds import DEVICES, PRECISIONS
+from clipcli.backbones.devices import DEVICES, PRECISIONS
+from clipcli.classes.prompts import DEFAULT_PROMPTS
 
 Labels = Annotated[
     str | None,

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from clipcli.classes.prompts import load_prompts, prompt_set_names
 from clipcli.cli.columns import print_columns
-from clipcli.prompts import load_prompts, prompt_set_names
 
 
 def command(

@@ -16,14 +16,14 @@ import typer
 
 from clipcli.cli import options
 from clipcli.cli.classify import INTERRUPTED, SOME_SKIPPED
+from clipcli.commands.train.config_file import gathered, to_yaml
+from clipcli.commands.train.settings import FIELDS, flag
 from clipcli.events import StepDone, result_of
-from clipcli.training.config import FIELDS, flag
-from clipcli.training.config_file import gathered, to_yaml
 
 if TYPE_CHECKING:
     from clipcli.cli.display import Display
+    from clipcli.commands.train.run import Trained
     from clipcli.events import Event
-    from clipcli.pipelines.train import Trained
 
 _TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
 
@@ -45,7 +45,7 @@ def command(
     flags = {name: value for name, value in given.items() if value is not None and value != []}
     settings = gathered(flags, file=config, resume=resume)
     if show_config and not settings.data:
-        from clipcli.training.recipe import without_lengths
+        from clipcli.commands.train.defaults import without_lengths
 
         print(to_yaml(without_lengths(settings)), end="")
         return 0
@@ -53,7 +53,7 @@ def command(
 
     leads = os.environ.get("RANK", "0") == "0"
     with TrainDisplay(quiet=quiet or not leads, verbose=verbose) as display:
-        from clipcli.pipelines.train import resolved, run
+        from clipcli.commands.train.run import resolved, run
 
         if show_config:
             print(to_yaml(result_of(resolved(settings), show=display.show)[0]), end="")

@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-from clipcli.report.page import (
-    Code,
-    Figures,
-    Gallery,
-    Headline,
-    Number,
-    Page,
-    Section,
-    Table,
-    Thumbnail,
-    write_page,
-)
+from clipcli.report.page import Code, Figures, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
 
 __all__ = [
     "Code",

@@ -11,8 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import ClassVar
 
-from clipcli.atomic import part_of, put_in_place
 from clipcli.errors import OutputFailed
+from clipcli.files.atomic import part_of, put_in_place
 
 
 @dataclass(frozen=True, slots=True)

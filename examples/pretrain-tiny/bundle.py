@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clipcli.backbones.checkpoint import CONFIG_NAME
-from clipcli.training.checkpoints import WEIGHTS_NAME
-from clipcli.training.config import configured
-from clipcli.training.config_file import CONFIG_FILE, read_config
-from clipcli.training.data import read_training_data
+from clipcli.commands.train.checkpoints import WEIGHTS_NAME
+from clipcli.commands.train.config_file import CONFIG_FILE, read_config
+from clipcli.commands.train.data import read_training_data
+from clipcli.commands.train.settings import configured
 
 TOKENS = "token_embedding.weight"
 

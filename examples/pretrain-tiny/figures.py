@@ -13,8 +13,8 @@ import zipfile
 from pathlib import Path
 
 import clipcli
-from clipcli.evaluation.results import Evaluation, Run, counted_in
-from clipcli.evaluation.tables import with_interval
+from clipcli.commands.evaluate.results import Evaluation, Run, counted_in
+from clipcli.commands.evaluate.tables import with_interval
 
 # Found by eye beside their nearest images: these photos are in Tiny-ImageNet's `train`, at 64 pixels.
 TRAINED_ON = {"abacus", "barn", "convertible", "space heater", "spider web", "stopwatch"}

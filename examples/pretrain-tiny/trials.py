@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import clipcli
-from clipcli.training.config_file import read_config
+from clipcli.commands.train.config_file import read_config
 
 HERE = Path(__file__).absolute().parent
 SHORT = {"steps": 900, "val_every": 900, "warmup": 80, "average": 0, "labels": str(HERE / "labels.csv")}

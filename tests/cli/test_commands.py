@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from clipcli.engines import store
-from clipcli.engines.store import Verdict
+from clipcli.encoding.engines import store
+from clipcli.encoding.engines.store import Verdict
 
 from .conftest import Run
 

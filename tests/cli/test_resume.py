@@ -14,17 +14,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from clipcli.atomic import part_of, parts_of
 from clipcli.cli import main
-from clipcli.types import Row
-from clipcli.writers import WRITERS, OpenOutput
+from clipcli.files.atomic import part_of, parts_of
+from clipcli.outputs import WRITERS, OpenOutput
+from clipcli.records import Row
 
 FORMATS = list(WRITERS)
 # Run by a process of its own: writes so many batches, and is killed in the middle of the next.
 KILLED = """
 import os, signal, sys
 from clipcli.cli import main
-from clipcli.writers import OpenOutput
+from clipcli.outputs import OpenOutput
 
 write, left = OpenOutput.write, [int(sys.argv[1])]
 
@@ -88,8 +88,7 @@ def test_after_a_kill_the_rest_is_labelled(classify: Command, format: str, batch
         # What was encoded before the kill is in the cache.
         classify.arguments.remove("--no-cache")
     killed = [sys.executable, "-c", KILLED, str(batches), *classify.arguments, "--output", output]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(killed, env=environment, capture_output=True, timeout=120)
+    done = subprocess.run(killed, capture_output=True, timeout=120)
     assert done.returncode == -signal.SIGKILL, done.stderr
     [left] = parts_of(Path(output).resolve())
     assert not Path(output).exists()
@@ -165,7 +164,7 @@ def test_after_an_interruption_the_output_itself_is_gone_on_with(
 def test_a_complete_output_is_left_as_it_is(classify: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     classify("out.csv")
     before = Path("out.csv").stat().st_mtime_ns
-    monkeypatch.setattr("clipcli.pipelines.classify._label", lambda *_, **__: pytest.fail("no model is needed"))
+    monkeypatch.setattr("clipcli.commands.classify.run._label", lambda *_, **__: pytest.fail("no model is needed"))
     said = classify("out.csv", "--resume")
     assert "out.csv: complete, an earlier run had labelled all 23 images." in said
     assert "skipped" in said

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from clipcli.cli import main
-from clipcli.training import checkpoints, gradient
+from clipcli.commands.train import checkpoints, gradient
 
 
 @pytest.fixture

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from clipcli.backbones import DEFAULT_MODEL
+from clipcli.classes.prompts import load_prompts, prompt_set_names
 from clipcli.cli import COMMANDS, main
-from clipcli.prompts import load_prompts, prompt_set_names
-from clipcli.runtime_kinds import DECODES, ENGINES
-from clipcli.score_kinds import SCORES
+from clipcli.encoding.engines.kinds import ENGINES
+from clipcli.images.kinds import DECODES
+from clipcli.scoring.kinds import SCORES
 
-ROOT = Path(__file__).parents[2]
+MAKE = runpy.run_path(str(ROOT / "docs" / "make.py"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -28,14 +31,9 @@ def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def test_the_file_map_is_the_files() -> None:
-    [block] = re.findall(r"## File map\n\n```\n(.*?)```", README, flags=re.DOTALL)
-    mapped = {line.split()[0] for line in block.splitlines() if line.strip()}
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "clipcli").rglob("*.py") if path.name != "__init__.py"}
-    packages = {f"{path.parent.relative_to(ROOT)}/" for path in (ROOT / "clipcli").rglob("__init__.py")}
-    others = {line for line in mapped if not line.startswith("clipcli/")}
-    assert mapped - others == modules | packages | {"clipcli/models/"}
-    assert all((ROOT / other).exists() for other in others)
+@pytest.mark.parametrize("page", MAKE["MADE"])
+def test_what_is_made_from_the_code_is_as_the_code_is(page: str) -> None:
+    assert MAKE["made"](page) == (ROOT / "docs" / page).read_text(encoding="utf-8"), "run make docs"
 
 
 def test_the_prompt_sets_are_the_files() -> None:
@@ -93,10 +91,7 @@ def test_the_walk_through_the_examples_runs(walk: Path) -> None:
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m clipcli "$@"\n')
     command.chmod(0o755)
-    environment = os.environ | {
-        "PATH": f"{command.parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-    }
+    environment = os.environ | {"PATH": f"{command.parent}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "walk.sh"], cwd=walk, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     written = ["labels.csv", "best-two.jsonl", "mine.csv", "snapshot.csv", "by-classifier.csv", "globbed.csv"]

@@ -6,17 +6,17 @@ import pytest
 from safetensors.numpy import load_file
 
 import clipcli
-from clipcli import score, score_kinds
 from clipcli.backbones import DEFAULT_MODEL, ORIGINS
 from clipcli.backbones.bundled import BUNDLED, folder
 from clipcli.backbones.catalogue import listed_bundled
+from clipcli.classes.labels import READERS
+from clipcli.classes.prompts import DEFAULT_PROMPTS, load_prompts, prompt_set_names
 from clipcli.cli import COMMANDS, options
-from clipcli.labels import READERS
-from clipcli.pairs import DATA_KINDS
-from clipcli.prompts import DEFAULT_PROMPTS, load_prompts, prompt_set_names
-from clipcli.sources import SOURCES
-from clipcli.training import config, loss, recipe
-from clipcli.writers import WRITERS, choose_format
+from clipcli.commands.train import defaults, loss, settings
+from clipcli.data.pairs import DATA_KINDS
+from clipcli.data.sources import SOURCES
+from clipcli.outputs import WRITERS, choose_format
+from clipcli.scoring import kinds, score
 
 
 def test_the_public_names_resolve() -> None:
@@ -27,15 +27,15 @@ def test_the_public_names_resolve() -> None:
 
 
 def test_every_score_has_its_function() -> None:
-    assert set(score._FUNCTIONS) == set(score_kinds.SCORES) - {"auto"}
+    assert set(score._FUNCTIONS) == set(kinds.SCORES) - {"auto"}
 
 
 def test_every_loss_has_its_function() -> None:
-    assert set(loss.FUNCTIONS) == set(config.LOSSES)
+    assert set(loss.FUNCTIONS) == set(settings.LOSSES)
 
 
 def test_every_recipe_is_of_settings() -> None:
-    assert (recipe.FINE_TUNE.keys() | recipe.PRETRAIN.keys()) <= config.FIELDS.keys()
+    assert (defaults.FINE_TUNE.keys() | defaults.PRETRAIN.keys()) <= settings.FIELDS.keys()
 
 
 def test_every_format_is_chosen_by_its_suffixes() -> None:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipcli.types import Row
-from clipcli.writers import WRITERS
-from clipcli.writers.fields import rounded
+from clipcli.outputs import WRITERS
+from clipcli.records import Row
+from clipcli.scoring.schema import rounded
 
 _CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 _TEXTS = st.text(_CHARACTERS, max_size=8) | st.text(" ,;\"\r\n\t'#\\u\u2028é猫", max_size=6)

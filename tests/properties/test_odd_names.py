@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipcli.labels import read_labels
-from clipcli.types import Row
-from clipcli.writers import OpenOutput
+from clipcli.classes.labels import read_labels
+from clipcli.outputs import OpenOutput
+from clipcli.records import Row
 
 _CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXTS = st.text(_CHARACTERS, max_size=12) | st.text(" ,;\"\r\n\t'#=é猫", max_size=6)

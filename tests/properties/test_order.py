@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from clipcli.classifier import Classifier
-from clipcli.decode_threads import DecodeThreads
-from clipcli.embed import embed
-from clipcli.images import batches
-from clipcli.rows import to_rows
-from clipcli.score import score
-from clipcli.types import Batch, ImageItem, Row, Scores, Skipped
+from clipcli.encoding.embed import embed
+from clipcli.images.batches import batches
+from clipcli.images.threads import DecodeThreads
+from clipcli.records import Batch, ImageItem, Row, Scores, Skipped
+from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.rows import to_rows
+from clipcli.scoring.score import score
 
 COUNT = 12
 LABELS = tuple(f"grey {n}" for n in range(COUNT))

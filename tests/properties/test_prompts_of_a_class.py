@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipcli.labels import LabelledClass
-from clipcli.prompts import prompts_of
+from clipcli.classes.labels import LabelledClass
+from clipcli.classes.prompts import prompts_of
 
 TEXTS = st.text(max_size=8) | st.sampled_from(["{}", "{0}", "a {} b", "}{", "{{}}", "%s"])
 LABELLED = st.builds(

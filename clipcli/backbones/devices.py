@@ -1,0 +1,23 @@
+"""Devices, precisions, sizes of batches, engines and ways to decode, by name: tables light enough for `--help`."""
+
+from __future__ import annotations
+
+DEVICES = {
+    "auto": "the best there is here",
+    "cpu": "the processor",
+    "cuda": "an NVIDIA or AMD card",
+    "mps": "an Apple card",
+}
+
+PRECISIONS = {
+    "auto": "bf16 where the hardware has it, else fp16 on a card and fp32 on a processor",
+    "fp32": "exact",
+    "bf16": "half the memory, and much faster where the hardware has it",
+    "fp16": "as bf16, with more digits and less range; for cards",
+}
+
+# Images encoded at once, by device, where the model does not say more. The largest is a multiple of all others.
+BATCH_SIZES = {"cpu": 32, "cuda": 256, "mps": 64}
+
+# Threads that wait for bytes, from a network for one, are cheap.
+MOST_WORKERS = 64

@@ -1,0 +1,93 @@
+"""Where and how a model runs: the only device and precision policy, and its reasons."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from clipcli.backbones.devices import BATCH_SIZES, DEVICES, MOST_WORKERS, PRECISIONS
+from clipcli.errors import UsageError, unknown
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Device, precision, and why they were chosen; images a batch; decode threads, and how many more there may be."""
+
+    device: str
+    precision: str
+    reason: str
+    batch_size: int
+    workers: int
+    most_workers: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The torch dtype of `precision`."""
+        return DTYPES[self.precision]
+
+    def __str__(self) -> str:
+        threads = "thread" if self.workers == 1 else "threads"
+        return f"on {self.device} in {self.precision} ({self.reason}), {self.workers} decode {threads}"
+
+
+def choose_runtime(
+    *, device: str = "auto", precision: str = "auto", batch_size: int | None = None, workers: int | None = None
+) -> Runtime:
+    """What was asked for, with `auto` and `None` decided by what this machine has.
+
+    Raises `UnknownName` for a name that is not in the tables and `UsageError` for a device that is not here.
+    """
+    for name, number in (("batch size", batch_size), ("number of workers", workers)):
+        if number is not None and number < 1:
+            raise UsageError(f"a {name} of {number} is too small; give 1 or more, or leave it out")
+    device = _device(device)
+    precision, reason = _precision(precision, device)
+    return Runtime(
+        device=device,
+        precision=precision,
+        reason=reason,
+        batch_size=batch_size or BATCH_SIZES[device],
+        workers=workers or _cores(),
+        most_workers=workers or MOST_WORKERS,
+    )
+
+
+def _device(requested: str) -> str:
+    if requested not in DEVICES:
+        raise unknown("device", requested, DEVICES)
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if requested == "auto":
+        return next(name for name, available in here.items() if available)
+    if not here[requested]:
+        available = ", ".join(name for name, there in here.items() if there)
+        raise UsageError(f"no device {requested} on this machine; choose {available} or auto")
+    return requested
+
+
+def _precision(requested: str, device: str) -> tuple[str, str]:
+    if requested not in PRECISIONS:
+        raise unknown("precision", requested, PRECISIONS)
+    if requested != "auto":
+        return requested, "as asked"
+    if device == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return ("bf16", "the card has it") if native else ("fp16", "the card has no bf16")
+    if device == "cpu":
+        native = _cpu_has_bf16()
+        return ("bf16", "the processor has it") if native else ("fp32", "the processor has no bf16")
+    return "fp32", "the safe choice there"
+
+
+def _cores() -> int:
+    # Not all cores of a machine need be ours, in a container for one.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cpu_has_bf16() -> bool:
+    # Only instructions that multiply bf16 count; emulated bf16 is slower than fp32.
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16"))

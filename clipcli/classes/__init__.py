@@ -1,0 +1,1 @@
+"""What the classes are called: labels with their aliases, and the prompts that they are put into."""

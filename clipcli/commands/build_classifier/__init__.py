@@ -1,0 +1,1 @@
+"""`build-classifier`: from labels and prompts to a classifier."""

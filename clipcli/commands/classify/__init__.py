@@ -1,0 +1,1 @@
+"""`classify`: from images and labels to rows."""

@@ -1,0 +1,200 @@
+"""The report of an evaluation: one page to look at, with the pictures that went wrong."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from clipcli.commands.evaluate.intervals import LEVEL, RESAMPLES
+from clipcli.commands.evaluate.output import REPORT
+from clipcli.commands.evaluate.results import Evaluation, RetrievalRun, Run, counted_in, entries_of, skipped_in
+from clipcli.commands.evaluate.tables import (
+    interval,
+    spoken_metrics,
+    table_of_classes,
+    table_of_differences,
+    table_of_runs,
+    written,
+)
+from clipcli.images.decode import attempt, decode
+from clipcli.records import ImageItem, Skipped
+from clipcli.report import Figures, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
+from clipcli.report.charts import field_of_counts, reliability_diagram
+
+_MOST_CLASSES_DRAWN = 50
+_MOST_CONFUSED = 40
+_MOST_MISTAKES = 24
+_MOST_SKIPPED = 50
+_THUMBNAIL = 192
+_SPOKEN = {"mean recall": "Mean per-class recall", "ECE": "Calibration error", "NLL": "Negative log-likelihood"}
+
+
+def write_report(folder: Path, evaluation: Evaluation) -> Path:
+    """Write `report.html` in the output's folder. Raises `OutputFailed`."""
+    first = evaluation.runs[0]
+    sections: list[Section] = [
+        *_headlines(first, evaluation),
+        *_runs(evaluation),
+        *_differences(evaluation),
+    ]
+    if isinstance(first, Run):
+        sections += [
+            *_calibration(first),
+            *_confusion(first, evaluation.labels),
+            _classes(first),
+            *_mistakes(first, evaluation),
+        ]
+    else:
+        sections += _lost(first)
+    sections += _skipped(evaluation)
+    target = folder / REPORT
+    write_page(target, Page(f"{first.data} · {first.model}", _subtitle(evaluation), sections))
+    return target
+
+
+def _subtitle(evaluation: Evaluation) -> str:
+    first = evaluation.runs[0]
+    if isinstance(first, Run):
+        facts = f"{counted_in(first):,} images of {len(evaluation.labels):,} classes, prompts {first.prompts}"
+    else:
+        facts = f"{counted_in(first):,} images with {first.captions:,} captions"
+    skipped = skipped_in(first)
+    left_out = f"; {skipped:,} more could not be used and do not count" if skipped else ""
+    intervals = f"In brackets: {LEVEL:.0%} intervals, of a bootstrap over images, {RESAMPLES:,} times."
+    others = (
+        f" The large figures, the charts, the classes and the pictures are those of the first of {len(evaluation.runs)}"
+        " runs."
+        if len(evaluation.runs) > 1
+        else ""
+    )
+    return f"{facts}{left_out}. {intervals}{others}"
+
+
+def _headlines(run: Run | RetrievalRun, evaluation: Evaluation) -> list[Section]:
+    """The large numbers; those of retrieval in two rows, one for each way."""
+    numbers: dict[str | None, list[Number]] = {}
+    for key, name in spoken_metrics(evaluation).items():
+        heading, _, figure = name.rpartition(" ") if isinstance(run, RetrievalRun) else ("", "", name)
+        estimate = run.metrics[key]
+        label = _SPOKEN.get(figure, f"{figure[0].upper()}{figure[1:]}")
+        row = numbers.setdefault(heading.capitalize() or None, [])
+        if estimate is None:
+            row.append(Number(label, "–", f"there are only {len(evaluation.labels)} classes"))
+        else:
+            row.append(Number(label, written(key, estimate.value), interval(key, estimate)))
+    return [Headline(row, heading) for heading, row in numbers.items()]
+
+
+def _runs(evaluation: Evaluation) -> list[Section]:
+    if len(evaluation.runs) == 1 and not evaluation.probes:
+        return []
+    columns, *rows = table_of_runs(evaluation)
+    note = "Linear probes with few shots: mean ± standard deviation over seeds." if evaluation.probes else None
+    return [Table("All runs", columns, rows, note)]
+
+
+def _differences(evaluation: Evaluation) -> list[Section]:
+    if not evaluation.differences:
+        return []
+    columns, *rows = table_of_differences(evaluation)
+    note = (
+        "Paired images are drawn together, which makes the interval narrower. Those paired by name are called alike in"
+        " two data sets, and the difference is over them alone."
+    )
+    return [Table("Differences", columns, rows, note, text_columns=3)]
+
+
+def _calibration(run: Run) -> list[Section]:
+    bins = [(one.low, one.high, one.confidence, one.accuracy) for one in run.bins]
+    drawn = reliability_diagram(bins, title="Reliability", x_label="score of the label", y_label="share that is right")
+    rows = [
+        (f"{one.low:.0%} to {one.high:.0%}", f"{one.count:,}", f"{one.confidence:.1%}", f"{one.accuracy:.1%}")
+        for one in run.bins
+    ]
+    note = (
+        "Bars below the dashed line: scores that promise too much. The pale part is the gap. Chance alone makes gaps:"
+        " where images are few, the calibration error is too large. Its interval allows for that, and begins at 0 where"
+        " it could all be chance."
+    )
+    return [
+        Figures("Calibration", [drawn], note),
+        Table("Scores and shares that are right", ("score", "images", "mean score", "right"), rows),
+    ]
+
+
+def _confusion(run: Run, labels: Sequence[str]) -> list[Section]:
+    if len(labels) <= _MOST_CLASSES_DRAWN:
+        drawn = field_of_counts(run.confusion, labels, title="Confusion", x_label="label given", y_label="true class")
+        return [Figures("Confusion", [drawn], "Each row is a true class; the darker, the more of it.", wide=True)]
+    wrong = run.confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    places = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSED]
+    pairs = [(int(place) // len(labels), int(place) % len(labels)) for place in places]
+    rows = [
+        (labels[row], labels[column], f"{wrong[row, column]:,}", f"{wrong[row, column] / run.confusion[row].sum():.1%}")
+        for row, column in pairs
+        if wrong[row, column]
+    ]
+    columns = ("true class", "label given", "images", "of the class")
+    note = "The most frequent mistakes; confusion.csv has all."
+    return [Table("Most confused", columns, rows, note, text_columns=2)] if rows else []
+
+
+def _classes(run: Run) -> Table:
+    columns, *rows = table_of_classes(run)
+    note = "Precision: of the images called so, the share that is. Recall: of the images that are, the share called so."
+    return Table("Classes", columns, rows, note)
+
+
+def _mistakes(run: Run, evaluation: Evaluation) -> list[Section]:
+    answers = run.answers
+    wrong = np.flatnonzero(~answers.right)
+    most = wrong[np.argsort(-answers.scores[wrong, 0], kind="stable")][:_MOST_MISTAKES]
+    labels = evaluation.labels
+    said = [f"{labels[answers.best[n, 0]]} {answers.scores[n, 0]:.0%}, and is {labels[answers.truth[n]]}" for n in most]
+    return _gallery("Most confident mistakes", run, most.tolist(), said)
+
+
+def _lost(run: RetrievalRun) -> list[Section]:
+    most = np.argsort(-run.ranks, kind="stable")[:_MOST_MISTAKES]
+    said = [f"Nearest: “{run.nearest[n]}”. Its own, rank {run.ranks[n]:,}: “{run.own[n]}”." for n in most]
+    return _gallery("Images farthest from their captions", run, most.tolist(), said)
+
+
+def _gallery(heading: str, run: Run | RetrievalRun, places: Sequence[int], said: Sequence[str]) -> list[Section]:
+    images = [entry for entry in entries_of(run) if not isinstance(entry, Skipped)]
+    thumbnails = []
+    for place, text in zip(places, said, strict=True):
+        data = _thumbnail(images[place])
+        if data is not None:
+            thumbnails.append(Thumbnail(data, f"{text} ({os.path.basename(images[place].id)})"))
+    return [Gallery(heading, thumbnails)] if thumbnails else []
+
+
+def _thumbnail(item: ImageItem) -> str | None:
+    """A small copy as a `data:` URI; `None` where the image is gone meanwhile."""
+
+    def encoded(data: bytes) -> bytes:
+        image = decode(data)
+        image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=85)
+        return stream.getvalue()
+
+    small = attempt(item, encoded)
+    return None if isinstance(small, Skipped) else f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
+
+
+def _skipped(evaluation: Evaluation) -> list[Section]:
+    by_data = {run.data: entries_of(run) for run in evaluation.runs}
+    skipped = [entry for entries in by_data.values() for entry in entries if isinstance(entry, Skipped)]
+    rows = [(entry.item.id, entry.reason) for entry in skipped[:_MOST_SKIPPED]]
+    more = len(skipped) - len(rows)
+    note = f"And {more:,} more in predictions.csv." if more else None
+    return [Table("Skipped images", ("path", "reason"), rows, note, text_columns=2)] if rows else []

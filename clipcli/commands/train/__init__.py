@@ -1,0 +1,1 @@
+"""`train`: contrastive training, from pairs to a model."""

@@ -1,0 +1,1 @@
+"""Where images come from: every kind of input, read in one place."""

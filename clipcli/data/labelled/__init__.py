@@ -1,0 +1,1 @@
+"""Images with the names of their classes, as `evaluate` reads them."""

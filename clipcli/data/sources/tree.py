@@ -1,0 +1,124 @@
+"""The files below a folder, or below a folder inside a `.zip`: the same record for both, in the same order.
+
+The order is the code-point order of the parts of the paths. Hidden files and folders are left out.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from clipcli.data.sources import files
+from clipcli.data.sources.suffixes import is_hidden, is_image_name
+from clipcli.errors import InputNotFound
+from clipcli.records import ImageItem
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFile:
+    """One file: its path below the root in parts, its name as the user will see it, and how to get its bytes.
+
+    `file` is itself or the zip it lies in, as the start of its name.
+    """
+
+    parts: tuple[str, ...]
+    id: str
+    read: Callable[[], bytes]
+    file: str
+
+    @property
+    def is_image(self) -> bool:
+        """Whether its suffix is that of an image."""
+        return is_image_name(self.parts[-1])
+
+    @property
+    def item(self) -> ImageItem:
+        """The same file as an image."""
+        return ImageItem(id=self.id, read=self.read, file=self.file)
+
+
+def files_below(text: str) -> Iterator[TreeFile]:
+    """The files of a folder, of a zip or of a folder inside a zip; none where the text names something else."""
+    if os.path.isdir(text):
+        yield from folder_files(text)
+    elif split_archive(text) is not None:
+        yield from archive_files(text)
+
+
+def top_folders(text: str) -> list[str]:
+    """The names of the folders right below a folder, a zip or a folder inside a zip, sorted, empty ones included."""
+    if os.path.isdir(text):
+        with os.scandir(text) as scan:
+            names = {entry.name for entry in scan if entry.is_dir(follow_symlinks=False)}
+    else:
+        path, inside = split_archive(text) or (text, ())
+        depth = len(inside)
+        with zipfile.ZipFile(path) as archive:
+            entries = [(_parts(entry.filename), entry.is_dir()) for entry in archive.infolist()]
+        names = {
+            parts[depth]
+            for parts, is_folder in entries
+            if parts[:depth] == inside and len(parts) > depth + (0 if is_folder else 1)
+        }
+    return sorted(name for name in names if not is_hidden(name))
+
+
+def folder_files(root: str) -> Iterator[TreeFile]:
+    """The files below a folder, listed as one goes along; linked folders are left out."""
+    return _scan(root, ())
+
+
+def archive_files(text: str) -> Iterator[TreeFile]:
+    """The files in a zip below the folder named after it, or the one file named there."""
+    split = split_archive(text)
+    if split is None:
+        raise InputNotFound(f"no zip file in {text}; check the path")
+    path, inside = split
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as e:
+        raise InputNotFound(f"cannot read {path}: {e}; check the file") from None
+    entries = [(_parts(entry.filename), entry) for entry in archive.infolist() if not entry.is_dir()]
+    depth = len(inside)
+    for parts, entry in sorted(entries, key=lambda pair: pair[0]):
+        if parts and parts[:depth] == inside and not any(map(is_hidden, parts)):
+            # ZipFile serialises its reads by itself, so the decode threads may share one.
+            yield TreeFile(parts[depth:] or parts[-1:], f"{path}/{entry.filename}", partial(archive.read, entry), path)
+
+
+def is_archive(path: str) -> bool:
+    """Whether this file is a zip by name."""
+    return path.lower().endswith(".zip") and os.path.isfile(path)
+
+
+def split_archive(text: str) -> tuple[str, tuple[str, ...]] | None:
+    """The zip file that the path leads to or through, and the parts of the path inside it; `None` without one."""
+    parts = text.split("/")
+    for n in range(len(parts), 0, -1):
+        path = "/".join(parts[:n])
+        if is_archive(path):
+            return path, _parts("/".join(parts[n:]))
+    return None
+
+
+def _scan(folder: str, above: tuple[str, ...]) -> Iterator[TreeFile]:
+    try:
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+    except OSError as e:
+        raise InputNotFound(f"cannot read folder {folder}: {e.strerror}; check its permissions") from None
+    for entry in entries:
+        if is_hidden(entry.name):
+            continue
+        path, parts = os.path.join(folder, entry.name), (*above, entry.name)
+        if entry.is_dir(follow_symlinks=False):
+            yield from _scan(path, parts)
+        elif not entry.is_dir():
+            yield TreeFile(parts, path, files.item(path).read, path)
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(part for part in path.split("/") if part not in ("", "."))

@@ -1,0 +1,77 @@
+"""Class embeddings from prompts: normalise each prompt's embedding, average over the class, normalise.
+
+The prompt ensemble in embedding space of Radford et al. 2021, section 3.1.4, as in open_clip's
+`build_zero_shot_classifier`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from clipcli.backbones.backbone import Backbone
+from clipcli.errors import CacheUnusable
+from clipcli.events import ClassesEncoded, Event, Warned
+from clipcli.memory.cache import Cache
+
+Array = NDArray[np.float32]
+CACHE_KIND = "class embeddings"
+
+
+def encode_classes(
+    prompts: Mapping[str, Sequence[str]], *, backbone: Backbone, cache: Cache | None, start: ClassesEncoded
+) -> Generator[Event, None, dict[str, Array]]:
+    """Embeddings `[D]` of classes, given the prompts of each under its key.
+
+    What is encoded goes to the cache group by group, so that an interrupted run loses little. `start` says how far the
+    work was before; what is yielded counts on from there.
+    """
+    embeddings: dict[str, Array] = {}
+    for group in _groups(prompts, backbone):
+        encoded = _encode_group([prompts[key] for key in group], backbone)
+        done = dict(zip(group, encoded, strict=True))
+        if cache is not None:
+            try:
+                cache.put(done, kind=CACHE_KIND)
+            except CacheUnusable as e:
+                yield Warned(f"{e}; going on without it")
+                cache = None
+        embeddings.update(done)
+        yield replace(start, done=start.done + len(embeddings))
+    return embeddings
+
+
+def class_embeddings(prompts: Sequence[Sequence[str]], *, backbone: Backbone) -> Array:
+    """Class embeddings `[C, D]` of classes given by their prompts, neither from a cache nor into it."""
+    keyed = {str(n): texts for n, texts in enumerate(prompts)}
+    encoded = [_encode_group([keyed[key] for key in group], backbone) for group in _groups(keyed, backbone)]
+    return np.stack([embedding for group in encoded for embedding in group])
+
+
+def _groups(prompts: Mapping[str, Sequence[str]], backbone: Backbone) -> Generator[list[str], None, None]:
+    """Keys of classes, some at a time: progress shows, and little is lost, between two groups."""
+    limit = backbone.towers.prompts_at_a_time()
+    group: list[str] = []
+    size = 0
+    for key, texts in prompts.items():
+        if group and size + len(texts) > limit:
+            yield group
+            group, size = [], 0
+        group.append(key)
+        size += len(texts)
+    if group:
+        yield group
+
+
+def _encode_group(prompts: Sequence[Sequence[str]], backbone: Backbone) -> list[Array]:
+    """Class embeddings, each `[D]`, of a few classes given by their prompts."""
+    texts = [text for class_prompts in prompts for text in class_prompts]
+    per_class = torch.split(backbone.encode_texts(texts), [len(class_prompts) for class_prompts in prompts])
+    means = torch.stack([embeddings.mean(dim=0) for embeddings in per_class])
+    normalised: Array = functional.normalize(means, dim=-1).cpu().numpy()
+    return list(normalised)

@@ -1,0 +1,1 @@
+"""Files that are whole or not there, whatever happens to the run that writes them."""

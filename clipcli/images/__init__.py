@@ -1,0 +1,1 @@
+"""From bytes to pixels: decoded, upright, resized to a model's input, in threads."""

@@ -1,0 +1,201 @@
+"""JPEGs decoded and resized on a card, for `--decode card`. Not yet run on one.
+
+Its pixels are nearly Pillow's, not the same. What is no plain JPEG, and what the card refuses, goes Pillow's way.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image
+from torch import Tensor
+
+from clipcli.backbones.backbone import Preprocessing
+from clipcli.backbones.library import open_clip
+from clipcli.errors import one_line
+from clipcli.images.batches import Pixels, to_batch
+from clipcli.images.decode import attempt, decode, register_plugins
+from clipcli.images.resize import resize_steps, resizer
+from clipcli.images.threads import DecodeThreads
+from clipcli.records import Batch, ImageItem, Remembered, Skipped
+
+_JPEG = b"\xff\xd8\xff"
+_END = b"\xff\xd9"
+# Pixels that are decoded at once: 200 MB of them, and about as much again for the decoder.
+_MOST_PIXELS = 1 << 26
+# By EXIF orientation: whether to swap height and width, and which axes of `[3, H, W]` to turn round then.
+_TURNS: dict[int, tuple[bool, tuple[int, ...]]] = {
+    2: (False, (2,)),
+    3: (False, (1, 2)),
+    4: (False, (1,)),
+    5: (True, ()),
+    6: (True, (2,)),
+    7: (True, (1, 2)),
+    8: (True, (1,)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Jpeg:
+    """A JPEG that a card can decode: its bytes, its orientation, and how many pixels it has."""
+
+    data: bytes
+    orientation: int
+    area: int
+
+
+Found = Pixels | Jpeg | Skipped | Remembered
+
+
+def batches(
+    items: Iterable[ImageItem | Remembered],
+    *,
+    preprocessing: Preprocessing,
+    device: str,
+    batch_size: int,
+    threads: DecodeThreads,
+) -> Iterator[Batch]:
+    """As `batches.batches`, with plain JPEGs decoded on the device. The threads are closed in the end."""
+    register_plugins()
+    decoder = _Decoder(preprocessing, device=device, threads=threads)
+    pending: deque[Future[Batch]] = deque()
+    # The decode threads read; this one waits for them, and for the card.
+    card = ThreadPoolExecutor(1, thread_name_prefix="card")
+    try:
+        items = iter(items)
+        while part := list(islice(items, batch_size)):
+            pending.append(card.submit(decoder.started(part)))
+            if len(pending) > 2:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        threads.close()
+        card.shutdown(wait=False, cancel_futures=True)
+
+
+class _Decoder:
+    """Decodes batch after batch."""
+
+    def __init__(self, preprocessing: Preprocessing, *, device: str, threads: DecodeThreads) -> None:
+        self._resize, self._steps = resizer(preprocessing), resize_steps(preprocessing)
+        self._device, self._threads = device, threads
+        self._refusal: str | None = None
+        # Beside the stream that the model is on.
+        self._stream = torch.cuda.Stream() if device == "cuda" else None  # type: ignore[no-untyped-call]
+
+    def started(self, items: Sequence[ImageItem | Remembered]) -> Callable[[], Batch]:
+        """Start to read these in the threads; what comes back waits for them and gives the batch."""
+        return partial(self._finished, [self._start(item) for item in items])
+
+    def _start(self, one: ImageItem | Remembered) -> tuple[ImageItem, Remembered | Future[Found]]:
+        if isinstance(one, Remembered):
+            return one.item, one
+        return one, self._threads.submit(partial(attempt, one, self._jpeg_or_pixels, watch=self._threads.watch))
+
+    def _finished(self, started: Sequence[tuple[ImageItem, Remembered | Future[Found]]]) -> Batch:
+        items = [item for item, _ in started]
+        found = [one if isinstance(one, Remembered) else one.result() for _, one in started]
+        told = self._refusal is not None
+        for group in groups([(place, one) for place, one in enumerate(found) if isinstance(one, Jpeg)]):
+            places, jpegs = zip(*group, strict=True)
+            for place, one in zip(places, self._decoded(jpegs, [items[n] for n in places]), strict=True):
+                found[place] = one
+        pixels = [one for one in found if isinstance(one, np.ndarray)]
+        pairs = zip(items, found, strict=True)
+        entries = [one if isinstance(one, Skipped | Remembered) else item for item, one in pairs]
+        notes = () if told or self._refusal is None else (self._refusal,)
+        return replace(to_batch(entries, pixels), notes=notes)
+
+    def _decoded(self, jpegs: Sequence[Jpeg], items: Sequence[ImageItem]) -> Sequence[Found]:
+        """Pixels of these JPEGs, which are the items' bytes; why the card refused the first is kept."""
+        watch = self._threads.watch
+        try:
+            with watch.on("decode"), self._queue():
+                return list(decode_on(self._device, jpegs, steps=self._steps).cpu().numpy())
+        # The decoder raises for all of them where it does not know one; memory may be short, or the decoder not there.
+        except Exception as e:
+            refusal = f"the card cannot decode JPEGs such as {items[0].id}: {one_line(e)}; Pillow decodes them"
+            self._refusal = self._refusal or refusal
+            return [attempt(item, self._by_pillow, watch=watch) for item in items]
+
+    def _by_pillow(self, data: bytes) -> Pixels:
+        return np.array(self._resize(decode(data)))
+
+    def _jpeg_or_pixels(self, data: bytes) -> Jpeg | Pixels:
+        return plain_jpeg(data) or self._by_pillow(data)
+
+    def _queue(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+
+def groups(jpegs: Iterable[tuple[int, Jpeg]]) -> Iterator[list[tuple[int, Jpeg]]]:
+    """JPEGs with their places, as many at once as a card decodes at once."""
+    group: list[tuple[int, Jpeg]] = []
+    area = 0
+    for place, jpeg in jpegs:
+        if area + jpeg.area > _MOST_PIXELS and group:
+            yield group
+            group, area = [], 0
+        group.append((place, jpeg))
+        area += jpeg.area
+    if group:
+        yield group
+
+
+def plain_jpeg(data: bytes) -> Jpeg | None:
+    """The JPEG that these bytes are, where a card can decode it and Pillow would find nothing wrong with it.
+
+    It is baseline, grey or of the usual colours, of a size that fits on a card, and it ends as it should.
+    """
+    if not (data.startswith(_JPEG) and data.endswith(_END)):
+        return None
+    image = Image.open(io.BytesIO(data))
+    area = image.width * image.height
+    plain = image.format == "JPEG" and image.mode in ("L", "RGB") and "progressive" not in image.info
+    # Adobe's mark for colours that are stored as red, green and blue.
+    if not plain or image.info.get("adobe_transform", 1) != 1 or area > _MOST_PIXELS:
+        return None
+    return Jpeg(data, image.getexif().get(ExifTags.Base.Orientation, 1), area)
+
+
+def decode_on(device: str, jpegs: Sequence[Jpeg], *, steps: Sequence[Callable[[Any], Any]]) -> Tensor:
+    """Upright uint8 pixels `[B, H, W, 3]` of JPEGs, resized on the device by the steps of open_clip's transform.
+
+    Raises whatever the decoder raises where it cannot decode one of them.
+    """
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    data = [torch.frombuffer(bytearray(jpeg.data), dtype=torch.uint8) for jpeg in jpegs]
+    decoded = decode_jpeg(data, mode=ImageReadMode.RGB, device=device)
+    resized = [_resized(_upright(one, jpeg.orientation), steps) for one, jpeg in zip(decoded, jpegs, strict=True)]
+    return torch.stack(resized).permute(0, 2, 3, 1).contiguous()
+
+
+def _upright(image: Tensor, orientation: int) -> Tensor:
+    swapped, axes = _TURNS.get(orientation, (False, ()))
+    return (image.mT if swapped else image).flip(axes)
+
+
+def _resized(image: Tensor, steps: Sequence[Callable[[Any], Any]]) -> Tensor:
+    from torchvision.transforms.functional import resize
+
+    for step in steps:
+        if isinstance(step, open_clip.transform.ResizeKeepRatio):
+            # It reads the size as Pillow gives it.
+            size = step.get_params(SimpleNamespace(size=(image.shape[2], image.shape[1])), step.size, step.longest)
+            image = resize(image, size, step.interpolation, antialias=True)
+        else:
+            image = step(image)
+    return image

@@ -1,0 +1,119 @@
+"""From bytes to pixels: decode, orient, resize and crop, in threads that look a bounded way ahead."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+
+from clipcli.images.resize import Least, Resize
+from clipcli.images.stopwatch import Stopwatch
+from clipcli.records import ImageItem, Skipped
+
+if TYPE_CHECKING:
+    pass
+
+Result = TypeVar("Result")
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+# EXIF orientations in which width and height are stored the other way round.
+_TURNED = (5, 6, 7, 8)
+
+
+def register_plugins() -> None:
+    """Let Pillow open HEIC photos where the plug-in for it is installed."""
+    if importlib.util.find_spec("pillow_heif"):
+        importlib.import_module("pillow_heif").register_heif_opener()
+
+
+def read_pixels(item: ImageItem, resize: Resize) -> NDArray[np.uint8] | Skipped:
+    """Pixels uint8 `[H, W, 3]` of an image, or why there are none."""
+    return attempt(item, lambda data: np.array(resize(decode(data))))
+
+
+def attempt(item: ImageItem, use: Callable[[bytes], Result], *, watch: Stopwatch | None = None) -> Result | Skipped:
+    """What `use` makes of the item's bytes, or why it makes nothing of them."""
+    watch = watch or Stopwatch()
+    data = b""
+    try:
+        with watch.on("read"):
+            data = item.read()
+        with watch.on("decode"):
+            return use(data)
+    # Pillow's decoders raise nearly anything on a broken file, and one bad image must never stop a run.
+    except Exception as e:
+        return Skipped(item, _reason(e, data))
+
+
+def decode(data: bytes, *, least: Least | None = None) -> Image.Image:
+    """An image as upright RGB: EXIF orientation applied, transparency over white, 16 bits scaled to 8, first frame.
+
+    Given `least`, a JPEG is decoded at the smallest scale of its cosine transform (1, 1/2, 1/4 or 1/8) that leaves so
+    many pixels.
+    """
+    image = Image.open(io.BytesIO(data))
+    if least is not None and isinstance(image, JpegImageFile):
+        turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+        width, height = least(image.size[::-1] if turned else image.size)
+        image.draft(None, (height, width) if turned else (width, height))
+    return upright(image)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An opened image decoded, turned as its EXIF orientation says, in RGB; what is so already is not copied."""
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    return to_rgb(image)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode of Pillow as RGB."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode in _DEEP_MODES:
+        return _to_8_bits(image).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """A grey image of 16 or 32 bits, scaled rather than clipped."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
+    if image.mode == "F":
+        # Floats are taken for shares of white, or where they are larger for shares of the brightest.
+        white = max(1.0, float(values.max(initial=0.0)))
+    else:
+        white = 65535.0 if values.max(initial=0.0) <= 65535 else float(values.max())
+    return Image.fromarray(np.clip(values / white * 255, 0, 255).round().astype(np.uint8))
+
+
+def _reason(error: Exception, data: bytes) -> str:
+    text = " ".join(str(error).split())
+    match error:
+        case FileNotFoundError():
+            return "no such file"
+        case PermissionError():
+            return "no permission to read it"
+        case IsADirectoryError():
+            return "a folder, not an image"
+        case UnidentifiedImageError() if not data:
+            return "an empty file"
+        case UnidentifiedImageError() if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+            return "HEIC needs a plug-in: pip install 'clipcli[heif]'"
+        case UnidentifiedImageError():
+            return "not an image"
+        case Image.DecompressionBombError():
+            return "too many pixels"
+        case OSError() if "truncated" in text:
+            return "truncated"
+    return f"cannot be decoded: {text or type(error).__name__}"

@@ -1,0 +1,19 @@
+"""Ways to decode, by name: a table light enough for `--help`."""
+
+from __future__ import annotations
+
+from clipcli.errors import UsageError, unknown
+
+DECODES = {
+    "fast": "large JPEGs at a half, a quarter or an eighth, as long as twice the model's input size is left",
+    "card": "plain JPEGs whole on an NVIDIA card, nearly as exact",
+    "exact": "every image whole",
+}
+
+
+def check_decode(decode: str, *, device: str) -> None:
+    """Raises `UnknownName` for a way to decode that is not in the table, `UsageError` where the device cannot."""
+    if decode not in DECODES:
+        raise unknown("way to decode", decode, DECODES)
+    if decode == "card" and device != "cuda":
+        raise UsageError(f"no NVIDIA card decodes on {device}; give --decode exact or fast")

@@ -1,0 +1,1 @@
+"""What earlier runs left: models, class embeddings and image embeddings, in one cache."""

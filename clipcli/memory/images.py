@@ -1,0 +1,116 @@
+"""Image embeddings of earlier runs, by the images' files: path, size and time, or with `verify` their content as well.
+
+An entry is of one model, preprocessing and precision; a file that was changed since is another image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipcli.errors import CacheUnusable
+from clipcli.memory.cache import Cache
+from clipcli.memory.models import Known
+from clipcli.records import Embedded, Entry, ImageItem, Remembered, Skipped
+
+KIND = "image embeddings"
+_DIGEST = 16
+_AT_ONCE = 1024
+
+
+class ImageStore:
+    """The embeddings that one model gave, as `known` describes it; `made_with` is what else they depend on.
+
+    Where the cache cannot be used, `trouble` says why, and from then on nothing is found or kept.
+    """
+
+    def __init__(self, cache: Cache, known: Known, *, made_with: Sequence[str], verify: bool) -> None:
+        self.trouble: CacheUnusable | None = None
+        self._cache, self._verify = cache, verify
+        self._made_by = json.dumps(["image/1", known.fingerprint, known.preprocessing, known.precision, *made_with])
+        self._read: dict[str, tuple[str, bytes]] = {}
+
+    def look_up(self, items: Iterable[ImageItem]) -> Iterator[ImageItem | Remembered]:
+        """Each item with its embedding, or where there is none as it is, to be read and kept."""
+        items = iter(items)
+        while part := list(islice(items, _AT_ONCE)):
+            keys = [self._key(item) for item in part]
+            found = self._found([key for key in keys if key is not None])
+            for item, key in zip(part, keys, strict=True):
+                kept = None if key is None else found.get(key)
+                if key is None:
+                    yield item
+                elif kept is None or (self._verify and not _is_content(item, kept[:_DIGEST])):
+                    yield replace(item, read=partial(self._read_and_hash, item, key))
+                else:
+                    yield Remembered(item, np.frombuffer(kept[_DIGEST:], dtype="<f4"))
+
+    def keep(self, embedded: Embedded) -> None:
+        """Keep the embeddings of images that were read since they were looked up."""
+        rows = iter(embedded.embeddings)
+        values = {}
+        for entry in embedded.entries:
+            skipped = isinstance(entry, Skipped)
+            key, digest = self._read.pop(entry.item.id if isinstance(entry, Skipped) else entry.id, (None, b""))
+            embedding = None if skipped else next(rows)
+            if key is not None and embedding is not None:
+                values[key] = digest + np.ascontiguousarray(embedding, dtype="<f4").tobytes()
+        if values and self.trouble is None:
+            try:
+                self._cache.put_bytes(values, kind=KIND)
+            except CacheUnusable as e:
+                self.trouble = e
+
+    def _found(self, keys: Sequence[str]) -> dict[str, bytes]:
+        try:
+            return {} if self.trouble is not None else self._cache.get_bytes(keys)
+        except CacheUnusable as e:
+            self.trouble = e
+            return {}
+
+    def _key(self, item: ImageItem) -> str | None:
+        """A hash of all that the embedding depends on; `None` where the image is in no file that can be looked at."""
+        if item.file is None:
+            return None
+        try:
+            stat = os.stat(item.file)
+        except (OSError, ValueError):
+            return None
+        where = os.path.abspath(item.file) + item.id.removeprefix(item.file)
+        content = f"{self._made_by}\0{where}\0{stat.st_size}\0{stat.st_mtime_ns}"
+        return hashlib.blake2b(content.encode("utf-8", "surrogateescape"), digest_size=20).hexdigest()
+
+    def _read_and_hash(self, item: ImageItem, key: str) -> bytes:
+        data = item.read()
+        self._read[item.id] = key, _digest(data)
+        return data
+
+
+def with_remembered(entries: Sequence[Entry | Remembered], encoded: NDArray[np.float32]) -> Embedded:
+    """Entries with the embeddings `[N, D]` of those that were encoded now, and of those that were remembered."""
+    plain = tuple(entry.item if isinstance(entry, Remembered) else entry for entry in entries)
+    if not any(isinstance(entry, Remembered) for entry in entries):
+        return Embedded(plain, encoded)
+    rows = iter(encoded)
+    images = [entry for entry in entries if not isinstance(entry, Skipped)]
+    return Embedded(plain, np.stack([one.embedding if isinstance(one, Remembered) else next(rows) for one in images]))
+
+
+def _is_content(item: ImageItem, digest: bytes) -> bool:
+    try:
+        return _digest(item.read()) == digest
+    # Why it cannot be read is said when it is read again.
+    except Exception:
+        return False
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_DIGEST).digest()

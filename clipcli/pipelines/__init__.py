@@ -1,1 +1,0 @@
-"""What the commands do, as generators of events that return a result; nothing here prints."""

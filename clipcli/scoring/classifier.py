@@ -1,0 +1,108 @@
+"""A classifier: a set of class embeddings with all that is needed to score images by it, and its file.
+
+The file is safetensors: the tensor `class_embeddings` `[C, D]` float32, everything else as text metadata.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clipcli.memory.classes import RECIPE
+
+if TYPE_CHECKING:
+    from clipcli.classes.prompts import Recipe
+    from clipcli.memory.models import Known
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipcli.errors import BadFile, InputNotFound, OutputFailed
+from clipcli.files.atomic import part_of, put_in_place
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """Class embeddings `[C, D]`, L2-normalised float32, and where they come from.
+
+    `logit_scale` is the factor itself, not its logarithm; `score` is `softmax` or `sigmoid`; `fingerprint` is that of
+    the weights; `prompts` names the prompt set, `precision` what the prompts were encoded in.
+    """
+
+    class_embeddings: NDArray[np.float32]
+    labels: tuple[str, ...]
+    model: str
+    fingerprint: str
+    prompts: str
+    precision: str
+    logit_scale: float
+    logit_bias: float | None
+    score: str
+    recipe: str = RECIPE
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, atomically. Raises `OutputFailed`."""
+        from safetensors.numpy import save
+
+        metadata = {name: _json(getattr(self, name)) for name in METADATA}
+        data = save({"class_embeddings": np.ascontiguousarray(self.class_embeddings)}, metadata=metadata)
+        part = part_of(Path(path).resolve())
+        try:
+            part.write_bytes(data)
+            put_in_place(part, Path(path).resolve())
+        except OSError as e:
+            part.unlink(missing_ok=True)
+            raise OutputFailed(f"cannot write {path}: {e.strerror}; choose another --output") from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Classifier:
+        """Read the file. Raises `InputNotFound` or `BadFile`."""
+        from safetensors import SafetensorError, safe_open
+
+        if not Path(path).is_file():
+            raise InputNotFound(f"no classifier file {path}; make one with clipcli build-classifier")
+        try:
+            with safe_open(path, framework="numpy") as file:
+                values = {name: json.loads(text) for name, text in (file.metadata() or {}).items() if name in METADATA}
+                embeddings = file.get_tensor("class_embeddings")
+            values["labels"] = tuple(values["labels"])
+            values["logit_scale"] = float(values["logit_scale"])
+            values["logit_bias"] = None if values["logit_bias"] is None else float(values["logit_bias"])
+            classifier = cls(class_embeddings=embeddings, **values)
+        except (SafetensorError, KeyError, TypeError, ValueError) as e:
+            raise BadFile(f"{path} is not a clipcli classifier ({e}); make one with clipcli build-classifier") from None
+        if classifier.recipe != RECIPE or classifier.score not in ("softmax", "sigmoid"):
+            raise BadFile(f"{path} was made by another version; make it anew with clipcli build-classifier")
+        if embeddings.ndim != 2 or len(embeddings) != len(classifier.labels) or not _are_embeddings(embeddings):
+            raise BadFile(f"{path}: its embeddings and labels do not fit; make it anew with clipcli build-classifier")
+        return classifier
+
+
+METADATA = ("labels", "model", "fingerprint", "prompts", "precision", "logit_scale", "logit_bias", "score", "recipe")
+
+
+def _json(value: object) -> str:
+    # The path of a model may hold bytes that are not UTF-8: they become JSON's own escapes.
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _are_embeddings(array: NDArray[np.float32]) -> bool:
+    return array.dtype == np.float32 and bool(np.isfinite(array).all())
+
+
+def classifier_of(recipe: Recipe, class_embeddings: NDArray[np.float32], known: Known) -> Classifier:
+    """The classifier of a recipe, of embeddings `[C, D]` that this model gave."""
+    return Classifier(
+        class_embeddings=class_embeddings,
+        labels=tuple(labelled.label for labelled in recipe.classes),
+        model=known.name,
+        fingerprint=known.fingerprint,
+        prompts=recipe.prompt_set.name,
+        precision=known.precision,
+        logit_scale=known.logit_scale,
+        logit_bias=known.logit_bias,
+        score=known.score,
+    )

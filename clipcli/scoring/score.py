@@ -1,0 +1,89 @@
+"""Scores of images against classes, in numpy float32.
+
+`softmax`: probabilities over the classes at the model's own logit scale (Radford et al. 2021).
+`sigmoid`: the probability of each class by itself, with the model's bias (Zhai et al. 2023, SigLIP).
+`cosine`: the similarity itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipcli.errors import UsageError, unknown
+from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.kinds import SCORES
+
+Array = NDArray[np.float32]
+
+
+def check_score(requested: str) -> None:
+    """Raise `UnknownName` for a kind of score that there is not."""
+    if requested not in SCORES:
+        raise unknown("score", requested, SCORES)
+
+
+def choose_score(requested: str, classifier: Classifier) -> str:
+    """The kind of score: the one asked for, or the model's own where `requested` is `auto`.
+
+    Raises `UsageError` for a sigmoid of a model that has no bias.
+    """
+    kind = classifier.score if requested == "auto" else requested
+    if kind == "sigmoid" and classifier.logit_bias is None:
+        raise UsageError(f"{classifier.model} has no logit bias, so a sigmoid means nothing; use --score softmax")
+    return kind
+
+
+def score(embeddings: Array, classifier: Classifier, *, kind: str) -> Array:
+    """Scores `[N, C]` of image embeddings `[N, D]`, both sides L2-normalised, against the classes.
+
+    Similarities are multiplied by the logit scale, and for a sigmoid the bias is added, before they become
+    probabilities.
+    """
+    return from_cosine(cosine_of(embeddings, classifier), classifier, kind=kind)
+
+
+def cosine_of(embeddings: Array, classifier: Classifier) -> Array:
+    """Similarities `[N, C]` of image embeddings `[N, D]` to the classes.
+
+    Added up in float64, a row is the same however many others there are. In float32 BLAS gives other last digits for
+    other numbers of rows, and a run that goes on from a cache has others.
+    """
+    classes = classifier.class_embeddings.astype(np.float64)
+    similarities: Array = (embeddings.astype(np.float64) @ classes.T).astype(np.float32)
+    return similarities
+
+
+def from_cosine(cosine: Array, classifier: Classifier, *, kind: str) -> Array:
+    """Scores `[N, C]` of similarities that are there already."""
+    return _FUNCTIONS[kind](cosine, classifier)
+
+
+def best(scores: Array, k: int) -> NDArray[np.intp]:
+    """Indices `[N, k]` of the best classes, best first; of equal scores the earlier class comes first."""
+    order: NDArray[np.intp] = np.argsort(-scores, axis=1, kind="stable")
+    return order[:, :k]
+
+
+def _softmax(cosine: Array, classifier: Classifier) -> Array:
+    logits = cosine * np.float32(classifier.logit_scale)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: Array = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _sigmoid(cosine: Array, classifier: Classifier) -> Array:
+    logits = cosine * np.float32(classifier.logit_scale) + np.float32(classifier.logit_bias or 0.0)
+    # Either form of the sigmoid overflows on one side; exp of a negative number never does.
+    power = np.exp(-np.abs(logits))
+    probabilities: Array = np.where(logits >= 0, 1 / (1 + power), power / (1 + power)).astype(np.float32)
+    return probabilities
+
+
+_FUNCTIONS: dict[str, Callable[[Array, Classifier], Array]] = {
+    "softmax": _softmax,
+    "sigmoid": _sigmoid,
+    "cosine": lambda cosine, _: cosine,
+}

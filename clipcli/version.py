@@ -1,0 +1,3 @@
+"""The version of clipcli."""
+
+__version__ = "0.1.0"

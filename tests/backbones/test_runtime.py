@@ -1,0 +1,55 @@
+"""Device and precision: what is asked for is what is used, and a choice comes with its reason."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from clipcli.backbones.devices import PRECISIONS
+from clipcli.backbones.runtime import DTYPES, choose_runtime
+from clipcli.errors import UnknownName, UsageError
+
+
+def test_auto_on_a_processor_with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert str(choose_runtime(device="cpu", workers=2)) == "on cpu in bf16 (the processor has it), 2 decode threads"
+
+
+def test_auto_on_a_processor_without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False})
+    runtime = choose_runtime(device="cpu", workers=1)
+    assert str(runtime) == "on cpu in fp32 (the processor has no bf16), 1 decode thread"
+
+
+def test_auto_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
+    runtime = choose_runtime()
+    assert (runtime.device, runtime.precision) == ("cuda", "fp16")
+
+
+def test_what_is_asked_for_is_used() -> None:
+    runtime = choose_runtime(device="cpu", precision="fp16", batch_size=7, workers=3)
+    assert (runtime.dtype, runtime.batch_size, runtime.workers, runtime.reason) == (torch.float16, 7, 3, "as asked")
+
+
+def test_as_many_threads_as_there_are_cores_for_us() -> None:
+    assert choose_runtime().workers == len(os.sched_getaffinity(0))
+
+
+def test_every_precision_has_a_dtype() -> None:
+    assert set(DTYPES) == set(PRECISIONS) - {"auto"}
+
+
+def test_a_device_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=r"no device cuda on this machine; choose .*cpu"):
+        choose_runtime(device="cuda")
+
+
+@pytest.mark.parametrize("options", [{"device": "tpu"}, {"precision": "int8"}])
+def test_names_that_do_not_exist(options: dict[str, str]) -> None:
+    with pytest.raises(UnknownName, match="choose one of"):
+        choose_runtime(**options)

@@ -1,0 +1,156 @@
+"""The gradient in two passes is that of the whole batch in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from clipcli.backbones import find
+from clipcli.backbones.load import load
+from clipcli.backbones.runtime import choose_runtime
+from clipcli.commands.train.batches import TrainBatch
+from clipcli.commands.train.gradient import Encoder, Seeds, backward
+from clipcli.commands.train.loss import Contrast, Features, Groups, Mix
+from clipcli.commands.train.processes import Processes
+from clipcli.events import result_of
+
+COUNT = 12
+CAPTIONS = [0, 1, 2, 3, 0, 4, 5, 6, 1, 7, 8, 9]
+SEEDS = Seeds(seed=3, step=5, rank=0)
+
+
+def encoder(folder: Path) -> Encoder:
+    """The model in a directory, learning."""
+    runtime = choose_runtime(device="cpu", precision="fp32")
+    backbone = load(result_of(find(str(folder))()), runtime=runtime)
+    backbone.towers.requires_grad_(True)
+    backbone.towers.train()
+    return Encoder(backbone.towers, preprocessing=backbone.preprocessing, autocast=None)
+
+
+def batch(size: int, *, mixed: bool = False) -> TrainBatch:
+    """Random pixels, texts of several lengths, and some captions that stand there twice."""
+    generator = torch.Generator().manual_seed(1)
+    tokens = torch.randint(1, 49000, (COUNT, 32), generator=generator)
+    for n, row in enumerate(tokens):
+        row[0], row[4 + n], row[5 + n :] = 49406, 49407, 0
+    slots = torch.arange(COUNT)
+    groups = Groups(slots, slots, torch.tensor(CAPTIONS), -1 - slots, slots % 2)
+    return TrainBatch(
+        pixels=torch.randint(0, 255, (COUNT, size, size, 3), dtype=torch.uint8, generator=generator),
+        tokens=tokens,
+        groups=groups,
+        mix=Mix(groups.of(slots.flip(0)), torch.linspace(0.1, 1, COUNT)) if mixed else None,
+        names=(),
+        skipped=(),
+        cut=0,
+    )
+
+
+def gradients(
+    model: Encoder, which: TrainBatch, *, loss: str, micro_batch: int | None, negatives: str = "all"
+) -> tuple[Tensor, list[Tensor]]:
+    """The loss, and every weight's gradient."""
+    model.zero_grad(set_to_none=True)
+    contrast = Contrast(loss, "positive", negatives, Processes())
+    value = backward(model, which, contrast=contrast, micro_batch=micro_batch, seeds=SEEDS)
+    grads = [parameter.grad for parameter in model.parameters()]
+    assert all(grad is not None for grad in grads)
+    return value, [grad.clone() for grad in grads if grad is not None]
+
+
+def assert_same(grad: Tensor, right: Tensor | None) -> None:
+    """Two gradients of a weight differ by no more than rounding."""
+    assert right is not None
+    assert (grad - right).abs().max() <= 1e-5 * right.abs().max() + 1e-7
+
+
+@pytest.mark.parametrize("micro_batch", [1, 4, 5, 11])
+@pytest.mark.parametrize(
+    ("name", "size", "loss", "negatives", "mixed"),
+    [
+        ("vit", 32, "clip", "all", False),
+        ("vit", 32, "clip", "all", True),
+        ("vit", 32, "clip", "data", True),
+        ("sigmoid", 160, "siglip", "all", False),
+    ],
+)
+def test_two_passes_give_the_gradient_of_one(
+    models: dict[str, Path], name: str, size: int, loss: str, negatives: str, micro_batch: int, mixed: bool
+) -> None:
+    model, which = encoder(models[name]), batch(size, mixed=mixed)
+    expected_loss, expected = gradients(model, which, loss=loss, micro_batch=None, negatives=negatives)
+    value, grads = gradients(model, which, loss=loss, micro_batch=micro_batch, negatives=negatives)
+    assert torch.allclose(value, expected_loss, atol=1e-6)
+    for grad, right in zip(grads, expected, strict=True):
+        assert_same(grad, right)
+
+
+def test_dropout_is_the_same_in_both_passes(models: dict[str, Path]) -> None:
+    """Compared with one graph over the same micro-batches, each with the same random numbers."""
+    from open_clip.transformer import PatchDropout
+
+    model, which = encoder(models["vit"]), batch(32)
+    model.towers.visual.patch_dropout = PatchDropout(0.5)
+    _, grads = gradients(model, which, loss="clip", micro_batch=4)
+    made = []
+    for n, start in enumerate(range(0, COUNT, 4)):
+        SEEDS.sow(n)
+        made.append(Features(*model(which.pixels[start : start + 4], which.tokens[start : start + 4])))
+    whole = Features(
+        torch.cat([m.images for m in made]), torch.cat([m.texts for m in made]), made[-1].logit_scale, None
+    )
+    model.zero_grad(set_to_none=True)
+    Contrast("clip", "positive", "all", Processes())(whole, which.groups).backward()
+    expected = [parameter.grad for parameter in model.parameters()]
+    for grad, right in zip(grads, expected, strict=True):
+        assert_same(grad, right)
+
+
+def test_batch_norm_counts_every_image_once(models: dict[str, Path]) -> None:
+    one, two, which = encoder(models["resnet"]), encoder(models["resnet"]), batch(64)
+    for part in (slice(0, 6), slice(6, 12)):
+        one(which.pixels[part], which.tokens[part])
+    gradients(two, which, loss="clip", micro_batch=6)
+    for (name, mine), its in zip(two.named_buffers(), dict(one.named_buffers()).values(), strict=True):
+        assert torch.allclose(mine.float(), its.float(), atol=1e-6), name
+
+
+def test_a_locked_tower_gets_no_gradient(models: dict[str, Path]) -> None:
+    model, which = encoder(models["vit"]), batch(32)
+    model.towers.visual.requires_grad_(False)
+    for micro_batch in (None, 4):
+        model.zero_grad(set_to_none=True)
+        backward(
+            model,
+            which,
+            contrast=Contrast("clip", "positive", "all", Processes()),
+            micro_batch=micro_batch,
+            seeds=SEEDS,
+        )
+        assert all(parameter.grad is None for parameter in model.towers.visual.parameters())
+        assert all(parameter.grad is not None for parameter in model.towers.text.parameters())
+
+
+@pytest.mark.parametrize("name", ["vit", "sigmoid"])
+def test_activations_computed_twice_give_the_same_gradient(models: dict[str, Path], name: str) -> None:
+    model, which = encoder(models[name]), batch({"vit": 32, "sigmoid": 160}[name])
+    _, expected = gradients(model, which, loss="siglip" if name == "sigmoid" else "clip", micro_batch=None)
+    for tower in (model.towers.visual, model.towers.text):
+        tower.set_grad_checkpointing(True)
+    _, grads = gradients(model, which, loss="siglip" if name == "sigmoid" else "clip", micro_batch=None)
+    for grad, right in zip(grads, expected, strict=True):
+        assert_same(grad, right)
+
+
+def test_the_plain_attention_of_few_tokens_agrees(models: dict[str, Path]) -> None:
+    """In bf16 a processor takes another attention for few tokens than fp32 does; both are the same function."""
+    model, which = encoder(models["vit"]), batch(32)
+    exact = Features(*model(which.pixels, which.tokens))
+    reduced = Encoder(model.towers, preprocessing=model._preprocessing, autocast=torch.bfloat16)
+    made = Features(*reduced(which.pixels, which.tokens))
+    for ours, right in ((made.images, exact.images), (made.texts, exact.texts)):
+        assert (ours * right).sum(dim=1).min() > 0.999

@@ -1,0 +1,123 @@
+"""Scores agree with float64 mathematics, and a kind of score that cannot be is refused."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.special import expit, softmax
+
+from clipcli.encoding.embed import embed
+from clipcli.errors import UnknownName, UsageError
+from clipcli.records import Batch, ImageItem, Skipped
+from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.kinds import SCORES
+from clipcli.scoring.score import best, check_score, choose_score, score
+
+
+def _unit(*shape: int, seed: int) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _classifier(
+    embeddings: np.ndarray, *, scale: float = 100.0, bias: float | None = None, kind: str = "softmax"
+) -> Classifier:
+    return Classifier(
+        class_embeddings=embeddings.astype(np.float32),
+        labels=tuple(f"class {n}" for n in range(len(embeddings))),
+        model="test",
+        fingerprint="0" * 64,
+        prompts="plain",
+        precision="fp32",
+        logit_scale=scale,
+        logit_bias=bias,
+        score=kind,
+    )
+
+
+IMAGES, CLASSES = _unit(7, 64, seed=0), _unit(11, 64, seed=1)
+COSINE = IMAGES.astype(np.float64) @ CLASSES.astype(np.float64).T
+
+
+@pytest.mark.parametrize("scale", [1.0, 14.2857, 100.0])
+def test_softmax_is_that_of_float64_at_the_models_scale(scale: float) -> None:
+    values = score(IMAGES, _classifier(CLASSES, scale=scale), kind="softmax")
+    assert values.dtype == np.float32
+    np.testing.assert_allclose(values, softmax(COSINE * scale, axis=1), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(values.sum(axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("scale", "bias"), [(10.0, -10.0), (117.3, -12.9), (5.0, 0.0)])
+def test_sigmoid_is_that_of_float64_with_the_models_bias(scale: float, bias: float) -> None:
+    values = score(IMAGES, _classifier(CLASSES, scale=scale, bias=bias), kind="sigmoid")
+    assert values.dtype == np.float32
+    np.testing.assert_allclose(values, expit(COSINE * scale + bias), rtol=1e-4, atol=1e-7)
+
+
+def test_cosine_is_the_similarity_whatever_the_scale() -> None:
+    values = score(IMAGES, _classifier(CLASSES, scale=3.0, bias=7.0), kind="cosine")
+    np.testing.assert_allclose(values, COSINE, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("softmax", [[1, 0], [0, 1]]), ("sigmoid", [[1, 0], [0, 1]]), ("cosine", [[1, -1], [-1, 1]])]
+)
+def test_extreme_logits_overflow_nowhere(kind: str, expected: list[list[float]]) -> None:
+    axis = np.array([[1.0], [-1.0]], np.float32)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        values = score(axis, _classifier(axis, scale=1e6, bias=0.0), kind=kind)
+    np.testing.assert_array_equal(values, np.array(expected, np.float32))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SCORES if kind != "auto"])
+def test_every_kind_of_score_can_be_computed(kind: str) -> None:
+    values = score(IMAGES, _classifier(CLASSES, bias=-10.0), kind=kind)
+    assert values.shape == (7, 11)
+    assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid", "cosine"])
+def test_a_batch_of_only_bad_images_has_no_scores(kind: str) -> None:
+    batch = Batch((Skipped(ImageItem("x", lambda: b""), "truncated"),), np.empty((0, 0, 0, 3), np.uint8))
+    classifier = _classifier(CLASSES, bias=-10.0)
+    (embedded,) = embed([batch], backbone=SimpleNamespace(dimensions=64, runtime=SimpleNamespace(device="cpu")))
+    assert embedded.entries == batch.entries
+    assert score(embedded.embeddings, classifier, kind=kind).shape == (0, 11)
+
+
+def test_auto_is_the_models_own_kind() -> None:
+    assert choose_score("auto", _classifier(CLASSES)) == "softmax"
+    assert choose_score("auto", _classifier(CLASSES, bias=-10.0, kind="sigmoid")) == "sigmoid"
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid", "cosine"])
+def test_a_kind_that_is_asked_for_is_taken(kind: str) -> None:
+    assert choose_score(kind, _classifier(CLASSES, bias=-10.0, kind="sigmoid")) == kind
+
+
+def test_a_sigmoid_without_a_bias_is_refused() -> None:
+    with pytest.raises(UsageError, match="no logit bias"):
+        choose_score("sigmoid", _classifier(CLASSES))
+
+
+def test_an_unknown_kind_names_the_known_ones() -> None:
+    for kind in SCORES:
+        check_score(kind)
+    with pytest.raises(UnknownName, match="softmax"):
+        check_score("sofmax")
+
+
+def test_the_best_come_first_and_of_equals_the_earlier() -> None:
+    values = np.array([[0.1, 0.4, 0.1, 0.4], [0, 0, 0, 0]], np.float32)
+    assert best(values, 3).tolist() == [[1, 3, 0], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("count", [1, 5, 31, 33, 200])
+def test_a_row_does_not_depend_on_the_others(count: int) -> None:
+    rng = np.random.default_rng(0)
+    images, classes = rng.normal(size=(300, 48)).astype(np.float32), rng.normal(size=(11, 48)).astype(np.float32)
+    whole = score(images, _classifier(classes), kind="cosine")
+    parts = [score(images[n : n + count], _classifier(classes), kind="cosine") for n in range(0, 300, count)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
