@@ -16,9 +16,10 @@ from torch import Tensor
 import clipcli
 from clipcli.backbones.architectures import find_architecture
 from clipcli.backbones.backbone import Backbone, Preprocessing
+from clipcli.backbones.checkpoint import IMAGE
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.runtime import Runtime
-from clipcli.backbones.towers import IMAGE, build
+from clipcli.backbones.towers import build
 from clipcli.encoding.batch_size import batch_size_for, fitted
 
 GB = 1 << 30
