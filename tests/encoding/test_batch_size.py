@@ -143,7 +143,7 @@ def test_a_batch_size_that_was_given_stays(photos: Path, model: str, monkeypatch
         asked.append(backbone.name)
         return backbone
 
-    monkeypatch.setattr("clipcli.commands.classify.encode.fitted", noted)
+    monkeypatch.setattr("clipcli.encoding.batch_size.fitted", noted)
     for batch_size, count in ((4, 0), (None, 1)):
         rows = clipcli.classify(photos, labels=["cat", "dog"], model=model, cache=False, batch_size=batch_size)
         assert len(list(rows)) == 6

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.checkpoint import TEXT
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.commands.evaluate import comparison, retrieval
@@ -23,6 +23,9 @@ from clipcli.encoding.embed import towers_for
 from clipcli.errors import UsageError
 from clipcli.events import Event, InputsFound
 from clipcli.records import Entry, Skipped
+
+if TYPE_CHECKING:
+    from clipcli.backbones.backbone import Backbone
 
 
 def run(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> Generator[Event, None, Evaluation]:
