@@ -76,8 +76,10 @@ class Model:
             return self.known.fingerprint, self.known.precision
         from clipcli.backbones.checkpoint import fingerprint
 
+        # Settings that do not fit are said before anything is downloaded.
+        precision = self._runtime().precision
         checkpoint = yield from self.checkpoint()
-        return fingerprint(checkpoint), self._runtime().precision
+        return fingerprint(checkpoint), precision
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import ANY
 
 import pandas as pd
 import pytest
@@ -119,8 +120,11 @@ def test_a_model_card_is_shown(run: Run, model: str, tmp_path: Path) -> None:
 def test_cache(run: Run, labels: Path, model: str) -> None:
     assert run("cache").code == 0
     run("build-classifier", "--labels", labels, "--model", model)
-    assert "4 entries" in run("cache").out
-    assert run("cache", "clear").out.startswith("removed 4 entries")
+    assert [line.split()[:4] for line in run("cache").out.splitlines()[:2]] == [
+        ["class", "embeddings", "4", "entries"],
+        ["models", "1", "entries", ANY],
+    ]
+    assert run("cache", "clear").out.startswith("removed 5 entries")
     assert "entries" not in run("cache").out
 
 
