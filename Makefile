@@ -1,6 +1,7 @@
 # make demo   label real photos and print the result
 # make test   run the tests; make fast leaves the slow ones out
 # make check  lint, types and tests
+# make mutants  how many small faults the fast tests notice (an hour)
 # make docs   write anew what the docs have from the code
 # make tiny   pretrain the bundled model again, into runs/ (hours; goes on where it was stopped)
 # Each makes .venv and installs what it needs, the first time.
@@ -14,7 +15,7 @@ TINY := $(CURDIR)/examples/pretrain-tiny
 RUNS := $(CURDIR)/runs
 TRAIN = $(CURDIR)/$(BIN)/clipcli train --labels $(TINY)/labels.csv --config $(TINY)
 
-.PHONY: demo test fast check docs tiny clean
+.PHONY: demo test fast check mutants docs tiny clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/python examples/demo_photos.py $(VENV)/demo-photos
@@ -34,6 +35,10 @@ check: $(VENV)/dev.installed
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(MAKE) test
+
+mutants: $(VENV)/dev.installed
+	$(BIN)/python -m pip install --quiet cosmic-ray
+	$(BIN)/python tests/mutants.py
 
 docs: $(VENV)/dev.installed
 	$(BIN)/python docs/make.py

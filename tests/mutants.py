@@ -1,0 +1,114 @@
+"""How many small faults the fast tests notice: random mutants of the rooms that read data, score and write.
+
+Run: `make mutants`, or `python tests/mutants.py --count 300`. Needs cosmic-ray (`pip install cosmic-ray`); works on
+a copy of the project, one process a room, and prints the survivors as diffs and the share that was killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# The tests that run for a mutant of each room, those that find most first; pytest stops at the first failure.
+TESTS = {
+    "data": "tests/data tests/cli/test_inputs.py tests/commands/evaluate/test_classes.py",
+    "scoring": "tests/scoring tests/properties tests/outputs tests/commands/build_classifier",
+    "outputs": "tests/outputs tests/properties tests/cli/test_resume.py",
+}
+TIMEOUT = 120
+
+
+def prepared(folder: Path, room: str) -> Path:
+    """A copy of the project with a session of all mutants of the room's modules."""
+    copy = folder / room
+    ignored = shutil.ignore_patterns(".git", ".venv", "models", "golden", "__pycache__", "dist", "runs")
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    shutil.copytree(ROOT / "clipcli" / "models", copy / "clipcli" / "models")
+    there = " ".join(path for path in TESTS[room].split() if (copy / path).exists())
+    python = f"{sys.executable} -m pytest -x -q -p no:cacheprovider -p no:randomly -m 'not slow and not shared' {there}"
+    config = copy / "mutants.toml"
+    config.write_text(
+        "[cosmic-ray]\n"
+        f'module-path = "clipcli/{room}"\n'
+        f"timeout = {TIMEOUT}\nexcluded-modules = []\n"
+        f'test-command = "{python}"\n'
+        '[cosmic-ray.distributor]\nname = "local"\n'
+    )
+    cosmic_ray(copy, "init", "mutants.toml", "session.sqlite")
+    return copy
+
+
+def cosmic_ray(copy: Path, *arguments: str) -> str:
+    """Run cosmic-ray in a copy, whose code is the one that is tested."""
+    environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+    command = [str(Path(sys.executable).with_name("cosmic-ray")), *arguments]
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"cosmic-ray {arguments[0]} failed:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def keep_only(copy: Path, jobs: set[str]) -> None:
+    """Forget all other mutants of a session."""
+    with sqlite3.connect(copy / "session.sqlite") as session:
+        for table in ("work_results", "mutation_specs", "work_items"):
+            marks = ",".join("?" * len(jobs))
+            session.execute(f"DELETE FROM {table} WHERE job_id NOT IN ({marks})", list(jobs))
+
+
+def jobs_of(copy: Path) -> list[str]:
+    """The mutants of a session, in a fixed order."""
+    query = "SELECT job_id FROM mutation_specs ORDER BY module_path, operator_name, occurrence"
+    with sqlite3.connect(copy / "session.sqlite") as session:
+        return [job for (job,) in session.execute(query)]
+
+
+def results_of(copy: Path) -> list[tuple[str, str, str]]:
+    """Outcome, place and diff of each mutant."""
+    query = (
+        "SELECT test_outcome, module_path || ':' || start_pos_row, diff FROM work_results"
+        " JOIN mutation_specs USING (job_id)"
+    )
+    with sqlite3.connect(copy / "session.sqlite") as session:
+        return list(session.execute(query))
+
+
+def main() -> None:
+    """Draw mutants, try them, and print the survivors."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        copies = {room: prepared(Path(name), room) for room in TESTS}
+        every = [(room, job) for room, copy in copies.items() for job in jobs_of(copy)]
+        drawn = random.Random(given.seed).sample(every, min(given.count, len(every)))
+        for room, copy in copies.items():
+            keep_only(copy, {job for of_room, job in drawn if of_room == room})
+        with ThreadPoolExecutor(given.jobs) as pool:
+            list(pool.map(lambda copy: cosmic_ray(copy, "exec", "mutants.toml", "session.sqlite"), copies.values()))
+        results = {room: results_of(copy) for room, copy in copies.items()}
+    for room, found in results.items():
+        for outcome, place, diff in found:
+            if "SURVIVED" in outcome.upper():
+                print(f"survived in {room}: {place}\n{diff}\n")
+    for room, found in results.items():
+        killed = sum("KILLED" in outcome.upper() for outcome, *_ in found)
+        print(f"{room}: {killed} of {len(found)} killed")
+    whole = [outcome for found in results.values() for outcome, *_ in found]
+    killed = sum("KILLED" in outcome.upper() for outcome in whole)
+    print(f"in all, of {len(every):,} mutants: {killed} of {len(whole)} killed, {killed / max(1, len(whole)):.1%}")
+
+
+if __name__ == "__main__":
+    main()
