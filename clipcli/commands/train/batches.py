@@ -16,9 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from clipcli.backbones.backbone import Preprocessing, Tokenizer
+from clipcli.backbones.runtime import Runtime
 from clipcli.commands.train.augment import mirrored, random_view
 from clipcli.commands.train.cutmix import cutmix
+from clipcli.commands.train.data import TrainingData
 from clipcli.commands.train.loss import Groups, Mix
+from clipcli.commands.train.model import Trainee
 from clipcli.commands.train.order import Draw, Order
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.trivial import trivial_augment
@@ -193,6 +196,26 @@ class Batches:
 
     def _words(self, tokens: Tensor) -> int:
         return int((tokens != self._padding).sum())
+
+
+def batches_for(
+    trainee: Trainee, data: TrainingData, *, order: Order, runtime: Runtime, processes: Processes
+) -> Batches:
+    """The batches of a run, with crops, mirror images and mixes as its configuration says."""
+    config, backbone = trainee.config, trainee.backbone
+    crop = config.crop or 1.0
+    return Batches(
+        data.pairs,
+        sizes=data.sizes,
+        order=order,
+        view=train_view(backbone.preprocessing, crop=crop, flip=bool(config.flip), augment=config.augment),
+        size=backbone.preprocessing.size,
+        tokenizer=backbone.tokenizer,
+        processes=processes,
+        workers=runtime.workers,
+        pin=runtime.device == "cuda",
+        cutmix=config.cutmix,
+    )
 
 
 def train_view(preprocessing: Preprocessing, *, crop: float, flip: bool, augment: str = "none") -> View:

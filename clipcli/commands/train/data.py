@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from clipcli.classes.labels import read_labels
 from clipcli.classes.prompts import DEFAULT_PROMPTS, load_prompts
 from clipcli.commands.train.settings import TrainConfig
-from clipcli.commands.train.validation import Check, Retrieval, ZeroShot
+from clipcli.commands.train.skipped import as_rows, too_many_skipped
+from clipcli.commands.train.validation import Check, Checks, Retrieval, ZeroShot
 from clipcli.data.pairs import Pair, PairOptions, read_pairs, split_weight
-from clipcli.errors import ClipcliError, InputNotFound, UsageError
+from clipcli.errors import InputNotFound, UsageError
 from clipcli.records import Skipped
 
 
@@ -58,22 +59,10 @@ def read_training_data(config: TrainConfig) -> TrainingData:
         raise UsageError(
             f"{config.data[0]} has one class only, '{labels.pop()}'; give a folder with a folder per class"
         )
-    check_skipped(
-        [(s.item.id, s.reason) for s in data.skipped],
-        total=data.total,
-        most=config.max_skipped,
-    )
+    error = too_many_skipped(as_rows(data.skipped), total=data.total, most=config.max_skipped)
+    if error is not None:
+        raise error
     return data
-
-
-def check_skipped(skipped: Sequence[tuple[str, str]], *, total: int, most: float) -> None:
-    """Raise `ClipcliError` where more than the share `most` of all pairs was skipped."""
-    if len(skipped) > most * total:
-        path, reason = skipped[0]
-        raise ClipcliError(
-            f"{len(skipped):,} of {total:,} pairs were skipped, more than {most:.0%}, such as {path}: {reason}; "
-            "mend the data, or allow it with --max-skipped"
-        )
 
 
 def pair_options(config: TrainConfig, *, labelled: bool = True) -> PairOptions:
@@ -84,20 +73,6 @@ def pair_options(config: TrainConfig, *, labelled: bool = True) -> PairOptions:
         image_column=config.image_column,
         caption_column=config.caption_column,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Checks:
-    """What a model is measured on while it learns; what was not given is `None`."""
-
-    zero_shot: Check | None
-    val: Check | None
-    retain: Check | None
-
-    @property
-    def validates(self) -> bool:
-        """Whether there is something that tells a better model from a worse one."""
-        return self.zero_shot is not None or self.val is not None
 
 
 def read_checks(config: TrainConfig, *, loss: str, batch_size: int) -> Checks:

@@ -16,7 +16,6 @@ from clipcli.commands.train.settings import TrainConfig, configured
 from clipcli.errors import OutputExists, OutputFailed, UsageError
 from clipcli.files.atomic import part_of, put_in_place
 from clipcli.outputs.csv import csv_writer
-from clipcli.records import Skipped
 
 METRICS_FILE, SKIPPED_FILE = "metrics.jsonl", "skipped.csv"
 
@@ -108,8 +107,3 @@ def writable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace").decode()
     return text
-
-
-def as_rows(skipped: Iterable[Skipped]) -> list[tuple[str, str]]:
-    """Skipped inputs as rows of path and reason."""
-    return [(s.item.id, s.reason) for s in skipped]

@@ -27,27 +27,38 @@ from clipcli.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """A step that was taken: its number from 1, and numbers that may still be under way on the card.
+class StepNumbers:
+    """The numbers of a step: the mean loss over all processes, the gradient's norm before clipping, the logit scale.
 
-    `numbers` holds the loss over all processes, the gradient's norm, the logit scale of the step, and whether some
-    process was asked to stop; `ready` tells when they have come from the card,
-    and `taken` when the step was, by `time.perf_counter`.
+    `stop` is true where a process was asked to stop.
     """
 
-    step: int
+    loss: float
+    grad_norm: float
+    logit_scale: float
+    stop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TakenStep:
+    """A step that was taken: its number from 1, and the time at its end by `time.perf_counter`.
+
+    `numbers` `[4]` are the fields of `StepNumbers`, still on their way from the GPU until the event `ready`.
+    """
+
+    number: int
     batch: TrainBatch
     lr: float
     numbers: Tensor
     ready: torch.cuda.Event | None
-    taken: float
+    time: float
 
-    def read(self) -> tuple[float, float, float, bool]:
-        """Loss, gradient norm, logit scale, and whether to stop."""
+    def read(self) -> StepNumbers:
+        """The numbers of the step; waits for them."""
         if self.ready is not None:
             self.ready.synchronize()
-        loss, norm, scale, stop = self.numbers.tolist()
-        return loss, norm, scale, stop > 0
+        loss, grad_norm, logit_scale, stop = self.numbers.tolist()
+        return StepNumbers(loss, grad_norm, logit_scale, stop > 0)
 
 
 class Trainer:
@@ -77,7 +88,7 @@ class Trainer:
         """The model that the run is for: the average of the weights where there is one, else those that learn."""
         return self.trainee if self._average is None else self._average
 
-    def take(self, step: int, batch: TrainBatch, *, stop: bool) -> Done:
+    def take(self, step: int, batch: TrainBatch, *, stop: bool) -> TakenStep:
         """The step after `step` others, on this process's part of its batch."""
         config = self.config
         share = set_rates(self._optimizer, step, config)
@@ -90,7 +101,7 @@ class Trainer:
             follow(self._average.towers, self.trainee.towers, step=step, decay=config.average)
         flag = torch.tensor(float(stop), device=loss.device)
         numbers = self._processes.mean(torch.stack([loss, norm.to(loss), scale, flag]))
-        return Done(step + 1, batch, (config.lr or 0.0) * share, *_on_its_way(numbers), time.perf_counter())
+        return TakenStep(step + 1, batch, (config.lr or 0.0) * share, *_on_its_way(numbers), time.perf_counter())
 
     def plain(self) -> Trainee:
         """The trained model with plain weights, when it has learned all it will."""

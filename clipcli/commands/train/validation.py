@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from clipcli.backbones.backbone import Backbone
+from clipcli.backbones.runtime import Runtime
 from clipcli.commands.train.loss import FUNCTIONS, Features, Groups, Right, positives
 from clipcli.data.pairs import Pair
 from clipcli.encoding.embed_images import image_embeddings
@@ -82,6 +83,30 @@ class Retrieval:
             right = positives(groups.of(rows), groups.of(rows), duplicates=self.duplicates)
             losses.append((float(FUNCTIONS[self.loss](made, made, Right(right, right))), len(made.images)))
         return sum(value * count for value, count in losses) / len(images)
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The data to measure a model on while it trains; `None` for each kind that was not given."""
+
+    zero_shot: Check | None
+    val: Check | None
+    retain: Check | None
+
+    @property
+    def validates(self) -> bool:
+        """True where there is data that tells a better model from a worse one."""
+        return self.zero_shot is not None or self.val is not None
+
+    def measure(self, backbone: Backbone, *, runtime: Runtime) -> dict[str, float]:
+        """All metrics by name, computed in the precision of `runtime`."""
+        metrics: dict[str, float] = {}
+        with torch.autocast(runtime.device, runtime.dtype, enabled=runtime.precision != "fp32"):
+            for check in (self.zero_shot, self.val):
+                metrics |= check.measure(backbone) if check is not None else {}
+            if self.retain is not None:
+                metrics |= self.retain.measure(backbone, prefix="retain_")
+        return metrics
 
 
 def headline(metrics: Mapping[str, float]) -> float | None:
