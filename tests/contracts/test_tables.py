@@ -31,7 +31,7 @@ def test_every_score_has_its_function() -> None:
 
 
 def test_every_loss_has_its_function() -> None:
-    assert set(loss.FUNCTIONS) == set(settings.LOSSES)
+    assert set(loss.LOSS_FUNCTIONS) == set(settings.LOSSES)
 
 
 def test_every_recipe_is_of_settings() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from clipcli.commands.train.checkpoints import saved_in
+from clipcli.commands.train.checkpoints import checkpoints_in
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.run_folder import writable
 from clipcli.commands.train.trainer import StepNumbers, TakenStep
@@ -22,11 +22,11 @@ def check_finite(step: TakenStep, numbers: StepNumbers, *, run: Path, processes:
     """
     if math.isfinite(numbers.loss) and math.isfinite(numbers.grad_norm):
         return
-    names = [name for names in processes.collect(step.batch.names) for name in names]
+    names = [name for names in processes.gather_objects(step.batch.names) for name in names]
     if processes.leads:
         lines = "".join(f"{writable(name)}\n" for name in names)
         (run / BAD_BATCH_FILE).write_text(lines, encoding="utf-8", errors="surrogateescape")
-    saved = saved_in(run)
+    saved = checkpoints_in(run)
     kept = f"the last good checkpoint is {saved[-1].folder}" if saved else "no checkpoint was saved yet"
     raise ClipcliError(
         f"the {'gradient' if math.isfinite(numbers.loss) else 'loss'} is not a number at step {step.number}; its batch "

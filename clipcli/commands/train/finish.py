@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from clipcli.commands.train import wise_ft
-from clipcli.commands.train.checkpoints import export, saved_in
+from clipcli.commands.train.checkpoints import checkpoints_in, export_model
 from clipcli.commands.train.run_folder import RunFolder
 from clipcli.commands.train.session import Session, now
 from clipcli.commands.train.validation import headline, retention
@@ -26,7 +26,7 @@ def finish(session: Session, starting: Weights, folder: RunFolder | None) -> Gen
     last = session.trainer.result.weights()
     best = yield from _earlier_best(session)
     trained = last if best is None else best
-    plain = session.trainer.plain()
+    plain = session.trainer.end()
     final = trained
     if session.config.wise_ft is not None:
         final = yield from _mixed(session, starting, trained, folder)
@@ -34,7 +34,7 @@ def finish(session: Session, starting: Weights, folder: RunFolder | None) -> Gen
         plain.towers.load_state_dict(dict(final))
         session.state.metrics = session.measure()
     if folder is not None:
-        export(session.run, plain, final)
+        export_model(session.run, plain, final)
         folder.log("end", _end_line(session))
 
 
@@ -43,7 +43,7 @@ def _earlier_best(session: Session) -> Generator[Event, None, Weights | None]:
     step = session.state.best_step
     if step is None:
         return None
-    saved = [saved for saved in saved_in(session.run) if saved.step == step]
+    saved = [saved for saved in checkpoints_in(session.run) if saved.step == step]
     if not saved:
         yield Warned(f"the best checkpoint, of step {step}, is gone; the last weights are taken")
         return None

@@ -18,9 +18,9 @@ from clipcli.commands.train.config_file import absolute, gathered
 from clipcli.commands.train.data import TrainingData, read_checks, read_training_data
 from clipcli.commands.train.defaults import resolve
 from clipcli.commands.train.finish import finish
-from clipcli.commands.train.model import Trainee, find_start, own_loss, prepare
+from clipcli.commands.train.model import Trainee, default_loss, find_start, load_trainee
 from clipcli.commands.train.order import Order, parts_of
-from clipcli.commands.train.processes import Processes, joined, processes_here
+from clipcli.commands.train.processes import Processes, local_process_count, process_group
 from clipcli.commands.train.report import write_report
 from clipcli.commands.train.run_folder import RunFolder
 from clipcli.commands.train.run_state import RunState
@@ -64,12 +64,12 @@ def train(
 def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) -> Generator[Event, None, Trained]:
     """As `train`, with its events. When `stop` is set, it saves a checkpoint after the step it is in, and ends."""
     runtime = _runtime(config)
-    with joined(device=runtime.device) as processes, ExitStack() as stack:
+    with process_group(device=runtime.device) as processes, ExitStack() as stack:
         config, start, data, checks = yield from _checked(config)
         parts = parts_of(data.sizes, data.shares, batch_size=config.batch_size or 1)
         path = Path(config.output or "")
         folder = _take_folder(path, config, processes, stack, resume=resume)
-        trainee = prepare(start, config, runtime=runtime)
+        trainee = load_trainee(start, config, runtime=runtime)
         yield ModelLoaded(start.name, str(runtime), str(trainee.backbone))
         yield from _warnings(trainee)
         starting = trainee.weights() if config.wise_ft is not None else {}
@@ -111,7 +111,7 @@ def resolved(
     data = read_training_data(config)
     yield PairsFound(len(data.pairs), len(data.skipped))
     config = replace(config, precision=_runtime(config).precision)
-    return resolve(config, pairs=len(data.pairs), loss=own_loss(start)), start, data
+    return resolve(config, pairs=len(data.pairs), loss=default_loss(start)), start, data
 
 
 def _runtime(config: TrainConfig) -> Runtime:
@@ -121,7 +121,7 @@ def _runtime(config: TrainConfig) -> Runtime:
         # Its range is too small for gradients.
         runtime = replace(runtime, precision="fp32", reason="fp16 cannot hold gradients")
     if config.workers is None:
-        runtime = replace(runtime, workers=max(1, runtime.workers // processes_here()))
+        runtime = replace(runtime, workers=max(1, runtime.workers // local_process_count()))
     return runtime
 
 
@@ -156,14 +156,14 @@ def _take_folder(
             folder.begin(config, resume=resume)
         except ClipcliError as e:
             error = e
-    processes.agree(error)
+    processes.raise_in_all(error)
     return folder
 
 
 def _warnings(trainee: Trainee) -> Generator[Warned, None, None]:
     """Settings that do less, or something else, for this model than their names say."""
     config = trainee.config
-    trainee.learn()
+    trainee.train_mode()
     if config.micro_batch is not None and any(norm.training for norm in batch_norms(trainee.towers)):
         yield Warned("batch norm takes its statistics over a micro-batch, not over the whole batch")
     if config.grad_checkpoint and not hasattr(trainee.towers.visual, "transformer"):

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
 
-from clipcli.commands.train.checkpoints import prune, save, saved_in
+from clipcli.commands.train.checkpoints import checkpoints_in, prune, save_checkpoint
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.report import write_report
 from clipcli.commands.train.run_folder import RunFolder
@@ -26,7 +26,7 @@ def save_run(
     The leading process, which has the `folder`, does this, and the others wait for it. Raises `OutputFailed`.
     """
     if folder is not None:
-        saved = save(run, state.step, trainee=trainer.result, state={_RUN: asdict(state), **trainer.state()})
+        saved = save_checkpoint(run, state.step, trainee=trainer.result, state={_RUN: asdict(state), **trainer.state()})
         prune(run, best=state.best_step, keep_every=trainer.config.keep_every)
         folder.write_skipped(state.skipped.items())
         write_report(run)
@@ -42,7 +42,7 @@ def resume_run(
     Without a checkpoint the run begins from the state `start`. Lines of the metrics after that step are dropped: they
     are computed anew. Raises `UsageError` where the data is not the same, and `BadFile` for a broken checkpoint.
     """
-    checkpoints = saved_in(run)
+    checkpoints = checkpoints_in(run)
     state = start
     if checkpoints:
         saved = checkpoints[-1].state()

@@ -79,7 +79,7 @@ class Session:
         """Take all steps that are left, or stop early where that was asked for, with a checkpoint."""
         if self.state.step == 0:
             start = {"time": now(), "pairs": len(self._data.pairs), "runtime": str(self._runtime)}
-            self._log.write("start", {**start, **self.trainer.trainee.facts()})
+            self._log.write("start", {**start, **self.trainer.trainee.summary()})
         yield from self._validate_if_missed()
         with closing(self._batches.start(self.state.step, end=self.steps)) as batches:
             yield from self._take(batches)
@@ -88,7 +88,7 @@ class Session:
 
     def measure(self) -> dict[str, float]:
         """All metrics of the model as it is now, by name."""
-        return self._checks.measure(self.trainer.result.in_use(), runtime=self._runtime)
+        return self._checks.measure(self.trainer.result.for_evaluation(), runtime=self._runtime)
 
     def _take(self, batches: Generator[TrainBatch, None, None]) -> Generator[Event, None, None]:
         """Take a step on each batch.
@@ -115,7 +115,7 @@ class Session:
                 return
 
     def _train_mode(self) -> None:
-        self.trainer.trainee.learn()
+        self.trainer.trainee.train_mode()
         self._meter.restart()
 
     def _is_due(self, every: int | None) -> bool:
@@ -131,7 +131,7 @@ class Session:
         self._stopped = self._stopped or numbers.stop
         check_finite(step, numbers, run=self.run, processes=self._processes)
         self.state.loss = numbers.loss
-        self.state.cut_captions += step.batch.cut
+        self.state.cut_captions += step.batch.cut_captions
         self._skipped.add(step.batch.skipped)
         event = self._meter.step_done(step, numbers, memory=self.trainer.memory())
         self._log_step(event)

@@ -44,7 +44,7 @@ class SkippedPairs:
 
     def share(self) -> None:
         """Put together what all processes noted; all of them must call it."""
-        for rows in self._processes.collect(self._not_shared):
+        for rows in self._processes.gather_objects(self._not_shared):
             self._reasons.update(rows)
         self._not_shared = []
 

@@ -19,7 +19,7 @@ from clipcli.backbones import find
 from clipcli.backbones.checkpoint import Checkpoint
 from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
-from clipcli.commands.train.model import find_start, prepare
+from clipcli.commands.train.model import find_start, load_trainee
 from clipcli.commands.train.settings import configured
 from clipcli.errors import UsageError, WeightsMismatch
 from clipcli.events import result_of
@@ -83,7 +83,7 @@ def theirs(folder: Path, size: int, *, pixels: Tensor, **more: Any) -> Tensor:
 def test_a_vit_is_resized_as_open_clip_does_it(models: dict[str, Path], size: int) -> None:
     config = configured({"model": str(models["vit"]), "image_size": size})
     runtime = choose_runtime(device="cpu", precision="fp32")
-    ours = prepare(result_of(find_start(config)), config, runtime=runtime).backbone
+    ours = load_trainee(result_of(find_start(config)), config, runtime=runtime).backbone
     assert ours.preprocessing.size == (size, size)
     pixels, floats = images(size)
     expected = theirs(models["vit"], size, pixels=floats, force_image_size=size)
@@ -98,7 +98,9 @@ def test_weights_in_half_precision_are_resized_in_full(models: dict[str, Path], 
     made = []
     for folder in (models["vit"], halved):
         config = configured({"model": str(folder), "image_size": 48})
-        trainee = prepare(result_of(find_start(config)), config, runtime=choose_runtime(device="cpu", precision="fp32"))
+        trainee = load_trainee(
+            result_of(find_start(config)), config, runtime=choose_runtime(device="cpu", precision="fp32")
+        )
         made.append(trainee.backbone.encode_images(images(48)[0]))
     assert (made[0] - made[1]).abs().max() < 1e-2
 
@@ -147,7 +149,7 @@ def test_its_own_size_fits_every_model(models: dict[str, Path], name: str) -> No
     config = configured({"model": str(folder), "image_size": own})
     start = result_of(find_start(config))
     assert start == checkpoint(folder)
-    trainee = prepare(start, config, runtime=choose_runtime(device="cpu", precision="fp32"))
+    trainee = load_trainee(start, config, runtime=choose_runtime(device="cpu", precision="fp32"))
     before = load(start, runtime=trainee.backbone.runtime).towers.state_dict()
     assert all(torch.equal(weight, before[key]) for key, weight in trainee.weights().items() if "bias" not in key)
 

@@ -156,11 +156,11 @@ def test_shares_that_cannot_be_are_refused(shares: list[float | None], batch_siz
 
 def test_chance_is_a_function_of_seed_pair_and_epoch() -> None:
     numbers = {
-        (seed, pair, epoch): order_of([(9, 3)], seed=seed).chance(Draw(pair, epoch)).random(3).tolist()
+        (seed, pair, epoch): order_of([(9, 3)], seed=seed).rng_for_draw(Draw(pair, epoch)).random(3).tolist()
         for seed in (0, 1)
         for pair in (0, 1, 2)
         for epoch in (0, 1, 2)
     }
     for (seed, pair, epoch), drawn in numbers.items():
-        assert order_of([(50, 7)], seed=seed).chance(Draw(pair, epoch)).random(3).tolist() == drawn
+        assert order_of([(50, 7)], seed=seed).rng_for_draw(Draw(pair, epoch)).random(3).tolist() == drawn
     assert len({tuple(drawn) for drawn in numbers.values()}) == len(numbers)
