@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_data import noisy_pairs
 from torch import Tensor
 
 import clipcli
@@ -29,12 +28,6 @@ WEIGHTS = "open_clip_model.safetensors"
 STEPS, DECAY = 4, 0.3
 # 1/10, 2/11, 3/12, and from then on 0.3, which is less than 4/13.
 DECAYS = (0.1, 2 / 11, 0.25, 0.3)
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of twelve images with a caption each."""
-    return noisy_pairs(tmp_path_factory.mktemp("pairs"), 12)
 
 
 def settings(model: Path, **more: Any) -> dict[str, Any]:
@@ -58,7 +51,7 @@ def saved(run: Path, step: int) -> dict[str, Tensor]:
 
 
 def state(run: Path, step: int) -> dict[str, Any]:
-    """What else is in a checkpoint."""
+    """The state that a checkpoint holds beside the weights."""
     return dict(torch.load(run / "checkpoints" / f"step-{step:08}" / "trainer.pt", weights_only=True))
 
 
@@ -137,6 +130,7 @@ def test_half_of_the_way_to_the_average(models: dict[str, Path], pairs: Path, tm
     assert all(torch.allclose(mixed[name], (start[name] + last[name]) / 2, atol=1e-6, rtol=0) for name in start)
 
 
+@pytest.mark.slow
 def test_micro_batches_give_the_average_of_the_whole_batch(
     models: dict[str, Path], pairs: Path, tmp_path: Path
 ) -> None:
@@ -149,7 +143,7 @@ def test_micro_batches_give_the_average_of_the_whole_batch(
 
 @pytest.fixture(scope="module")
 def low_rank(models: dict[str, Path], pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that averages low-rank changes."""
+    """A run of LoRA whose weights are averaged."""
     run = tmp_path_factory.mktemp("runs") / "lora"
     clipcli.train(pairs, output=run, **settings(models["vit"], lora=2))
     return run
@@ -171,6 +165,7 @@ def test_low_rank_changes_are_averaged_and_then_merged(models: dict[str, Path], 
     assert not torch.equal(average["logit_scale"], learned["logit_scale"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("average", [DECAY, 0])
 def test_a_stopped_run_of_low_rank_changes_resumes_to_the_same_weights(
     models: dict[str, Path], pairs: Path, low_rank: Path, tmp_path: Path, average: float

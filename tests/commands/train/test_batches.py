@@ -52,7 +52,7 @@ def pair(number: int, *captions: str, label: str | None = None, read: Callable[[
 
 
 def missing() -> bytes:
-    """What reading a file that is not there does."""
+    """Fail as reading a file that is not there does."""
     raise FileNotFoundError
 
 
@@ -101,8 +101,8 @@ def contents(batch: TrainBatch) -> list[Any]:
     groups = [getattr(batch.groups, name).tolist() for name in GROUPS]
     if batch.mix is not None:
         groups += [batch.mix.groups.slots.tolist(), batch.mix.shares.tolist()]
-    told = [batch.names, [(s.item.id, s.reason) for s in batch.skipped], batch.cut_captions]
-    return [batch.pixels.tolist(), batch.tokens.tolist(), *groups, *told]
+    rest = [batch.names, [(s.item.id, s.reason) for s in batch.skipped], batch.cut_captions]
+    return [batch.pixels.tolist(), batch.tokens.tolist(), *groups, *rest]
 
 
 def some_bad(count: int = 10) -> list[Pair]:

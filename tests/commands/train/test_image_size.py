@@ -11,7 +11,6 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_data import noisy_pairs
 from torch import Tensor
 
 import clipcli
@@ -31,12 +30,6 @@ VISION: dict[str, dict[str, Any]] = {
     "resnet": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8},
     "convolutional": {"image_size": 64, "timm_model_name": "test_convnext", "timm_pool": "avg"},
 }
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of eight images with a caption each."""
-    return noisy_pairs(tmp_path_factory.mktemp("pairs"), 8)
 
 
 def architecture(kind: str, folder: Path, **changes: Any) -> Path:

@@ -80,8 +80,8 @@ def test_gradients_are_open_clips(name: str, theirs: torch.nn.Module) -> None:
     contrast(name, duplicates="negative")(ours, groups(captions=[0] * 9)).backward()
     extra = [other.logit_bias] if bias is not None else []
     theirs(other.images, other.texts, other.logit_scale, *extra).backward()
-    for mine, its in ((ours.images, other.images), (ours.texts, other.texts), (ours.logit_scale, other.logit_scale)):
-        assert torch.allclose(mine.grad, its.grad, atol=1e-6)
+    for name in ("images", "texts", "logit_scale"):
+        assert torch.allclose(getattr(ours, name).grad, getattr(other, name).grad, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", LOSS_FUNCTIONS)
@@ -130,7 +130,7 @@ MIXED = groups(captions=[0, 1, 2, 3, 4, 5], classes=[-1, 7, 8, 7, -5, -6], data=
 
 @pytest.mark.parametrize("name", LOSS_FUNCTIONS)
 def test_negatives_of_the_same_data_make_a_loss_of_each_data(name: str) -> None:
-    """What a batch of each DATA alone would have as its loss, weighted by how many pairs it has."""
+    """The sum of the losses of each DATA alone, weighted by its share of the pairs."""
     made = features(6, bias=-10.0)
     total = torch.tensor(0.0)
     for rows in ([0, 4], [1, 2, 3], [5]):
@@ -139,8 +139,8 @@ def test_negatives_of_the_same_data_make_a_loss_of_each_data(name: str) -> None:
     loss = contrast(name, negatives="data")(made, MIXED)
     assert torch.allclose(loss, total, atol=1e-6)
     wanted = [made.images, made.texts, made.logit_scale]
-    for mine, right in zip(torch.autograd.grad(loss, wanted), torch.autograd.grad(total, wanted), strict=True):
-        assert torch.allclose(mine, right, atol=1e-6)
+    for grad, right in zip(torch.autograd.grad(loss, wanted), torch.autograd.grad(total, wanted), strict=True):
+        assert torch.allclose(grad, right, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", LOSS_FUNCTIONS)

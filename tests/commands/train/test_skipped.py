@@ -1,4 +1,4 @@
-"""What was skipped becomes rows, and too many skipped pairs are an error."""
+"""Skipped images become rows, and too many of them are an error."""
 
 from __future__ import annotations
 
