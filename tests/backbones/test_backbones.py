@@ -289,6 +289,7 @@ def test_tiny_labels_the_demo_as_the_readme_says(tmp_path: Path, monkeypatch: py
     assert right.items() <= found.items()
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_tiny_is_as_right_as_its_card_says(shared: Path) -> None:
     card = (folder_of("tiny") / "README.md").read_text(encoding="utf-8")
@@ -297,6 +298,7 @@ def test_tiny_is_as_right_as_its_card_says(shared: Path) -> None:
     assert found.metrics["top1"] == pytest.approx(float(stated) / 100, abs=0.0035)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_the_starter_is_as_right_as_its_readme_says(shared: Path) -> None:
     import csv

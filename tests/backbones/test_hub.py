@@ -74,6 +74,7 @@ def clipcli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_a_model_is_downloaded_once_and_then_used_without_the_network(
     hub: Hub, photos: Path, labels: Path, models: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_model_is_downloaded_once_and_then_used_without_the_network(
     assert len({(tmp_path / f"{n}.csv").read_text() for n in (1, 2, 3, 4)}) == 1
 
 
+@pytest.mark.slow
 def test_a_download_says_how_far_it_is(hub: Hub) -> None:
     script = (
         "from clipcli.backbones.hub import download\n"

@@ -45,11 +45,13 @@ def run(program: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", STILL_THERE.values(), ids=STILL_THERE)
 def test_the_compiler_is_left_out_and_still_there(then: str) -> None:
     run(LEFT_OUT + then)
 
 
+@pytest.mark.slow
 def test_a_compiler_that_is_there_already_stays() -> None:
     run(
         "import sys, torch._dynamo.utils as before\n"
@@ -58,6 +60,7 @@ def test_a_compiler_that_is_there_already_stays() -> None:
     )
 
 
+@pytest.mark.slow
 def test_labelling_photos_leaves_the_compiler_out(tmp_path: object) -> None:
     run(
         "import sys\nfrom PIL import Image\nimport clipcli\n"

@@ -204,6 +204,7 @@ def start(*arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "clipcli", *map(str, arguments)], **options)  # type: ignore[call-overload]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_the_rows_so_far(
     tmp_path: Path, labels: Path, model: str, sent: signal.Signals
@@ -240,6 +241,7 @@ def test_a_full_disk_keeps_what_was_there(photos: Path, labels: Path, model: str
     assert err.decode().splitlines()[-1].startswith("clipcli: cannot write -: No space left on device")
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_had_enough_is_no_error(photos: Path, labels: Path, model: str) -> None:
     process = start(
         "classify", photos, "--labels", labels, "--model", model, "--output", "-",
@@ -251,6 +253,7 @@ def test_a_reader_that_has_had_enough_is_no_error(photos: Path, labels: Path, mo
     assert "Traceback" not in process.communicate(timeout=60)[1].decode()
 
 
+@pytest.mark.slow
 def test_bars_are_drawn_on_a_terminal_and_only_there(photos: Path, labels: Path, model: str) -> None:
     ours, theirs = pty.openpty()
     arguments = ["classify", photos, "--labels", labels, "--model", model, "--output", "-"]

@@ -81,6 +81,7 @@ def content(path: str | Path) -> object:
     return pq.read_table(path).to_pydict() if str(path).endswith("parquet") else Path(path).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "batches"), [("csv", 3), ("jsonl", 5), ("parquet", 1)])
 def test_after_a_kill_the_rest_is_labelled(classify: Command, format: str, batches: int) -> None:
     output = f"out.{format}"

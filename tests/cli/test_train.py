@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import SafetensorError
+from small_data import noisy_pairs
 
 from clipcli.cli import main
 from clipcli.commands.train import checkpoints, gradient
@@ -18,14 +19,8 @@ from clipcli.commands.train import checkpoints, gradient
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
-    """A folder of twelve images with a caption each."""
-    folder = tmp_path / "pairs"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for n in range(12):
-        Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / f"{n}.png")
-        (folder / f"{n}.txt").write_text(f"thing {n}\n")
-    return folder
+    """A folder of twelve images of noise with a caption each."""
+    return noisy_pairs(tmp_path / "pairs", 12)
 
 
 @pytest.fixture

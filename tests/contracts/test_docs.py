@@ -86,6 +86,7 @@ def walk(tmp_path: Path, photos: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_walk_through_the_examples_runs(walk: Path) -> None:
     command = walk / "bin" / "clipcli"
     command.parent.mkdir()
@@ -100,6 +101,7 @@ def test_the_walk_through_the_examples_runs(walk: Path) -> None:
     assert "a photo of a {}, a type of pet." in done.stdout
 
 
+@pytest.mark.slow
 def test_the_python_in_the_readme_runs(walk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [code] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     monkeypatch.chdir(walk)

@@ -31,10 +31,10 @@ def test_every_score_has_its_function() -> None:
 
 
 def test_every_loss_has_its_function() -> None:
-    assert set(loss.FUNCTIONS) == set(settings.LOSSES)
+    assert set(loss.LOSS_FUNCTIONS) == set(settings.LOSSES)
 
 
-def test_every_recipe_is_of_settings() -> None:
+def test_every_default_is_of_a_setting() -> None:
     assert (defaults.FINE_TUNE.keys() | defaults.PRETRAIN.keys()) <= settings.FIELDS.keys()
 
 

@@ -1,4 +1,4 @@
-"""Random views of an image for training: a crop of random place, size and shape, and its mirror image."""
+"""Random crops and flips of images to train on, as torchvision draws them."""
 
 from __future__ import annotations
 
@@ -17,37 +17,39 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR}
 
 
 def random_view(
-    data: bytes, *, preprocessing: Preprocessing, crop: float, flip: bool, chance: np.random.Generator
+    data: bytes, *, preprocessing: Preprocessing, crop: float, flip: bool, rng: np.random.Generator
 ) -> Image.Image:
-    """The image at the model's input size: a crop of at least the share `crop` of its area, mirrored every other time.
+    """A random resized crop (Szegedy et al. 2015) of an encoded image, in RGB at the model's input size.
 
-    The random resized crop of Szegedy et al. 2015, with the shapes that torchvision draws.
+    It keeps at least the share `crop` of the area, where its shape from 3:4 to 4:3 fits, and with `flip` is mirrored
+    half of the time. Raises what decoding raises.
     """
     height, width = preprocessing.size
     image = Image.open(io.BytesIO(data))
-    # A JPEG is decoded at the smallest scale that still leaves a crop twice the input size.
+    # A JPEG is decoded at the smallest scale that leaves the smallest crop at least twice the input size.
     least = 2 / math.sqrt(crop)
     image.draft(None, (math.ceil(least * width), math.ceil(least * height)))
     whole = upright(image)
     resample = _FILTERS.get(preprocessing.interpolation, Image.Resampling.BICUBIC)
-    view = whole.resize((width, height), resample, box=_box(whole.size, crop=crop, chance=chance))
-    return mirrored(view, flip=flip, chance=chance)
+    view = whole.resize((width, height), resample, box=_box(whole.size, crop=crop, rng=rng))
+    return mirrored(view, flip=flip, rng=rng)
 
 
-def mirrored(image: Image.Image, *, flip: bool, chance: np.random.Generator) -> Image.Image:
-    """The image, or where `flip` is on in half of all cases its mirror image."""
-    return ImageOps.mirror(image) if flip and chance.random() < 0.5 else image
+def mirrored(image: Image.Image, *, flip: bool, rng: np.random.Generator) -> Image.Image:
+    """The image, and with `flip` half of the time its mirror image."""
+    return ImageOps.mirror(image) if flip and rng.random() < 0.5 else image
 
 
-def _box(size: tuple[int, int], *, crop: float, chance: np.random.Generator) -> tuple[float, float, float, float]:
+def _box(size: tuple[int, int], *, crop: float, rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """The box of a crop (left, top, right, bottom), in pixels of an image of the `size` (width, height)."""
     width, height = size
     for _ in range(_TRIES):
-        area = width * height * chance.uniform(crop, 1)
-        ratio = math.exp(chance.uniform(math.log(_RATIOS[0]), math.log(_RATIOS[1])))
+        area = width * height * rng.uniform(crop, 1)
+        ratio = math.exp(rng.uniform(math.log(_RATIOS[0]), math.log(_RATIOS[1])))
         w, h = math.sqrt(area * ratio), math.sqrt(area / ratio)
         if w <= width and h <= height:
-            left, top = chance.uniform(0, width - w), chance.uniform(0, height - h)
+            left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
             return left, top, left + w, top + h
-    # A long and narrow image: its middle.
+    # No box was found, for the image is long and narrow: the middle of it.
     w, h = min(width, height * _RATIOS[1]), min(height, width / _RATIOS[0])
     return (width - w) / 2, (height - h) / 2, (width + w) / 2, (height + h) / 2

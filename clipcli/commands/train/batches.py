@@ -1,4 +1,4 @@
-"""Batches of pairs, decoded and tokenized ahead in threads, each a pure function of the seed and the step."""
+"""Batches of pairs to train on, decoded and tokenized ahead in threads; each is a pure function of seed and step."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from clipcli.backbones.backbone import Preprocessing, Tokenizer
+from clipcli.backbones.runtime import Runtime
 from clipcli.commands.train.augment import mirrored, random_view
 from clipcli.commands.train.cutmix import cutmix
-from clipcli.commands.train.loss import Groups, Mix
+from clipcli.commands.train.data import TrainingData
+from clipcli.commands.train.loss import CutMix, Groups
+from clipcli.commands.train.model import Trainee
 from clipcli.commands.train.order import Draw, Order
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.trivial import trivial_augment
@@ -31,53 +34,55 @@ from clipcli.records import Skipped
 View = Callable[[bytes, np.random.Generator], Image.Image]
 _AHEAD = 3
 _SUBSTITUTES = 20
-# Of 77 tokens each, 120 MB.
+# 120 MB, with 77 tokens each.
 _CAPTIONS_KEPT = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class TrainBatch:
-    """One process's pairs of a step: uint8 pixels `[b, H, W, 3]`, token ids `[b, L]`, and what belongs together.
+    """The pairs of a step in one process: uint8 pixels `[b, H, W, 3]`, int64 token ids `[b, L]`, and their groups.
 
-    `mix` says which images show a part of another, `None` that none does.
-    `skipped` holds the bad images whose places other pairs took, `cut` how many captions were longer than the context.
+    `mix` tells which images show a part of another, and is `None` without CutMix. `names` are the paths of the images.
+    `skipped` are the images that could not be read and were replaced, `cut_captions` counts the captions that are
+    longer than the context.
     """
 
     pixels: Tensor
     tokens: Tensor
     groups: Groups
-    mix: Mix | None
+    mix: CutMix | None
     names: tuple[str, ...]
     skipped: tuple[Skipped, ...]
-    cut: int
+    cut_captions: int
 
     def to(self, device: str) -> TrainBatch:
-        """The batch on a device; the copy from pinned memory goes on while the host does."""
+        """The batch on a device. From pinned memory it is copied while the host goes on."""
 
         def move(tensor: Tensor) -> Tensor:
             return tensor.to(device, non_blocking=True)
 
-        mix = None if self.mix is None else Mix(self.mix.groups.each(move), move(self.mix.shares))
+        mix = None if self.mix is None else CutMix(self.mix.groups.map(move), move(self.mix.shares))
         pixels, tokens = move(self.pixels), move(self.tokens)
-        return replace(self, pixels=pixels, tokens=tokens, groups=self.groups.each(move), mix=mix)
+        return replace(self, pixels=pixels, tokens=tokens, groups=self.groups.map(move), mix=mix)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """One pair as it goes into its place of the batch."""
+class _LoadedPair:
+    """A pair that is in its place of the batch: its index, and the caption that was drawn."""
 
-    pair: int
+    index: int
     caption: str
     label: str | None
     name: str
-    cut: bool
+    is_cut: bool
     skipped: tuple[Skipped, ...]
 
 
 class Batches:
-    """The batches of one process. Threads decode `_AHEAD` batches ahead, straight into the batch's own memory.
+    """The batches of one process. Its `workers` threads decode a few batches ahead, each image into its place.
 
-    `sizes` are how many of the pairs each DATA has.
+    `sizes` counts the pairs of each DATA, in their order; `view` makes the image of the `size` (height, width) that
+    the model sees; with `pin` batches are in pinned memory; `cutmix` is the share of images to mix.
     """
 
     def __init__(
@@ -98,14 +103,17 @@ class Batches:
         self._pairs, self._order, self._view, self._size = pairs, order, view, size
         self._ends = torch.tensor(sizes).cumsum(0)
         self._tokenizer, self._processes, self._pin = tokenizer, processes, pin
-        empty = tokenizer([""])[0]
-        self._context, self._padding = len(empty), int(empty[-1])
+        padded = tokenizer([""])[0]
+        self._context, self._padding = len(padded), int(padded[-1])
         self._workers, self._lock, self._cutmix = workers, Lock(), cutmix
-        # A caption comes again with every epoch, and those of a class sooner; tokenizers take as long as decoders.
+        # Captions come again every epoch, and tokenizing takes as long as decoding.
         self._tokenized = lru_cache(_CAPTIONS_KEPT)(self._tokenize)
 
     def start(self, step: int, *, end: int) -> Generator[TrainBatch, None, None]:
-        """The batches of the steps from `step` up to `end`."""
+        """The batches of the steps from `step` up to `end`, without it.
+
+        Raises `ClipcliError` where many images in a row cannot be read.
+        """
         pending: deque[Callable[[], TrainBatch]] = deque()
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
         try:
@@ -119,7 +127,7 @@ class Batches:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, pool: ThreadPoolExecutor, step: int) -> Callable[[], TrainBatch]:
-        """Begin with the batch of a step; what is returned waits for it."""
+        """Start to load the batch of a step; the function returned waits until it is loaded."""
         draws = self._order.batch(step)
         own = len(draws) // self._processes.count
         first = self._processes.rank * own
@@ -129,89 +137,115 @@ class Batches:
             pool.submit(self._fill, draw, pixels[place], tokens[place])
             for place, draw in enumerate(draws[first : first + own])
         ]
-        return lambda: self._mixed(self._finished(pixels, tokens, futures, first), step)
+        return lambda: self._with_cutmix(self._collected(pixels, tokens, futures, first), step)
 
-    def _finished(self, pixels: Tensor, tokens: Tensor, futures: Sequence[Future[_Seen]], first: int) -> TrainBatch:
-        seen = [future.result() for future in futures]
-        slots = range(first, first + len(seen))
-        pairs = torch.tensor([s.pair for s in seen])
+    def _collected(
+        self, pixels: Tensor, tokens: Tensor, futures: Sequence[Future[_LoadedPair]], first: int
+    ) -> TrainBatch:
+        """The batch when all its pairs are loaded; `first` is this process's first place in the whole batch."""
+        loaded = [future.result() for future in futures]
+        slots = range(first, first + len(loaded))
+        pairs = torch.tensor([pair.index for pair in loaded])
         return TrainBatch(
             pixels=pixels,
             tokens=tokens,
             groups=Groups(
                 slots=torch.tensor(slots),
                 pairs=pairs,
-                captions=torch.tensor([_id(s.caption) for s in seen]),
-                # A pair without a class has a negative id, all of its own.
+                captions=torch.tensor([_id(pair.caption) for pair in loaded]),
+                # A pair without a class has a negative id, which no other has.
                 classes=torch.tensor(
-                    [-1 - n if s.label is None else _id(s.label) for n, s in zip(slots, seen, strict=True)]
+                    [-1 - n if pair.label is None else _id(pair.label) for n, pair in zip(slots, loaded, strict=True)]
                 ),
                 data=torch.bucketize(pairs, self._ends, right=True),
             ),
             mix=None,
-            names=tuple(s.name for s in seen),
-            skipped=tuple(skipped for s in seen for skipped in s.skipped),
-            cut=sum(s.cut for s in seen),
+            names=tuple(pair.name for pair in loaded),
+            skipped=tuple(skipped for pair in loaded for skipped in pair.skipped),
+            cut_captions=sum(pair.is_cut for pair in loaded),
         )
 
-    def _mixed(self, batch: TrainBatch, step: int) -> TrainBatch:
+    def _with_cutmix(self, batch: TrainBatch, step: int) -> TrainBatch:
         if not self._cutmix:
             return batch
-        chance = self._order.chance_of(step, self._processes.rank)
-        return replace(batch, mix=cutmix(batch.pixels, batch.groups, probability=self._cutmix, chance=chance))
+        rng = self._order.rng_for_batch(step, self._processes.rank)
+        return replace(batch, mix=cutmix(batch.pixels, batch.groups, probability=self._cutmix, rng=rng))
 
-    def _fill(self, draw: Draw, pixels: Tensor, tokens: Tensor) -> _Seen:
-        """Put a pair into its place, or where its image is bad another one, drawn in its stead."""
-        chance = self._order.chance(draw)
+    def _fill(self, draw: Draw, pixels: Tensor, tokens: Tensor) -> _LoadedPair:
+        """Write a pair into its place: pixels `[H, W, 3]`, token ids `[L]`. A bad image is replaced by another pair."""
+        rng = self._order.rng_for_draw(draw)
         skipped: list[Skipped] = []
-        number = draw.pair
+        index = draw.pair
         for _ in range(_SUBSTITUTES):
-            pair = self._pairs[number]
-            caption = pair.captions[int(chance.integers(len(pair.captions)))]
-            image = attempt(pair.item, lambda data: np.array(self._view(data, chance)))
+            pair = self._pairs[index]
+            caption = pair.captions[int(rng.integers(len(pair.captions)))]
+            image = attempt(pair.item, lambda data: np.array(self._view(data, rng)))
             if not isinstance(image, Skipped):
                 pixels.copy_(torch.from_numpy(image))
-                ids, cut = self._tokenized(caption)
+                ids, is_cut = self._tokenized(caption)
                 tokens.copy_(ids)
-                return _Seen(number, caption, pair.label, pair.item.id, cut, tuple(skipped))
+                return _LoadedPair(index, caption, pair.label, pair.item.id, is_cut, tuple(skipped))
             skipped.append(image)
-            number = self._order.another(draw, chance)
+            index = self._order.substitute(draw, rng)
         last = skipped[-1]
         raise ClipcliError(
             f"{_SUBSTITUTES} images in a row could not be read, the last {last.item.id}: {last.reason}; check the data"
         )
 
     def _tokenize(self, caption: str) -> tuple[Tensor, bool]:
-        """A caption's token ids `[L]`, and whether it was longer than the context."""
-        # Tokenizers of transformers keep the length they cut to, which threads would change under each other.
+        """The token ids `[L]` of a caption, and true where it is longer than the context."""
+        # Tokenizers of transformers keep the length to cut at as state, which threads would change for each other.
         with self._lock:
             tokens = self._tokenizer([caption])[0]
-            # One token of padding may be the end of a text, as for T5's tokenizers.
+            # One padding token alone may also end a text, as with T5's tokenizers.
             if (tokens[-2:] == self._padding).all():
                 return tokens, False
-            return tokens, self._words(self._tokenizer([caption], self._context + 1)[0]) > self._words(tokens)
+            longer = self._tokenizer([caption], self._context + 1)[0]
+            return tokens, self._length(longer) > self._length(tokens)
 
-    def _words(self, tokens: Tensor) -> int:
+    def _length(self, tokens: Tensor) -> int:
+        """The number of tokens that are not padding."""
         return int((tokens != self._padding).sum())
 
 
-def train_view(preprocessing: Preprocessing, *, crop: float, flip: bool, augment: str = "none") -> View:
-    """Images as training sees them: random crops, or whole ones where `crop` is 1, and half of them mirrored.
+def batches_for(
+    trainee: Trainee, data: TrainingData, *, order: Order, runtime: Runtime, processes: Processes
+) -> Batches:
+    """The batches of a run, with crops, flips and CutMix as its configuration says."""
+    config, backbone = trainee.config, trainee.backbone
+    crop = config.crop or 1.0
+    return Batches(
+        data.pairs,
+        sizes=data.sizes,
+        order=order,
+        view=train_view(backbone.preprocessing, crop=crop, flip=bool(config.flip), augment=config.augment),
+        size=backbone.preprocessing.size,
+        tokenizer=backbone.tokenizer,
+        processes=processes,
+        workers=runtime.workers,
+        pin=runtime.device == "cuda",
+        cutmix=config.cutmix,
+    )
 
-    With `augment` `trivial` each is changed in one more way.
+
+def train_view(preprocessing: Preprocessing, *, crop: float, flip: bool, augment: str = "none") -> View:
+    """The function from an image's bytes to the augmented image that the model sees, of its input size.
+
+    `crop` is the least share of the area that a random crop keeps; with 1 the image is resized as for inference. With
+    `flip` half of the images are mirrored. With `augment` `trivial` TrivialAugment is applied last.
     """
     resize = resizer(preprocessing)
 
-    def view(data: bytes, chance: np.random.Generator) -> Image.Image:
+    def view(data: bytes, rng: np.random.Generator) -> Image.Image:
         if crop < 1:
-            image = random_view(data, preprocessing=preprocessing, crop=crop, flip=flip, chance=chance)
+            image = random_view(data, preprocessing=preprocessing, crop=crop, flip=flip, rng=rng)
         else:
-            image = mirrored(resize(decode(data)), flip=flip, chance=chance)
-        return trivial_augment(image, chance=chance) if augment == "trivial" else image
+            image = mirrored(resize(decode(data)), flip=flip, rng=rng)
+        return trivial_augment(image, rng=rng) if augment == "trivial" else image
 
     return view
 
 
 def _id(text: str) -> int:
-    """A number from 0 that stands for a text, the same in every process."""
+    """A non-negative id of a text, the same in every process."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()) >> 1

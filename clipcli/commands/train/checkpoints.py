@@ -1,4 +1,4 @@
-"""Checkpoints: folders that are whole or not there, each a model that `--model` takes and the state to go on from."""
+"""The checkpoints of a run on disk: each a folder that is whole or not there, with a model and the training state."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ _FOLDER = re.compile(r"step-(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """A checkpoint on disk."""
+class SavedCheckpoint:
+    """A checkpoint on disk, after `step` steps."""
 
     step: int
     folder: Path
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights under the names of `Towers`. Raises `BadFile`."""
+        """The weights on the CPU, under the names of `Towers`. Raises `BadFile`."""
         try:
             return from_open_clip(load_file(self.folder / WEIGHTS_NAME))
         except (OSError, SafetensorError) as e:
             raise self._broken(WEIGHTS_NAME, e) from None
 
     def state(self) -> dict[str, Any]:
-        """What the trainer needs beside the weights. Raises `BadFile`."""
+        """The state that was saved beside the weights, its tensors on the CPU. Raises `BadFile`."""
         path = self.folder / _STATE_NAME
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -56,15 +56,18 @@ class Saved:
         )
 
 
-def saved_in(run: Path) -> list[Saved]:
-    """The checkpoints of a run, oldest first."""
+def checkpoints_in(run: Path) -> list[SavedCheckpoint]:
+    """The checkpoints of a run, by step."""
     folder = run / "checkpoints"
     found = [(_FOLDER.fullmatch(path.name), path) for path in (folder.iterdir() if folder.is_dir() else ())]
-    return sorted((Saved(int(m[1]), path) for m, path in found if m), key=lambda saved: saved.step)
+    return sorted((SavedCheckpoint(int(m[1]), path) for m, path in found if m), key=lambda saved: saved.step)
 
 
-def save(run: Path, step: int, *, trainee: Trainee, state: Mapping[str, Any]) -> Saved:
-    """Write a checkpoint; it is there when all of it is on the disk. Raises `OutputFailed`, with the last one kept."""
+def save_checkpoint(run: Path, step: int, *, trainee: Trainee, state: Mapping[str, Any]) -> SavedCheckpoint:
+    """Write a checkpoint of the model and the `state`; it appears when all of it is on the disk.
+
+    Raises `OutputFailed`; earlier checkpoints stay.
+    """
     target = run / "checkpoints" / f"step-{step:08d}"
     part = part_of(target)
     try:
@@ -75,29 +78,29 @@ def save(run: Path, step: int, *, trainee: Trainee, state: Mapping[str, Any]) ->
         if target.exists():
             target.replace(part_of(target))
         part.replace(target)
-    # torch and safetensors tell of a full disk in errors of their own.
+    # On a full disk torch and safetensors raise errors of their own.
     except (OSError, RuntimeError, SafetensorError) as e:
         shutil.rmtree(part, ignore_errors=True)
-        kept = saved_in(run)
+        kept = checkpoints_in(run)
         where = f"{kept[-1].folder} is kept; free some space and go on with --resume" if kept else "free some space"
         raise OutputFailed(f"cannot write checkpoint {target}: {e}; {where}") from None
-    return Saved(step, target)
+    return SavedCheckpoint(step, target)
 
 
 def prune(run: Path, *, best: int | None, keep_every: int | None) -> None:
-    """Remove all checkpoints but the last two, the best, and every multiple of `keep_every` steps.
+    """Remove all checkpoints but the last two, the one of the step `best`, and those at multiples of `keep_every`.
 
-    The last but one is for the case that the last turns out to hold what no step can go on from.
+    The last but one is kept for when the last cannot be gone on from, as after a loss that is not a number.
     """
-    for saved in saved_in(run)[:-2]:
+    for saved in checkpoints_in(run)[:-2]:
         if saved.step != best and not (keep_every and saved.step % keep_every == 0):
             shutil.rmtree(saved.folder, ignore_errors=True)
     for left in (run / "checkpoints").glob(".step-*.part"):
         shutil.rmtree(left, ignore_errors=True)
 
 
-def export(run: Path, trainee: Trainee, weights: Mapping[str, Tensor]) -> None:
-    """Put the model of a run into its folder. Raises `OutputFailed`; the checkpoints stay."""
+def export_model(run: Path, trainee: Trainee, weights: Mapping[str, Tensor]) -> None:
+    """Write the final model of a run to its folder. Raises `OutputFailed`; the checkpoints stay."""
     try:
         write_model(run, trainee, weights)
     except (OSError, SafetensorError) as e:
@@ -105,9 +108,10 @@ def export(run: Path, trainee: Trainee, weights: Mapping[str, Tensor]) -> None:
 
 
 def write_model(folder: Path, trainee: Trainee, weights: Mapping[str, Tensor]) -> None:
-    """The model as open_clip and `--model` read it: configuration, weights, and a tokenizer that has files.
+    """Write a model as open_clip and `--model` read it: configuration, weights, and the tokenizer's files if any.
 
-    Each file replaces the one before as a whole. Raises `OSError`.
+    `weights` are under the names of `Towers`. Each file replaces an earlier one as a whole. Raises `OSError`, and
+    `SafetensorError` for the weights.
     """
     preprocessing = trainee.backbone.preprocessing
     config = {
@@ -123,30 +127,30 @@ def write_model(folder: Path, trainee: Trainee, weights: Mapping[str, Tensor]) -
     tokenizer = trainee.backbone.tokenizer
     if hasattr(tokenizer, "save_pretrained"):
         tokenizer.save_pretrained(str(folder))
-    stated = part_of(folder / CONFIG_NAME)
-    stated.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    part = part_of(folder / WEIGHTS_NAME)
-    save_file(to_open_clip(weights, trainee.architecture.model_cfg), part)
-    # safetensors writes files that only their owner can read.
-    shutil.copymode(stated, part)
-    part.replace(folder / WEIGHTS_NAME)
-    stated.replace(folder / CONFIG_NAME)
+    config_part = part_of(folder / CONFIG_NAME)
+    config_part.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    weights_part = part_of(folder / WEIGHTS_NAME)
+    save_file(to_open_clip(weights, trainee.architecture.model_cfg), weights_part)
+    # safetensors writes files that only the owner can read.
+    shutil.copymode(config_part, weights_part)
+    weights_part.replace(folder / WEIGHTS_NAME)
+    config_part.replace(folder / CONFIG_NAME)
 
 
 def to_open_clip(weights: Mapping[str, Tensor], model_cfg: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights under the names that open_clip's own class for the configuration has."""
+    """The weights renamed from `Towers` to open_clip's class for the configuration, `CLIP` or `CustomTextCLIP`."""
     separate_text = model_cfg.get("custom_text") or "hf_model_name" in model_cfg["text_cfg"]
     return dict(weights) if separate_text else {name.removeprefix("text."): t for name, t in weights.items()}
 
 
 def from_open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights under the names of `Towers`."""
-    ours = ("visual.", "text.", "logit_")
-    return {name if name.startswith(ours) else f"text.{name}": t for name, t in weights.items()}
+    """The weights renamed from either of open_clip's classes to `Towers`."""
+    shared = ("visual.", "text.", "logit_")
+    return {name if name.startswith(shared) else f"text.{name}": t for name, t in weights.items()}
 
 
 def _sync(folder: Path) -> None:
-    """See that the files are on the disk before they are given their name."""
+    """Flush the files of a folder to the disk."""
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""DATA, read: pairs to train on in a fixed order, and what to validate on."""
+"""The data of a run: the pairs to train on, in a fixed order, and the data to validate on."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from clipcli.classes.labels import read_labels
 from clipcli.classes.prompts import DEFAULT_PROMPTS, load_prompts
 from clipcli.commands.train.settings import TrainConfig
-from clipcli.commands.train.validation import Check, Retrieval, ZeroShot
+from clipcli.commands.train.skipped import as_rows, too_many_skipped
+from clipcli.commands.train.validation import Check, Checks, Retrieval, ZeroShot
 from clipcli.data.pairs import Pair, PairOptions, read_pairs, split_weight
-from clipcli.errors import ClipcliError, InputNotFound, UsageError
+from clipcli.errors import InputNotFound, UsageError
 from clipcli.records import Skipped
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """All pairs, those of DATA without a share first; how many each DATA has, and its share of a batch."""
+    """All pairs to train on, those of DATA without a share first.
+
+    `sizes` counts the pairs of each DATA in their order, `shares` are their shares of a batch, `None` without one.
+    `skipped` are the images without a caption, and others that were left out while the pairs were listed.
+    """
 
     pairs: tuple[Pair, ...]
     sizes: tuple[int, ...]
@@ -26,22 +31,26 @@ class TrainingData:
 
     @property
     def total(self) -> int:
-        """All pairs, with those that were skipped while they were listed."""
+        """The number of all pairs, those included that were skipped while they were listed."""
         return len(self.pairs) + len(self.skipped)
 
     def fingerprint(self) -> str:
-        """A hash of what the pairs are called and say."""
+        """A hash of the names, labels and captions of all pairs, in order; not of the images."""
         digest = hashlib.blake2b(digest_size=16)
         # The images of a class share one tuple of captions.
-        said = {id(pair.captions): pair.captions for pair in self.pairs}
-        hashes = {key: _hash("\0".join(captions)) for key, captions in said.items()}
+        captions_by_id = {id(pair.captions): pair.captions for pair in self.pairs}
+        hashes = {key: _hash("\0".join(captions)) for key, captions in captions_by_id.items()}
         for pair in self.pairs:
             digest.update(_hash(f"{pair.item.id}\0{pair.label}") + hashes[id(pair.captions)])
         return digest.hexdigest()
 
 
 def read_training_data(config: TrainConfig) -> TrainingData:
-    """All pairs of DATA. Raises `InputNotFound` where there are none, `UsageError`, `BadFile`."""
+    """Read the pairs of all DATA.
+
+    Raises `InputNotFound` where there are none, `BadFile` for a file that cannot be read, `UsageError` for a tree of
+    one class, and `ClipcliError` where more pairs are skipped than `max_skipped` allows.
+    """
     if not config.data:
         raise InputNotFound("no DATA was given; give a folder of images with captions, or of a folder per class")
     options = pair_options(config)
@@ -58,26 +67,14 @@ def read_training_data(config: TrainConfig) -> TrainingData:
         raise UsageError(
             f"{config.data[0]} has one class only, '{labels.pop()}'; give a folder with a folder per class"
         )
-    check_skipped(
-        [(s.item.id, s.reason) for s in data.skipped],
-        total=data.total,
-        most=config.max_skipped,
-    )
+    error = too_many_skipped(as_rows(data.skipped), total=data.total, most=config.max_skipped)
+    if error is not None:
+        raise error
     return data
 
 
-def check_skipped(skipped: Sequence[tuple[str, str]], *, total: int, most: float) -> None:
-    """Raise `ClipcliError` where more than the share `most` of all pairs was skipped."""
-    if len(skipped) > most * total:
-        path, reason = skipped[0]
-        raise ClipcliError(
-            f"{len(skipped):,} of {total:,} pairs were skipped, more than {most:.0%}, such as {path}: {reason}; "
-            "mend the data, or allow it with --max-skipped"
-        )
-
-
 def pair_options(config: TrainConfig, *, labelled: bool = True) -> PairOptions:
-    """How DATA is read: with the labels file, or for other trees without it."""
+    """The options to read pairs with. Without `labelled` the labels file is left out: it names the classes of DATA."""
     return PairOptions(
         templates=load_prompts(config.prompts or DEFAULT_PROMPTS).templates,
         classes=read_labels(config.labels) if config.labels and labelled else None,
@@ -86,22 +83,12 @@ def pair_options(config: TrainConfig, *, labelled: bool = True) -> PairOptions:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Checks:
-    """What a model is measured on while it learns; what was not given is `None`."""
-
-    zero_shot: Check | None
-    val: Check | None
-    retain: Check | None
-
-    @property
-    def validates(self) -> bool:
-        """Whether there is something that tells a better model from a worse one."""
-        return self.zero_shot is not None or self.val is not None
-
-
 def read_checks(config: TrainConfig, *, loss: str, batch_size: int) -> Checks:
-    """What `--zero-shot`, `--val` and `--retain` name. Raises as `read_training_data`."""
+    """Read the data of `--zero-shot`, `--val` and `--retain`.
+
+    Validation takes the `loss` over batches of `batch_size` pairs. Raises as `read_training_data`, and `UsageError` for
+    `--zero-shot` data without classes.
+    """
     zero_shot = None
     if config.zero_shot is not None:
         pairs = _pairs(config.zero_shot, config)
@@ -113,7 +100,7 @@ def read_checks(config: TrainConfig, *, loss: str, batch_size: int) -> Checks:
     val = None if config.val is None else Retrieval(_pairs(config.val, config), loss, batch_size, config.duplicates)
     retain: Check | None = None
     if config.retain is not None:
-        # What is to be retained has classes of its own.
+        # It has other classes than DATA.
         pairs = _pairs(config.retain, config, labelled=False)
         classes = all(pair.label is not None for pair in pairs)
         retain = _zero_shot(pairs) if classes else Retrieval(pairs, loss, batch_size, config.duplicates)
@@ -126,10 +113,10 @@ def _pairs(text: str, config: TrainConfig, *, labelled: bool = True) -> tuple[Pa
 
 def _zero_shot(pairs: Sequence[Pair]) -> ZeroShot:
     prompts = {pair.label: pair.captions for pair in pairs}
-    places = {label: n for n, label in enumerate(prompts)}
+    indices = {label: n for n, label in enumerate(prompts)}
     return ZeroShot(
         items=tuple(pair.item for pair in pairs),
-        truth=tuple(places[pair.label] for pair in pairs),
+        truth=tuple(indices[pair.label] for pair in pairs),
         prompts=tuple(prompts.values()),
     )
 

@@ -1,4 +1,4 @@
-"""The settings nobody gave, filled in by what the run is."""
+"""The defaults of settings that were not given, for fine-tuning and for pretraining."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clipcli.classes.prompts import DEFAULT_PROMPTS
 from clipcli.commands.train.settings import TrainConfig
 from clipcli.errors import UsageError
 
-# Wortsman et al. 2022 (WiSE-FT) and Goyal et al. 2023 (FLYP): a small rate, a short time, images nearly whole.
+# After Wortsman et al. 2022 (WiSE-FT) and Goyal et al. 2023 (FLYP): a small learning rate, few epochs, mild crops.
 FINE_TUNE: dict[str, Any] = {
     "epochs": 5.0,
     "batch_size": 128,
@@ -21,7 +21,7 @@ FINE_TUNE: dict[str, Any] = {
     "flip": True,
     "freeze_batch_norm": True,
 }
-# Radford et al. 2021 (CLIP), table 18, but for the batch and the rate, which is open_clip's for its LAION-2B models.
+# Radford et al. 2021 (CLIP), table 18, except for the batch size and the learning rate.
 PRETRAIN: dict[str, Any] = {
     "epochs": 30.0,
     "batch_size": 512,
@@ -32,16 +32,17 @@ PRETRAIN: dict[str, Any] = {
     "freeze_batch_norm": False,
 }
 _MOST_WARMUP, _WARMUP_SHARE = 2_000, 0.1
-# Low-rank changes start from nothing and learn at ten times the rate (Biderman et al. 2024).
+# LoRA learns best at about ten times the learning rate of full fine-tuning (Biderman et al. 2024).
 _LORA_RATE = 1e-4
+# The rate of open_clip's LAION-2B models.
 _PRETRAIN_RATE = 1e-3
 
 
 def resolve(config: TrainConfig, *, pairs: int, loss: str) -> TrainConfig:
-    """The configuration with every setting that a run of so many pairs needs, its length in steps; `loss` is the
-    model's own.
+    """Fill in all settings that were not given, for a run on so many `pairs`; its length becomes one in steps.
 
-    Raises `UsageError` for a batch larger than the data, or a length given twice.
+    `loss` is the default of the model. Raises `UsageError` for a batch of one pair or of more than there are, and where
+    both `epochs` and `steps` were given.
     """
     if config.epochs is not None and config.steps is not None:
         raise UsageError("both --epochs and --steps were given; give one of them")
@@ -57,19 +58,20 @@ def resolve(config: TrainConfig, *, pairs: int, loss: str) -> TrainConfig:
     lengths: dict[str, Any] = {"warmup": warmup, "val_every": math.ceil(epoch), "save_every": math.ceil(epoch)}
     filled = dataclasses.replace(filled, batch_size=batch_size, steps=steps, epochs=None)
     if config.pretrains:
-        # Adam's rate goes with the square root of the batch (Malladi et al. 2022), up to where it gets unstable.
+        # Adam's learning rate grows with the square root of the batch (Malladi et al. 2022), up to a bound.
         lengths["lr"] = _PRETRAIN_RATE * min(1.0, math.sqrt(batch_size / PRETRAIN["batch_size"]))
     return _with_defaults(filled, lengths)
 
 
 def without_lengths(config: TrainConfig) -> TrainConfig:
-    """The configuration with every setting that does not depend on how many pairs there are."""
-    recipe = {"prompts": DEFAULT_PROMPTS} | (PRETRAIN if config.pretrains else FINE_TUNE)
+    """Fill in the settings that do not depend on the number of pairs: all but the lengths, and to pretrain `lr`."""
+    defaults = {"prompts": DEFAULT_PROMPTS} | (PRETRAIN if config.pretrains else FINE_TUNE)
     if config.lora is not None:
-        recipe["lr"] = _LORA_RATE
-    return _with_defaults(config, recipe)
+        defaults["lr"] = _LORA_RATE
+    return _with_defaults(config, defaults)
 
 
 def _with_defaults(config: TrainConfig, defaults: dict[str, Any]) -> TrainConfig:
+    """The configuration with these defaults in place of settings that are `None`."""
     absent = {name: value for name, value in defaults.items() if getattr(config, name) is None}
     return dataclasses.replace(config, **absent)

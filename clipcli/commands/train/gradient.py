@@ -1,9 +1,9 @@
-"""The gradient of a batch's contrastive loss, in one pass through the towers or in two.
+"""The gradient of a batch's contrastive loss, in one pass through the towers, or with micro-batches in two.
 
-Two passes need the memory of one micro-batch: the first makes all embeddings and keeps nothing else, the loss gives
-their gradient, and the second makes each micro-batch's embeddings again and hands that gradient on into the weights
-(GradCache, Gao et al. 2021). The result is the gradient of the whole batch, but for batch norm, whose statistics are
-those of a micro-batch.
+Two passes need the memory of one micro-batch only (GradCache, Gao et al. 2021). The first computes all embeddings
+without a graph, and the loss gives the gradient with regard to them. The second computes the embeddings of each
+micro-batch again and backpropagates that gradient into the weights. The result is the gradient of the whole batch,
+except that batch norm takes its statistics over a micro-batch.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from torch.nn.parallel import DistributedDataParallel
 from clipcli.backbones.backbone import Preprocessing, normalised
 from clipcli.backbones.towers import Towers, batch_norms
 from clipcli.commands.train.batches import TrainBatch
-from clipcli.commands.train.loss import Contrast, Features
+from clipcli.commands.train.loss import ContrastiveLoss, Features
 
+# Up to so many tokens the plain attention learns faster on a CPU.
 _FEW_TOKENS = 128
 
 
 class Encoder(nn.Module):
-    """Both towers as one module with one call, which is what `DistributedDataParallel` wants."""
+    """Both towers as one module with one call, as `DistributedDataParallel` needs it; `autocast` is `None` for fp32."""
 
     def __init__(self, towers: Towers, *, preprocessing: Preprocessing, autocast: torch.dtype | None) -> None:
         super().__init__()
@@ -38,29 +39,29 @@ class Encoder(nn.Module):
         self._autocast = autocast
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """The fields of `Features`, of uint8 pixels `[b, H, W, 3]` and token ids `[b, L]`."""
+        """The fields of `Features` in their order, from uint8 pixels `[b, H, W, 3]` and token ids `[b, L]`."""
         reduced = self._autocast is not None
         with torch.autocast(pixels.device.type, self._autocast, enabled=reduced):
-            quick = reduced and pixels.device.type == "cpu"
-            with _attention(quick and _tokens(self.towers.visual) <= _FEW_TOKENS):
+            reduced_on_cpu = reduced and pixels.device.type == "cpu"
+            with _attention(plain=reduced_on_cpu and _image_tokens(self.towers.visual) <= _FEW_TOKENS):
                 images = self.towers.encode_image(normalised(pixels, self._preprocessing))
-            with _attention(quick and tokens.shape[1] <= _FEW_TOKENS):
+            with _attention(plain=reduced_on_cpu and tokens.shape[1] <= _FEW_TOKENS):
                 texts = self.towers.encode_text(tokens)
         bias = self.towers.logit_bias
-        # New tensors, because the wrapper for several processes looks for its own parameters in what comes out.
+        # New tensors: DistributedDataParallel must not find its own parameters among the outputs.
         return images, texts, self.towers.logit_scale.exp(), None if bias is None else bias * 1
 
 
-def _attention(short: bool) -> AbstractContextManager[Any]:
-    """The attention that learns fastest: for few tokens in bf16 on a processor the plain one.
+def _attention(*, plain: bool) -> AbstractContextManager[Any]:
+    """Use torch's plain attention, or leave the choice to torch.
 
-    The backward pass of torch's fused one took 2 to 4 times as long up to 77 tokens, and half as long at 197.
+    In bf16 on a CPU the backward pass of the fused one took 2 to 4 times as long up to 77 tokens, and half at 197.
     """
-    return sdpa_kernel([SDPBackend.MATH]) if short else nullcontext()
+    return sdpa_kernel([SDPBackend.MATH]) if plain else nullcontext()
 
 
-def _tokens(visual: Any) -> float:
-    """How many tokens an image is to a vision transformer of open_clip; infinite where that is not known."""
+def _image_tokens(visual: Any) -> float:
+    """The number of tokens of an image in open_clip's vision transformers; infinite for other towers."""
     embedding = getattr(visual, "positional_embedding", None)
     return math.inf if embedding is None else len(embedding)
 
@@ -70,61 +71,72 @@ Model = Encoder | DistributedDataParallel
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """Where the random numbers of a forward pass come from: dropout is a function of these, and can be repeated."""
+    """The seed of the random numbers in a forward pass, such as dropout: both passes get the same ones."""
 
     seed: int
     step: int
     rank: int
 
-    def sow(self, part: int) -> None:
-        """Set torch's generators for a micro-batch."""
-        numbers = np.random.SeedSequence([self.seed, self.step, self.rank, part]).generate_state(1, np.uint64)
-        torch.manual_seed(int(numbers[0]))
+    def seed_torch(self, micro_batch: int) -> None:
+        """Seed torch's generators for a micro-batch, by its number from 0."""
+        sequence = np.random.SeedSequence([self.seed, self.step, self.rank, micro_batch])
+        torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
 
 
-def backward(model: Model, batch: TrainBatch, *, contrast: Contrast, micro_batch: int | None, seeds: Seeds) -> Tensor:
-    """Add the gradient of the batch's loss to the weights' `grad`; gives this process's part of the loss."""
+def backward(
+    model: Model, batch: TrainBatch, *, loss_function: ContrastiveLoss, micro_batch: int | None, seeds: Seeds
+) -> Tensor:
+    """Add the gradient of the loss of the whole batch to the weights' `grad`, over micro-batches of so many pairs.
+
+    Returns this process's part of the loss, a scalar; `micro_batch` is `None` for one pass.
+    """
     parts = list(zip(*(torch.split(t, micro_batch or len(t)) for t in (batch.pixels, batch.tokens)), strict=True))
     if len(parts) == 1:
-        seeds.sow(0)
-        loss = contrast(Features(*model(*parts[0])), batch.groups, batch.mix)
+        seeds.seed_torch(0)
+        loss = loss_function(Features(*model(*parts[0])), batch.groups, batch.mix)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
-    loss, gradients = _embedding_gradients(model, parts, batch, contrast=contrast, seeds=seeds)
+    loss, gradients = _embedding_gradients(model, parts, batch, loss_function=loss_function, seeds=seeds)
     sizes = [len(pixels) for pixels, _ in parts]
-    shares = zip(parts, torch.split(gradients.images, sizes), torch.split(gradients.texts, sizes), strict=True)
-    for n, (part, images, texts) in enumerate(shares):
+    image_gradients, text_gradients = torch.split(gradients.images, sizes), torch.split(gradients.texts, sizes)
+    for n, part in enumerate(parts):
         last = n == len(parts) - 1
         with nullcontext() if last else _unsynchronised(model):
-            seeds.sow(n)
-            made = Features(*model(*part))
-            handed = (made.images * images).sum() + (made.texts * texts).sum()
-            # The temperature and the bias are in every part's graph, and their gradient counts once.
-            handed = handed + made.logit_scale * (gradients.logit_scale if last else 0)
-            if made.logit_bias is not None and gradients.logit_bias is not None:
-                handed = handed + made.logit_bias * (gradients.logit_bias if last else 0)
-            handed.sum().backward()  # type: ignore[no-untyped-call]
+            seeds.seed_torch(n)
+            features = Features(*model(*part))
+            # A sum whose gradient with regard to the features is the one that the loss gave.
+            surrogate = (features.images * image_gradients[n]).sum() + (features.texts * text_gradients[n]).sum()
+            # The logit scale and bias are in the graph of every micro-batch, and their gradient counts once.
+            surrogate = surrogate + features.logit_scale * (gradients.logit_scale if last else 0)
+            if features.logit_bias is not None and gradients.logit_bias is not None:
+                surrogate = surrogate + features.logit_bias * (gradients.logit_bias if last else 0)
+            surrogate.sum().backward()  # type: ignore[no-untyped-call]
     return loss
 
 
 def _embedding_gradients(
-    model: Model, parts: Sequence[tuple[Tensor, Tensor]], batch: TrainBatch, *, contrast: Contrast, seeds: Seeds
+    model: Model,
+    parts: Sequence[tuple[Tensor, Tensor]],
+    batch: TrainBatch,
+    *,
+    loss_function: ContrastiveLoss,
+    seeds: Seeds,
 ) -> tuple[Tensor, Features]:
-    """The loss, and its gradient with regard to everything that the towers give."""
+    """The loss, a scalar, and its gradient with regard to the embeddings, the logit scale and the bias."""
     encoder: nn.Module = model.module if isinstance(model, DistributedDataParallel) else model
-    made: list[Features] = []
-    with torch.no_grad(), _statistics_kept(encoder):
+    outputs: list[Features] = []
+    with torch.no_grad(), _running_statistics_kept(encoder):
         for n, part in enumerate(parts):
-            seeds.sow(n)
-            made.append(Features(*encoder(*part)))
-    bias = made[0].logit_bias
+            seeds.seed_torch(n)
+            outputs.append(Features(*encoder(*part)))
+    bias = outputs[0].logit_bias
     features = Features(
-        images=torch.cat([f.images for f in made]).requires_grad_(),
-        texts=torch.cat([f.texts for f in made]).requires_grad_(),
-        logit_scale=made[0].logit_scale.detach().requires_grad_(),
+        images=torch.cat([f.images for f in outputs]).requires_grad_(),
+        texts=torch.cat([f.texts for f in outputs]).requires_grad_(),
+        logit_scale=outputs[0].logit_scale.detach().requires_grad_(),
         logit_bias=None if bias is None else bias.detach().requires_grad_(),
     )
-    loss = contrast(features, batch.groups, batch.mix)
+    loss = loss_function(features, batch.groups, batch.mix)
     loss.backward()  # type: ignore[no-untyped-call]
     bias = None if features.logit_bias is None else features.logit_bias.grad
     return loss.detach(), Features(_grad(features.images), _grad(features.texts), _grad(features.logit_scale), bias)
@@ -135,20 +147,20 @@ def _grad(tensor: Tensor) -> Tensor:
 
 
 def _unsynchronised(model: Model) -> AbstractContextManager[None]:
-    """Gradients stay in this process until the last micro-batch."""
+    """Add gradients up in this process alone; after the last micro-batch the sum is averaged over processes."""
     return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
 
 @contextmanager
-def _statistics_kept(model: nn.Module) -> Iterator[None]:
-    """Batch norm uses the batch's statistics and does not count them: the second pass will."""
+def _running_statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Keep batch norm in training mode from changing its running statistics: the second pass changes them."""
     norms = batch_norms(model)
-    counted = [norm.track_running_stats for norm in norms]
+    before = [norm.track_running_stats for norm in norms]
     for norm in norms:
-        # In evaluation the running statistics are what is used.
+        # In evaluation mode it must use its running statistics.
         norm.track_running_stats = not norm.training
     try:
         yield
     finally:
-        for norm, tracks in zip(norms, counted, strict=True):
+        for norm, tracks in zip(norms, before, strict=True):
             norm.track_running_stats = tracks

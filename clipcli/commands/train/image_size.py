@@ -1,4 +1,4 @@
-"""The size of images to train at, where it is another than the model's own (FixRes, Touvron et al. 2019)."""
+"""Training at another image size than the model's own, for `--image-size` (as in FixRes, Touvron et al. 2019)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.checkpoint import Architecture, Checkpoint
 from clipcli.errors import UsageError
 
-# What open_clip takes where a configuration does not say.
+# The defaults of open_clip for a configuration that does not say.
 _IMAGE_SIZE, _PATCH_SIZE = 224, 16
 _RESNET_STRIDE = 32
 
@@ -19,8 +19,8 @@ _RESNET_STRIDE = 32
 def at_image_size(start: Architecture, size: int) -> Architecture:
     """The same architecture for images of `size` × `size` pixels.
 
-    Raises `UsageError` where it is known to have weights for its own size only, or parts that do not fit the size;
-    of towers of timm `check_image_size` finds out.
+    Raises `UsageError` for a checkpoint whose weights fit its own size only, and for a size that is no multiple of the
+    patch size or stride. Image towers of timm are not checked here, but by `check_image_size` once they are loaded.
     """
     vision: dict[str, Any] = start.model_cfg["vision_cfg"]
     own = _pair(vision.get("image_size", _IMAGE_SIZE))
@@ -44,10 +44,10 @@ def at_image_size(start: Architecture, size: int) -> Architecture:
 
 
 def check_image_size(backbone: Backbone, size: int) -> None:
-    """See that the image tower takes images of this size. Raises `UsageError`."""
+    """Encode an image of `size` × `size` pixels. Raises `UsageError` where the image tower cannot."""
     try:
         backbone.encode_images(torch.zeros(1, size, size, 3, dtype=torch.uint8))
-    # Towers of timm check what they are given in ways of their own.
+    # Towers of timm raise different errors for a size that they cannot take.
     except (AssertionError, RuntimeError, ValueError) as e:
         reason = str(e).split("\n")[0].rstrip(".")
         raise UsageError(

@@ -1,6 +1,7 @@
-"""Contrastive losses over image and text embeddings, in which one image may have several right captions.
+"""The contrastive losses, over image and text embeddings of a batch in which an image may have several right captions.
 
-Each is computed for the rows of one process against all columns; the mean over processes is the loss of the batch.
+With several processes, each computes the loss of its own rows against the columns of all; the mean over the processes
+is the loss of the whole batch. Shapes: `b` pairs of this process, `B` pairs of the whole batch, `D` dimensions.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from clipcli.commands.train.processes import Processes
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What both towers make of the pairs of a batch: embeddings `[b, D]`, L2-normalised float32.
+    """The output of both towers: embeddings `[b, D]` of the images and texts, L2-normalised float32.
 
-    `logit_scale` is the factor itself; `logit_bias` is `None` for a model without.
+    `logit_scale` is the factor itself, not its logarithm; `logit_bias` is `None` for a model without one.
     """
 
     images: Tensor
@@ -30,10 +31,11 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Which pairs of a batch belong together: ids `[b]`, of which equal ones are the same thing.
+    """Ids `[b]` that say which pairs of a batch belong together: those with an equal id in one of the fields.
 
-    `slots` are the places in the whole batch, all different; a pair without a class has a class of its own. `data` says
-    which DATA each pair is of.
+    `slots` are the places in the whole batch, no two alike. `pairs` differ unless a pair was drawn twice. `captions`
+    and `classes` are equal for the same text and the same class; a pair without a class has an id of its own. `data`
+    is the index of the DATA that the pair is from.
     """
 
     slots: Tensor
@@ -42,114 +44,121 @@ class Groups:
     classes: Tensor
     data: Tensor
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> Groups:
-        """The groups with something done to all ids."""
+    def map(self, change: Callable[[Tensor], Tensor]) -> Groups:
+        """The groups with `change` applied to each of the fields."""
         return Groups(*(change(getattr(self, name)) for name in self.__slots__))
 
-    def of(self, rows: slice | Tensor) -> Groups:
+    def select(self, rows: slice | Tensor) -> Groups:
         """The groups of some of the pairs."""
-        return self.each(lambda ids: ids[rows])
+        return self.map(lambda ids: ids[rows])
 
 
 @dataclass(frozen=True, slots=True)
-class Mix:
-    """Images of which a part shows another image: `shares` `[b]` of each are its own, and the rest is of `groups`."""
+class CutMix:
+    """Images that show a part of another: the share `shares` `[b]` is an image's own, the rest is that of `groups`."""
 
     groups: Groups
     shares: Tensor
 
 
-def positives(own: Groups, every: Groups, *, duplicates: str) -> Tensor:
-    """Which of all pairs are right answers for each of one's own, as 1 among 0 `[b, B]`: itself, and where `duplicates`
-    are `positive`, those of the same image, caption or class (as in UniCL, Yang et al. 2022).
-    """
-    same = _equal(own.slots, every.slots)
-    if duplicates == "positive":
-        for rows, columns in ((own.pairs, every.pairs), (own.captions, every.captions), (own.classes, every.classes)):
-            same = same | _equal(rows, columns)
-    return same.float()
-
-
 @dataclass(frozen=True, slots=True)
-class Right:
-    """How far answers are right, from 0 to 1: all texts for each image of one's own `[b, B]`, and all images for each
-    text. Where pairs are `apart` `[b, B]`, an answer that is not right is not wrong either, and does not count.
+class Targets:
+    """How right each answer is, from 0 to 1 `[b, B]`: all `texts` for each image, and all `images` for each text.
+
+    `other_data` `[b, B]` marks pairs of other DATA, which are no negatives: they count only where they are right.
     """
 
     texts: Tensor
     images: Tensor
-    apart: Tensor | None = None
+    other_data: Tensor | None = None
 
-    def unasked(self, right: Tensor) -> Tensor | None:
-        """Which answers of `texts` or of `images` do not count; `None` that all do."""
-        return None if self.apart is None else self.apart & (right == 0)
+    def ignored(self, targets: Tensor) -> Tensor | None:
+        """A mask `[b, B]` of the answers in `texts` or `images` that do not count; `None` where all do."""
+        return None if self.other_data is None else self.other_data & (targets == 0)
 
 
-def clip_loss(own: Features, every: Features, right: Right) -> Tensor:
-    """Symmetric cross-entropy over scaled cosine similarities (Radford et al. 2021), the mean of both directions.
+def positives(local: Groups, gathered: Groups, *, duplicates: str) -> Tensor:
+    """Which of all pairs are right answers for each local one, as 1 and 0 in float32 `[b, B]`.
 
-    Right answers share the target by how far they are right. With one each this is open_clip's `ClipLoss`.
+    A pair is right for itself. Where `duplicates` is `positive`, so are pairs of the same image, caption or class, as
+    in UniCL (Yang et al. 2022).
     """
-    images = own.logit_scale * own.images @ every.texts.T
-    texts = own.logit_scale * own.texts @ every.images.T
-    there = _cross_entropy(images, right.texts, right.unasked(right.texts))
-    back = _cross_entropy(texts, right.images, right.unasked(right.images))
-    return (there + back) / 2
+    same = _equal(local.slots, gathered.slots)
+    if duplicates == "positive":
+        same = same | _equal(local.pairs, gathered.pairs)
+        same = same | _equal(local.captions, gathered.captions)
+        same = same | _equal(local.classes, gathered.classes)
+    return same.float()
 
 
-def siglip_loss(own: Features, every: Features, right: Right) -> Tensor:
-    """Every image with every caption as a question of its own (Zhai et al. 2023), summed over captions, the mean over
-    images. With one right answer each this is open_clip's `SigLipLoss`.
+def clip_loss(local: Features, gathered: Features, targets: Targets) -> Tensor:
+    """Symmetric cross-entropy over scaled cosine similarities, the mean of both directions (CLIP, Radford et al. 2021).
+
+    Several right answers share the target in proportion. With one right answer each this is open_clip's `ClipLoss`.
     """
-    logits = own.logit_scale * own.images @ every.texts.T
-    if own.logit_bias is not None:
-        logits = logits + own.logit_bias
-    unasked = right.unasked(right.texts)
-    weight = None if unasked is None else (~unasked).float()
-    losses = functional.binary_cross_entropy_with_logits(logits, right.texts, weight, reduction="sum")
-    return losses / len(own.images)
+    image_logits = local.logit_scale * local.images @ gathered.texts.T
+    text_logits = local.logit_scale * local.texts @ gathered.images.T
+    image_loss = _cross_entropy(image_logits, targets.texts, targets.ignored(targets.texts))
+    text_loss = _cross_entropy(text_logits, targets.images, targets.ignored(targets.images))
+    return (image_loss + text_loss) / 2
 
 
-Loss = Callable[[Features, Features, Right], Tensor]
-FUNCTIONS: dict[str, Loss] = {"clip": clip_loss, "siglip": siglip_loss}
+def siglip_loss(local: Features, gathered: Features, targets: Targets) -> Tensor:
+    """Binary cross-entropy of every image with every text, summed over texts, the mean over images (Zhai et al. 2023).
+
+    With one right answer each this is open_clip's `SigLipLoss`.
+    """
+    logits = local.logit_scale * local.images @ gathered.texts.T
+    if local.logit_bias is not None:
+        logits = logits + local.logit_bias
+    ignored = targets.ignored(targets.texts)
+    weight = None if ignored is None else (~ignored).float()
+    losses = functional.binary_cross_entropy_with_logits(logits, targets.texts, weight, reduction="sum")
+    return losses / len(local.images)
+
+
+Loss = Callable[[Features, Features, Targets], Tensor]
+LOSS_FUNCTIONS: dict[str, Loss] = {"clip": clip_loss, "siglip": siglip_loss}
 
 
 @dataclass(frozen=True, slots=True)
-class Contrast:
-    """The loss of a run: which, how duplicates count, where negatives are from, and over which processes."""
+class ContrastiveLoss:
+    """The loss of a run: its name in `LOSS_FUNCTIONS`, the settings `duplicates` and `negatives`, and the processes."""
 
     name: str
     duplicates: str
     negatives: str
     processes: Processes
 
-    def __call__(self, own: Features, groups: Groups, mix: Mix | None = None) -> Tensor:
-        """This process's part of the loss, whose mean over processes is the loss of the whole batch."""
+    def __call__(self, local: Features, groups: Groups, mix: CutMix | None = None) -> Tensor:
+        """This process's part of the loss, a scalar; the mean over processes is the loss of the whole batch."""
         gather = self.processes.gather
-        every = Features(gather(own.images), gather(own.texts), own.logit_scale, own.logit_bias)
-        return FUNCTIONS[self.name](own, every, self._right(groups, mix))
+        gathered = Features(gather(local.images), gather(local.texts), local.logit_scale, local.logit_bias)
+        return LOSS_FUNCTIONS[self.name](local, gathered, self._targets(groups, mix))
 
-    def _right(self, groups: Groups, mix: Mix | None) -> Right:
-        every = groups.each(self.processes.gather)
-        same = positives(groups, every, duplicates=self.duplicates)
-        apart = ~_equal(groups.data, every.data) if self.negatives == "data" else None
+    def _targets(self, groups: Groups, mix: CutMix | None) -> Targets:
+        gathered = groups.map(self.processes.gather)
+        same = positives(groups, gathered, duplicates=self.duplicates)
+        other_data = ~_equal(groups.data, gathered.data) if self.negatives == "data" else None
         if mix is None:
-            return Right(same, same, apart)
-        shares = self.processes.gather(mix.shares)
-        shown = positives(mix.groups, every, duplicates=self.duplicates)
-        showing = positives(groups, mix.groups.each(self.processes.gather), duplicates=self.duplicates)
-        return Right(
-            texts=torch.lerp(shown, same, mix.shares[:, None]),
-            images=torch.lerp(showing, same, shares[None, :]),
-            apart=apart,
+            return Targets(same, same, other_data)
+        gathered_shares = self.processes.gather(mix.shares)
+        gathered_mix = mix.groups.map(self.processes.gather)
+        # Each image is right for its own texts by its share, and by the rest for those of the image that it shows too.
+        shown_texts = positives(mix.groups, gathered, duplicates=self.duplicates)
+        showing_images = positives(groups, gathered_mix, duplicates=self.duplicates)
+        return Targets(
+            texts=torch.lerp(shown_texts, same, mix.shares[:, None]),
+            images=torch.lerp(showing_images, same, gathered_shares[None, :]),
+            other_data=other_data,
         )
 
 
-def _cross_entropy(logits: Tensor, right: Tensor, unasked: Tensor | None) -> Tensor:
-    if unasked is not None:
-        # Finite, as its product with a target of 0 must be 0.
-        logits = logits.masked_fill(unasked, torch.finfo(logits.dtype).min / 2)
-    return functional.cross_entropy(logits, right / right.sum(dim=1, keepdim=True))
+def _cross_entropy(logits: Tensor, targets: Tensor, ignored: Tensor | None) -> Tensor:
+    if ignored is not None:
+        # Not minus infinity: its product with a target of 0 would not be 0.
+        logits = logits.masked_fill(ignored, torch.finfo(logits.dtype).min / 2)
+    return functional.cross_entropy(logits, targets / targets.sum(dim=1, keepdim=True))
 
 
 def _equal(rows: Tensor, columns: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The model that is trained: loaded or new, with the towers, layers and adapters that learn."""
+"""The model to train: loaded or with random weights, with the towers, layers or adapters chosen that learn."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from clipcli.commands.train.settings import TrainConfig
 from clipcli.errors import BadFile, MissingExtra, UsageError
 from clipcli.events import Event
 
-# Where SigLIP's bias and temperature start (Zhai et al. 2023, section 3.2).
+# The initial bias, and logit scale as a logarithm, of SigLIP (Zhai et al. 2023, section 3.2).
 _SIGLIP_BIAS, _SIGLIP_LOGIT_SCALE = -10, 2.302585
 _MODULES_WITH_WEIGHTS = (nn.Linear, nn.MultiheadAttention, nn.Conv2d)
 
 
 @dataclass(frozen=True, slots=True)
 class Trainee:
-    """A model in float32 on its device, ready to learn; `adapters` wraps it where low-rank changes are trained."""
+    """A model to train, in float32 on its device. With LoRA `adapters` is peft's wrapper around its towers."""
 
     backbone: Backbone
     architecture: Architecture
@@ -41,11 +41,11 @@ class Trainee:
 
     @property
     def towers(self) -> Towers:
-        """The towers themselves."""
+        """The towers of the backbone."""
         return self.backbone.towers
 
-    def learn(self) -> None:
-        """Go into training mode: locked towers, and where it is asked for batch norm, stay as in use."""
+    def train_mode(self) -> None:
+        """Go into training mode. A locked tower, and batch norm that is frozen, stay in evaluation mode."""
         self.towers.train()
         if self.config.lock is not None and not self.config.unlock_groups:
             _tower(self.towers, self.config.lock).eval()
@@ -53,8 +53,8 @@ class Trainee:
             if self.config.freeze_batch_norm or not module.weight.requires_grad:
                 module.eval()
 
-    def in_use(self) -> Backbone:
-        """The model as it is now, in evaluation mode; it goes on learning after `learn`."""
+    def for_evaluation(self) -> Backbone:
+        """The backbone as it is now, in evaluation mode; call `train_mode` before training goes on."""
         self.towers.eval()
         bias = self.towers.logit_bias
         return replace(
@@ -64,48 +64,48 @@ class Trainee:
         )
 
     def weights(self) -> dict[str, Tensor]:
-        """Plain weights under the names of `Towers`, adapters merged in; on the processor, a copy of their own."""
+        """A copy of the weights on the CPU, with adapters merged, under the names of `Towers`."""
         towers = copy.deepcopy(self.adapters).merge_and_unload() if self.adapters is not None else self.towers
         return {name: t.detach().to("cpu", copy=True).contiguous() for name, t in towers.state_dict().items()}
 
     def copy(self) -> Trainee:
-        """The same model with weights of its own."""
+        """A copy of the model that shares no weights with it."""
         if self.adapters is None:
             return replace(self, backbone=replace(self.backbone, towers=copy.deepcopy(self.towers)))
         adapters = copy.deepcopy(self.adapters)
         return replace(self, backbone=replace(self.backbone, towers=adapters.get_base_model()), adapters=adapters)
 
-    def plain(self) -> Trainee:
-        """The trained model without adapters, which are merged into its weights: it learns no more."""
+    def merged(self) -> Trainee:
+        """The model with its adapters merged into the weights, after which it cannot be trained on."""
         if self.adapters is None:
             return self
         return replace(self, backbone=replace(self.backbone, towers=self.adapters.merge_and_unload()), adapters=None)
 
-    def facts(self) -> dict[str, Any]:
-        """What is trained: the model's name, and how many parameters it has and learns."""
+    def summary(self) -> dict[str, Any]:
+        """The model's name, its number of parameters, and the number of those that learn."""
         return {
             "model": self.backbone.name,
             "parameters": sum(p.numel() for p in self.towers.parameters()),
             "trained_parameters": sum(p.numel() for p in self.towers.parameters() if p.requires_grad),
         }
 
-    def learned(self) -> dict[str, Tensor]:
-        """The weights and their adapters, which the merged weights do not tell apart; nothing without adapters.
+    def adapter_state(self) -> dict[str, Tensor]:
+        """All weights with the adapters apart from them, on the CPU; empty without adapters.
 
-        Also what does not learn moves: an attention's adapters are added to its weights and taken off again each step,
-        and what that rounds stays.
+        Weights that do not learn are needed too: peft adds an attention's adapters to its weights and subtracts them
+        again in each step, and the rounding errors of that stay.
         """
         return {} if self.adapters is None else {name: t.cpu() for name, t in self.towers.state_dict().items()}
 
-    def restore(self, weights: dict[str, Tensor], learned: dict[str, Tensor]) -> None:
-        """Take back what `weights`, or with adapters `learned`, gave."""
-        self.towers.load_state_dict(weights if self.adapters is None else learned)
+    def restore(self, weights: dict[str, Tensor], adapter_state: dict[str, Tensor]) -> None:
+        """Load what `self.weights` gave, or with adapters what `self.adapter_state` gave."""
+        self.towers.load_state_dict(weights if self.adapters is None else adapter_state)
 
 
 def find_start(config: TrainConfig) -> Generator[Event, None, Architecture]:
-    """What training starts from: the checkpoint of `--model`, or the architecture of `--arch`, at `--image-size`.
+    """The checkpoint of `--model`, or the architecture of `--arch`, for images of `--image-size`.
 
-    Raises `UsageError` for a kind of model that cannot be trained here, or not at that size.
+    Raises `UsageError` where neither or both were given, for a CoCa model, and for a size that does not fit.
     """
     if (config.model is None) == (config.arch is None):
         given = "neither --model nor --arch was" if config.model is None else "both --model and --arch were"
@@ -119,32 +119,35 @@ def find_start(config: TrainConfig) -> Generator[Event, None, Architecture]:
     return architecture if config.image_size is None else at_image_size(architecture, config.image_size)
 
 
-def own_loss(architecture: Architecture) -> str:
-    """The loss that a model of this architecture is trained with if nobody says otherwise."""
+def default_loss(architecture: Architecture) -> str:
+    """The default loss for an architecture: `siglip` where it has a logit bias, else `clip`."""
     return "clip" if architecture.model_cfg.get("init_logit_bias") is None else "siglip"
 
 
-def prepare(start: Architecture, config: TrainConfig, *, runtime: Runtime) -> Trainee:
-    """The model with what learns chosen. Raises the errors of loading, `UsageError` and `MissingExtra`."""
-    exact = replace(runtime, precision="fp32")
-    # New weights, and those of adapters, are drawn from here.
+def load_trainee(start: Architecture, config: TrainConfig, *, runtime: Runtime) -> Trainee:
+    """Load the model of a checkpoint, or initialise an architecture, and choose the weights that learn.
+
+    Raises the errors of `backbones.load`, `UsageError` for settings that do not fit, and `MissingExtra` for LoRA.
+    """
+    fp32 = replace(runtime, precision="fp32")
+    # For random weights, of the model and of adapters.
     torch.manual_seed(config.seed)
     if isinstance(start, backbones.Checkpoint):
-        backbone = load(start, runtime=exact, resize=config.image_size is not None)
-        start = _with_right_bias(start, backbone.towers, config)
+        backbone = load(start, runtime=fp32, resize=config.image_size is not None)
+        start = _fit_bias(start, backbone.towers, config)
     else:
-        start = _for_loss(start, config)
-        backbone = initialise(start, runtime=exact)
+        start = _with_bias_for_loss(start, config)
+        backbone = initialise(start, runtime=fp32)
     _check_vocabulary(backbone, start)
     if config.image_size is not None:
         check_image_size(backbone, config.image_size)
     towers = backbone.towers
     towers.requires_grad_(True)
     if config.lock is not None:
-        _lock(_tower(towers, config.lock), config.unlock_groups)
+        _lock_tower(_tower(towers, config.lock), config.unlock_groups)
     elif config.unlock_groups:
         raise UsageError("--unlock-groups goes with --lock; give --lock image or --lock text")
-    adapters = None if config.lora is None else _adapt(towers, config.lora)
+    adapters = None if config.lora is None else _add_adapters(towers, rank=config.lora)
     if config.grad_checkpoint:
         for tower in (towers.visual, towers.text):
             tower.set_grad_checkpointing(True)  # type: ignore[union-attr, operator]
@@ -152,14 +155,14 @@ def prepare(start: Architecture, config: TrainConfig, *, runtime: Runtime) -> Tr
 
 
 def compile_towers(towers: Towers) -> None:
-    """Let torch compile both towers in place; texts come in several lengths."""
+    """Compile both towers in place with torch.compile; the text tower takes texts of any length."""
     _tower(towers, "image").compile()
     text = getattr(towers.text, "transformer", _tower(towers, "text"))
     text.compile(dynamic=True)
 
 
-def _for_loss(architecture: Architecture, config: TrainConfig) -> Architecture:
-    """The architecture with the bias that SigLIP's loss learns, or without one where CLIP's would not learn it."""
+def _with_bias_for_loss(architecture: Architecture, config: TrainConfig) -> Architecture:
+    """The architecture with a logit bias for SigLIP's loss, or without one for CLIP's, which would not train it."""
     has_bias = architecture.model_cfg.get("init_logit_bias") is not None
     if config.loss != "siglip":
         return _without_bias(architecture) if has_bias else architecture
@@ -173,8 +176,8 @@ def _without_bias(architecture: Architecture) -> Architecture:
     return replace(architecture, model_cfg={**architecture.model_cfg, "init_logit_bias": None})
 
 
-def _with_right_bias(start: Architecture, towers: Towers, config: TrainConfig) -> Architecture:
-    """Give a model the bias that SigLIP's loss learns, or take away one that CLIP's would not learn."""
+def _fit_bias(start: Architecture, towers: Towers, config: TrainConfig) -> Architecture:
+    """Give loaded towers a logit bias for SigLIP's loss, or remove it for CLIP's. Returns the architecture to match."""
     if config.loss != "siglip":
         if towers.logit_bias is None:
             return start
@@ -195,6 +198,7 @@ def _tower(towers: Towers, name: str) -> nn.Module:
 
 
 def _check_vocabulary(backbone: Backbone, architecture: Architecture) -> None:
+    """Raise `BadFile` where the tokenizer gives ids that are outside the vocabulary of the text tower."""
     size = architecture.model_cfg["text_cfg"].get("vocab_size")
     largest = int(backbone.tokenizer(["a photo"]).max())
     if size is not None and "hf_model_name" not in architecture.model_cfg["text_cfg"] and largest >= size:
@@ -203,8 +207,8 @@ def _check_vocabulary(backbone: Backbone, architecture: Architecture) -> None:
         )
 
 
-def _lock(tower: Any, unlocked: int) -> None:
-    """Let nothing in the tower learn but its last groups of layers (LiT, Zhai et al. 2022)."""
+def _lock_tower(tower: Any, unlocked: int) -> None:
+    """Lock a tower but for its last `unlocked` groups of layers (LiT, Zhai et al. 2022)."""
     tower.requires_grad_(False)
     if not unlocked:
         return
@@ -220,8 +224,11 @@ def _lock(tower: Any, unlocked: int) -> None:
             stage.requires_grad_(False)
 
 
-def _adapt(towers: Towers, rank: int) -> Any:
-    """Low-rank changes (LoRA, Hu et al. 2022) of all matrices and kernels, by peft. Raises `MissingExtra`."""
+def _add_adapters(towers: Towers, *, rank: int) -> Any:
+    """Wrap the towers with low-rank adapters (LoRA, Hu et al. 2022) for all matrices and kernels, by peft.
+
+    Only the adapters, the logit scale and the bias learn then. Raises `MissingExtra` where peft is not installed.
+    """
     if importlib.util.find_spec("peft") is None:
         raise MissingExtra("--lora needs peft; run pip install 'clipcli[lora]'")
     from peft import LoraConfig, get_peft_model
@@ -230,9 +237,9 @@ def _adapt(towers: Towers, rank: int) -> Any:
     targets = [
         name
         for name, module in towers.named_modules()
-        # An attention's own projections, and a pool's, are read as plain weights, past any adapter.
+        # torch reads these projections of an attention as plain weights, so an adapter would have no effect.
         if isinstance(module, _MODULES_WITH_WEIGHTS) and not name.endswith("out_proj") and ".attnpool." not in name
-        # The kernels of one channel each have no rank to speak of.
+        # Depthwise kernels are too small for a low rank.
         if getattr(module, "groups", 1) == 1
         if not any(f"{name}.{parameter}" in frozen for parameter, _ in module.named_parameters())
     ]

@@ -1,4 +1,7 @@
-"""Which pair goes where in which batch: a pure function of seed and step, the same for any number of processes."""
+"""The order of the data: which pairs are in the batch of a step, as a pure function of the seed and the step.
+
+It is the same for any number of processes, and a run that is resumed at a step needs nothing but the step.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,15 @@ from numpy.typing import NDArray
 
 from clipcli.errors import UsageError
 
-_SHUFFLE, _MIX, _LOOK, _CUT = 0, 1, 2, 3
+# Random numbers for different purposes are independent of each other: each seed holds one of these.
+_SHUFFLE, _BATCH, _DRAW, _CUTMIX = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Pairs that are drawn from together.
+    """Pairs that are shuffled and drawn together: `size` of all pairs, from the index `start` on.
 
-    `start` is the place of the first among all pairs, `places` how many of each batch are for them.
+    `places` of each batch are filled from them.
     """
 
     start: int
@@ -28,66 +32,72 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One place of a batch: the pair that is there, by its place among all pairs, and which time it is seen."""
+    """One place of a batch: the index of its pair among all pairs, and the epoch of that pair's part, from 0."""
 
     pair: int
     epoch: int
 
 
 def parts_of(sizes: Sequence[int], shares: Sequence[float | None], *, batch_size: int) -> tuple[Part, ...]:
-    """The parts of a mix: every DATA with a share by itself, those without together.
+    """Split the pairs and the batch into parts: one for each DATA with a share, and one for all DATA without.
 
+    `sizes` and `shares` are those of each DATA, in the order of the pairs; DATA without a share must come first.
     Raises `UsageError` where the shares leave nothing for those without, or are too small for the batch.
     """
-    # DATA without a share come first among all pairs: the caller sorts them so.
-    free = sum(size for size, share in zip(sizes, shares, strict=True) if share is None)
-    given = [(size, share) for size, share in zip(sizes, shares, strict=True) if share is not None]
-    total = sum(share for _, share in given)
-    if free and given and total >= 1:
+    size_without_share = sum(size for size, share in zip(sizes, shares, strict=True) if share is None)
+    with_share = [(size, share) for size, share in zip(sizes, shares, strict=True) if share is not None]
+    total = sum(share for _, share in with_share)
+    if size_without_share and with_share and total >= 1:
         raise UsageError(f"the shares of DATA add up to {total:g}, which leaves nothing for the rest; give less than 1")
-    wanted = ([(free, 1 - total if given else 1.0)] if free else []) + given
-    whole = sum(share for _, share in wanted)
-    exact = [batch_size * share / whole for _, share in wanted]
-    places = [int(share) for share in exact]
-    # The largest remainders get the places that rounding down left over.
-    for n in sorted(range(len(exact)), key=lambda n: places[n] - exact[n])[: batch_size - sum(places)]:
-        places[n] += 1
+    rest = [(size_without_share, 1 - total if with_share else 1.0)] if size_without_share else []
+    parts = rest + with_share
+    places = _places([share for _, share in parts], batch_size=batch_size)
     if not all(places):
         raise UsageError(
             f"a share of DATA, or what the shares leave to the rest, is less than one pair in a batch of {batch_size}; "
             "give other shares"
         )
-    starts = np.cumsum([0, *(size for size, _ in wanted)])
-    return tuple(Part(int(start), size, count) for start, (size, _), count in zip(starts, wanted, places, strict=False))
+    starts = np.cumsum([0, *(size for size, _ in parts)])
+    return tuple(Part(int(start), size, count) for start, (size, _), count in zip(starts, parts, places, strict=False))
+
+
+def _places(shares: Sequence[float], *, batch_size: int) -> list[int]:
+    """The places of a batch for each share, rounded so that they add up: the largest remainders are rounded up."""
+    whole = sum(shares)
+    exact = [batch_size * share / whole for share in shares]
+    places = [int(share) for share in exact]
+    for n in sorted(range(len(exact)), key=lambda n: places[n] - exact[n])[: batch_size - sum(places)]:
+        places[n] += 1
+    return places
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The endless stream of batches: each part is gone through again and again, in a new order every time."""
+    """The endless stream of batches: each part is gone through again and again, in a new order every epoch."""
 
     parts: tuple[Part, ...]
     seed: int
 
     def batch(self, step: int) -> list[Draw]:
-        """The places of the batch of this step, which counts from 0, in order."""
+        """The pairs of the whole batch of a step, which counts from 0, in the order of their places."""
         draws = [self._draw(part, step * part.places + place) for part in self.parts for place in range(part.places)]
         if len(self.parts) == 1:
             return draws
-        mixed = np.random.default_rng([self.seed, _MIX, step]).permutation(len(draws))
-        return [draws[n] for n in mixed]
+        shuffled = np.random.default_rng([self.seed, _BATCH, step]).permutation(len(draws))
+        return [draws[n] for n in shuffled]
 
-    def chance(self, draw: Draw) -> np.random.Generator:
-        """The random numbers for one look at a pair: its caption, its crop."""
-        return np.random.default_rng([self.seed, _LOOK, draw.epoch, draw.pair])
+    def rng_for_draw(self, draw: Draw) -> np.random.Generator:
+        """The generator for one draw of a pair: for its caption, its crop and its substitutes."""
+        return np.random.default_rng([self.seed, _DRAW, draw.epoch, draw.pair])
 
-    def chance_of(self, step: int, rank: int) -> np.random.Generator:
-        """The random numbers for what is done to a process's part of a whole batch."""
-        return np.random.default_rng([self.seed, _CUT, step, rank])
+    def rng_for_batch(self, step: int, rank: int) -> np.random.Generator:
+        """The generator for CutMix on one process's part of a batch."""
+        return np.random.default_rng([self.seed, _CUTMIX, step, rank])
 
-    def another(self, draw: Draw, chance: np.random.Generator) -> int:
-        """A pair of the same part to take the place of one that cannot be read."""
+    def substitute(self, draw: Draw, rng: np.random.Generator) -> int:
+        """The index of a pair of the same part, drawn to replace one whose image cannot be read."""
         [part] = [part for part in self.parts if part.start <= draw.pair < part.start + part.size]
-        return part.start + int(chance.integers(part.size))
+        return part.start + int(rng.integers(part.size))
 
     def _draw(self, part: Part, position: int) -> Draw:
         epoch, place = divmod(position, part.size)

@@ -1,4 +1,4 @@
-"""The processes of one run, as `torchrun` starts them; a run by itself is a group of one."""
+"""The processes of one run, as `torchrun` starts them, and what they exchange; a run by itself is a group of one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clipcli.errors import ClipcliError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """This process among those of the run: its `rank`, how many there are, and its card on this machine."""
+    """This process among the `count` processes of the run: its `rank`, and the index of its GPU on this machine."""
 
     rank: int = 0
     count: int = 1
@@ -27,11 +27,11 @@ class Processes:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that writes files and speaks."""
+        """True in the one process that writes files and reports progress."""
         return self.rank == 0
 
     def gather(self, values: Tensor) -> Tensor:
-        """The rows `[b, …]` of all processes as `[B, …]`, in the order of ranks; gradients flow back to their own."""
+        """The rows `[b, …]` of all processes as `[B, …]`, in the order of ranks; gradients flow back to theirs."""
         if self.count == 1:
             return values
         if values.requires_grad:
@@ -41,41 +41,41 @@ class Processes:
         return torch.cat(parts)
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean over the processes, without gradient."""
+        """The mean of a tensor over the processes, without gradient."""
         if self.count == 1:
             return value.detach()
         total = value.detach().clone()
         dist.all_reduce(total)
         return total / self.count
 
-    def collect(self, thing: Any) -> list[Any]:
-        """What every process has of a thing, in the order of ranks."""
+    def gather_objects(self, value: Any) -> list[Any]:
+        """The values of all processes, in the order of ranks; they must be picklable."""
         if self.count == 1:
-            return [thing]
-        things: list[Any] = [None] * self.count
-        dist.all_gather_object(things, thing)
-        return things
+            return [value]
+        values: list[Any] = [None] * self.count
+        dist.all_gather_object(values, value)
+        return values
 
-    def agree(self, error: ClipcliError | None) -> None:
-        """Go on when all processes are here, or raise in all of them what went wrong in one."""
-        for failed in self.collect(error):
-            if failed is not None:
-                raise failed
+    def raise_in_all(self, error: ClipcliError | None) -> None:
+        """Wait for all processes, and where one of them has an error raise it in all."""
+        for found in self.gather_objects(error):
+            if found is not None:
+                raise found
 
     def wait(self) -> None:
-        """Go on when all processes are here."""
+        """Wait until all processes have come to this call."""
         if self.count > 1:
             dist.barrier()
 
 
-def processes_here() -> int:
-    """How many processes of the run share this machine."""
+def local_process_count() -> int:
+    """The number of processes of the run on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 @contextmanager
-def joined(*, device: str) -> Iterator[Processes]:
-    """The group that `torchrun` describes in the environment, or a group of one; left when the block ends."""
+def process_group(*, device: str) -> Iterator[Processes]:
+    """Join the group that `torchrun` describes in the environment, or make a group of one, until the block ends."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1 or "RANK" not in os.environ:
         yield Processes()
@@ -91,39 +91,39 @@ def joined(*, device: str) -> Iterator[Processes]:
 
 
 def synchronise_batch_norm(model: nn.Module, *, device: str) -> None:
-    """Let batch norm take its statistics over the batches of all processes, as if they were one batch.
+    """Let batch norm take its statistics over the images of all processes, as if they were one batch.
 
-    Raises `UsageError` for a kind of batch norm that is not known.
+    The layers are changed in place. Raises `UsageError` for a class of batch norm that is not known here.
     """
     from timm.layers import BatchNormAct2d, convert_sync_batchnorm
 
-    ours: dict[type, Any] = {
+    classes: dict[type, Any] = {
         nn.BatchNorm2d: _SynchronisedBatchNorm,
         BatchNormAct2d: _with_activation(BatchNormAct2d),
     }
     norms = batch_norms(model)
-    unknown = [type(norm).__name__ for norm in norms if type(norm) not in ours]
+    unknown = [type(norm).__name__ for norm in norms if type(norm) not in classes]
     if unknown:
         raise UsageError(f"{unknown[0]} of this model cannot be trained in several processes; train in one")
     if device == "cuda":
         convert_sync_batchnorm(model)
         return
     for norm in norms:
-        # The class alone changes: weights, statistics and names stay.
-        norm.__class__ = ours[type(norm)]
+        # Only the class changes: weights, statistics and their names stay.
+        norm.__class__ = classes[type(norm)]
 
 
 class _SynchronisedBatchNorm(nn.BatchNorm2d):
-    """Batch norm over all processes on a processor, where torch has none; all have equally many images."""
+    """Batch norm over all processes on a CPU, which torch lacks. Each process must have equally many images."""
 
     def forward(self, input: Tensor) -> Tensor:
         return self.synchronised(input) if self.training else super().forward(input)
 
     def synchronised(self, input: Tensor) -> Tensor:
-        """The images `[b, C, H, W]`, normalised by the mean and variance of all processes' images."""
-        images, count = input.float(), dist.get_world_size()
-        mean = _sum_over_processes(images.mean((0, 2, 3))) / count
-        centred = images - mean[:, None, None]
+        """Feature maps `[b, C, H, W]`, normalised by the mean and variance over all processes."""
+        maps, count = input.float(), dist.get_world_size()
+        mean = _sum_over_processes(maps.mean((0, 2, 3))) / count
+        centred = maps - mean[:, None, None]
         variance = _sum_over_processes(centred.square().mean((0, 2, 3))) / count
         if self.track_running_stats:
             self._track(mean.detach(), variance.detach(), count=input.numel() // input.shape[1] * count)
@@ -140,7 +140,7 @@ class _SynchronisedBatchNorm(nn.BatchNorm2d):
 
 
 def _with_activation(plain: Any) -> type[nn.Module]:
-    """timm's batch norm, which drops and activates as well, over all processes."""
+    """The class of timm's batch norm, with dropout and activation, over all processes."""
 
     class Synchronised(plain, _SynchronisedBatchNorm):  # type: ignore[misc]
         def forward(self, input: Tensor) -> Any:

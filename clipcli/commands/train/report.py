@@ -1,4 +1,4 @@
-"""The report of a training run: what its folder says, on one page, with whatever of it is there."""
+"""The report of a training run: one HTML page with the metrics, charts, skipped images and settings of its folder."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from clipcli.report.figures import Point, lines, trade_off
 
 REPORT_FILE = "report.html"
 
-# What a validation may say, in the order of the table; all but the loss are fractions.
-_LEARNT = {
+# The metrics of a validation, in the order of the table; all but the loss are shares.
+_TRAINED = {
     "zero_shot_top1": "zero-shot top-1",
     "zero_shot_top5": "zero-shot top-5",
     **{f"image_to_text_recall@{k}": f"image → text R@{k}" for k in (1, 5, 10)},
     **{f"text_to_image_recall@{k}": f"text → image R@{k}" for k in (1, 5, 10)},
 }
 _RETAINED = {
-    f"retain_{key.removeprefix('zero_shot_')}": name.removeprefix("zero-shot ") for key, name in _LEARNT.items()
+    f"retain_{key.removeprefix('zero_shot_')}": name.removeprefix("zero-shot ") for key, name in _TRAINED.items()
 }
-METRICS = {"val_loss": "loss", **_LEARNT, **{key: f"retained {name}" for key, name in _RETAINED.items()}}
+METRICS = {"val_loss": "loss", **_TRAINED, **{key: f"retained {name}" for key, name in _RETAINED.items()}}
 _IN_HEADLINE = ("zero_shot_top1", "image_to_text_recall@1", "text_to_image_recall@1", "retain_top1")
-_MOST_SKIPPED = 50
+_SKIPPED_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
-class _Curves:
-    """A figure over the steps: the name of each curve and the metric it follows."""
+class _Chart:
+    """A chart of metrics over the steps: the metric of each curve by the name of the curve."""
 
     title: str
     y_label: str
@@ -44,14 +44,14 @@ class _Curves:
 
 
 _QUALITY = (
-    _Curves("Loss", "loss", {"training": "loss", "validation": "val_loss"}),
-    _Curves("Zero-shot", "share of images", {"top-1": "zero_shot_top1", "top-5": "zero_shot_top5"}, percent=True),
+    _Chart("Loss", "loss", {"training": "loss", "validation": "val_loss"}),
+    _Chart("Zero-shot", "share of images", {"top-1": "zero_shot_top1", "top-5": "zero_shot_top5"}, percent=True),
     *(
-        _Curves(title, "recall", {f"R@{k}": f"{key}_recall@{k}" for k in (1, 5, 10)}, percent=True)
+        _Chart(title, "recall", {f"R@{k}": f"{key}_recall@{k}" for k in (1, 5, 10)}, percent=True)
         for title, key in (("Image to text", "image_to_text"), ("Text to image", "text_to_image"))
     ),
     # Recall at 1 only: six curves would hide each other.
-    _Curves(
+    _Chart(
         "Retention",
         "share",
         {name: key for key, name in _RETAINED.items() if "top" in key or key.endswith("@1")},
@@ -59,43 +59,46 @@ _QUALITY = (
     ),
 )
 _OPTIMISATION = (
-    _Curves("Learning rate", "learning rate", {"": "lr"}),
-    _Curves("Logit scale", "1 / temperature", {"": "logit_scale"}),
-    _Curves("Gradient norm", "before clipping", {"": "grad_norm"}, log_y=True),
-    _Curves("Speed", "images a second", {"": "images_per_second"}),
-    _Curves("Memory", "MB", {"": "memory_mb"}),
+    _Chart("Learning rate", "learning rate", {"": "lr"}),
+    _Chart("Logit scale", "1 / temperature", {"": "logit_scale"}),
+    _Chart("Gradient norm", "before clipping", {"": "grad_norm"}, log_y=True),
+    _Chart("Speed", "images a second", {"": "images_per_second"}),
+    _Chart("Memory", "MB", {"": "memory_mb"}),
 )
 
 
 def write_report(run: Path) -> Path:
-    """Write `report.html` in a run's folder, from the metrics, the configuration and the skipped files there are.
+    """Write `report.html` in the folder of a run, finished or not. Returns its path.
 
     Raises `InputNotFound` where the folder has no metrics, and `OutputFailed`.
     """
-    read = read_lines(run / METRICS_FILE)
+    metrics = read_lines(run / METRICS_FILE)
     sections: list[Section] = [
-        *_headline(read),
-        *_section("Quality", [*_drawn(_QUALITY, run=read), *_trade_off(read)]),
-        *_validations(read),
-        *_sweep(read),
-        *_section("Optimisation", _drawn(_OPTIMISATION, run=read)),
+        *_headline(metrics),
+        *_charts_section("Quality", [*_charts(_QUALITY, run=metrics), *_trade_off(metrics)]),
+        *_validations(metrics),
+        *_sweep(metrics),
+        *_charts_section("Optimisation", _charts(_OPTIMISATION, run=metrics)),
         *_skipped(run),
         *_configuration(run),
     ]
-    title = " · ".join(name for name in (run.resolve().name, read.start.get("model")) if isinstance(name, str))
+    title = " · ".join(name for name in (run.resolve().name, metrics.start.get("model")) if isinstance(name, str))
     target = run / REPORT_FILE
-    write_page(target, Page(title, _subtitle(read), sections))
+    write_page(target, Page(title, _subtitle(metrics), sections))
     return target
 
 
 def _subtitle(run: RunLines) -> str:
+    """The size of the data and the model, when the run was, and what is missing of it."""
     parameters, trained = number(run.start, "parameters"), number(run.start, "trained_parameters")
     facts = []
     if (pairs := number(run.start, "pairs")) is not None:
         facts.append(f"{pairs:,} pairs")
     if parameters is not None:
-        some = "" if trained is None else ", all trained" if trained == parameters else f", {trained:,} of them trained"
-        facts.append(f"{parameters:,} parameters{some}")
+        which = (
+            "" if trained is None else ", all trained" if trained == parameters else f", {trained:,} of them trained"
+        )
+        facts.append(f"{parameters:,} parameters{which}")
     facts += [run.start["runtime"]] if isinstance(run.start.get("runtime"), str) else []
     sentences = ["; ".join(facts)] if facts else []
     times = [str(line["time"])[:16].replace("T", " ") for line in (run.start, run.end) if line.get("time")]
@@ -114,6 +117,7 @@ def _headline(run: RunLines) -> list[Section]:
 
 
 def _quality_numbers(run: RunLines) -> list[Number]:
+    """The final loss, and the main metrics of the model in the folder, with their change since step 0."""
     losses = values(run.steps, "loss")
     final = number(run.end, "loss")
     numbers = []
@@ -122,23 +126,23 @@ def _quality_numbers(run: RunLines) -> list[Number]:
         numbers.append(Number("Final loss", f"{losses[-1] if final is None else final:.3f}", first))
     if not run.validations:
         return numbers
-    best, kept = _best(run), run.end.get("metrics")
+    best, final_metrics = _best(run), run.end.get("metrics")
     shown = run.validations[-1 if best is None else best]
     before = run.validations[0] if run.validations[0]["step"] == 0 and shown["step"] > 0 else {}
-    # What is in the folder in the end may be a mix, with numbers of its own.
-    model: Line = kept if isinstance(kept, dict) and kept else shown
+    # The model in the folder may be a mix, with metrics of its own.
+    model: Line = final_metrics if isinstance(final_metrics, dict) and final_metrics else shown
     for key in _IN_HEADLINE:
-        value, old = number(model, key), number(before, key)
+        value, value_before = number(model, key), number(before, key)
         if value is not None:
             note = f"at step {shown['step']:,}" if model is shown else "of the model in this folder"
-            if old is not None:
-                note += f", {_change(value - old)}"
+            if value_before is not None:
+                note += f", {_change(value - value_before)}"
             numbers.append(Number(f"{METRICS[key][0].upper()}{METRICS[key][1:]}", f"{value:.1%}", note))
     return numbers
 
 
 def _best(run: RunLines) -> int | None:
-    """The index of the best step's validation, where the run has ended and says so."""
+    """The index of the best step among the validations; `None` where the run has not ended or did not validate."""
     steps = [line["step"] for line in run.validations]
     best = run.end.get("best_step")
     return steps.index(best) if best in steps else None
@@ -150,6 +154,7 @@ def _change(difference: float) -> str:
 
 
 def _cost_numbers(run: RunLines) -> list[Number]:
+    """Time, speed and memory, and the skipped images."""
     numbers = []
     seconds = [*values(run.steps, "seconds"), *values([run.end], "seconds")]
     steps = [*values(run.steps, "step"), *values([run.end], "step")]
@@ -173,27 +178,27 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def _section(heading: str, figures: Sequence[str]) -> list[Section]:
-    return [Figures(heading, figures)] if figures else []
+def _charts_section(heading: str, charts: Sequence[str]) -> list[Section]:
+    return [Figures(heading, charts)] if charts else []
 
 
-def _drawn(figures: Sequence[_Curves], *, run: RunLines) -> list[str]:
-    """The figures for which there is anything to draw."""
+def _charts(charts: Sequence[_Chart], *, run: RunLines) -> list[str]:
+    """The charts as SVG, without those that have no values."""
     drawn: list[str] = []
-    for figure in figures:
+    for chart in charts:
         series = {}
-        for name, key in figure.metrics.items():
+        for name, key in chart.metrics.items():
             found = [line for line in (*run.steps, *run.validations) if number(line, key) is not None]
             if found:
                 series[name] = ([line["step"] for line in found], values(found, key))
         if series:
-            look = {"percent": figure.percent, "log_y": figure.log_y}
-            drawn.append(lines(series, title=figure.title, x_label="step", y_label=figure.y_label, **look))
+            look = {"percent": chart.percent, "log_y": chart.log_y}
+            drawn.append(lines(series, title=chart.title, x_label="step", y_label=chart.y_label, **look))
     return drawn
 
 
 def _trade_off(run: RunLines) -> list[str]:
-    """What the mixes keep against what they gained, where at least two of them say both."""
+    """A chart of validation against retention for the mixes of WiSE-FT, where at least two of them have both."""
     both = [line for line in run.sweep if len(values([line], "validation") + values([line], "retention")) == 2]
     if len(both) < 2:
         return []
@@ -203,6 +208,7 @@ def _trade_off(run: RunLines) -> list[str]:
 
 
 def _chosen(sweep: Sequence[Line]) -> int | None:
+    """The index of the mix that was kept."""
     return next((n for n, line in enumerate(sweep) if line.get("chosen") is True), None)
 
 
@@ -242,7 +248,7 @@ def _skipped(run: Path) -> list[Section]:
     rows = list(csv.DictReader(io.StringIO(read_text(run / SKIPPED_FILE) or "")))
     if not rows:
         return []
-    cells = [(row.get("path"), row.get("reason")) for row in rows[:_MOST_SKIPPED]]
+    cells = [(row.get("path"), row.get("reason")) for row in rows[:_SKIPPED_SHOWN]]
     more = len(rows) - len(cells)
     note = f"And {more:,} more in {SKIPPED_FILE}." if more else None
     return [Table("Skipped images", ("path", "reason"), cells, note, text_columns=2)]

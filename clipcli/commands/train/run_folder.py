@@ -1,4 +1,4 @@
-"""The folder of a run: in use by one run at a time, with its settings, its metrics and what was skipped."""
+"""The folder of a run: its lock, and its files `train.yaml`, `metrics.jsonl` and `skipped.csv`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from clipcli.backbones.checkpoint import CONFIG_NAME
-from clipcli.commands.train.checkpoints import saved_in
+from clipcli.commands.train.checkpoints import checkpoints_in
 from clipcli.commands.train.config_file import CONFIG_FILE, changes, read_config, to_yaml
 from clipcli.commands.train.settings import TrainConfig, configured
 from clipcli.errors import OutputExists, OutputFailed, UsageError
 from clipcli.files.atomic import part_of, put_in_place
 from clipcli.outputs.csv import csv_writer
-from clipcli.records import Skipped
 
 METRICS_FILE, SKIPPED_FILE = "metrics.jsonl", "skipped.csv"
 
@@ -25,7 +24,7 @@ class RunFolder:
     """A run's folder, locked for this process until `close`."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `UsageError` where another run is at work in it, and `OutputFailed` where it cannot be made."""
+        """Make and lock the folder. Raises `UsageError` where another run has it, `OutputFailed` where it cannot."""
         self.path = path
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} is a file; give a folder for the run")
@@ -39,17 +38,18 @@ class RunFolder:
             raise OutputFailed(f"cannot write in {path}: {e.strerror}; choose another --output") from None
 
     def close(self) -> None:
-        """Let others use the folder."""
+        """Unlock the folder."""
         self._lock.release()
 
     def begin(self, config: TrainConfig, *, resume: bool) -> None:
-        """Keep the resolved settings; of a run that goes on, see that they are the same.
+        """Write the resolved settings to `train.yaml`.
 
-        Raises `OutputExists` where a run is there that nobody asked to resume, and `UsageError`, naming what differs.
+        Raises `OutputExists` where the folder holds a run and `resume` is off, or a model, and `UsageError` where a run
+        would be resumed with other settings: the message names them.
         """
         file = self.path / CONFIG_FILE
         if not resume:
-            if saved_in(self.path) or self.has_metrics:
+            if checkpoints_in(self.path) or self.has_metrics:
                 raise OutputExists(f"{self.path} holds a run; go on with it by --resume, or give another --output")
             if (self.path / CONFIG_NAME).exists():
                 raise OutputExists(f"{self.path} holds a model; give another --output")
@@ -61,17 +61,17 @@ class RunFolder:
 
     @property
     def has_metrics(self) -> bool:
-        """Whether the run has come far enough to have metrics."""
+        """True when the run has written its first metrics."""
         return (self.path / METRICS_FILE).exists()
 
     def log(self, kind: str, values: Mapping[str, Any]) -> None:
-        """Add a line to the metrics."""
+        """Add a line of this kind to the metrics, with values that JSON can hold."""
         line = json.dumps({"kind": kind, **values})
         with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
     def forget_after(self, step: int) -> None:
-        """Drop the metrics of later steps than this: they are computed anew."""
+        """Drop the metrics of later steps, which are computed anew, and those of the end of the run."""
         file = self.path / METRICS_FILE
         if not file.exists():
             return
@@ -80,7 +80,7 @@ class RunFolder:
             try:
                 values = json.loads(line)
             except ValueError:
-                # The line that was being written when the run was killed.
+                # The run was killed while it wrote this line.
                 continue
             if values["kind"] in ("end", "wise_ft") or values.get("step", 0) > step:
                 continue
@@ -88,7 +88,7 @@ class RunFolder:
         self._replace(METRICS_FILE, "".join(f"{line}\n" for line in kept))
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
-        """Name what was skipped, with the reasons."""
+        """Write `skipped.csv` anew, of rows of path and reason."""
         part = part_of(self.path / SKIPPED_FILE)
         with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = [(writable(path), writable(reason)) for path, reason in skipped]
@@ -102,14 +102,9 @@ class RunFolder:
 
 
 def writable(text: str) -> str:
-    """The text as a file takes it that keeps the bytes of odd names: half of a character is written out."""
+    """The text as a file with `surrogateescape` can hold it: other lone surrogates are written as escapes."""
     try:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace").decode()
     return text
-
-
-def as_rows(skipped: Iterable[Skipped]) -> list[tuple[str, str]]:
-    """Skipped inputs as rows of path and reason."""
-    return [(s.item.id, s.reason) for s in skipped]

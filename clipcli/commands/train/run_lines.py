@@ -1,7 +1,7 @@
-"""What a run's folder says of it: the lines of `metrics.jsonl`, read back.
+"""Reads `metrics.jsonl` of a run back, for its report.
 
-A run may still be going on, have been cut off or have gone on from a checkpoint, so every line may be missing, and a
-step that was written twice counts as it was written last.
+The run may be unfinished, killed or resumed. So each line may be missing, and of a step that was written twice the last
+line counts.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ _ORDERED = ("step", "validation", "wise_ft")
 
 @dataclass(frozen=True, slots=True)
 class RunLines:
-    """The lines by kind: steps and validations by step, mixes by share; `unread` counts whole lines without a record.
+    """The lines by kind: steps and validations in the order of steps, the `sweep` of WiSE-FT in the order of alpha.
 
-    `start` is that of the last time the run was started, and `end` is empty until it has ended since.
+    `start` is from the last time the run was started, and `end` is empty if it has not ended since. `unread` counts
+    complete lines that are no records.
     """
 
     start: Line
@@ -34,14 +35,14 @@ class RunLines:
 
 
 def read_lines(path: Path) -> RunLines:
-    """The lines of a metrics file; the last is left out where it was cut off. Raises `InputNotFound`."""
+    """Read the lines of a metrics file, without the last where it is incomplete. Raises `InputNotFound`."""
     text = read_text(path)
     if text is None:
         raise InputNotFound(f"no {path.name} in {path.parent}; give the folder of a training run")
     *whole, last = text.split("\n")
     start: Line = {}
     end: Line = {}
-    # By step, or by the share of the mix: what was written last counts.
+    # By step or by alpha: the last line counts.
     kept: dict[str, dict[float, Line]] = {kind: {} for kind in _ORDERED}
     unread = 0
     for n, written in enumerate([*whole, last]):
@@ -59,7 +60,7 @@ def read_lines(path: Path) -> RunLines:
 
 
 def read_text(path: Path) -> str | None:
-    """The text of a file, what is not UTF-8 in it as escapes; nothing where there is no such file."""
+    """The text of a file, with bytes that are not UTF-8 as escapes; `None` without the file. Raises `InputNotFound`."""
     try:
         return path.read_text(encoding="utf-8", errors="backslashreplace")
     except (FileNotFoundError, NotADirectoryError):
@@ -69,7 +70,7 @@ def read_text(path: Path) -> str | None:
 
 
 def _record(text: str) -> Line | None:
-    """The record in a line, or nothing where it was cut off."""
+    """The record in a line; `None` where it is incomplete or no record."""
     try:
         line = json.loads(text)
     except ValueError:
@@ -78,11 +79,11 @@ def _record(text: str) -> Line | None:
 
 
 def number(line: Line, key: str) -> float | None:
-    """The number there, if there is one."""
+    """The value of a key if it is a number, else `None`."""
     value = line.get(key)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def values(lines: Sequence[Line], key: str) -> list[float]:
-    """The numbers there, of the lines that have one."""
+    """The values of a key in all lines where it is a number."""
     return [value for line in lines if (value := number(line, key)) is not None]

@@ -1,4 +1,4 @@
-"""One run in motion: the model in all its processes, its optimizer, and the state it goes on from."""
+"""The trainer: takes optimizer steps on the model in all processes, and can be saved and restored."""
 
 from __future__ import annotations
 
@@ -14,44 +14,58 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from clipcli.backbones.runtime import Runtime
-from clipcli.commands.train.average import follow
+from clipcli.commands.train.average import update_average
 from clipcli.commands.train.batches import TrainBatch
-from clipcli.commands.train.checkpoints import Saved
+from clipcli.commands.train.checkpoints import SavedCheckpoint
 from clipcli.commands.train.gradient import Encoder, Model, Seeds, backward
-from clipcli.commands.train.loss import Contrast
+from clipcli.commands.train.loss import ContrastiveLoss
 from clipcli.commands.train.model import Trainee, compile_towers
-from clipcli.commands.train.optimizer import make_optimizer, set_rates, update
+from clipcli.commands.train.optimizer import make_optimizer, set_learning_rates, step_optimizer
 from clipcli.commands.train.processes import Processes, synchronise_batch_norm
 from clipcli.commands.train.settings import TrainConfig
 from clipcli.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """A step that was taken: its number from 1, and numbers that may still be under way on the card.
+class StepNumbers:
+    """The numbers of a step: the mean loss over all processes, the gradient's norm before clipping, the logit scale.
 
-    `numbers` holds the loss over all processes, the gradient's norm, the logit scale of the step, and whether some
-    process was asked to stop; `ready` tells when they have come from the card,
-    and `taken` when the step was, by `time.perf_counter`.
+    `stop` is true where a process was asked to stop.
     """
 
-    step: int
+    loss: float
+    grad_norm: float
+    logit_scale: float
+    stop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TakenStep:
+    """A step that was taken: its number from 1, and the time at its end by `time.perf_counter`.
+
+    `numbers` `[4]` are the fields of `StepNumbers`, still on their way from the GPU until the event `ready`.
+    """
+
+    number: int
     batch: TrainBatch
     lr: float
     numbers: Tensor
     ready: torch.cuda.Event | None
-    taken: float
+    time: float
 
-    def read(self) -> tuple[float, float, float, bool]:
-        """Loss, gradient norm, logit scale, and whether to stop."""
+    def read(self) -> StepNumbers:
+        """The numbers of the step; waits for them."""
         if self.ready is not None:
             self.ready.synchronize()
-        loss, norm, scale, stop = self.numbers.tolist()
-        return loss, norm, scale, stop > 0
+        loss, grad_norm, logit_scale, stop = self.numbers.tolist()
+        return StepNumbers(loss, grad_norm, logit_scale, stop > 0)
 
 
 class Trainer:
-    """Takes steps, and can be put back to where it was."""
+    """The model that is trained, with its optimizer and the average of its weights.
+
+    Raises `UsageError` where the processes cannot share the batch equally.
+    """
 
     def __init__(self, trainee: Trainee, *, runtime: Runtime, processes: Processes) -> None:
         config = trainee.config
@@ -60,12 +74,12 @@ class Trainer:
             raise UsageError(
                 f"--batch-size {config.batch_size} cannot be shared by {processes.count} processes; give a multiple"
             )
-        self._contrast = Contrast(config.loss or "clip", config.duplicates, config.negatives, processes)
+        self._loss_function = ContrastiveLoss(config.loss or "clip", config.duplicates, config.negatives, processes)
         self._optimizer = make_optimizer(trainee.towers, config)
         self._average = trainee.copy() if config.average else None
         if config.compile:
             compile_towers(trainee.towers)
-        self._model = self._wrapped()
+        self._model = self._wrapped_model()
 
     @property
     def config(self) -> TrainConfig:
@@ -74,56 +88,65 @@ class Trainer:
 
     @property
     def result(self) -> Trainee:
-        """The model that the run is for: the average of the weights where there is one, else those that learn."""
+        """The model that is validated and saved: the average of the weights where there is one, else the trainee."""
         return self.trainee if self._average is None else self._average
 
-    def take(self, step: int, batch: TrainBatch, *, stop: bool) -> Done:
-        """The step after `step` others, on this process's part of its batch."""
+    def take(self, step: int, batch: TrainBatch, *, stop: bool) -> TakenStep:
+        """Take a step after `step` others, on this process's part of the batch; `stop` asks all processes to stop."""
         config = self.config
-        share = set_rates(self._optimizer, step, config)
-        here = batch.to(self._runtime.device)
+        share_of_peak = set_learning_rates(self._optimizer, step, config)
         seeds = Seeds(config.seed, step, self._processes.rank)
-        loss = backward(self._model, here, contrast=self._contrast, micro_batch=config.micro_batch, seeds=seeds)
+        loss = backward(
+            self._model,
+            batch.to(self._runtime.device),
+            loss_function=self._loss_function,
+            micro_batch=config.micro_batch,
+            seeds=seeds,
+        )
         scale = self.trainee.towers.logit_scale.detach().exp().reshape(())
-        norm = update(self._optimizer, self.trainee.towers, clip=config.grad_clip_norm, bound=config.loss == "clip")
+        grad_norm = step_optimizer(
+            self._optimizer, self.trainee.towers, clip=config.grad_clip_norm, clamp_logit_scale=config.loss == "clip"
+        )
         if self._average is not None:
-            follow(self._average.towers, self.trainee.towers, step=step, decay=config.average)
-        flag = torch.tensor(float(stop), device=loss.device)
-        numbers = self._processes.mean(torch.stack([loss, norm.to(loss), scale, flag]))
-        return Done(step + 1, batch, (config.lr or 0.0) * share, *_on_its_way(numbers), time.perf_counter())
+            update_average(self._average.towers, self.trainee.towers, step=step, decay=config.average)
+        stop_flag = torch.tensor(float(stop), device=loss.device)
+        numbers = self._processes.mean(torch.stack([loss, grad_norm.to(loss), scale, stop_flag]))
+        lr = (config.lr or 0.0) * share_of_peak
+        return TakenStep(step + 1, batch, lr, *_to_host(numbers), time.perf_counter())
 
-    def plain(self) -> Trainee:
-        """The trained model with plain weights, when it has learned all it will."""
-        self.trainee, self._average = self.result.plain(), None
+    def end(self) -> Trainee:
+        """The result of training with its adapters merged; no more steps can be taken."""
+        self.trainee, self._average = self.result.merged(), None
         return self.trainee
 
     def state(self) -> dict[str, Any]:
-        """What is needed to go on, beside the weights of `result`."""
-        state = {"optimizer": self._optimizer.state_dict(), "learned": self.trainee.learned()}
+        """Everything to save beside the weights of `result`, so that training goes on exactly."""
+        state = {"optimizer": self._optimizer.state_dict(), "adapters": self.trainee.adapter_state()}
         if self._average is None:
             return state
-        # With adapters `learned` is all there is to restore.
-        learning = self.trainee.weights() if self.trainee.adapters is None else {}
-        return {**state, "learning": learning, "average_learned": self._average.learned()}
+        # With adapters, their state holds all weights.
+        raw_weights = self.trainee.weights() if self.trainee.adapters is None else {}
+        return {**state, "raw_weights": raw_weights, "average_adapters": self._average.adapter_state()}
 
-    def restore(self, saved: Saved, state: Mapping[str, Any]) -> None:
-        """Go back to a checkpoint."""
+    def restore(self, saved: SavedCheckpoint, state: Mapping[str, Any]) -> None:
+        """Go back to a checkpoint, whose `state` holds what `self.state` gave. Raises `BadFile`."""
         weights = saved.weights()
         if self._average is None:
-            self.trainee.restore(weights, state["learned"])
+            self.trainee.restore(weights, state["adapters"])
         else:
-            self._average.restore(weights, state["average_learned"])
-            self.trainee.restore(state["learning"], state["learned"])
+            self._average.restore(weights, state["average_adapters"])
+            self.trainee.restore(state["raw_weights"], state["adapters"])
         self._optimizer.load_state_dict(state["optimizer"])
 
     def memory(self) -> int:
-        """The most memory in bytes that the card, or on a processor the process, has had in use."""
+        """The peak memory in bytes: of the GPU, or on a CPU of the process."""
         if self._runtime.device == "cuda":
             return torch.cuda.max_memory_allocated()
         # Linux counts kilobytes, macOS bytes.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
-    def _wrapped(self) -> Model:
+    def _wrapped_model(self) -> Model:
+        """The towers as one module, which with several processes averages its gradients over them."""
         autocast = None if self._runtime.precision == "fp32" else self._runtime.dtype
         towers = self.trainee.towers
         encoder = Encoder(towers, preprocessing=self.trainee.backbone.preprocessing, autocast=autocast)
@@ -136,12 +159,12 @@ class Trainer:
         )
 
 
-def _on_its_way(numbers: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-    """Numbers under way from the card to the host, which need not wait for what the card does next."""
+def _to_host(numbers: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """The numbers in memory of the host, and the event after which a GPU has copied them there."""
     if numbers.device.type != "cuda":
         return numbers, None
-    here = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
-    here.copy_(numbers, non_blocking=True)
+    copied = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
+    copied.copy_(numbers, non_blocking=True)
     ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
     ready.record()
-    return here, ready
+    return copied, ready

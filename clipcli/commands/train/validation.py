@@ -1,4 +1,4 @@
-"""How good the model is meanwhile: loss and recall on pairs, top-1 and top-5 on a class-per-folder tree."""
+"""Validation during a run: loss and recall on pairs, zero-shot top-1 and top-5 on a tree of classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from clipcli.backbones.backbone import Backbone
-from clipcli.commands.train.loss import FUNCTIONS, Features, Groups, Right, positives
+from clipcli.backbones.runtime import Runtime
+from clipcli.commands.train.loss import LOSS_FUNCTIONS, Features, Groups, Targets, positives
 from clipcli.data.pairs import Pair
 from clipcli.encoding.embed import encode
 from clipcli.encoding.ensemble import class_embeddings
@@ -23,23 +24,23 @@ Array = NDArray[np.float32]
 
 
 class Check(Protocol):
-    """Something to measure a model on."""
+    """Data to measure a model on."""
 
     def measure(self, backbone: Backbone, *, prefix: str = "") -> dict[str, float]:
-        """Metrics by name; each name begins with `prefix` in place of the check's own."""
+        """Metrics by name, shares from 0 to 1; `prefix` replaces the usual beginning of the names."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ZeroShot:
-    """Zero-shot top-1 and top-5: images `items` of the classes `truth`, each class's prompts in `prompts`."""
+    """Zero-shot classification: `truth` is the class of each of the images `items`, an index into `prompts`."""
 
     items: tuple[ImageItem, ...]
     truth: tuple[int, ...]
     prompts: tuple[tuple[str, ...], ...]
 
     def measure(self, backbone: Backbone, *, prefix: str = "zero_shot_") -> dict[str, float]:
-        """`top1`, and of more than five classes `top5`, as shares; images that cannot be read do not count."""
+        """`top1`, and with more than five classes `top5`; images that cannot be read do not count."""
         classes = class_embeddings(self.prompts, backbone=backbone)
         images, kept = _image_embeddings(self.items, backbone=backbone)
         scores = images @ classes.T
@@ -49,8 +50,10 @@ class ZeroShot:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """Loss and recall both ways on pairs; `loss` names the loss, taken over batches of `batch_size` pairs
-    in which `duplicates` count as in training."""
+    """Loss, and retrieval of captions by images and of images by captions.
+
+    The loss, by its name in `LOSS_FUNCTIONS`, is taken over batches of `batch_size` pairs; `duplicates` is the setting.
+    """
 
     pairs: tuple[Pair, ...]
     loss: str
@@ -58,9 +61,10 @@ class Retrieval:
     duplicates: str
 
     def measure(self, backbone: Backbone, *, prefix: str = "") -> dict[str, float]:
-        """`val_loss` of each image with its first caption, and recall among all images and all captions.
+        """`val_loss` of the images with their first captions, and recall at 1, 5 and 10 both ways among all of them.
 
-        An image's own captions are right for it, and in a class-per-folder tree those of its class.
+        The right captions of an image are its own, and in a tree of classes those of its class. With a `prefix` of
+        their own the metrics are without the loss.
         """
         images, kept = _image_embeddings([pair.item for pair in self.pairs], backbone=backbone)
         pairs = [self.pairs[n] for n in kept]
@@ -79,14 +83,39 @@ class Retrieval:
         losses = []
         for start in range(0, len(images), self.batch_size):
             rows = slice(start, start + self.batch_size)
-            made = Features(torch.from_numpy(images[rows]), torch.from_numpy(texts[rows]), scale, bias)
-            right = positives(groups.of(rows), groups.of(rows), duplicates=self.duplicates)
-            losses.append((float(FUNCTIONS[self.loss](made, made, Right(right, right))), len(made.images)))
+            features = Features(torch.from_numpy(images[rows]), torch.from_numpy(texts[rows]), scale, bias)
+            targets = positives(groups.select(rows), groups.select(rows), duplicates=self.duplicates)
+            loss = LOSS_FUNCTIONS[self.loss](features, features, Targets(targets, targets))
+            losses.append((float(loss), len(features.images)))
         return sum(value * count for value, count in losses) / len(images)
 
 
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The data to measure a model on while it trains; `None` for each kind that was not given."""
+
+    zero_shot: Check | None
+    val: Check | None
+    retain: Check | None
+
+    @property
+    def validates(self) -> bool:
+        """True where there is data that tells a better model from a worse one."""
+        return self.zero_shot is not None or self.val is not None
+
+    def measure(self, backbone: Backbone, *, runtime: Runtime) -> dict[str, float]:
+        """All metrics by name, computed in the precision of `runtime`."""
+        metrics: dict[str, float] = {}
+        with torch.autocast(runtime.device, runtime.dtype, enabled=runtime.precision != "fp32"):
+            for check in (self.zero_shot, self.val):
+                metrics |= check.measure(backbone) if check is not None else {}
+            if self.retain is not None:
+                metrics |= self.retain.measure(backbone, prefix="retain_")
+        return metrics
+
+
 def headline(metrics: Mapping[str, float]) -> float | None:
-    """The one number by which models are compared: zero-shot top-1, else mean recall@1 both ways."""
+    """The metric by which models are compared: zero-shot top-1, else the mean of recall@1 both ways; `None` without."""
     if "zero_shot_top1" in metrics:
         return metrics["zero_shot_top1"]
     recalls = [metrics[name] for name in ("image_to_text_recall@1", "text_to_image_recall@1") if name in metrics]
@@ -94,18 +123,18 @@ def headline(metrics: Mapping[str, float]) -> float | None:
 
 
 def retention(metrics: Mapping[str, float]) -> float | None:
-    """The same number of what is to be retained."""
-    own = {name.removeprefix("retain_"): value for name, value in metrics.items() if name.startswith("retain_")}
-    return own.get("top1", headline(own))
+    """The same metric on the data of `--retain`; `None` without."""
+    retained = {name.removeprefix("retain_"): value for name, value in metrics.items() if name.startswith("retain_")}
+    return retained.get("top1", headline(retained))
 
 
 def _captions(pair: Pair) -> tuple[str, ...]:
-    # A class has many prompts, which are no captions of one image: the first stands for it.
+    """The captions to retrieve: all of an image, but of a class only the first of its prompts."""
     return pair.captions if pair.label is None else pair.captions[:1]
 
 
 def _loss_groups(pairs: Sequence[Pair]) -> Groups:
-    """What belongs together among pairs of which each has its first caption."""
+    """The groups of pairs that each have their first caption."""
     captions: dict[str, int] = {}
     slots = torch.arange(len(pairs))
     return Groups(
@@ -118,7 +147,7 @@ def _loss_groups(pairs: Sequence[Pair]) -> Groups:
 
 
 def _groups(pairs: Sequence[Pair]) -> NDArray[np.intp]:
-    """An id for each pair, which images of one class share."""
+    """An id `[N]` for each pair: one for all images of a class, else one of its own."""
     ids: dict[tuple[str, str | int], int] = {}
     keys = [("pair", n) if pair.label is None else ("class", pair.label) for n, pair in enumerate(pairs)]
     return np.array([ids.setdefault(key, len(ids)) for key in keys], dtype=np.intp)

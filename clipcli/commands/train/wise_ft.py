@@ -1,7 +1,6 @@
-"""Between the starting weights and the trained ones: what was learned, without what was forgotten.
+"""WiSE-FT (Wortsman et al. 2022): weights between the starting and the trained ones, which forget less.
 
-The weights are interpolated (WiSE-FT, Wortsman et al. 2022); `auto` measures eleven mixes and keeps the best one that
-retains enough.
+`auto` measures eleven mixes and keeps the best one by validation that retains enough.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ AUTO = "auto"
 _ALPHAS = tuple(n / 10 for n in range(11))
 
 Weights = Mapping[str, Tensor]
-# Validation and retention of a model, either of them `None` where there is nothing to measure it on.
+# From weights to the metrics of validation and of retention, each `None` without data to measure it on.
 Measure = Callable[[Weights], tuple[float | None, float | None]]
 
 
 def parse_alpha(text: str) -> float | None:
-    """The share of the way that `--wise-ft` names, or `None` for `auto`. Raises `UsageError`."""
+    """The share of the trained weights, from 0 to 1, in `--wise-ft`; `None` for `auto`. Raises `UsageError`."""
     if text == AUTO:
         return None
     try:
@@ -37,7 +36,7 @@ def parse_alpha(text: str) -> float | None:
 
 
 def mix(start: Weights, trained: Weights, alpha: float) -> dict[str, Tensor]:
-    """Weights `alpha` of the way from the starting ones to the trained ones; counters are the trained ones."""
+    """Interpolated weights, `alpha` of the way from the starting to the trained ones; integers are the trained ones."""
     return {
         name: start[name].lerp(weight, alpha) if name in start and weight.is_floating_point() else weight
         for name, weight in trained.items()
@@ -47,9 +46,10 @@ def mix(start: Weights, trained: Weights, alpha: float) -> dict[str, Tensor]:
 def sweep(
     start: Weights, trained: Weights, *, measure: Measure, retain_drop: float
 ) -> Generator[Mixed, None, tuple[float, list[Mixed]]]:
-    """The best mix by validation among those that retain what the start had, less `retain_drop`; and all of them.
+    """Measure eleven mixes, and choose the best by validation whose retention is at most `retain_drop` below the start.
 
-    Of equally good ones the mix nearest to the start is kept.
+    Of equally good ones the mix nearest to the start is chosen. Yields each mix as it is measured; returns the `alpha`
+    that was chosen, and all mixes with the choice marked.
     """
     points = []
     for alpha in _ALPHAS:

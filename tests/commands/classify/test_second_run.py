@@ -75,6 +75,7 @@ def test_a_second_run_encodes_nothing_and_gives_the_same_rows(photos: Path, mode
     assert rows_of(events_of(photos, model, batch_size=2, cache=False)) == rows_of(first)
 
 
+@pytest.mark.slow
 def test_a_second_run_loads_no_torch(photos: Path, model: str, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("\n".join(LABELS))
     code = (

@@ -35,8 +35,8 @@ def view(
     data: bytes, *, seed: int = 0, crop: float = 0.5, flip: bool = False, into: Preprocessing | None = None
 ) -> np.ndarray:
     """Pixels of a random view."""
-    chance = np.random.default_rng(seed)
-    made = random_view(data, preprocessing=into or preprocessing(), crop=crop, flip=flip, chance=chance)
+    rng = np.random.default_rng(seed)
+    made = random_view(data, preprocessing=into or preprocessing(), crop=crop, flip=flip, rng=rng)
     return np.asarray(made)
 
 
@@ -65,9 +65,7 @@ def boxes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[tuple[int, int
 def test_a_view_is_rgb_and_of_the_models_size(mode: str, size: tuple[int, int]) -> None:
     image = Image.new("I;16", (50, 40), 999) if mode == "I;16" else ramp(50, 40).convert(mode)
     data = encoded(image, "TIFF")
-    made = random_view(
-        data, preprocessing=preprocessing(size=size), crop=0.5, flip=True, chance=np.random.default_rng(0)
-    )
+    made = random_view(data, preprocessing=preprocessing(size=size), crop=0.5, flip=True, rng=np.random.default_rng(0))
     assert (made.mode, made.size) == ("RGB", size[::-1])
 
 
@@ -85,7 +83,7 @@ def test_images_of_any_shape_have_views(shape: tuple[int, int], crop: float) -> 
 @example(width=1, height=9000, crop=0.5, seed=0)
 @example(width=400, height=300, crop=1.0, seed=0)
 def test_a_crop_lies_inside_the_image_and_is_large_enough(width: int, height: int, crop: float, seed: int) -> None:
-    left, top, right, bottom = _box((width, height), crop=crop, chance=np.random.default_rng(seed))
+    left, top, right, bottom = _box((width, height), crop=crop, rng=np.random.default_rng(seed))
     assert 0 <= left < right <= width
     assert 0 <= top < bottom <= height
     ratio = (right - left) / (bottom - top)
@@ -99,8 +97,8 @@ def test_a_crop_lies_inside_the_image_and_is_large_enough(width: int, height: in
 
 
 def test_crops_are_of_many_places_sizes_and_shapes() -> None:
-    chance = np.random.default_rng(0)
-    boxes = np.array([_box((300, 300), crop=0.2, chance=chance) for _ in range(1000)])
+    rng = np.random.default_rng(0)
+    boxes = np.array([_box((300, 300), crop=0.2, rng=rng) for _ in range(1000)])
     widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     areas = widths * heights / 90_000
     assert areas.min() < 0.22

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_data import noisy_pairs
 from torch import Tensor
 
 import clipcli
@@ -29,12 +28,6 @@ WEIGHTS = "open_clip_model.safetensors"
 STEPS, DECAY = 4, 0.3
 # 1/10, 2/11, 3/12, and from then on 0.3, which is less than 4/13.
 DECAYS = (0.1, 2 / 11, 0.25, 0.3)
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of twelve images with a caption each."""
-    return noisy_pairs(tmp_path_factory.mktemp("pairs"), 12)
 
 
 def settings(model: Path, **more: Any) -> dict[str, Any]:
@@ -58,7 +51,7 @@ def saved(run: Path, step: int) -> dict[str, Tensor]:
 
 
 def state(run: Path, step: int) -> dict[str, Any]:
-    """What else is in a checkpoint."""
+    """The state that a checkpoint holds beside the weights."""
     return dict(torch.load(run / "checkpoints" / f"step-{step:08}" / "trainer.pt", weights_only=True))
 
 
@@ -81,7 +74,7 @@ def test_early_weights_do_not_weigh(step: int, most: float, decay: float) -> Non
 def test_a_checkpoint_holds_the_average_of_all_weights_until_then(models: dict[str, Path], averaged: Path) -> None:
     expected = load_file(models["resnet"] / WEIGHTS)
     for step, decay in enumerate(DECAYS, start=1):
-        raw = as_saved(state(averaged, step)["learning"])
+        raw = as_saved(state(averaged, step)["raw_weights"])
         assert raw.keys() == expected.keys()
         for name, weight in raw.items():
             expected[name] = decay * expected[name] + (1 - decay) * weight if weight.is_floating_point() else weight
@@ -96,7 +89,7 @@ def test_the_weights_learn_as_without_an_average(
 ) -> None:
     clipcli.train(pairs, output=tmp_path / "plain", **settings(models["resnet"], average=0))
     for step in range(1, STEPS + 1):
-        raw, plain = as_saved(state(averaged, step)["learning"]), saved(tmp_path / "plain", step)
+        raw, plain = as_saved(state(averaged, step)["raw_weights"]), saved(tmp_path / "plain", step)
         assert all(torch.equal(weight, raw[name]) for name, weight in plain.items())
 
 
@@ -108,7 +101,7 @@ def test_the_average_is_what_is_validated(averaged: Path) -> None:
         folder = averaged / "checkpoints" / f"step-{line['step']:08}"
         backbone = load(result_of(find(str(folder))()), runtime=choose_runtime(device="cpu", precision="fp32"))
         assert line["val_loss"] == pytest.approx(check.measure(backbone)["val_loss"], abs=1e-6)
-        backbone.towers.load_state_dict(state(averaged, line["step"])["learning"])
+        backbone.towers.load_state_dict(state(averaged, line["step"])["raw_weights"])
         assert line["val_loss"] != pytest.approx(check.measure(backbone)["val_loss"], abs=1e-5)
 
 
@@ -126,7 +119,7 @@ def test_a_locked_tower_stays(models: dict[str, Path], pairs: Path, tmp_path: Pa
     clipcli.train(pairs, output=run, **settings(models["resnet"], lock="image"))
     before, after = load_file(models["resnet"] / WEIGHTS), load_file(run / WEIGHTS)
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("visual."))
-    raw = as_saved(state(run, STEPS)["learning"])
+    raw = as_saved(state(run, STEPS)["raw_weights"])
     assert not torch.equal(after["text_projection"], raw["text_projection"])
 
 
@@ -137,6 +130,7 @@ def test_half_of_the_way_to_the_average(models: dict[str, Path], pairs: Path, tm
     assert all(torch.allclose(mixed[name], (start[name] + last[name]) / 2, atol=1e-6, rtol=0) for name in start)
 
 
+@pytest.mark.slow
 def test_micro_batches_give_the_average_of_the_whole_batch(
     models: dict[str, Path], pairs: Path, tmp_path: Path
 ) -> None:
@@ -149,18 +143,18 @@ def test_micro_batches_give_the_average_of_the_whole_batch(
 
 @pytest.fixture(scope="module")
 def low_rank(models: dict[str, Path], pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that averages low-rank changes."""
+    """A run of LoRA whose weights are averaged."""
     run = tmp_path_factory.mktemp("runs") / "lora"
     clipcli.train(pairs, output=run, **settings(models["vit"], lora=2))
     return run
 
 
 def test_low_rank_changes_are_averaged_and_then_merged(models: dict[str, Path], low_rank: Path) -> None:
-    expected = state(low_rank, 1)["average_learned"]
+    expected = state(low_rank, 1)["average_adapters"]
     for step, decay in list(enumerate(DECAYS, start=1))[1:]:
-        learned = state(low_rank, step)["learned"]
+        learned = state(low_rank, step)["adapters"]
         expected = {name: decay * expected[name] + (1 - decay) * tensor for name, tensor in learned.items()}
-    average = state(low_rank, STEPS)["average_learned"]
+    average = state(low_rank, STEPS)["average_adapters"]
     assert average.keys() == expected.keys()
     assert all(torch.allclose(average[name], expected[name], atol=1e-6, rtol=0) for name in average)
     place = "visual.transformer.resblocks.0.mlp.c_fc"
@@ -171,6 +165,7 @@ def test_low_rank_changes_are_averaged_and_then_merged(models: dict[str, Path], 
     assert not torch.equal(average["logit_scale"], learned["logit_scale"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("average", [DECAY, 0])
 def test_a_stopped_run_of_low_rank_changes_resumes_to_the_same_weights(
     models: dict[str, Path], pairs: Path, low_rank: Path, tmp_path: Path, average: float

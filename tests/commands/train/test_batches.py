@@ -52,7 +52,7 @@ def pair(number: int, *captions: str, label: str | None = None, read: Callable[[
 
 
 def missing() -> bytes:
-    """What reading a file that is not there does."""
+    """Fail as reading a file that is not there does."""
     raise FileNotFoundError
 
 
@@ -101,8 +101,8 @@ def contents(batch: TrainBatch) -> list[Any]:
     groups = [getattr(batch.groups, name).tolist() for name in GROUPS]
     if batch.mix is not None:
         groups += [batch.mix.groups.slots.tolist(), batch.mix.shares.tolist()]
-    told = [batch.names, [(s.item.id, s.reason) for s in batch.skipped], batch.cut]
-    return [batch.pixels.tolist(), batch.tokens.tolist(), *groups, *told]
+    rest = [batch.names, [(s.item.id, s.reason) for s in batch.skipped], batch.cut_captions]
+    return [batch.pixels.tolist(), batch.tokens.tolist(), *groups, *rest]
 
 
 def some_bad(count: int = 10) -> list[Pair]:
@@ -121,7 +121,7 @@ def test_a_batch_holds_images_captions_and_names_of_its_pairs(tokenizer: Tokeniz
             expected = read_pixels(pairs[number].item, resizer(PREPROCESSING))
             np.testing.assert_array_equal(batch.pixels[place].numpy(), expected)
             assert batch.tokens[place].tolist() in tokenizer(list(pairs[number].captions)).tolist()
-        assert (batch.skipped, batch.cut) == ((), 0)
+        assert (batch.skipped, batch.cut_captions) == ((), 0)
 
 
 def test_whole_images_may_be_mirrored(tokenizer: Tokenizer) -> None:
@@ -150,7 +150,7 @@ def test_processes_share_the_batch_of_one(tokenizer: Tokenizer, count: int) -> N
     alone = coming(pairs, tokenizer)
     shared = [coming(pairs, tokenizer, processes=Processes(rank, count)) for rank in range(count)]
     assert sum(len(batch.skipped) for batch in alone) > 1
-    assert sum(batch.cut for batch in alone) > 1
+    assert sum(batch.cut_captions for batch in alone) > 1
     for step, whole in enumerate(alone):
         parts = [batches[step] for batches in shared]
         assert {len(part.names) for part in parts} == {4 // count}
@@ -161,7 +161,7 @@ def test_processes_share_the_batch_of_one(tokenizer: Tokenizer, count: int) -> N
             assert torch.equal(ids, getattr(whole.groups, name))
         assert sum((part.names for part in parts), ()) == whole.names
         assert sum((part.skipped for part in parts), ()) == whole.skipped
-        assert sum(part.cut for part in parts) == whole.cut
+        assert sum(part.cut_captions for part in parts) == whole.cut_captions
 
 
 def test_every_pair_knows_its_data(tokenizer: Tokenizer) -> None:
@@ -229,7 +229,7 @@ def test_where_all_images_are_bad_the_run_ends(tokenizer: Tokenizer) -> None:
 def test_captions_longer_than_the_context_are_counted(tokenizer: Tokenizer, captions: list[str], cut: int) -> None:
     pairs = [pair(n, caption) for n, caption in enumerate(captions)]
     batches = coming(pairs, tokenizer, batch_size=len(pairs), end=2)
-    assert [batch.cut for batch in batches] == [cut, cut]
+    assert [batch.cut_captions for batch in batches] == [cut, cut]
 
 
 def words(texts: Sequence[str], context: int = 8) -> Tensor:
@@ -241,7 +241,7 @@ def words(texts: Sequence[str], context: int = 8) -> Tensor:
 @pytest.mark.parametrize(("length", "cut"), [(1, 0), (6, 0), (7, 0), (8, 1), (30, 1)])
 def test_captions_that_other_tokenizers_cut_are_counted(length: int, cut: int) -> None:
     [batch] = coming([pair(0, " ".join(["word"] * length))], words, batch_size=1, end=1)
-    assert batch.cut == cut
+    assert batch.cut_captions == cut
 
 
 def test_equal_captions_and_classes_share_an_id_and_nothing_else_does(tokenizer: Tokenizer) -> None:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from clipcli.commands.train.cutmix import cutmix
-from clipcli.commands.train.loss import Contrast, Features, Groups, Mix
+from clipcli.commands.train.loss import ContrastiveLoss, CutMix, Features, Groups
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.trivial import CHANGES, trivial_augment
 
@@ -27,7 +27,7 @@ def numbered(height: int = HEIGHT, width: int = WIDTH) -> tuple[torch.Tensor, Gr
 @pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
 def test_what_is_cut_is_the_other_image_and_its_share_is_what_it_shows(probability: float) -> None:
     pixels, groups = numbered()
-    mix = cutmix(pixels, groups, probability=probability, chance=np.random.default_rng(3))
+    mix = cutmix(pixels, groups, probability=probability, rng=np.random.default_rng(3))
     shown = pixels[..., 0]
     own = shown == torch.arange(COUNT)[:, None, None]
     others = mix.groups.slots
@@ -45,7 +45,7 @@ def test_shares_are_as_evenly_spread_as_the_paper_draws_them() -> None:
     shares = []
     for seed in range(60):
         pixels, groups = numbered(200, 300)
-        shares += cutmix(pixels, groups, probability=1, chance=np.random.default_rng(seed)).shares.tolist()
+        shares += cutmix(pixels, groups, probability=1, rng=np.random.default_rng(seed)).shares.tolist()
     # A side s of a box, its centre anywhere, has s - s²/4 of it inside on average.
     sides = np.sqrt(np.linspace(0, 1, 10_001))
     inside = np.mean((sides - sides**2 / 4) ** 2)
@@ -78,7 +78,9 @@ def test_the_loss_counts_both_captions_by_their_share(name: str, negatives: str)
     else:
         chances = (logits - 3).sigmoid()
         expected = -(asked * (right * chances.log() + (1 - right) * (1 - chances).log())).sum() / count
-    loss = Contrast(name, "positive", negatives, Processes())(made, groups, Mix(groups.of(others), shares))
+    loss = ContrastiveLoss(name, "positive", negatives, Processes())(
+        made, groups, CutMix(groups.select(others), shares)
+    )
     assert torch.allclose(loss, expected, atol=1e-5)
 
 
@@ -88,8 +90,8 @@ def test_a_mix_that_cuts_nothing_changes_no_loss(name: str) -> None:
     images, texts = torch.nn.functional.normalize(torch.randn(2, COUNT, 8, generator=generator), dim=-1)
     made = Features(images, texts, torch.tensor(9.0), torch.tensor(-3.0))
     pixels, groups = numbered()
-    mix = cutmix(pixels, groups, probability=0, chance=np.random.default_rng(0))
-    contrast = Contrast(name, "positive", "all", Processes())
+    mix = cutmix(pixels, groups, probability=0, rng=np.random.default_rng(0))
+    contrast = ContrastiveLoss(name, "positive", "all", Processes())
     assert torch.equal(contrast(made, groups, mix), contrast(made, groups))
 
 
@@ -105,8 +107,8 @@ def test_all_changes_are_drawn_and_the_same_ones_again() -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8))
 
     def looks() -> list[bytes]:
-        chance = np.random.default_rng(1)
-        return [trivial_augment(noise, chance=chance).tobytes() for _ in range(100)]
+        rng = np.random.default_rng(1)
+        return [trivial_augment(noise, rng=rng).tobytes() for _ in range(100)]
 
     assert looks() == looks()
     assert len(set(looks())) > 60

@@ -17,25 +17,25 @@ PRETRAIN = {"batch_size": 512, "weight_decay": 0.2, "beta2": 0.98, "crop": 0.5}
 
 
 def resolved(*, pairs: int = 1280, **settings: Any) -> TrainConfig:
-    """What fine-tuning with these settings becomes."""
+    """The settings of a fine-tuning run, resolved."""
     return resolve(configured({"model": "m", **settings}), pairs=pairs, loss="clip")
 
 
 @pytest.mark.parametrize(
-    ("start", "recipe", "freezes", "epochs"),
+    ("start", "defaults", "freezes", "epochs"),
     [({"model": "m"}, FINE_TUNE, True, 5), ({"arch": "a"}, PRETRAIN, False, 30)],
     ids=["fine-tune", "pretrain"],
 )
 def test_the_defaults_are_those_of_the_kind_of_run(
-    start: dict[str, str], recipe: dict[str, float], freezes: bool, epochs: int
+    start: dict[str, str], defaults: dict[str, float], freezes: bool, epochs: int
 ) -> None:
     common = {"prompts": "imagenet", "flip": True, "freeze_batch_norm": freezes}
-    assert without_lengths(configured(start)) == TrainConfig(**start, **recipe, **common, epochs=epochs)
+    assert without_lengths(configured(start)) == TrainConfig(**start, **defaults, **common, epochs=epochs)
     lengths = {"steps": 1000 * epochs, "warmup": 100 * epochs if epochs < 20 else 2000}
     every = {"val_every": 1000, "save_every": 1000}
-    made = resolve(configured(start), pairs=1000 * int(recipe["batch_size"]), loss="siglip")
-    rate = {"lr": recipe.get("lr", 1e-3)}
-    assert made == TrainConfig(**start, **recipe | rate, **common, loss="siglip", **lengths, **every)
+    made = resolve(configured(start), pairs=1000 * int(defaults["batch_size"]), loss="siglip")
+    rate = {"lr": defaults.get("lr", 1e-3)}
+    assert made == TrainConfig(**start, **defaults | rate, **common, loss="siglip", **lengths, **every)
 
 
 @pytest.mark.parametrize(("batch_size", "lr"), [(512, 1e-3), (32_768, 1e-3), (128, 5e-4), (2, 6.25e-5)])
@@ -50,10 +50,10 @@ def test_a_batch_of_one_is_refused() -> None:
 
 
 def test_what_was_given_stays() -> None:
-    mine: dict[str, Any] = {"lr": 0.0, "weight_decay": 0.0, "beta2": 0.5, "crop": 1.0, "flip": False, "warmup": 0}
-    mine |= {"loss": "clip", "prompts": "plain", "freeze_batch_norm": False, "val_every": 3, "save_every": 4}
-    made = resolve(configured({"model": "m", "steps": 10, "batch_size": 7, **mine}), pairs=70, loss="siglip")
-    assert {name: getattr(made, name) for name in mine} == mine
+    given: dict[str, Any] = {"lr": 0.0, "weight_decay": 0.0, "beta2": 0.5, "crop": 1.0, "flip": False, "warmup": 0}
+    given |= {"loss": "clip", "prompts": "plain", "freeze_batch_norm": False, "val_every": 3, "save_every": 4}
+    made = resolve(configured({"model": "m", "steps": 10, "batch_size": 7, **given}), pairs=70, loss="siglip")
+    assert {name: getattr(made, name) for name in given} == given
     assert (made.steps, made.batch_size, made.epochs) == (10, 7, None)
 
 

@@ -13,7 +13,7 @@ from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
 from clipcli.commands.train.batches import TrainBatch
 from clipcli.commands.train.gradient import Encoder, Seeds, backward
-from clipcli.commands.train.loss import Contrast, Features, Groups, Mix
+from clipcli.commands.train.loss import ContrastiveLoss, CutMix, Features, Groups
 from clipcli.commands.train.processes import Processes
 from clipcli.events import result_of
 
@@ -43,10 +43,10 @@ def batch(size: int, *, mixed: bool = False) -> TrainBatch:
         pixels=torch.randint(0, 255, (COUNT, size, size, 3), dtype=torch.uint8, generator=generator),
         tokens=tokens,
         groups=groups,
-        mix=Mix(groups.of(slots.flip(0)), torch.linspace(0.1, 1, COUNT)) if mixed else None,
+        mix=CutMix(groups.select(slots.flip(0)), torch.linspace(0.1, 1, COUNT)) if mixed else None,
         names=(),
         skipped=(),
-        cut=0,
+        cut_captions=0,
     )
 
 
@@ -55,8 +55,8 @@ def gradients(
 ) -> tuple[Tensor, list[Tensor]]:
     """The loss, and every weight's gradient."""
     model.zero_grad(set_to_none=True)
-    contrast = Contrast(loss, "positive", negatives, Processes())
-    value = backward(model, which, contrast=contrast, micro_batch=micro_batch, seeds=SEEDS)
+    loss_function = ContrastiveLoss(loss, "positive", negatives, Processes())
+    value = backward(model, which, loss_function=loss_function, micro_batch=micro_batch, seeds=SEEDS)
     grads = [parameter.grad for parameter in model.parameters()]
     assert all(grad is not None for grad in grads)
     return value, [grad.clone() for grad in grads if grad is not None]
@@ -98,13 +98,13 @@ def test_dropout_is_the_same_in_both_passes(models: dict[str, Path]) -> None:
     _, grads = gradients(model, which, loss="clip", micro_batch=4)
     made = []
     for n, start in enumerate(range(0, COUNT, 4)):
-        SEEDS.sow(n)
+        SEEDS.seed_torch(n)
         made.append(Features(*model(which.pixels[start : start + 4], which.tokens[start : start + 4])))
     whole = Features(
         torch.cat([m.images for m in made]), torch.cat([m.texts for m in made]), made[-1].logit_scale, None
     )
     model.zero_grad(set_to_none=True)
-    Contrast("clip", "positive", "all", Processes())(whole, which.groups).backward()
+    ContrastiveLoss("clip", "positive", "all", Processes())(whole, which.groups).backward()
     expected = [parameter.grad for parameter in model.parameters()]
     for grad, right in zip(grads, expected, strict=True):
         assert_same(grad, right)
@@ -115,8 +115,9 @@ def test_batch_norm_counts_every_image_once(models: dict[str, Path]) -> None:
     for part in (slice(0, 6), slice(6, 12)):
         one(which.pixels[part], which.tokens[part])
     gradients(two, which, loss="clip", micro_batch=6)
-    for (name, mine), its in zip(two.named_buffers(), dict(one.named_buffers()).values(), strict=True):
-        assert torch.allclose(mine.float(), its.float(), atol=1e-6), name
+    expected = dict(one.named_buffers())
+    for name, buffer in two.named_buffers():
+        assert torch.allclose(buffer.float(), expected[name].float(), atol=1e-6), name
 
 
 def test_a_locked_tower_gets_no_gradient(models: dict[str, Path]) -> None:
@@ -127,7 +128,7 @@ def test_a_locked_tower_gets_no_gradient(models: dict[str, Path]) -> None:
         backward(
             model,
             which,
-            contrast=Contrast("clip", "positive", "all", Processes()),
+            loss_function=ContrastiveLoss("clip", "positive", "all", Processes()),
             micro_batch=micro_batch,
             seeds=SEEDS,
         )

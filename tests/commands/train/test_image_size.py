@@ -11,7 +11,6 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_data import noisy_pairs
 from torch import Tensor
 
 import clipcli
@@ -19,7 +18,7 @@ from clipcli.backbones import find
 from clipcli.backbones.checkpoint import Checkpoint
 from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
-from clipcli.commands.train.model import find_start, prepare
+from clipcli.commands.train.model import find_start, load_trainee
 from clipcli.commands.train.settings import configured
 from clipcli.errors import UsageError, WeightsMismatch
 from clipcli.events import result_of
@@ -31,12 +30,6 @@ VISION: dict[str, dict[str, Any]] = {
     "resnet": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8},
     "convolutional": {"image_size": 64, "timm_model_name": "test_convnext", "timm_pool": "avg"},
 }
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of eight images with a caption each."""
-    return noisy_pairs(tmp_path_factory.mktemp("pairs"), 8)
 
 
 def architecture(kind: str, folder: Path, **changes: Any) -> Path:
@@ -83,7 +76,7 @@ def theirs(folder: Path, size: int, *, pixels: Tensor, **more: Any) -> Tensor:
 def test_a_vit_is_resized_as_open_clip_does_it(models: dict[str, Path], size: int) -> None:
     config = configured({"model": str(models["vit"]), "image_size": size})
     runtime = choose_runtime(device="cpu", precision="fp32")
-    ours = prepare(result_of(find_start(config)), config, runtime=runtime).backbone
+    ours = load_trainee(result_of(find_start(config)), config, runtime=runtime).backbone
     assert ours.preprocessing.size == (size, size)
     pixels, floats = images(size)
     expected = theirs(models["vit"], size, pixels=floats, force_image_size=size)
@@ -98,7 +91,9 @@ def test_weights_in_half_precision_are_resized_in_full(models: dict[str, Path], 
     made = []
     for folder in (models["vit"], halved):
         config = configured({"model": str(folder), "image_size": 48})
-        trainee = prepare(result_of(find_start(config)), config, runtime=choose_runtime(device="cpu", precision="fp32"))
+        trainee = load_trainee(
+            result_of(find_start(config)), config, runtime=choose_runtime(device="cpu", precision="fp32")
+        )
         made.append(trainee.backbone.encode_images(images(48)[0]))
     assert (made[0] - made[1]).abs().max() < 1e-2
 
@@ -147,7 +142,7 @@ def test_its_own_size_fits_every_model(models: dict[str, Path], name: str) -> No
     config = configured({"model": str(folder), "image_size": own})
     start = result_of(find_start(config))
     assert start == checkpoint(folder)
-    trainee = prepare(start, config, runtime=choose_runtime(device="cpu", precision="fp32"))
+    trainee = load_trainee(start, config, runtime=choose_runtime(device="cpu", precision="fp32"))
     before = load(start, runtime=trainee.backbone.runtime).towers.state_dict()
     assert all(torch.equal(weight, before[key]) for key, weight in trainee.weights().items() if "bias" not in key)
 

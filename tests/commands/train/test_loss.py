@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from clipcli.commands.train.loss import (
-    FUNCTIONS,
-    Contrast,
+    LOSS_FUNCTIONS,
+    ContrastiveLoss,
     Features,
     Groups,
-    Right,
+    Targets,
     clip_loss,
     positives,
     siglip_loss,
@@ -51,12 +51,12 @@ def groups(
     )
 
 
-def contrast(name: str, *, duplicates: str = "positive", negatives: str = "all") -> Contrast:
-    return Contrast(name, duplicates, negatives, Processes())
+def contrast(name: str, *, duplicates: str = "positive", negatives: str = "all") -> ContrastiveLoss:
+    return ContrastiveLoss(name, duplicates, negatives, Processes())
 
 
-def only_itself(count: int) -> Right:
-    return Right(torch.eye(count), torch.eye(count))
+def only_itself(count: int) -> Targets:
+    return Targets(torch.eye(count), torch.eye(count))
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 32])
@@ -80,11 +80,11 @@ def test_gradients_are_open_clips(name: str, theirs: torch.nn.Module) -> None:
     contrast(name, duplicates="negative")(ours, groups(captions=[0] * 9)).backward()
     extra = [other.logit_bias] if bias is not None else []
     theirs(other.images, other.texts, other.logit_scale, *extra).backward()
-    for mine, its in ((ours.images, other.images), (ours.texts, other.texts), (ours.logit_scale, other.logit_scale)):
-        assert torch.allclose(mine.grad, its.grad, atol=1e-6)
+    for name in ("images", "texts", "logit_scale"):
+        assert torch.allclose(getattr(ours, name).grad, getattr(other, name).grad, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", LOSS_FUNCTIONS)
 def test_without_duplicates_both_settings_agree(name: str) -> None:
     made, alone = features(6, bias=-10.0), groups(captions=[0, 1, 2, 3, 4, 5])
     losses = [contrast(name, duplicates=duplicates)(made, alone) for duplicates in ("positive", "negative")]
@@ -128,22 +128,22 @@ def test_duplicates_as_negatives_push_a_right_answer_away() -> None:
 MIXED = groups(captions=[0, 1, 2, 3, 4, 5], classes=[-1, 7, 8, 7, -5, -6], data=[0, 1, 1, 1, 0, 2])
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", LOSS_FUNCTIONS)
 def test_negatives_of_the_same_data_make_a_loss_of_each_data(name: str) -> None:
-    """What a batch of each DATA alone would have as its loss, weighted by how many pairs it has."""
+    """The sum of the losses of each DATA alone, weighted by its share of the pairs."""
     made = features(6, bias=-10.0)
     total = torch.tensor(0.0)
     for rows in ([0, 4], [1, 2, 3], [5]):
         alone = Features(made.images[rows], made.texts[rows], made.logit_scale, made.logit_bias)
-        total = total + contrast(name)(alone, MIXED.of(torch.tensor(rows))) * len(rows) / 6
+        total = total + contrast(name)(alone, MIXED.select(torch.tensor(rows))) * len(rows) / 6
     loss = contrast(name, negatives="data")(made, MIXED)
     assert torch.allclose(loss, total, atol=1e-6)
     wanted = [made.images, made.texts, made.logit_scale]
-    for mine, right in zip(torch.autograd.grad(loss, wanted), torch.autograd.grad(total, wanted), strict=True):
-        assert torch.allclose(mine, right, atol=1e-6)
+    for grad, right in zip(torch.autograd.grad(loss, wanted), torch.autograd.grad(total, wanted), strict=True):
+        assert torch.allclose(grad, right, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", LOSS_FUNCTIONS)
 def test_a_right_answer_of_other_data_counts(name: str) -> None:
     """A caption that stands in two DATA is right for both images; the rest of either DATA is nothing to the other."""
     made = features(4, bias=-10.0)

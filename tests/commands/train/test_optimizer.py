@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from clipcli.backbones.checkpoint import IMAGE, TEXT
 from clipcli.backbones.towers import Towers, build
-from clipcli.commands.train.optimizer import make_optimizer, set_rates, share_of_peak, update
+from clipcli.commands.train.optimizer import make_optimizer, set_learning_rates, share_of_peak, step_optimizer
 from clipcli.commands.train.settings import TrainConfig, configured
 
 LN_100 = math.log(100)
@@ -105,7 +105,7 @@ def test_each_tower_has_its_own_rate(
     optimizer = make_optimizer(towers, settings)
     peaks = {"visual": image, "text": text, "logit_scale": rest}
     for step, share in ((0, 0.25), (3, 1.0), (4, 1.0), (7, 0.5)):
-        assert set_rates(optimizer, step, settings) == pytest.approx(share)
+        assert set_learning_rates(optimizer, step, settings) == pytest.approx(share)
         rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
         for name, parameter in towers.named_parameters():
             assert rates[id(parameter)] == pytest.approx(peaks[name.split(".")[0]] * share), name
@@ -121,9 +121,9 @@ def test_the_temperature_and_gains_keep_their_values_where_matrices_decay(towers
     settings = config(grad_clip_norm=0)
     before = {name: p.detach().clone() for name, p in towers.named_parameters()}
     optimizer = make_optimizer(towers, settings)
-    set_rates(optimizer, 0, settings)
+    set_learning_rates(optimizer, 0, settings)
     with_gradients(towers, 0)
-    update(optimizer, towers, clip=0)
+    step_optimizer(optimizer, towers, clip=0)
     for name, parameter in towers.named_parameters():
         # lr 0.1 times weight decay 0.2.
         factor = 0.98 if parameter.ndim > 1 else 1.0
@@ -136,9 +136,9 @@ def test_the_temperature_stays_within_its_bounds(towers: Towers, start: float, e
         towers.logit_scale.fill_(start)
     settings = config(lr=0)
     optimizer = make_optimizer(towers, settings)
-    set_rates(optimizer, 0, settings)
+    set_learning_rates(optimizer, 0, settings)
     with_gradients(towers, 1)
-    update(optimizer, towers, clip=1)
+    step_optimizer(optimizer, towers, clip=1)
     assert towers.logit_scale.item() == pytest.approx(end)
 
 
@@ -150,7 +150,7 @@ def test_the_gradient_is_clipped_and_its_norm_before_told(towers: Towers, clip: 
     before = image[1, 2].item(), text[3, 4].item()
     # Plain descent at a rate of 1: the change is the gradient.
     descent = torch.optim.SGD([{"params": [image]}, {"params": [text, towers.logit_scale]}], lr=1.0)
-    assert update(descent, towers, clip=clip).item() == pytest.approx(4)
+    assert step_optimizer(descent, towers, clip=clip).item() == pytest.approx(4)
     assert before[0] - image[1, 2].item() == pytest.approx(2.4 * share, rel=1e-5)
     assert before[1] - text[3, 4].item() == pytest.approx(3.2 * share, rel=1e-5)
     assert image.grad is text.grad is None

@@ -24,7 +24,7 @@ def order_of(sizes_and_places: list[tuple[int, int]], *, seed: int = 0) -> Order
 
 
 def draws_of(order: Order, part: Part, *, steps: int) -> list[Draw]:
-    """What is drawn from a part in the first steps."""
+    """The draws from a part in the first steps."""
     draws = chain.from_iterable(order.batch(step) for step in range(steps))
     return [draw for draw in draws if part.start <= draw.pair < part.start + part.size]
 
@@ -154,13 +154,13 @@ def test_shares_that_cannot_be_are_refused(shares: list[float | None], batch_siz
         parts_of([5] * len(shares), shares, batch_size=batch_size)
 
 
-def test_chance_is_a_function_of_seed_pair_and_epoch() -> None:
+def test_random_numbers_are_a_function_of_seed_pair_and_epoch() -> None:
     numbers = {
-        (seed, pair, epoch): order_of([(9, 3)], seed=seed).chance(Draw(pair, epoch)).random(3).tolist()
+        (seed, pair, epoch): order_of([(9, 3)], seed=seed).rng_for_draw(Draw(pair, epoch)).random(3).tolist()
         for seed in (0, 1)
         for pair in (0, 1, 2)
         for epoch in (0, 1, 2)
     }
     for (seed, pair, epoch), drawn in numbers.items():
-        assert order_of([(50, 7)], seed=seed).chance(Draw(pair, epoch)).random(3).tolist() == drawn
+        assert order_of([(50, 7)], seed=seed).rng_for_draw(Draw(pair, epoch)).random(3).tolist() == drawn
     assert len({tuple(drawn) for drawn in numbers.values()}) == len(numbers)

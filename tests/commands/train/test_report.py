@@ -73,7 +73,7 @@ def headings(html: str) -> list[str]:
 
 
 def spoken(html: str) -> list[str]:
-    """What each figure says of itself."""
+    """The description of each chart for screen readers."""
     return re.findall(r'role="img" aria-label="(.*?)"', html)
 
 

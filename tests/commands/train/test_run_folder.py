@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 
 from clipcli.commands.train.config_file import read_config
-from clipcli.commands.train.run_folder import RunFolder, as_rows
+from clipcli.commands.train.run_folder import RunFolder
 from clipcli.commands.train.run_lines import read_lines
 from clipcli.commands.train.settings import TrainConfig, configured
 from clipcli.errors import BadFile, OutputExists, OutputFailed, UsageError
-from clipcli.records import ImageItem, Skipped
 
 CONFIG = configured({"data": ["photos"], "model": "m", "steps": 10, "lr": 1e-5, "output": "run"})
 
@@ -218,8 +217,3 @@ def test_what_was_skipped_is_written_anew(run: RunFolder) -> None:
     run.write_skipped([("a.jpg", "x"), ("b.jpg", "y")])
     run.write_skipped([])
     assert (run.path / "skipped.csv").read_text() == "path,reason\n"
-
-
-def test_skipped_images_become_rows() -> None:
-    skipped = [Skipped(ImageItem("a.jpg", bytes), "truncated"), Skipped(ImageItem("b.jpg", bytes), "not an image")]
-    assert as_rows(skipped) == [("a.jpg", "truncated"), ("b.jpg", "not an image")]

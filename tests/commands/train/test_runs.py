@@ -17,6 +17,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = "open_clip_model.safetensors"
 STEPS = 12
 AVERAGED = ("--average", "0.9")

@@ -63,7 +63,7 @@ def chosen(
     *,
     retain_drop: float = 0.01,
 ) -> tuple[float, list[Mixed], list[Event]]:
-    """What a sweep chooses, with all its points at the end, and those it told of meanwhile."""
+    """The choice of a sweep, all its mixes at the end, and the mixes that it yielded."""
     start, trained = {"alpha": torch.tensor(0.0)}, {"alpha": torch.tensor(1.0)}
 
     def measure(weights: Weights) -> tuple[float | None, float | None]:

@@ -1,0 +1,58 @@
+"""The state of a run between two steps: one record, which a checkpoint keeps beside the weights and the optimizer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clipcli.commands.train.validation import headline
+from clipcli.errors import BadFile
+
+
+@dataclass(slots=True, kw_only=True)
+class RunState:
+    """How far a run has come. It is written by `dataclasses.asdict`, so a field added here is saved and restored."""
+
+    data_fingerprint: str
+    """A hash of all pairs: a run goes on with the same data only."""
+    skipped: dict[str, str]
+    """The pairs that were left out: the path of each image, and the reason."""
+    step: int = 0
+    """Steps taken."""
+    seconds: float = 0.0
+    """Seconds spent, validations and checkpoints included, over all times the run was resumed."""
+    loss: float = math.nan
+    """The loss of the last step whose numbers were read."""
+    cut_captions: int = 0
+    """Captions drawn that were longer than the model's context, in this process."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """The metrics of the last validation, by name."""
+    validated_step: int | None = None
+    """The step of the last validation."""
+    best_step: int | None = None
+    """The step after the first with the best validation so far."""
+    best_value: float | None = None
+    """The metric of that step by which models are compared (`validation.headline`)."""
+
+    def add_validation(self, metrics: dict[str, float]) -> bool:
+        """Keep the metrics of the model as it is after the last step. Returns true where it is the best so far."""
+        self.metrics, self.validated_step = metrics, self.step
+        value = headline(metrics)
+        if self.step == 0 or value is None or (self.best_value is not None and value <= self.best_value):
+            return False
+        self.best_step, self.best_value = self.step, value
+        return True
+
+
+def state_from(saved: Mapping[str, Any], *, checkpoint: Path) -> RunState:
+    """The state from its fields, as `dataclasses.asdict` gave them.
+
+    Raises `BadFile`, which names the checkpoint, where the fields are others.
+    """
+    if saved.keys() != {f.name for f in dataclasses.fields(RunState)}:
+        raise BadFile(f"{checkpoint} is of another version of clipcli; go on with that version, or start anew")
+    return RunState(**saved)
