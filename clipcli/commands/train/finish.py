@@ -32,7 +32,7 @@ def finish(session: Session, starting: Weights, folder: RunFolder | None) -> Gen
         final = yield from _mixed(session, starting, trained, folder)
     if final is not last:
         plain.towers.load_state_dict(dict(final))
-        session.state.metrics = session.measure()
+        session.state.metrics = yield from session.measure()
     if folder is not None:
         export_model(session.run, plain, final)
         folder.log("end", _end_line(session))
@@ -58,9 +58,9 @@ def _mixed(
     if alpha is not None:
         return wise_ft.mix(starting, trained, alpha)
 
-    def measure(weights: Weights) -> tuple[float | None, float | None]:
+    def measure(weights: Weights) -> Generator[Event, None, tuple[float | None, float | None]]:
         session.trainer.trainee.towers.load_state_dict(dict(weights))
-        metrics = session.measure()
+        metrics = yield from session.measure()
         return headline(metrics), retention(metrics)
 
     alpha, points = yield from wise_ft.sweep(starting, trained, measure=measure, retain_drop=session.config.retain_drop)

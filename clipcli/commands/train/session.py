@@ -21,7 +21,7 @@ from clipcli.commands.train.skipped import SkippedPairs
 from clipcli.commands.train.step_meter import StepMeter, metrics_line
 from clipcli.commands.train.trainer import TakenStep, Trainer
 from clipcli.commands.train.validation import Checks
-from clipcli.events import Event, StepDone, Validated
+from clipcli.events import Event, StepDone, Validated, Warned
 
 
 class Session:
@@ -50,6 +50,7 @@ class Session:
         self._batches, self._data, self._checks, self._runtime = batches, data, checks, runtime
         self._processes, self._folder, self._stop = processes, folder, stop
         self._stopped = False
+        self._warned: set[str] = set()
         self._log = MetricsLog(folder, tensorboard=config.tensorboard)
         self._skipped = SkippedPairs(state.skipped, total=data.total, most=config.max_skipped, processes=processes)
         self._meter = StepMeter(
@@ -86,9 +87,12 @@ class Session:
         if self.done:
             yield from self._validate_if_missed()
 
-    def measure(self) -> dict[str, float]:
-        """All metrics of the model as it is now, by name."""
-        return self._checks.measure(self.trainer.result.for_evaluation(), runtime=self._runtime)
+    def measure(self) -> Generator[Event, None, dict[str, float]]:
+        """All metrics of the model as it is now, by name. A warning comes only once in a run."""
+        measured = self._checks.measure(self.trainer.result.for_evaluation(), runtime=self._runtime)
+        yield from (Warned(warning) for warning in measured.warnings if warning not in self._warned)
+        self._warned |= set(measured.warnings)
+        return measured.metrics
 
     def _take(self, batches: Generator[TrainBatch, None, None]) -> Generator[Event, None, None]:
         """Take a step on each batch.
@@ -154,7 +158,7 @@ class Session:
 
     def _validate(self) -> Generator[Event, None, bool]:
         """Measure the model. Returns true where it is the best so far."""
-        metrics = self.measure()
+        metrics = yield from self.measure()
         improved = self.state.add_validation(metrics)
         if metrics:
             self._log.write("validation", {"step": self.state.step, **metrics})

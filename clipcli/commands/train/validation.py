@@ -17,17 +17,30 @@ from clipcli.data.pairs import Pair
 from clipcli.encoding.embed import encode
 from clipcli.encoding.ensemble import class_embeddings
 from clipcli.errors import UsageError
+from clipcli.events import Warned
 from clipcli.records import Embedded, ImageItem, Skipped
 from clipcli.scoring.metrics import recall_both_ways, top_k_accuracy
 
 Array = NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Metrics by name, shares from 0 to 1, and warnings about the data that they were measured on."""
+
+    metrics: dict[str, float]
+    warnings: tuple[str, ...] = ()
+
+    def __or__(self, other: Measurement) -> Measurement:
+        """Both together."""
+        return Measurement(self.metrics | other.metrics, self.warnings + other.warnings)
+
+
 class Check(Protocol):
     """Data to measure a model on."""
 
-    def measure(self, backbone: Backbone, *, prefix: str = "") -> dict[str, float]:
-        """Metrics by name, shares from 0 to 1; `prefix` replaces the usual beginning of the names."""
+    def measure(self, backbone: Backbone, *, prefix: str = "") -> Measurement:
+        """The metrics of the model; `prefix` replaces the usual beginning of their names."""
         ...
 
 
@@ -39,13 +52,14 @@ class ZeroShot:
     truth: tuple[int, ...]
     prompts: tuple[tuple[str, ...], ...]
 
-    def measure(self, backbone: Backbone, *, prefix: str = "zero_shot_") -> dict[str, float]:
+    def measure(self, backbone: Backbone, *, prefix: str = "zero_shot_") -> Measurement:
         """`top1`, and with more than five classes `top5`; images that cannot be read do not count."""
         classes = class_embeddings(self.prompts, backbone=backbone)
-        images, kept = _image_embeddings(self.items, backbone=backbone)
+        images, kept, warnings = _image_embeddings(self.items, backbone=backbone)
         scores = images @ classes.T
         truth = np.asarray(self.truth, dtype=np.intp)[kept]
-        return {f"{prefix}top{k}": top_k_accuracy(scores, truth, k=k) for k in ((1, 5) if len(classes) > 5 else (1,))}
+        ks = (1, 5) if len(classes) > 5 else (1,)
+        return Measurement({f"{prefix}top{k}": top_k_accuracy(scores, truth, k=k) for k in ks}, warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +74,13 @@ class Retrieval:
     batch_size: int
     duplicates: str
 
-    def measure(self, backbone: Backbone, *, prefix: str = "") -> dict[str, float]:
+    def measure(self, backbone: Backbone, *, prefix: str = "") -> Measurement:
         """`val_loss` of the images with their first captions, and recall at 1, 5 and 10 both ways among all of them.
 
         The right captions of an image are its own, and in a tree of classes those of its class. With a `prefix` of
         their own the metrics are without the loss.
         """
-        images, kept = _image_embeddings([pair.item for pair in self.pairs], backbone=backbone)
+        images, kept, warnings = _image_embeddings([pair.item for pair in self.pairs], backbone=backbone)
         pairs = [self.pairs[n] for n in kept]
         captions = [(n, caption) for n, pair in enumerate(pairs) for caption in _captions(pair)]
         texts = backbone.encode_texts([caption for _, caption in captions]).cpu().numpy()
@@ -75,7 +89,8 @@ class Retrieval:
         firsts = np.unique(owners, return_index=True)[1]
         loss = {} if prefix else {"val_loss": self._loss(images, texts[firsts], _loss_groups(pairs), backbone)}
         hits = recall_both_ways(images, texts, image_groups=groups, text_groups=groups[owners])
-        return loss | {f"{prefix}{name}": float(found.mean()) for name, found in hits.items()}
+        recalls = {f"{prefix}{name}": float(found.mean()) for name, found in hits.items()}
+        return Measurement(loss | recalls, warnings)
 
     def _loss(self, images: Array, texts: Array, groups: Groups, backbone: Backbone) -> float:
         scale = torch.tensor(backbone.logit_scale)
@@ -103,15 +118,15 @@ class Checks:
         """True where there is data that tells a better model from a worse one."""
         return self.zero_shot is not None or self.val is not None
 
-    def measure(self, backbone: Backbone, *, runtime: Runtime) -> dict[str, float]:
-        """All metrics by name, computed in the precision of `runtime`."""
-        metrics: dict[str, float] = {}
+    def measure(self, backbone: Backbone, *, runtime: Runtime) -> Measurement:
+        """All metrics, computed in the precision of `runtime`."""
+        measured = Measurement({})
         with torch.autocast(runtime.device, runtime.dtype, enabled=runtime.precision != "fp32"):
             for check in (self.zero_shot, self.val):
-                metrics |= check.measure(backbone) if check is not None else {}
+                measured |= check.measure(backbone) if check is not None else Measurement({})
             if self.retain is not None:
-                metrics |= self.retain.measure(backbone, prefix="retain_")
-        return metrics
+                measured |= self.retain.measure(backbone, prefix="retain_")
+        return measured
 
 
 def headline(metrics: Mapping[str, float]) -> float | None:
@@ -153,16 +168,22 @@ def _groups(pairs: Sequence[Pair]) -> NDArray[np.intp]:
     return np.array([ids.setdefault(key, len(ids)) for key in keys], dtype=np.intp)
 
 
-def _image_embeddings(items: Sequence[ImageItem], *, backbone: Backbone) -> tuple[Array, list[int]]:
-    """Embeddings `[M, D]` of the images that can be read, and their places among the items.
+def _image_embeddings(items: Sequence[ImageItem], *, backbone: Backbone) -> tuple[Array, list[int], tuple[str, ...]]:
+    """Embeddings `[M, D]` of the images that can be read, their places among the items, and warnings of the others.
 
     Raises `UsageError` where none can be read.
     """
-    found = [event for event in encode(items, backbones=[backbone]) if isinstance(event, Embedded)]
-    entries = [entry for embedded in found for entry in embedded.entries]
+    events = list(encode(items, backbones=[backbone]))
+    embedded = [event for event in events if isinstance(event, Embedded)]
+    entries = [entry for part in embedded for entry in part.entries]
     kept = [n for n, entry in enumerate(entries) if not isinstance(entry, Skipped)]
+    warnings = [event.message for event in events if isinstance(event, Warned)]
     skipped = [entry for entry in entries if isinstance(entry, Skipped)]
-    if not kept:
-        first = f", such as {skipped[0].item.id}: {skipped[0].reason}" if skipped else ""
-        raise UsageError(f"the validation data: no image can be read{first}")
-    return np.concatenate([embedded.embeddings[0] for embedded in found]), kept
+    if skipped:
+        first = f"{skipped[0].item.id}: {skipped[0].reason}"
+        if not kept:
+            raise UsageError(f"the validation data: no image can be read, such as {first}")
+        warnings.append(
+            f"{len(skipped):,} of {len(items):,} validation images cannot be read and do not count: {first}"
+        )
+    return np.concatenate([part.embeddings[0] for part in embedded]), kept, tuple(warnings)

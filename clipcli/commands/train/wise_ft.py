@@ -12,14 +12,14 @@ from dataclasses import replace
 from torch import Tensor
 
 from clipcli.errors import UsageError
-from clipcli.events import Mixed
+from clipcli.events import Event, Mixed
 
 AUTO = "auto"
 _ALPHAS = tuple(n / 10 for n in range(11))
 
 Weights = Mapping[str, Tensor]
 # From weights to the metrics of validation and of retention, each `None` without data to measure it on.
-Measure = Callable[[Weights], tuple[float | None, float | None]]
+Measure = Callable[[Weights], Generator[Event, None, tuple[float | None, float | None]]]
 
 
 def parse_alpha(text: str) -> float | None:
@@ -45,7 +45,7 @@ def mix(start: Weights, trained: Weights, alpha: float) -> dict[str, Tensor]:
 
 def sweep(
     start: Weights, trained: Weights, *, measure: Measure, retain_drop: float
-) -> Generator[Mixed, None, tuple[float, list[Mixed]]]:
+) -> Generator[Event, None, tuple[float, list[Mixed]]]:
     """Measure eleven mixes, and choose the best by validation whose retention is at most `retain_drop` below the start.
 
     Of equally good ones the mix nearest to the start is chosen. Yields each mix as it is measured; returns the `alpha`
@@ -53,7 +53,7 @@ def sweep(
     """
     points = []
     for alpha in _ALPHAS:
-        validation, retention = measure(mix(start, trained, alpha))
+        validation, retention = yield from measure(mix(start, trained, alpha))
         points.append(Mixed(alpha, validation, retention, chosen=False))
         yield points[-1]
     least = None if points[0].retention is None else points[0].retention - retain_drop

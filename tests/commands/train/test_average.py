@@ -100,9 +100,9 @@ def test_the_average_is_what_is_validated(averaged: Path) -> None:
     for line in validations(averaged)[1:]:
         folder = averaged / "checkpoints" / f"step-{line['step']:08}"
         backbone = load(result_of(find(str(folder))()), runtime=choose_runtime(device="cpu", precision="fp32"))
-        assert line["val_loss"] == pytest.approx(check.measure(backbone)["val_loss"], abs=1e-6)
+        assert line["val_loss"] == pytest.approx(check.measure(backbone).metrics["val_loss"], abs=1e-6)
         backbone.towers.load_state_dict(state(averaged, line["step"])["raw_weights"])
-        assert line["val_loss"] != pytest.approx(check.measure(backbone)["val_loss"], abs=1e-5)
+        assert line["val_loss"] != pytest.approx(check.measure(backbone).metrics["val_loss"], abs=1e-5)
 
 
 def test_the_best_average_is_the_model(averaged: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import pytest
 import torch
@@ -66,7 +66,8 @@ def chosen(
     """The choice of a sweep, all its mixes at the end, and the mixes that it yielded."""
     start, trained = {"alpha": torch.tensor(0.0)}, {"alpha": torch.tensor(1.0)}
 
-    def measure(weights: Weights) -> tuple[float | None, float | None]:
+    def measure(weights: Weights) -> Generator[Event, None, tuple[float | None, float | None]]:
+        yield from ()
         alpha = round(weights["alpha"].item(), 6)
         return validation(alpha), retention(alpha)
 
