@@ -30,7 +30,7 @@ from clipcli.images.batches import batches
 from clipcli.images.decode import decode
 from clipcli.images.resize import least_pixels, resizer
 from clipcli.images.threads import DecodeThreads
-from clipcli.records import ImageItem
+from clipcli.records import ImageItem, Reference
 
 SHARED = Path(__file__).parents[2] / "shared"
 MEGAPIXELS = 12
@@ -72,7 +72,7 @@ def embeddings(paths: Sequence[Path], backbone: Backbone, how: str) -> np.ndarra
     """Image embeddings `[N, D]`."""
     way = backbone.preprocessing
     decoded = batches(
-        [ImageItem(path.name, path.read_bytes) for path in paths],
+        [ImageItem(path.name, Reference("file", str(path))) for path in paths],
         resize=resizer(way),
         batch_size=32,
         threads=DecodeThreads(2),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_data import in_memory
 from torch import Tensor
 
 import clipcli
@@ -22,7 +23,7 @@ from clipcli.encoding.engines import choose, compiled
 from clipcli.encoding.engines.agreement import probe
 from clipcli.encoding.engines.choose import COMPILING_PAYS_FROM, check_engine, with_engine
 from clipcli.events import Event, Noted, Warned, result_of
-from clipcli.records import Batch, ImageItem
+from clipcli.records import Batch
 
 LABELS = ["cat", "dog", "beach"]
 SIZE = 6
@@ -112,7 +113,7 @@ def test_what_the_memory_does_not_hold_gets_smaller(compiler: Compiler, backbone
     kept, _ = chosen(backbone)
     compiler.failure = torch.OutOfMemoryError("CUDA out of memory")
     pixels = probe(backbone.preprocessing, images=SIZE).numpy()
-    batch = Batch(tuple(ImageItem(str(n), bytes) for n in range(SIZE)), pixels)
+    batch = Batch(tuple(in_memory(str(n)) for n in range(SIZE)), pixels)
     [embedded] = embed([batch], backbone=kept)
     np.testing.assert_allclose(embedded.embeddings, backbone.encode_images(torch.from_numpy(pixels)).numpy(), atol=1e-6)
     assert "--batch-size 3" in embedded.notes[0]

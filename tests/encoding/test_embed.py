@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_data import in_memory
 from torch import Tensor
 
 from clipcli.backbones.backbone import Backbone
@@ -15,7 +16,7 @@ from clipcli.commands.classify.run import ClassifyOptions, run
 from clipcli.encoding.embed import embed, one_ahead
 from clipcli.errors import ClipcliError
 from clipcli.events import RowsReady, Warned
-from clipcli.records import Batch, Embedded, ImageItem, Skipped
+from clipcli.records import Batch, Embedded, Skipped
 
 CPU_ERROR = RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried")
 ERRORS = [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), CPU_ERROR, MemoryError()]
@@ -42,8 +43,8 @@ class Small:
 
 def batch(count: int, *, bad: bool = False) -> Batch:
     """Images that differ, and perhaps one that cannot be read."""
-    items = tuple(ImageItem(str(n), bytes) for n in range(count))
-    entries = (Skipped(ImageItem("bad", bytes), "not an image"), *items) if bad else items
+    items = tuple(in_memory(str(n)) for n in range(count))
+    entries = (Skipped(in_memory("bad"), "not an image"), *items) if bad else items
     return Batch(entries, np.random.default_rng(count).integers(0, 255, (count, 2, 2, 3), dtype=np.uint8))
 
 
@@ -94,7 +95,7 @@ def test_other_errors_are_not_taken_for_it() -> None:
 
 def test_nothing_to_encode() -> None:
     model = Small(1)
-    [one] = embedded([Batch((Skipped(ImageItem("x", bytes), "empty"),), np.empty((0, 0, 0, 3), np.uint8))], model)
+    [one] = embedded([Batch((Skipped(in_memory("x"), "empty"),), np.empty((0, 0, 0, 3), np.uint8))], model)
     assert (one.embeddings.shape, model.asked) == ((0, 3), [])
 
 

@@ -109,7 +109,7 @@ def _label(
 ) -> Generator[Event, None, None]:
     looked_up = items if store is None else store.look_up(items)
     watch = threads.watch
-    decoded = _batches(looked_up, backbone=backbone, decode=options.decode, threads=threads)
+    decoded = _batches(looked_up, backbone=backbone, decode=options.decode, threads=threads, digests=store is not None)
     embeddings = embed(watch.each(decoded, work="wait"), backbone=backbone, watch=watch)
     for embedded in watch.each(embeddings, work="embed"):
         yield from map(Warned, embedded.notes)
@@ -125,15 +125,21 @@ def _label(
 
 
 def _batches(
-    items: Iterable[ImageItem | Remembered], *, backbone: Backbone, decode: str, threads: DecodeThreads
+    items: Iterable[ImageItem | Remembered],
+    *,
+    backbone: Backbone,
+    decode: str,
+    threads: DecodeThreads,
+    digests: bool = False,
 ) -> Iterator[Batch]:
     preprocessing, size = backbone.preprocessing, backbone.runtime.batch_size
     if decode == "card":
+        device = backbone.runtime.device
         return card.batches(
-            items, preprocessing=preprocessing, device=backbone.runtime.device, batch_size=size, threads=threads
+            items, preprocessing=preprocessing, device=device, batch_size=size, threads=threads, digests=digests
         )
     resize, least = resizer(preprocessing), least_pixels(preprocessing, decode=decode)
-    return batches(items, resize=resize, batch_size=size, threads=threads, least=least)
+    return batches(items, resize=resize, batch_size=size, threads=threads, least=least, digests=digests)
 
 
 def _runtime(options: ClassifyOptions) -> Runtime:

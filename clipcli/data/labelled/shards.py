@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from clipcli.data.labelled.records import Labelled, LabelledData, key_of, name_in, names_of
 from clipcli.data.pairs import shards
 from clipcli.data.pairs.pair import Data
-from clipcli.records import Skipped
+from clipcli.data.reference import read as read_bytes
+from clipcli.records import Reference, Skipped
 
 _LABEL_KEYS = ("label", "class", "class_name", "cls", "category")
 # So many images of a shard show whether its texts are names of classes or captions.
@@ -36,20 +37,20 @@ def has_captions(data: Data) -> bool:
             continue
         if shards.LABEL_SUFFIX in sample.texts:
             return False
-        if ".json" in sample.texts and _under_a_key(sample.texts[".json"]().decode("utf-8", "replace")):
+        if ".json" in sample.texts and _under_a_key(read_bytes(sample.texts[".json"]).decode("utf-8", "replace")):
             return False
-        texts += [sample.texts[suffix]().decode("utf-8", "replace") for suffix in sample.texts]
+        texts += [read_bytes(sample.texts[suffix]).decode("utf-8", "replace") for suffix in sample.texts]
         if len(texts) >= _PEEK:
             break
     return 2 * len(set(texts)) > len(texts)
 
 
-def _class_in(texts: Mapping[str, Callable[[], bytes]]) -> str | None:
+def _class_in(texts: Mapping[str, Reference]) -> str | None:
     """What a shard says about an image's class: its `.cls`, else a key of its `.json`, else the line of its `.txt`."""
     for suffix in (shards.LABEL_SUFFIX, ".json", ".txt"):
         if suffix not in texts:
             continue
-        text = texts[suffix]().decode("utf-8-sig", "surrogateescape").strip()
+        text = read_bytes(texts[suffix]).decode("utf-8-sig", "surrogateescape").strip()
         if suffix == ".json":
             text = _under_a_key(text)
         if (name := name_in(text)) is not None:

@@ -10,6 +10,7 @@ from clipcli.data.labelled.records import Columns, Labelled, LabelledData, key_o
 from clipcli.data.pairs import parquet, shards, tables
 from clipcli.data.pairs.pair import Data, PairOptions, skipped_place
 from clipcli.data.pairs.tables import Guesses, Row
+from clipcli.data.reference import read as read_bytes
 from clipcli.data.sources import files
 from clipcli.data.sources.tree import TreeFile, archive_files, files_below, split_archive
 from clipcli.errors import BadFile, InputNotFound
@@ -74,7 +75,7 @@ def _table_inside(data: Data) -> tuple[TreeFile, tuple[TreeFile, ...]] | None:
 
 def _bytes(file: TreeFile) -> bytes:
     try:
-        return file.read()
+        return read_bytes(file.reference)
     # A zip raises nearly anything on a damaged or encrypted file.
     except Exception as e:
         raise BadFile(f"cannot read {file.id}: {e}; check the file") from None
@@ -110,7 +111,7 @@ def _finder(folder: str) -> Callable[[str], ImageItem]:
         for place in dict.fromkeys((beside, path)):
             file = in_archive(place)
             if file is not None:
-                return ImageItem(path, file.read)
+                return ImageItem(path, file.reference)
         there = path if not os.path.exists(beside) and os.path.exists(path) else beside
         return files.item(there)
 

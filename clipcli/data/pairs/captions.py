@@ -7,6 +7,9 @@ import json
 import os
 from collections.abc import Callable, Mapping
 
+from clipcli.data.reference import read
+from clipcli.records import Reference
+
 CAPTION_KEYS = ("caption", "captions", "text", "texts", "description")
 
 
@@ -20,7 +23,7 @@ def caption_suffix(name: str) -> str | None:
     return suffix if suffix in CAPTION_SUFFIXES else None
 
 
-def captions_beside(sidecars: Mapping[str, Callable[[], bytes]]) -> tuple[str, ...]:
+def captions_beside(sidecars: Mapping[str, Reference], *, read: Callable[[Reference], bytes] = read) -> tuple[str, ...]:
     """The captions of the first caption file that is there, of those beside an image by their suffixes.
 
     Raises `Uncaptioned`.
@@ -29,7 +32,7 @@ def captions_beside(sidecars: Mapping[str, Callable[[], bytes]]) -> tuple[str, .
     if suffix is None:
         raise Uncaptioned("no caption")
     try:
-        data = sidecars[suffix]()
+        data = read(sidecars[suffix])
     # A zip raises nearly anything on a damaged or encrypted file, and one bad caption must never stop a run.
     except Exception as e:
         raise Uncaptioned(f"cannot read its {suffix}: {' '.join(str(e).split()) or type(e).__name__}") from None

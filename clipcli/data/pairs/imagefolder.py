@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from clipcli.data.pairs.pair import Data, PairOptions, PairsRead
 from clipcli.data.pairs.tables import CAPTION_COLUMNS, Guesses, Row, gathered, text_rows
+from clipcli.data.reference import read as read_bytes
 from clipcli.data.sources.tree import TreeFile
 from clipcli.errors import BadFile
 from clipcli.records import ImageItem, Skipped
@@ -48,7 +49,7 @@ def _is_metadata(file: TreeFile) -> bool:
 def _rows(file: TreeFile, options: PairOptions) -> Iterator[Row]:
     """The rows of one metadata file, their images named from the root on."""
     try:
-        data = file.read()
+        data = read_bytes(file.reference)
     # A zip raises nearly anything on a damaged or encrypted file.
     except Exception as e:
         raise BadFile(f"cannot read {file.id}: {e}; check the file") from None

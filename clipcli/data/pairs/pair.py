@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 from clipcli.classes.labels import LabelledClass
+from clipcli.data.reference import nothing
 from clipcli.data.sources.tree import TreeFile, files_below
 from clipcli.records import ImageItem, Skipped
 
@@ -72,8 +73,4 @@ def some_of(names: Sequence[str]) -> str:
 
 def skipped_place(where: str, reason: str) -> Skipped:
     """Something that names no image, such as a line of a table, as skipped."""
-    return Skipped(ImageItem(id=where, read=partial(_no_image, reason)), reason)
-
-
-def _no_image(reason: str) -> bytes:
-    raise OSError(reason)
+    return Skipped(ImageItem(where, nothing(reason)), reason)

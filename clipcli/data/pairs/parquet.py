@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache, partial
 from typing import Any
 
-from clipcli.data.sources import files
 from clipcli.errors import BadFile, MissingExtra
-from clipcli.records import ImageItem
+from clipcli.records import Cell, ImageItem, Reference
 
 _ROWS_AT_ONCE = 10_000
-# A row group may hold a hundred images or more: a few of them are kept for the reads that come next.
-_ROW_GROUPS_KEPT = 4
 
 
 def columns(path: str) -> list[str]:
@@ -30,16 +25,21 @@ def rows(path: str, *, image: str, caption: str) -> Iterator[tuple[str, object, 
     """Where each row stands, its image as a path or as an `ImageItem`, and its caption or captions."""
     import pyarrow as pa
 
-    file, stamp = _open(path), os.stat(path).st_mtime_ns
+    file = _open(path)
     kind = file.schema_arrow.field(image).type
     in_cells = pa.types.is_struct(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
     wanted = [caption] if in_cells else [image, caption]
+    kinds = [_kind_of_cells(file, group, image) for group in range(file.num_row_groups)]
     number = 0
     for group in range(file.num_row_groups):
         for position, row in enumerate(_cells(file, group, wanted, path)):
             number += 1
             where = f"{path} row {number}"
-            found = ImageItem(where, partial(_read, path, stamp, group, position, image)) if in_cells else row[image]
+            found = (
+                ImageItem(where, Reference(kinds[group], path, Cell(group, position, image)))
+                if in_cells
+                else row[image]
+            )
             yield where, found, row[caption]
 
 
@@ -67,18 +67,12 @@ def _whole(path: str) -> Iterator[None]:
         raise BadFile(f"cannot read {path}: {' '.join(str(e).split())}; check that it is whole") from None
 
 
-def _read(path: str, stamp: int, group: int, position: int, column: str) -> bytes:
-    """The bytes in one cell, or of the file that the cell names."""
-    cell = _row_group(path, stamp, group, column)[position].as_py()
-    data, name = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
-    if isinstance(data, bytes):
-        return data
-    if not isinstance(name, str):
-        raise OSError("no image in the cell")
-    return files.item(os.path.join(os.path.dirname(path), name)).read()
-
-
-@lru_cache(maxsize=_ROW_GROUPS_KEPT)
-def _row_group(path: str, _stamp: int, group: int, column: str) -> Any:
-    """The images of one row group, read anew unless it was among the last few; the stamp is of the file's version."""
-    return _open(path).read_row_group(group, columns=[column]).column(column)
+def _kind_of_cells(file: Any, group: int, column: str) -> str:
+    """The kind of references to the cells of a row group: cells that hold no bytes may name a file instead."""
+    parts = file.metadata.row_group(group)
+    for n in range(parts.num_columns):
+        if parts.column(n).path_in_schema == f"{column}.bytes":
+            found = parts.column(n).statistics
+            all_there = found is not None and found.has_null_count and found.null_count == 0
+            return "cell" if all_there else "cell or file"
+    return "cell"

@@ -11,9 +11,8 @@ import glob
 import os
 import re
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import BinaryIO
 
 from clipcli.data.pairs.captions import Uncaptioned, caption_suffix, captions_beside
@@ -21,7 +20,7 @@ from clipcli.data.pairs.pair import Data, Pair, PairOptions, PairsRead, skipped_
 from clipcli.data.sources import globs
 from clipcli.data.sources.suffixes import is_hidden, is_image_name
 from clipcli.errors import InputNotFound
-from clipcli.records import ImageItem, Skipped
+from clipcli.records import ImageItem, Reference, Skipped, Span
 
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
 LABEL_SUFFIX = ".cls"
@@ -36,6 +35,10 @@ class Member:
     offset: int
     size: int
 
+    def reference(self, path: str) -> Reference:
+        """Where its bytes lie in the shard at this path."""
+        return Reference("span", path, Span(self.offset, self.size))
+
 
 @dataclass(slots=True)
 class Sample:
@@ -49,13 +52,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class ImageWithTexts:
-    """An image of a shard, and how to get the bytes of the text files under its key, by their suffixes.
-
-    They are to be read before the next image is asked for.
-    """
+    """An image of a shard, and the text files under its key, by their suffixes."""
 
     item: ImageItem
-    texts: Mapping[str, Callable[[], bytes]]
+    texts: Mapping[str, Reference]
 
 
 def matches(data: Data) -> bool:
@@ -128,7 +128,7 @@ def _samples_of(path: str) -> Iterator[ImageWithTexts | Skipped]:
             collected: dict[str, Sample] = {}
             damage = _collect(file, collected)
             for sample in collected.values():
-                entry = _entry(sample, path=path, file=file)
+                entry = _entry(sample, path=path)
                 if entry is not None:
                     yield entry
     except OSError as e:
@@ -170,27 +170,12 @@ def _add(member: Member, samples: dict[str, Sample]) -> None:
         sample.images.append(member)
 
 
-def _entry(sample: Sample, *, path: str, file: BinaryIO) -> ImageWithTexts | Skipped | None:
+def _entry(sample: Sample, *, path: str) -> ImageWithTexts | Skipped | None:
     """The sample's image with its texts; `None` where it has neither image nor caption."""
     if not sample.images:
         return skipped_place(f"{path}/{sample.key}", "no image") if sample.sidecars else None
     # A key may have a mask.png besides its jpg: the image is the member with the shortest suffix.
     image = min(sample.images, key=lambda member: os.path.basename(member.name).count("."))
-    item = ImageItem(f"{path}/{image.name.removeprefix('./')}", partial(_read_span, path, image.offset, image.size))
+    item = ImageItem(f"{path}/{image.name.removeprefix('./')}", image.reference(path))
     members = sample.sidecars | ({} if sample.label is None else {LABEL_SUFFIX: sample.label})
-    return ImageWithTexts(item, {suffix: partial(_read_at, file, member) for suffix, member in members.items()})
-
-
-def _read_at(file: BinaryIO, member: Member) -> bytes:
-    file.seek(member.offset)
-    return file.read(member.size)
-
-
-def _read_span(path: str, offset: int, size: int) -> bytes:
-    """Bytes of a shard, opened for this read alone, since several threads read at once."""
-    with open(path, "rb") as file:
-        file.seek(offset)
-        data = file.read(size)
-    if len(data) < size:
-        raise OSError(f"truncated: {path} has changed since it was listed")
-    return data
+    return ImageWithTexts(item, {suffix: member.reference(path) for suffix, member in members.items()})

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from clipcli.data.pairs.captions import Uncaptioned, caption_suffix, captions_beside
 from clipcli.data.pairs.pair import Data, Pair, PairOptions, PairsRead
 from clipcli.data.sources.tree import TreeFile
-from clipcli.records import Skipped
+from clipcli.records import Reference, Skipped
 
 Stem = tuple[str, ...]
 
@@ -31,13 +30,13 @@ def read(data: Data, _options: PairOptions) -> PairsRead:
     return found
 
 
-def _sidecars(data: Data) -> dict[Stem, dict[str, Callable[[], bytes]]]:
+def _sidecars(data: Data) -> dict[Stem, dict[str, Reference]]:
     """For each name without its suffix the caption files by their suffixes."""
-    sidecars: dict[Stem, dict[str, Callable[[], bytes]]] = {}
+    sidecars: dict[Stem, dict[str, Reference]] = {}
     for file in data.files:
         suffix = caption_suffix(file.parts[-1])
         if suffix is not None:
-            sidecars.setdefault(_stem(file), {}).setdefault(suffix, file.read)
+            sidecars.setdefault(_stem(file), {}).setdefault(suffix, file.reference)
     return sidecars
 
 

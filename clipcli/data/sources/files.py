@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
-from functools import partial
 
-from clipcli.records import ImageItem
+from clipcli.records import ImageItem, Reference
 
 
 def matches(text: str) -> bool:
@@ -22,12 +20,4 @@ def items(text: str) -> Iterator[ImageItem]:
 
 def item(path: str) -> ImageItem:
     """A file as an image, named as the path is written; whether it is there shows when it is read."""
-    return ImageItem(id=path, read=partial(_read, path), file=path)
-
-
-def _read(path: str) -> bytes:
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        # Reading a pipe could wait for ever.
-        raise OSError(f"not a file: {path}")
-    with open(path, "rb") as file:
-        return file.read()
+    return ImageItem(path, Reference("file", path))

@@ -7,27 +7,22 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
-from clipcli.data.sources import files
+from clipcli.data.reference import open_zip
 from clipcli.data.sources.suffixes import is_hidden, is_image_name
 from clipcli.errors import InputNotFound
-from clipcli.records import ImageItem
+from clipcli.records import ImageItem, Reference
 
 
 @dataclass(frozen=True, slots=True)
 class TreeFile:
-    """One file: its path below the root in parts, its name as the user will see it, and how to get its bytes.
-
-    `file` is itself or the zip it lies in, as the start of its name.
-    """
+    """One file: its path below the root in parts, its name as the user will see it, and where its bytes lie."""
 
     parts: tuple[str, ...]
     id: str
-    read: Callable[[], bytes]
-    file: str
+    reference: Reference
 
     @property
     def is_image(self) -> bool:
@@ -37,7 +32,7 @@ class TreeFile:
     @property
     def item(self) -> ImageItem:
         """The same file as an image."""
-        return ImageItem(id=self.id, read=self.read, file=self.file)
+        return ImageItem(self.id, self.reference)
 
 
 def files_below(text: str) -> Iterator[TreeFile]:
@@ -56,8 +51,7 @@ def top_folders(text: str) -> list[str]:
     else:
         path, inside = split_archive(text) or (text, ())
         depth = len(inside)
-        with zipfile.ZipFile(path) as archive:
-            entries = [(_parts(entry.filename), entry.is_dir()) for entry in archive.infolist()]
+        entries = [(_parts(entry.filename), entry.is_dir()) for entry in open_zip(path).infolist()]
         names = {
             parts[depth]
             for parts, is_folder in entries
@@ -78,15 +72,15 @@ def archive_files(text: str) -> Iterator[TreeFile]:
         raise InputNotFound(f"no zip file in {text}; check the path")
     path, inside = split
     try:
-        archive = zipfile.ZipFile(path)
+        archive = open_zip(path)
     except (OSError, zipfile.BadZipFile) as e:
         raise InputNotFound(f"cannot read {path}: {e}; check the file") from None
     entries = [(_parts(entry.filename), entry) for entry in archive.infolist() if not entry.is_dir()]
     depth = len(inside)
     for parts, entry in sorted(entries, key=lambda pair: pair[0]):
         if parts and parts[:depth] == inside and not any(map(is_hidden, parts)):
-            # ZipFile serialises its reads by itself, so the decode threads may share one.
-            yield TreeFile(parts[depth:] or parts[-1:], f"{path}/{entry.filename}", partial(archive.read, entry), path)
+            where = Reference("zip", path, entry.filename)
+            yield TreeFile(parts[depth:] or parts[-1:], f"{path}/{entry.filename}", where)
 
 
 def is_archive(path: str) -> bool:
@@ -117,7 +111,7 @@ def _scan(folder: str, above: tuple[str, ...]) -> Iterator[TreeFile]:
         if entry.is_dir(follow_symlinks=False):
             yield from _scan(path, parts)
         elif not entry.is_dir():
-            yield TreeFile(parts, path, files.item(path).read, path)
+            yield TreeFile(parts, path, Reference("file", path))
 
 
 def _parts(path: str) -> tuple[str, ...]:

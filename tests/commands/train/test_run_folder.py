@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_data import in_memory
 
 from clipcli.commands.train.config_file import read_config
 from clipcli.commands.train.run_folder import RunFolder, as_rows
 from clipcli.commands.train.run_lines import read_lines
 from clipcli.commands.train.settings import TrainConfig, configured
 from clipcli.errors import BadFile, OutputExists, OutputFailed, UsageError
-from clipcli.records import ImageItem, Skipped
+from clipcli.records import Skipped
 
 CONFIG = configured({"data": ["photos"], "model": "m", "steps": 10, "lr": 1e-5, "output": "run"})
 
@@ -221,5 +222,5 @@ def test_what_was_skipped_is_written_anew(run: RunFolder) -> None:
 
 
 def test_skipped_images_become_rows() -> None:
-    skipped = [Skipped(ImageItem("a.jpg", bytes), "truncated"), Skipped(ImageItem("b.jpg", bytes), "not an image")]
+    skipped = [Skipped(in_memory("a.jpg"), "truncated"), Skipped(in_memory("b.jpg"), "not an image")]
     assert as_rows(skipped) == [("a.jpg", "truncated"), ("b.jpg", "not an image")]
