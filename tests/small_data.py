@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clipcli.data.labelled.read import read_labelled
-from clipcli.data.labelled.records import Columns, LabelledData
-from clipcli.data.pairs.pair import Data
+from clipcli.data.columns import Columns
+from clipcli.data.labelled import LabelledData, read_labelled
+from clipcli.data.tree import Data
 from clipcli.records import ImageItem, Reference
 
 ANY = Columns()

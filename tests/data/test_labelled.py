@@ -13,10 +13,11 @@ from small_data import ANY, grown, jpeg, read, sharded, zipped
 
 from clipcli.classes.labels import LabelledClass
 from clipcli.commands.evaluate.classes import given_classes, truth_of
-from clipcli.data.labelled.read import task_of
-from clipcli.data.labelled.records import Columns, LabelledData, labelled_of, named_twice
-from clipcli.data.pairs.pair import Data
+from clipcli.data.columns import Columns
+from clipcli.data.labelled import LabelledData, labelled_of, named_twice
 from clipcli.data.reference import read as read_bytes
+from clipcli.data.task import task_of
+from clipcli.data.tree import Data
 from clipcli.errors import BadFile, ClipcliError, InputNotFound
 from clipcli.records import Skipped
 

@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from clipcli.classes.labels import LabelledClass
-from clipcli.data.pairs import DATA_KINDS, PairOptions, PairsRead, read_pairs, split_weight
+from clipcli.data.pairs import CAPTIONS, PairOptions, PairsRead, read_pairs
 from clipcli.data.reference import read as read_bytes
+from clipcli.data.weights import split_weight
 from clipcli.errors import BadFile, InputNotFound, UsageError
 
 Put = Callable[[dict[str, str | bytes]], str]
@@ -291,7 +292,7 @@ def test_every_kind_is_named_where_none_fits() -> None:
     Path("empty").mkdir()
     with pytest.raises(InputNotFound) as caught:
         read("empty")
-    assert all(kind.written in str(caught.value) for kind in DATA_KINDS.values())
+    assert all(source.written in str(caught.value) for source in CAPTIONS.values())
     assert "\n" not in str(caught.value)
 
 

@@ -12,7 +12,7 @@ from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.prompts import Recipe, read_recipe
 from clipcli.commands.classify.relabel import all_seen, known_classifier, relabel
-from clipcli.data.sources import list_images
+from clipcli.data.images import list_images
 from clipcli.errors import CacheUnusable, UsageError
 from clipcli.events import Event, InputsFound, RowsReady, Warned
 from clipcli.memory.cache import Cache, read_size

@@ -9,7 +9,7 @@ import numpy as np
 
 from clipcli.backbones.backbone import Backbone
 from clipcli.commands.evaluate.results import EvaluatedImages, Places
-from clipcli.data.labelled.records import Labelled, LabelledData, labelled_of
+from clipcli.data.labelled import Labelled, LabelledData, labelled_of
 from clipcli.encoding.embed_images import embed_images, shares
 from clipcli.events import Event
 from clipcli.records import Entry, Skipped

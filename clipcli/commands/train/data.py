@@ -10,7 +10,8 @@ from clipcli.classes.labels import read_labels
 from clipcli.classes.prompts import DEFAULT_PROMPTS, load_prompts
 from clipcli.commands.train.settings import TrainConfig
 from clipcli.commands.train.validation import Check, Retrieval, ZeroShot
-from clipcli.data.pairs import Pair, PairOptions, read_pairs, split_weight
+from clipcli.data.pairs import Pair, PairOptions, read_pairs
+from clipcli.data.weights import split_weight
 from clipcli.errors import ClipcliError, InputNotFound, UsageError
 from clipcli.records import Skipped
 

@@ -11,7 +11,7 @@ from small_data import grown, in_memory, jpeg, read, sharded
 
 from clipcli.classes.labels import LabelledClass
 from clipcli.commands.evaluate.classes import classes_in, given_classes, same_prompts, truth_of
-from clipcli.data.labelled.records import Labelled, LabelledData, labelled_of
+from clipcli.data.labelled import Labelled, LabelledData, labelled_of
 from clipcli.errors import BadFile, UsageError
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from clipcli.data.images import list_images
 from clipcli.data.reference import read as read_bytes
-from clipcli.data.sources import list_images
 from clipcli.errors import InputNotFound
 
 
