@@ -28,7 +28,7 @@ from clipcli.encoding.embed import encode
 from clipcli.events import result_of
 from clipcli.images.decode import decode
 from clipcli.images.resize import least_pixels, resizer
-from clipcli.records import Embedded, ImageItem
+from clipcli.records import Embedded, ImageItem, Reference
 
 SHARED = Path(__file__).parents[2] / "shared"
 MEGAPIXELS = 12
@@ -68,7 +68,7 @@ def written(photos: Sequence[Path], folder: Path, change: Callable[[Image.Image]
 
 def embeddings(paths: Sequence[Path], backbone: Backbone, how: str) -> np.ndarray:
     """Image embeddings `[N, D]`."""
-    items = [ImageItem(path.name, path.read_bytes) for path in paths]
+    items = [ImageItem(path.name, Reference("file", str(path))) for path in paths]
     found = encode(items, backbones=[backbone], decode=how)
     return np.concatenate([event.embeddings[0] for event in found if isinstance(event, Embedded)])
 

@@ -19,9 +19,10 @@ A message is one line: what is wrong; what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _FEW = 8
+_SOME = 7
 
 
 class ClipcliError(Exception):
@@ -90,6 +91,12 @@ def unknown(kind: str, name: str, valid: Iterable[str], *, see: str | None = Non
     if see:
         hint += f" ({see} lists them)"
     return UnknownName(f"unknown {kind} '{name}'; {hint}")
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first few names in quotes, and how many more there are: for messages."""
+    more = f" and {len(names) - _SOME} more" if len(names) > _SOME else ""
+    return f"{', '.join(map(repr, names[:_SOME]))}{more}"
 
 
 def one_line(error: Exception) -> str:

@@ -6,8 +6,8 @@ order, to the entries that are images. Nothing travels in a parallel list that c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,15 +16,51 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageItem:
-    """One input: its name as the user will see it, and how to get its bytes.
+class Span:
+    """Bytes inside a file, such as a member of a tar: `size` of them from `offset` on."""
 
-    `file` is the file it is, or lies in, as the start of its name; `None` where it is in no file of its own.
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a Parquet file: its row group, its row within that group, and its column."""
+
+    row_group: int
+    row: int
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where bytes lie, as data: it can be pickled, and read in another process.
+
+    `kind` is a key of `clipcli.data.reference.READERS`, which says what `path` and `member` mean for each kind.
+    """
+
+    kind: str
+    path: str | None = None
+    member: str | Span | Cell | bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageItem:
+    """One input: its name as the user will see it, and where its bytes lie.
+
+    `cells` are other cells of its row in a table, as text by column. `digest` is a hash of its content, where it was
+    read by something that needs one.
     """
 
     id: str
-    read: Callable[[], bytes]
-    file: str | None = None
+    reference: Reference
+    cells: Mapping[str, str] = field(default_factory=dict, hash=False)
+    digest: bytes | None = field(default=None, compare=False)
+
+    @property
+    def file(self) -> str | None:
+        """The file that the image is or lies in: while that file is the same, so is the image. `None` without one."""
+        return None if self.reference.kind == "cell or file" else self.reference.path
 
 
 @dataclass(frozen=True, slots=True)

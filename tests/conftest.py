@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from places import SHARED
+
+from clipcli.data.reference import READERS
+from clipcli.records import Reference
 
 _TEXT = {"context_length": 32, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 MODEL_CONFIGS: dict[str, dict[str, Any]] = {
@@ -55,6 +59,19 @@ def _alone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
+
+
+@pytest.fixture
+def calling(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], bytes]], Reference]:
+    """Makes references that are read by calling a function of the test."""
+    functions: list[Callable[[], bytes]] = []
+    monkeypatch.setitem(READERS, "call", lambda _, number: functions[int(number)]())
+
+    def reference(function: Callable[[], bytes]) -> Reference:
+        functions.append(function)
+        return Reference("call", member=str(len(functions) - 1))
+
+    return reference
 
 
 @pytest.fixture(scope="session")

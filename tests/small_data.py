@@ -10,13 +10,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clipcli.data.labelled.read import read_labelled
-from clipcli.data.labelled.records import Columns, LabelledData
-from clipcli.data.pairs.pair import Data
+from clipcli.data.columns import Columns
+from clipcli.data.labelled import LabelledData, read_labelled
+from clipcli.data.tree import Data
+from clipcli.records import ImageItem, Reference
 
 ANY = Columns()
 CLASSES = ("bear", "cat", "cow", "dog", "red_fox", "yak")
 FP32 = {"precision": "fp32", "device": "cpu"}
+
+
+def in_memory(name: str, data: bytes = b"") -> ImageItem:
+    """An image of these bytes."""
+    return ImageItem(name, Reference("bytes", member=data))
 
 
 def jpeg(seed: int = 0) -> bytes:

@@ -14,7 +14,7 @@ import typer
 
 from clipcli.cli import options
 from clipcli.cli.columns import printable
-from clipcli.data.sources import SOURCES
+from clipcli.data.kinds import KINDS
 from clipcli.encoding.engines.kinds import ENGINES
 from clipcli.events import ClassesEncoded, InputsFound, ModelKnown, ModelLoaded, Noted, RowsReady, Warned
 from clipcli.images.kinds import DECODES
@@ -35,11 +35,11 @@ _LABELS_SHOWN = 20
 _SKIPPED_SHOWN = 3
 _BAR_WIDTH = 28
 _LABEL_WIDTH = 40
-_INPUTS = ", ".join(source.written for source in SOURCES.values())
+_INPUTS = ", ".join(kind.written for kind in KINDS.values())
 
 
 def command(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help=f"Images: {_INPUTS}, or - for a list on stdin.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help=f"Images: {_INPUTS}.")],
     labels: options.Labels = None,
     classifier: Annotated[
         str | None, typer.Option(metavar="FILE", help="A file made by clipcli build-classifier, in place of --labels.")

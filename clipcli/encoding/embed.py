@@ -80,7 +80,8 @@ def _encoded(items: Sequence[ImageItem], models: Sequence[Model]) -> Generator[E
     yield from memory.warnings()
     stores = [model.store for model in models]
     looked_up = _looked_up(items, stores)
-    for event in encode(looked_up, backbones=backbones, decode=models[0].settings.decode, watch=watch):
+    hashes, decode = any(store is not None for store in stores), models[0].settings.decode
+    for event in encode(looked_up, backbones=backbones, decode=decode, digests=hashes, watch=watch):
         if isinstance(event, Embedded):
             for store, embeddings in zip(stores, event.embeddings, strict=True):
                 if store is not None:
@@ -95,11 +96,13 @@ def encode(
     *,
     backbones: Sequence[Backbone],
     decode: str = "exact",
+    digests: bool = False,
     watch: Stopwatch | None = None,
 ) -> Generator[Event | Embedded, None, None]:
     """The embeddings of images by backbones that are loaded, in batches; `TimeSpent` comes last.
 
-    An image is encoded by those backbones that have no embedding of it in a `Remembered`. Raises `ClipcliError` where a
+    An image is encoded by those backbones that have no embedding of it in a `Remembered`; with `digests` its content is
+    hashed as it is read. Raises `ClipcliError` where a
     backbone gives something that is not a number.
     """
     from clipcli.encoding.encoders import Encoders
@@ -108,7 +111,8 @@ def encode(
     runtime = backbones[0].runtime
     threads = DecodeThreads(runtime.workers, most=runtime.most_workers, watch=watch)
     encoders = Encoders(backbones, watch=watch)
-    decoded = watch.each(_decoded(items, backbones, decode=decode, threads=threads), work="wait")
+    coming = _decoded(items, backbones, decode=decode, threads=threads, digests=digests)
+    decoded = watch.each(coming, work="wait")
     for batches, encoded in watch.each(encoders.each(decoded), work="embed"):
         yield from map(Warned, dict.fromkeys(note for batch in batches for note in batch.notes))
         yield from encoders.warnings()
@@ -140,7 +144,12 @@ def _settled(entry: ImageItem | Remembered) -> Remembered | Skipped | None:
 
 
 def _decoded(
-    items: Iterable[ImageItem | Remembered], backbones: Sequence[Backbone], *, decode: str, threads: DecodeThreads
+    items: Iterable[ImageItem | Remembered],
+    backbones: Sequence[Backbone],
+    *,
+    decode: str,
+    threads: DecodeThreads,
+    digests: bool = False,
 ) -> Iterator[tuple[Batch, ...]]:
     """Batches of the images, one for each backbone; backbones that want the same pixels get the same batch."""
     from clipcli.images.batches import batches_for_each
@@ -151,30 +160,22 @@ def _decoded(
         ways.setdefault(_pixels_of(backbone.preprocessing), backbone.preprocessing)
     size = max(backbone.runtime.batch_size for backbone in backbones)
     if decode == "card":
-        yield from ((batch,) * len(backbones) for batch in _on_card(items, ways, backbones, threads, size=size))
+        from clipcli.images import card
+
+        runtime = backbones[0].runtime
+        if len(ways) > 1:
+            raise UsageError("--decode card decodes for models of one input size; take them one by one")
+        [way] = ways.values()
+        on_card = card.batches(
+            items, preprocessing=way, device=runtime.device, batch_size=size, threads=threads, digests=digests
+        )
+        yield from ((batch,) * len(backbones) for batch in on_card)
         return
     resizes = [resizer(way) for way in ways.values()]
     least = least_pixels(list(ways.values()), decode=decode)
-    for batches in batches_for_each(resizes, items, batch_size=size, threads=threads, least=least):
+    for batches in batches_for_each(resizes, items, batch_size=size, threads=threads, least=least, digests=digests):
         by_way = dict(zip(ways, batches, strict=True))
         yield tuple(by_way[_pixels_of(backbone.preprocessing)] for backbone in backbones)
-
-
-def _on_card(
-    items: Iterable[ImageItem | Remembered],
-    ways: dict[object, Preprocessing],
-    backbones: Sequence[Backbone],
-    threads: DecodeThreads,
-    *,
-    size: int,
-) -> Iterator[Batch]:
-    from clipcli.images import card
-
-    if len(ways) > 1:
-        raise UsageError("--decode card decodes for models of one input size; evaluate them one by one")
-    [preprocessing] = ways.values()
-    device = backbones[0].runtime.device
-    return card.batches(items, preprocessing=preprocessing, device=device, batch_size=size, threads=threads)
 
 
 def _pixels_of(preprocessing: Preprocessing) -> object:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcli.data.reference import digest_of
 from clipcli.images.decode import Result, attempt, decode, register_plugins
 from clipcli.images.resize import Least, Resize
 from clipcli.images.threads import DecodeThreads
@@ -25,14 +27,18 @@ def batches(
     batch_size: int,
     threads: DecodeThreads,
     least: Least | None = None,
+    digests: bool = False,
 ) -> Iterator[Batch]:
     """Batches of up to `batch_size` inputs in order, bad ones included as `Skipped`; remembered ones are not read.
 
     `least` is as in `decode`; the threads' watch takes the time to `read` and to `decode`, and the threads are closed.
 
-    At most two batches are decoded ahead of the one that was asked for.
+    At most two batches are decoded ahead of the one that was asked for. With `digests` the images that were read have
+    the hash of their content.
     """
-    for (batch,) in batches_for_each((resize,), items, batch_size=batch_size, threads=threads, least=least):
+    for (batch,) in batches_for_each(
+        (resize,), items, batch_size=batch_size, threads=threads, least=least, digests=digests
+    ):
         yield batch
 
 
@@ -43,22 +49,24 @@ def batches_for_each(
     batch_size: int,
     threads: DecodeThreads,
     least: Least | None = None,
+    digests: bool = False,
 ) -> Iterator[tuple[Batch, ...]]:
     """`batches` for several ways to resize at once: each image is read and decoded only once."""
     register_plugins()
     entries: list[Entry | Remembered] = []
     pixels: list[list[Pixels]] = []
 
-    def resized(data: bytes) -> list[Pixels]:
+    def resized(data: bytes) -> tuple[list[Pixels], bytes | None]:
         image = decode(data, least=least)
-        return [np.array(resize(image)) for resize in resizes]
+        return [np.array(resize(image)) for resize in resizes], digest_of(data) if digests else None
 
     for item, decoded in _look_ahead(items, resized, most=2 * batch_size, threads=threads):
         if isinstance(decoded, Skipped):
             entries.append(decoded)
         else:
-            entries.append(item)
-            pixels += [] if decoded is None else [decoded]
+            made, digest = decoded or ([], None)
+            entries.append(item if digest is None else _with_digest(item, digest))
+            pixels += [made] if made else []
         if len(entries) == batch_size:
             yield tuple(to_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
             entries, pixels = [], []
@@ -104,6 +112,12 @@ def _awaited(
     result = future.result()
     threads.one_done()
     return item, result
+
+
+def _with_digest(item: ImageItem | Remembered, digest: bytes) -> ImageItem | Remembered:
+    if isinstance(item, Remembered):
+        return replace(item, item=replace(item.item, digest=digest))
+    return replace(item, digest=digest)
 
 
 def to_batch(entries: Sequence[Entry | Remembered], pixels: Sequence[Pixels]) -> Batch:

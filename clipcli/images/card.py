@@ -23,6 +23,7 @@ from torch import Tensor
 
 from clipcli.backbones.backbone import Preprocessing
 from clipcli.backbones.library import open_clip
+from clipcli.data.reference import digest_of
 from clipcli.errors import one_line
 from clipcli.images.batches import Pixels, to_batch
 from clipcli.images.decode import attempt, decode, register_plugins
@@ -56,6 +57,7 @@ class Jpeg:
 
 
 Found = Pixels | Jpeg | Skipped | Remembered
+Read = tuple[Jpeg | Pixels, bytes | None]
 
 
 def batches(
@@ -65,10 +67,11 @@ def batches(
     device: str,
     batch_size: int,
     threads: DecodeThreads,
+    digests: bool = False,
 ) -> Iterator[Batch]:
     """As `batches.batches`, with plain JPEGs decoded on the device. The threads are closed in the end."""
     register_plugins()
-    decoder = _Decoder(preprocessing, device=device, threads=threads)
+    decoder = _Decoder(preprocessing, device=device, threads=threads, digests=digests)
     pending: deque[Future[Batch]] = deque()
     # The decode threads read; this one waits for them, and for the card.
     card = ThreadPoolExecutor(1, thread_name_prefix="card")
@@ -88,9 +91,9 @@ def batches(
 class _Decoder:
     """Decodes batch after batch."""
 
-    def __init__(self, preprocessing: Preprocessing, *, device: str, threads: DecodeThreads) -> None:
+    def __init__(self, preprocessing: Preprocessing, *, device: str, threads: DecodeThreads, digests: bool) -> None:
         self._resize, self._steps = resizer(preprocessing), resize_steps(preprocessing)
-        self._device, self._threads = device, threads
+        self._device, self._threads, self._digests = device, threads, digests
         self._refusal: str | None = None
         # Beside the stream that the model is on.
         self._stream = torch.cuda.Stream() if device == "cuda" else None  # type: ignore[no-untyped-call]
@@ -99,14 +102,19 @@ class _Decoder:
         """Start to read these in the threads; what comes back waits for them and gives the batch."""
         return partial(self._finished, [self._start(item) for item in items])
 
-    def _start(self, one: ImageItem | Remembered) -> tuple[ImageItem, Remembered | Future[Found]]:
+    def _start(self, one: ImageItem | Remembered) -> Callable[[], tuple[ImageItem, Found]]:
         if isinstance(one, Remembered):
-            return one.item, one
-        return one, self._threads.submit(partial(attempt, one, self._jpeg_or_pixels, watch=self._threads.watch))
+            return lambda: (one.item, one)
+        read = self._threads.submit(partial(attempt, one, self._jpeg_or_pixels, watch=self._threads.watch))
+        return partial(_awaited, one, read)
 
-    def _finished(self, started: Sequence[tuple[ImageItem, Remembered | Future[Found]]]) -> Batch:
-        items = [item for item, _ in started]
-        found = [one if isinstance(one, Remembered) else one.result() for _, one in started]
+    def _finished(self, started: Sequence[Callable[[], tuple[ImageItem, Found]]]) -> Batch:
+        items: list[ImageItem] = []
+        found: list[Found] = []
+        for wait in started:
+            item, one = wait()
+            items.append(item)
+            found.append(one)
         told = self._refusal is not None
         for group in groups([(place, one) for place, one in enumerate(found) if isinstance(one, Jpeg)]):
             places, jpegs = zip(*group, strict=True)
@@ -133,11 +141,20 @@ class _Decoder:
     def _by_pillow(self, data: bytes) -> Pixels:
         return np.array(self._resize(decode(data)))
 
-    def _jpeg_or_pixels(self, data: bytes) -> Jpeg | Pixels:
-        return plain_jpeg(data) or self._by_pillow(data)
+    def _jpeg_or_pixels(self, data: bytes) -> tuple[Jpeg | Pixels, bytes | None]:
+        return plain_jpeg(data) or self._by_pillow(data), digest_of(data) if self._digests else None
 
     def _queue(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+
+def _awaited(item: ImageItem, read: Future[Read | Skipped]) -> tuple[ImageItem, Found]:
+    """The image, with the hash of its content where there is one, and what came of reading it."""
+    result = read.result()
+    if isinstance(result, Skipped):
+        return item, result
+    found, digest = result
+    return item if digest is None else replace(item, digest=digest), found
 
 
 def groups(jpegs: Iterable[tuple[int, Jpeg]]) -> Iterator[list[tuple[int, Jpeg]]]:

@@ -6,19 +6,17 @@ import importlib
 import importlib.util
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from clipcli.data.reference import NoImage, read
 from clipcli.images.resize import Least, Resize
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.records import ImageItem, Skipped
-
-if TYPE_CHECKING:
-    pass
 
 Result = TypeVar("Result")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
@@ -44,7 +42,7 @@ def attempt(item: ImageItem, use: Callable[[bytes], Result], *, watch: Stopwatch
     data = b""
     try:
         with watch.on("read"):
-            data = item.read()
+            data = read(item.reference)
         with watch.on("decode"):
             return use(data)
     # Pillow's decoders raise nearly anything on a broken file, and one bad image must never stop a run.
@@ -100,6 +98,8 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 def _reason(error: Exception, data: bytes) -> str:
     text = " ".join(str(error).split())
     match error:
+        case NoImage():
+            return text
         case FileNotFoundError():
             return "no such file"
         case PermissionError():

@@ -9,19 +9,17 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcli.data.reference import DIGEST_SIZE, digest_of, read
 from clipcli.memory.memory import Memory
 from clipcli.memory.models import Known
 from clipcli.records import Entry, ImageItem, Remembered, Skipped
 
 KIND = "image embeddings"
-_DIGEST = 16
 _AT_ONCE = 1024
 
 
@@ -31,10 +29,11 @@ class ImageStore:
     def __init__(self, memory: Memory, known: Known, *, made_with: Sequence[str], verify: bool) -> None:
         self._memory, self._verify = memory, verify
         self._made_by = json.dumps(["image/1", known.fingerprint, known.preprocessing, known.precision, *made_with])
-        self._read: dict[str, tuple[str, bytes]] = {}
+        # The keys of images that were looked up and not found: an image may change before its embedding is there.
+        self._keys: dict[str, str] = {}
 
     def look_up(self, items: Iterable[ImageItem]) -> Iterator[ImageItem | Remembered]:
-        """Each item with its embedding, or where there is none as it is, to be read and kept."""
+        """Each item with its embedding, or where there is none as it is, to be read, hashed and kept."""
         items = iter(items)
         while part := list(islice(items, _AT_ONCE)):
             keys = [self._key(item) for item in part]
@@ -43,21 +42,23 @@ class ImageStore:
                 kept = None if key is None else found.get(key)
                 if key is None:
                     yield item
-                elif kept is None or (self._verify and not _is_content(item, kept[:_DIGEST])):
-                    yield replace(item, read=partial(self._read_and_hash, item, key))
+                elif kept is None or (self._verify and not _is_content(item, kept[:DIGEST_SIZE])):
+                    self._keys[item.id] = key
+                    yield item
                 else:
-                    yield Remembered(item, (np.frombuffer(kept[_DIGEST:], dtype="<f4"),))
+                    yield Remembered(item, (np.frombuffer(kept[DIGEST_SIZE:], dtype="<f4"),))
 
     def keep(self, entries: Sequence[Entry], embeddings: NDArray[np.float32]) -> None:
-        """Keep the embeddings `[N, D]` of those images that were read since they were looked up."""
+        """Keep the embeddings `[N, D]` of those images that were read, and hashed, since they were looked up."""
         rows = iter(embeddings)
         values = {}
         for entry in entries:
-            skipped = isinstance(entry, Skipped)
-            key, digest = self._read.pop(entry.item.id if isinstance(entry, Skipped) else entry.id, (None, b""))
-            embedding = None if skipped else next(rows)
-            if key is not None and embedding is not None:
-                values[key] = digest + np.ascontiguousarray(embedding, dtype="<f4").tobytes()
+            if isinstance(entry, Skipped):
+                self._keys.pop(entry.item.id, None)
+                continue
+            embedding, key = next(rows), self._keys.pop(entry.id, None)
+            if key is not None and entry.digest is not None:
+                values[key] = entry.digest + np.ascontiguousarray(embedding, dtype="<f4").tobytes()
         if values:
             self._memory.put_bytes(values, kind=KIND)
 
@@ -69,23 +70,16 @@ class ImageStore:
             stat = os.stat(item.file)
         except (OSError, ValueError):
             return None
-        where = os.path.abspath(item.file) + item.id.removeprefix(item.file)
+        # An image of a zip may be called otherwise than the zip, as a table that names it is free to do.
+        inside = item.id.removeprefix(item.file) if item.id.startswith(item.file) else f"\0{item.id}"
+        where = os.path.abspath(item.file) + inside
         content = f"{self._made_by}\0{where}\0{stat.st_size}\0{stat.st_mtime_ns}"
         return hashlib.blake2b(content.encode("utf-8", "surrogateescape"), digest_size=20).hexdigest()
-
-    def _read_and_hash(self, item: ImageItem, key: str) -> bytes:
-        data = item.read()
-        self._read[item.id] = key, _digest(data)
-        return data
 
 
 def _is_content(item: ImageItem, digest: bytes) -> bool:
     try:
-        return _digest(item.read()) == digest
+        return digest_of(read(item.reference)) == digest
     # Why it cannot be read is said when it is read again.
     except Exception:
         return False
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=_DIGEST).digest()

@@ -13,8 +13,10 @@ from clipcli.classes.labels import READERS
 from clipcli.classes.prompts import DEFAULT_PROMPTS, load_prompts, prompt_set_names
 from clipcli.cli import COMMANDS, options
 from clipcli.commands.train import defaults, loss, settings
-from clipcli.data.pairs import DATA_KINDS
-from clipcli.data.sources import SOURCES
+from clipcli.data import reference
+from clipcli.data.kinds import KINDS
+from clipcli.data.pairs import CAPTIONS
+from clipcli.data.tables import TABLES, TEXT_TABLES
 from clipcli.outputs import WRITERS, choose_format
 from clipcli.scoring import kinds, score
 
@@ -72,4 +74,5 @@ def test_every_prompt_set_says_what_it_is_for() -> None:
 
 
 def test_every_table_has_rows() -> None:
-    assert all((ORIGINS, SOURCES, READERS, WRITERS, COMMANDS, DATA_KINDS))
+    assert all((ORIGINS, KINDS, READERS, WRITERS, COMMANDS, CAPTIONS, TABLES, reference.READERS))
+    assert set(TEXT_TABLES) < TABLES.keys()

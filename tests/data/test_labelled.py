@@ -13,9 +13,11 @@ from small_data import ANY, grown, jpeg, read, sharded, zipped
 
 from clipcli.classes.labels import LabelledClass
 from clipcli.commands.evaluate.classes import given_classes, truth_of
-from clipcli.data.labelled.read import task_of
-from clipcli.data.labelled.records import Columns, LabelledData, labelled_of, named_twice
-from clipcli.data.pairs.pair import Data
+from clipcli.data.columns import Columns
+from clipcli.data.labelled import LabelledData, labelled_of, named_twice
+from clipcli.data.reference import read as read_bytes
+from clipcli.data.task import task_of
+from clipcli.data.tree import Data
 from clipcli.errors import BadFile, ClipcliError, InputNotFound
 from clipcli.records import Skipped
 
@@ -78,7 +80,7 @@ def test_what_classify_wrote_names_paths_from_where_it_ran(
         ("tree/yak/0.jpg", "yak"),
         ("data.zip/yak/1.jpg", "red_fox"),
     ]
-    assert all(Image.open(io.BytesIO(image.item.read())) for image in images)
+    assert all(Image.open(io.BytesIO(read_bytes(image.item.reference))) for image in images)
     assert [entry.reason for entry in found.entries if isinstance(entry, Skipped)] == ["no label"]
 
 
@@ -172,10 +174,10 @@ def test_a_zip_that_a_table_leads_into_is_opened_once(
     monkeypatch.setattr(zipfile, "ZipFile", lambda path: (opened.append(path), real(path))[1])
     found = list(labelled_of(read(tmp_path / "t.csv")))
     assert opened == [str(tmp_path / "data.zip")]
-    assert all(Image.open(io.BytesIO(image.item.read())) for image in found[:4])
+    assert all(Image.open(io.BytesIO(read_bytes(image.item.reference))) for image in found[:4])
     for image in found[4:]:
         with pytest.raises(OSError, match=r"data\.zip"):
-            image.item.read()
+            read_bytes(image.item.reference)
 
 
 def test_a_few_stray_captions_make_no_retrieval(tree: Path) -> None:

@@ -16,7 +16,9 @@ import pytest
 from PIL import Image
 
 from clipcli.classes.labels import LabelledClass
-from clipcli.data.pairs import DATA_KINDS, PairOptions, PairsRead, read_pairs, split_weight
+from clipcli.data.pairs import CAPTIONS, PairOptions, PairsRead, read_pairs
+from clipcli.data.reference import read as read_bytes
+from clipcli.data.weights import split_weight
 from clipcli.errors import BadFile, InputNotFound, UsageError
 
 Put = Callable[[dict[str, str | bytes]], str]
@@ -88,7 +90,7 @@ def test_captions_lie_beside_their_images(put: Put) -> None:
         "b.v1.2.jpg": ("a boat",),
     }
     assert list(captions(data, found)) == ["a.jpg", "b/z.PNG", "b.v1.2.jpg"]
-    assert [pair.item.read() for pair in found.pairs] == [b"a", b"z", b"b"]
+    assert [read_bytes(pair.item.reference) for pair in found.pairs] == [b"a", b"z", b"b"]
     assert {pair.label for pair in found.pairs} == {None}
     assert found.skipped == []
 
@@ -142,7 +144,7 @@ def test_an_image_without_a_good_caption_is_skipped(put: Put, name: str, content
     found = read(data)
     assert captions(data, found) == {"z.jpg": ("good",)}
     assert reasons(data, found) == {"a.jpg": reason}
-    assert found.skipped[0].item.read() == b"a"
+    assert read_bytes(found.skipped[0].item.reference) == b"a"
 
 
 def test_a_caption_that_cannot_be_read_is_a_reason() -> None:
@@ -160,7 +162,7 @@ def test_names_that_are_hidden_or_not_utf8() -> None:
         {f"{odd}.jpg": b"odd", f"{odd}.txt": b"odd", ".h.jpg": b"", ".h.txt": b"h", ".t/a.jpg": b"", " .jpg": b""},
     )
     found = read("data")
-    assert [(pair.item.id, pair.item.read(), pair.captions) for pair in found.pairs] == [
+    assert [(pair.item.id, read_bytes(pair.item.reference), pair.captions) for pair in found.pairs] == [
         (f"data/{odd}.jpg", b"odd", ("odd",))
     ]
     assert reasons("data", found) == {" .jpg": "no caption"}
@@ -178,7 +180,7 @@ def test_a_folder_per_class_gives_its_prompts_and_its_name(put: Put) -> None:
         "tabby_cat/deep/down/a.png": ("a photo of a tabby cat.", "the tabby cat"),
     }
     assert [pair.label for pair in found.pairs] == ["Dog", "_", "tabby_cat", "tabby_cat"]
-    assert [pair.item.read() for pair in found.pairs] == [b"1", b"", b"b", b"a"]
+    assert [read_bytes(pair.item.reference) for pair in found.pairs] == [b"1", b"", b"b", b"a"]
     assert reasons(data, found) == {"top.jpg": "not in a class folder"}
     assert found.pairs[2].captions is found.pairs[3].captions
 
@@ -252,7 +254,10 @@ def test_images_of_a_zip_are_read_by_several_threads() -> None:
             archive.writestr(f"{n:03}.txt", f"{colour}")
     pairs = read("D.ZIP").pairs
     with ThreadPoolExecutor(8) as pool:
-        pixels = [Image.open(io.BytesIO(data)).getpixel((4, 4)) for data in pool.map(lambda p: p.item.read(), pairs)]
+        pixels = [
+            Image.open(io.BytesIO(data)).getpixel((4, 4))
+            for data in pool.map(lambda p: read_bytes(p.item.reference), pairs)
+        ]
     assert pixels == colours
     assert [pair.captions for pair in pairs] == [(str(colour),) for colour in colours]
 
@@ -287,7 +292,7 @@ def test_every_kind_is_named_where_none_fits() -> None:
     Path("empty").mkdir()
     with pytest.raises(InputNotFound) as caught:
         read("empty")
-    assert all(kind.written in str(caught.value) for kind in DATA_KINDS.values())
+    assert all(source.written in str(caught.value) for source in CAPTIONS.values())
     assert "\n" not in str(caught.value)
 
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from clipcli.data.pairs import PairOptions, PairsRead, read_pairs
+from clipcli.data.reference import read as read_bytes
 from clipcli.errors import InputNotFound
 
 Members = list[tuple[str, bytes]]
@@ -74,7 +75,7 @@ def test_members_of_one_key_are_a_pair_in_the_order_of_the_shard(format: int) ->
     ]
     write("d/s.tar", members, format=format)
     found = read("d/s.tar")
-    assert [(pair.item.id, pair.captions, pair.item.read()) for pair in found.pairs] == [
+    assert [(pair.item.id, pair.captions, read_bytes(pair.item.reference)) for pair in found.pairs] == [
         ("d/s.tar/b.JPG", ("a boat", "two boats"), b"b"),
         ("d/s.tar/a/b.png", ("a bee",), b"bee"),
         ("d/s.tar/c.webp", ("a cat",), b"c"),
@@ -105,7 +106,7 @@ def test_an_image_without_a_good_caption_is_skipped(name: str, content: bytes, r
     found = read("s.tar")
     assert ids(found) == ["s.tar/z.jpg"]
     assert reasons(found) == [("s.tar/a.jpg", reason)]
-    assert found.skipped[0].item.read() == b"a"
+    assert read_bytes(found.skipped[0].item.reference) == b"a"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,10 @@ def test_images_are_read_by_several_threads() -> None:
     write("s.tar", members)
     pairs = read("s.tar").pairs
     with ThreadPoolExecutor(8) as pool:
-        pixels = [Image.open(io.BytesIO(data)).getpixel((4, 4)) for data in pool.map(lambda p: p.item.read(), pairs)]
+        pixels = [
+            Image.open(io.BytesIO(data)).getpixel((4, 4))
+            for data in pool.map(lambda p: read_bytes(p.item.reference), pairs)
+        ]
     assert pixels == colours
     assert [pair.captions for pair in pairs] == [(str(colour),) for colour in colours]
 
@@ -164,7 +168,7 @@ def test_no_file_stays_open() -> None:
     write("s.tar", shard("a"))
     before = os.listdir("/dev/fd")
     pairs = read("s.tar").pairs
-    pairs[0].item.read()
+    read_bytes(pairs[0].item.reference)
     assert len(os.listdir("/dev/fd")) == len(before)
 
 
@@ -178,7 +182,9 @@ def test_a_shard_that_was_cut_off_gives_what_is_whole(cut: int) -> None:
     found = read("[sz].tar")
     keys = [key for n, key in enumerate("abc") if cut >= n * 6 * 512 + 3 * 512 + 300]
     assert ids(found) == [*(f"s.tar/{key}.jpg" for key in keys), "z.tar/z.jpg"]
-    assert [pair.item.read().rstrip(b".") for pair in found.pairs] == [f"image {k}".encode() for k in [*keys, "z"]]
+    assert [read_bytes(pair.item.reference).rstrip(b".") for pair in found.pairs] == [
+        f"image {k}".encode() for k in [*keys, "z"]
+    ]
     damage = [reason for where, reason in reasons(found) if where == "s.tar"]
     if cut < 19 * 512:
         assert len(damage) == 1
@@ -213,7 +219,7 @@ def test_a_shard_that_shrinks_later_is_a_bad_image() -> None:
     (pair,) = read("s.tar").pairs
     os.truncate("s.tar", 515)
     with pytest.raises(OSError, match=r"^truncated: s.tar has changed since it was listed$"):
-        pair.item.read()
+        read_bytes(pair.item.reference)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clipcli.data.pairs import PairOptions, PairsRead, parquet, read_pairs
+from clipcli.data import reference
+from clipcli.data.pairs import PairOptions, PairsRead, read_pairs
+from clipcli.data.reference import read as read_bytes
 from clipcli.errors import BadFile, InputNotFound, MissingExtra
 
 
@@ -65,7 +67,7 @@ def test_a_table_of_text_gives_each_image_all_its_captions(name: str, content: s
     write("d/q/a.jpg", b"a")
     found = read(f"d/{name}")
     assert captions(found) == [("d/b.jpg", ("one, two", "four\nfive")), ("d/q/a.jpg", ("three",))]
-    assert [pair.item.read() for pair in found.pairs] == [b"b", b"a"]
+    assert [read_bytes(pair.item.reference) for pair in found.pairs] == [b"b", b"a"]
     assert found.skipped == []
 
 
@@ -129,16 +131,16 @@ def test_a_path_that_is_not_utf8_names_its_file() -> None:
     write(odd, b"odd")
     write("t.csv", b"path,text\n\xff.jpg,cat\n")
     (pair,) = read("t.csv").pairs
-    assert (pair.item.id, pair.item.read()) == (odd, b"odd")
+    assert (pair.item.id, read_bytes(pair.item.reference)) == (odd, b"odd")
 
 
 def test_a_path_may_be_absolute_and_is_not_looked_at(tmp_path: Path) -> None:
     write("a.jpg", b"a")
     write("d/t.csv", f"path,text\n{tmp_path}/a.jpg,cat\nmissing.jpg,dog\n")
     a, missing = read("d/t.csv").pairs
-    assert (a.item.id, a.item.read()) == (f"{tmp_path}/a.jpg", b"a")
+    assert (a.item.id, read_bytes(a.item.reference)) == (f"{tmp_path}/a.jpg", b"a")
     with pytest.raises(FileNotFoundError):
-        missing.item.read()
+        read_bytes(missing.item.reference)
 
 
 FLAGS = "name the columns with --image-column and --caption-column"
@@ -243,7 +245,7 @@ def test_metadata_names_the_images_below_it(imagefolder: Callable[[dict[str, str
         (f"{data}/cat/a.jpg", ("a cat",)),
         (f"{data}/test/b.jpg", ("boat",)),
     ]
-    assert [pair.item.read() for pair in found.pairs] == [b"z.jpg", b"cat/a.jpg", b"test/b.jpg"]
+    assert [read_bytes(pair.item.reference) for pair in found.pairs] == [b"z.jpg", b"cat/a.jpg", b"test/b.jpg"]
     assert reasons(found) == [
         (f"{data}/metadata.csv line 4", "no image 'no.jpg'"),
         (f"{data}/metadata.csv line 5", "no image path"),
@@ -265,7 +267,7 @@ def test_parquet_names_images_or_holds_them() -> None:
     pq.write_table(paths, "d/t.parquet", row_group_size=2)
     found = read("d/t.parquet")
     assert captions(found) == [("d/a.jpg", ("one", "two"))]
-    assert found.pairs[0].item.read() == b"a"
+    assert read_bytes(found.pairs[0].item.reference) == b"a"
     assert reasons(found) == [
         ("d/b.jpg", "no caption"),
         ("d/t.parquet row 4", "no image path"),
@@ -304,16 +306,16 @@ def test_images_in_cells_are_read_when_asked_for(cells: pa.Array, monkeypatch: p
         *(("d/t.parquet row 4", ("3",)), ("d/t.parquet row 5", ("4",))),
     ]
     assert reasons(found) == [("d/t.parquet row 3", "no caption")]
-    assert [pair.item.read() for pair in found.pairs] == [b"zero", b"one", b"three", b"four"]
+    assert [read_bytes(pair.item.reference) for pair in found.pairs] == [b"zero", b"one", b"three", b"four"]
     assert read_groups == [(0, ["image"]), (1, ["image"]), (2, ["image"])]
-    assert parquet._row_group.cache_info().maxsize == 4
+    assert reference._row_group.cache_info().maxsize == 4
 
 
 def test_a_parquet_that_was_written_anew_is_read_anew() -> None:
     for content in (b"old", b"new"):
         pq.write_table(pa.table({"image": [content], "text": ["cat"]}), "t.parquet")
         os.utime("t.parquet", ns=(0, content[0]))
-        assert read("t.parquet").pairs[0].item.read() == content
+        assert read_bytes(read("t.parquet").pairs[0].item.reference) == content
 
 
 def test_an_empty_cell_is_a_bad_image() -> None:
@@ -321,7 +323,7 @@ def test_an_empty_cell_is_a_bad_image() -> None:
     pq.write_table(pa.table({"image": cells, "text": ["cat", "dog"]}), "t.parquet")
     for pair in read("t.parquet").pairs:
         with pytest.raises(OSError, match=r"^no image in the cell$"):
-            pair.item.read()
+            read_bytes(pair.item.reference)
 
 
 def test_parquet_needs_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_data import in_memory
 from torch import Tensor
 
 from clipcli.backbones.backbone import Backbone
@@ -18,7 +19,7 @@ from clipcli.encoding.encoders import Encoders
 from clipcli.errors import ClipcliError
 from clipcli.events import RowsReady, Warned
 from clipcli.images.stopwatch import Stopwatch
-from clipcli.records import Batch, ImageItem, Remembered, Skipped
+from clipcli.records import Batch, Remembered, Skipped
 
 CPU_ERROR = RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried")
 ERRORS = [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), CPU_ERROR, MemoryError()]
@@ -43,14 +44,10 @@ class Small:
         return pixels[:, 0, 0].float()
 
 
-def item(name: str) -> ImageItem:
-    return ImageItem(name, bytes)
-
-
 def batch(count: int, *, bad: bool = False) -> Batch:
     """Images that differ, and perhaps one that cannot be read."""
-    items = tuple(item(str(n)) for n in range(count))
-    entries = (Skipped(item("bad"), "not an image"), *items) if bad else items
+    items = tuple(in_memory(str(n)) for n in range(count))
+    entries = (Skipped(in_memory("bad"), "not an image"), *items) if bad else items
     return Batch(entries, np.random.default_rng(count).integers(0, 255, (count, 2, 2, 3), dtype=np.uint8))
 
 
@@ -121,7 +118,7 @@ def encoded(models: list[Any], batches: list[tuple[Batch, ...]]) -> list[list[np
 
 def test_nothing_to_encode() -> None:
     model = Small(1)
-    [[embeddings]] = encoded([model], [(Batch((Skipped(item("x"), "empty"),), np.empty((0, 0, 0, 3), np.uint8)),)])
+    [[embeddings]] = encoded([model], [(Batch((Skipped(in_memory("x"), "empty"),), np.empty((0, 0, 0, 3), np.uint8)),)])
     assert (embeddings.shape, model.asked) == ((0, 3), [])
 
 
@@ -134,10 +131,12 @@ def test_a_bad_image_takes_no_row() -> None:
 def test_each_model_encodes_only_images_that_it_does_not_remember() -> None:
     known = np.ones(3, np.float32)
     whole, by_first, by_second = (known, known), (known, None), (None, known)
-    remembered = [Remembered(item(str(n)), one) for n, one in enumerate([whole, by_first, by_second])]
+    remembered = [Remembered(in_memory(str(n)), one) for n, one in enumerate([whole, by_first, by_second])]
     # Of what every model remembers there are no pixels.
     pixels = batch(4).pixels
-    one = Batch((remembered[0], item("new"), Skipped(item("bad"), "no"), *remembered[1:], item("last")), pixels)
+    one = Batch(
+        (remembered[0], in_memory("new"), Skipped(in_memory("bad"), "no"), *remembered[1:], in_memory("last")), pixels
+    )
     models = [Small(9), Small(9)]
     [[first, second]] = encoded(models, [(one, one)])
     np.testing.assert_array_equal(first, first_pixels(one)[[0, 2, 3]])

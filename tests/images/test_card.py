@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_data import in_memory
 
 import clipcli
 from clipcli.backbones.backbone import Preprocessing
@@ -24,7 +25,7 @@ from clipcli.images.decode import decode, read_pixels
 from clipcli.images.kinds import check_decode
 from clipcli.images.resize import resizer
 from clipcli.images.threads import DecodeThreads
-from clipcli.records import Batch, ImageItem, Remembered, Skipped
+from clipcli.records import Batch, ImageItem, Reference, Remembered, Skipped
 
 
 def preprocessing(
@@ -49,7 +50,7 @@ def saved(image: Image.Image, format: str = "JPEG", **options: Any) -> bytes:
 
 def item(n: int, data: bytes) -> ImageItem:
     """An image of these bytes."""
-    return ImageItem(f"{n}", lambda: data)
+    return in_memory(f"{n}", data)
 
 
 def decoded(data: list[bytes], *, as_: Preprocessing | None = None, batch_size: int = 4) -> list[Batch]:
@@ -182,11 +183,11 @@ def test_what_the_card_refuses_goes_pillows_way(monkeypatch: pytest.MonkeyPatch)
     assert (last.reason if isinstance(last, Skipped) else None) == getattr(expected, "reason", None)
 
 
-def test_remembered_images_are_not_read() -> None:
+def test_remembered_images_are_not_read(calling: Callable[[Callable[[], bytes]], Reference]) -> None:
     def never() -> bytes:
         raise AssertionError("it was read")
 
-    known = Remembered(ImageItem("known", never), np.zeros(4, np.float32))
+    known = Remembered(ImageItem("known", calling(never)), np.zeros(4, np.float32))
     (batch,) = card.batches(
         [known, item(1, saved(smooth(60, 50))), known],
         preprocessing=preprocessing(),

@@ -14,13 +14,14 @@ import pytest
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from small_data import in_memory
 
 from clipcli.backbones.backbone import Preprocessing
 from clipcli.images.batches import batches
 from clipcli.images.decode import decode, read_pixels, to_rgb
 from clipcli.images.resize import least_pixels, resizer
 from clipcli.images.threads import DecodeThreads
-from clipcli.records import ImageItem, Skipped
+from clipcli.records import ImageItem, Reference, Skipped
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -42,7 +43,7 @@ def _as_is(image: Image.Image) -> Image.Image:
 
 
 def _read(data: bytes) -> np.ndarray | Skipped:
-    return read_pixels(ImageItem("x", lambda: data), _as_is)
+    return read_pixels(in_memory("x", data), _as_is)
 
 
 # What must be done to the stored pixels to see the photo upright, by the EXIF standard.
@@ -213,7 +214,7 @@ NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), d
     ids=["empty", "text", "three bytes", "jpeg", "png", "bmp"],
 )
 def test_bad_bytes_are_skipped_with_a_reason(data: bytes, reason: str) -> None:
-    item = ImageItem("x", lambda: data)
+    item = in_memory("x", data)
     assert read_pixels(item, _as_is) == Skipped(item, reason)
 
 
@@ -250,15 +251,17 @@ def _raise(error: Exception) -> Callable[[], bytes]:
         (ValueError(), "ValueError"),
     ],
 )
-def test_what_cannot_be_read_is_skipped_with_a_reason_of_one_line(error: Exception, reason: str) -> None:
-    skipped = read_pixels(ImageItem("x", _raise(error)), _as_is)
+def test_what_cannot_be_read_is_skipped_with_a_reason_of_one_line(
+    error: Exception, reason: str, calling: Callable[[Callable[[], bytes]], Reference]
+) -> None:
+    skipped = read_pixels(ImageItem("x", calling(_raise(error))), _as_is)
     assert isinstance(skipped, Skipped)
     assert reason in skipped.reason
     assert "\n" not in skipped.reason
 
 
 def test_a_file_that_is_not_there_is_skipped(tmp_path: Path) -> None:
-    skipped = read_pixels(ImageItem("x", (tmp_path / "missing.jpg").read_bytes), _as_is)
+    skipped = read_pixels(ImageItem("x", Reference("file", str(tmp_path / "missing.jpg"))), _as_is)
     assert isinstance(skipped, Skipped)
     assert skipped.reason == "no such file"
 
@@ -276,7 +279,7 @@ def _grey_items(greys: list[int | None], pulled: list[int] | None = None) -> Ite
         if pulled is not None:
             pulled.append(n)
         data = b"bad" if grey is None else _bytes(Image.new("L", (1, 1), grey))
-        yield ImageItem(f"{n}", lambda data=data: data)
+        yield in_memory(f"{n}", data)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])
@@ -294,7 +297,7 @@ def test_batches_keep_the_order_with_bad_images_among_them(batch_size: int, work
 
 
 def test_pixels_are_bytes_of_height_width_and_channels() -> None:
-    items = [ImageItem("a", lambda: _bytes(NOISE))] * 2
+    items = [in_memory("a", _bytes(NOISE))] * 2
     (batch,) = batches(items, resize=lambda image: image.resize((8, 4)), batch_size=4, threads=DecodeThreads(1))
     assert batch.pixels.shape == (2, 4, 8, 3)
     assert batch.pixels.dtype == np.uint8
@@ -315,7 +318,7 @@ def test_at_most_two_batches_are_read_ahead(batch_size: int) -> None:
     assert len(pulled) <= 5 * batch_size
 
 
-def test_a_stream_that_is_closed_reads_no_more() -> None:
+def test_a_stream_that_is_closed_reads_no_more(calling: Callable[[Callable[[], bytes]], Reference]) -> None:
     started, gate, read = threading.Event(), threading.Event(), []
 
     def second_waits(n: int) -> bytes:
@@ -325,7 +328,7 @@ def test_a_stream_that_is_closed_reads_no_more() -> None:
             gate.wait(10)
         return b""
 
-    items = [ImageItem(f"{n}", partial(second_waits, n)) for n in range(20)]
+    items = [ImageItem(f"{n}", calling(partial(second_waits, n))) for n in range(20)]
     stream = batches(items, resize=_as_is, batch_size=1, threads=DecodeThreads(1))
     next(stream)
     assert started.wait(10)
@@ -460,9 +463,9 @@ def test_other_formats_are_decoded_whole(format: str) -> None:
 
 def test_a_truncated_jpeg_stays_truncated() -> None:
     data = _bytes(_smooth(600, 520), "JPEG")
-    skipped = read_pixels(ImageItem("x", lambda: data[: len(data) // 2]), _as_is)
+    skipped = read_pixels(in_memory("x", data[: len(data) // 2]), _as_is)
     (batch,) = batches(
-        [ImageItem("x", lambda: data[: len(data) // 2])],
+        [in_memory("x", data[: len(data) // 2])],
         resize=_as_is,
         batch_size=1,
         threads=DecodeThreads(1),

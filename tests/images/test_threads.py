@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 from PIL import Image
+from small_data import in_memory
 
+from clipcli.data.reference import read as read_bytes
 from clipcli.images.batches import batches
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.images.threads import _PROBE, DecodeThreads, threads_for
-from clipcli.records import ImageItem
+from clipcli.records import ImageItem, Reference
 
 
 class Measured(Stopwatch):
@@ -53,7 +56,7 @@ WORKS = Measured(read=100.0, read_cpu=100.0, decode_cpu=900.0)
 def _items(count: int) -> list[ImageItem]:
     file = io.BytesIO()
     Image.new("RGB", (4, 4)).save(file, "PNG")
-    return [ImageItem(str(n), file.getvalue) for n in range(count)]
+    return [in_memory(str(n), file.getvalue()) for n in range(count)]
 
 
 def test_threads_that_wait_become_more_and_the_order_stays() -> None:
@@ -86,13 +89,18 @@ def test_no_thread_stays_behind() -> None:
     pytest.fail(f"{threading.active_count() - before} threads are left")
 
 
-def test_real_waiting_is_seen() -> None:
+def test_real_waiting_is_seen(calling: Callable[[Callable[[], bytes]], Reference]) -> None:
     def slow() -> bytes:
         time.sleep(0.05)
-        return _items(1)[0].read()
+        return read_bytes(_items(1)[0].reference)
 
     threads = DecodeThreads(1, most=4)
     list(
-        batches([ImageItem(str(n), slow) for n in range(_PROBE + 1)], resize=lambda i: i, batch_size=8, threads=threads)
+        batches(
+            [ImageItem(str(n), calling(slow)) for n in range(_PROBE + 1)],
+            resize=lambda i: i,
+            batch_size=8,
+            threads=threads,
+        )
     )
     assert threads.count == 4

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from small_data import in_memory
 
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.errors import BadFile, ClipcliError, OutputExists, UsageError
@@ -32,7 +33,7 @@ def row(n: int, *, label: str = "cat", score: float = 0.5) -> Row:
 
 
 def items(count: int) -> list[ImageItem]:
-    return [ImageItem(f"{n}.jpg", bytes) for n in range(count)]
+    return [in_memory(f"{n}.jpg") for n in range(count)]
 
 
 def earlier(rows: Sequence[Row]) -> resume.Earlier:
@@ -107,7 +108,7 @@ def test_rows_of_something_else_are_refused(rows: list[Row], message: str) -> No
 
 
 def test_names_that_are_not_utf8_are_the_same_in_every_format() -> None:
-    odd = [ImageItem(os.fsdecode(b"\xff.jpg"), bytes)]
+    odd = [in_memory(os.fsdecode(b"\xff.jpg"))]
     for path in (os.fsdecode(b"\xff.jpg"), r"\udcff.jpg"):
         assert resume.check(earlier([Row(path, ("cat",), (1.0,))]), odd, labels=LABELS).count == 1
 

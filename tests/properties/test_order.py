@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from small_data import in_memory
 
 from clipcli.encoding.encoders import Encoders
 from clipcli.images.batches import batches
@@ -39,7 +40,7 @@ GREYS = [_png(n) for n in range(COUNT)]
 
 def _items(bad: Sequence[bool]) -> list[ImageItem]:
     """The image at position n is one pixel of grey n, if it is not bad."""
-    return [ImageItem(f"{n}", lambda n=n: b"bad" if bad[n] else GREYS[n]) for n in range(len(bad))]
+    return [in_memory(f"{n}", b"bad" if bad[n] else GREYS[n]) for n in range(len(bad))]
 
 
 def _batches(bad: Sequence[bool], *, batch_size: int, workers: int) -> list[Batch]:
@@ -96,7 +97,7 @@ def test_the_size_of_the_batches_does_not_matter(count: int, size: int, kind: st
     rng = np.random.default_rng(seed)
     images = rng.integers(-2, 3, (count, 4)).astype(np.float32)
     classifier = _classifier(rng.integers(-2, 3, (6, 4)).astype(np.float32))
-    items = [ImageItem(f"{n}", lambda: b"") for n in range(count)]
+    items = [in_memory(f"{n}") for n in range(count)]
 
     def rows(size: int) -> list[Row]:
         return [

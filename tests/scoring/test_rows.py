@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from small_data import in_memory
 
 from clipcli.records import ImageItem, Row, Scores, Skipped
 from clipcli.scoring.rows import to_frame, to_rows
@@ -12,7 +13,7 @@ from clipcli.scoring.schema import columns, fields
 
 
 def _item(name: str) -> ImageItem:
-    return ImageItem(name, lambda: b"")
+    return in_memory(name)
 
 
 LABELS = ("cat", "dog", "bird")

@@ -10,7 +10,7 @@ from pathlib import Path
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.prompts import Recipe, read_recipe
-from clipcli.data.sources import list_images
+from clipcli.data.images import list_images
 from clipcli.encoding.embed import embed, towers_for
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError

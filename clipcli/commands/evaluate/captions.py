@@ -16,9 +16,9 @@ from clipcli.commands.evaluate.models import memory_of, opened
 from clipcli.commands.evaluate.request import EvaluateOptions
 from clipcli.commands.evaluate.results import Array, Evaluation, RetrievalRun
 from clipcli.commands.evaluate.tables import names_of
-from clipcli.data.labelled.read import RETRIEVAL
 from clipcli.data.pairs import PairOptions, PairsRead, read_pairs
-from clipcli.data.pairs.pair import Data
+from clipcli.data.task import RETRIEVAL
+from clipcli.data.tree import Data
 from clipcli.encoding.embed import towers_for
 from clipcli.errors import UsageError
 from clipcli.events import Event, InputsFound

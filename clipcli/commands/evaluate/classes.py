@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.classes.labels import LabelledClass
-from clipcli.data.labelled.records import LabelledData, labelled_of, names_of
-from clipcli.data.pairs.folders import from_names, matched
-from clipcli.data.pairs.pair import some_of
-from clipcli.errors import BadFile, UsageError
+from clipcli.data.class_names import from_names, matched
+from clipcli.data.labelled import Labelled, LabelledData, labelled_of, names_of
+from clipcli.errors import BadFile, UsageError, some_of
 
 # What the parts of a data set are called, those to measure on first.
 _SPLITS = ("val", "validation", "valid", "test", "dev", "train")
@@ -110,7 +109,7 @@ def truth_of(read: LabelledData, classes: Classes, *, allow_empty: bool) -> NDAr
 
 def _check_names(data: LabelledData) -> None:
     """Raise `UsageError` where what seems to be names of classes is something else."""
-    if data.called != "folder":
+    if data.noun != "folder":
         if all(name.isdecimal() for name in data.names):
             raise UsageError(
                 f"{data.text}: its classes are numbers, such as {some_of(data.names[:3])}, and expected are names;"
@@ -118,12 +117,17 @@ def _check_names(data: LabelledData) -> None:
             )
         return
     tops = names_of(data.entries)
-    if all(labelled.key.count("/") > 1 for labelled in labelled_of(data)):
+    if all(labelled.key.count("/") > 1 and _is_below(labelled) for labelled in labelled_of(data)):
         inside = next((name for name in _SPLITS if name in tops), tops[0])
         raise UsageError(
             f"{data.text}: its images lie two folders deep, below {some_of(tops)}; did you mean"
             f" {os.path.join(data.text, inside)}? If these are the classes, name them with --labels FILE"
         )
+
+
+def _is_below(labelled: Labelled) -> bool:
+    """True where the class is the top folder, not the folder that the image lies in as in a list."""
+    return labelled.key.startswith(f"{labelled.name}/")
 
 
 def _places(read: LabelledData, classes: Classes) -> dict[str, int]:
@@ -138,7 +142,7 @@ def _places(read: LabelledData, classes: Classes) -> dict[str, int]:
                 " name the classes of both with --labels FILE"
             )
         return {name: known[name] for name in names}
-    if read.called != "folder" and all(name.isdecimal() for name in names) and not set(names) & set(classes.names):
+    if read.noun != "folder" and all(name.isdecimal() for name in names) and not set(names) & set(classes.names):
         beyond = [name for name in names if int(name) >= len(classes)]
         if beyond:
             raise BadFile(
@@ -147,5 +151,5 @@ def _places(read: LabelledData, classes: Classes) -> dict[str, int]:
             )
         return {name: int(name) for name in names}
     order = {id(labelled): n for n, labelled in enumerate(classes.classes)}
-    found = matched(names, classes.classes, where=read.text, called=read.called)
+    found = matched(names, classes.classes, where=read.text, noun=read.noun)
     return {name: order[id(labelled)] for name, labelled in found.items()}

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from clipcli.commands.evaluate.classification import measured
 from clipcli.commands.evaluate.intervals import Estimate, difference, estimates, mean_of
 from clipcli.commands.evaluate.results import Difference, RetrievalRun, Run, counted_in
-from clipcli.data.pairs.folders import folded
-from clipcli.data.pairs.pair import some_of
-from clipcli.errors import BadFile, InputNotFound
+from clipcli.data.class_names import folded
+from clipcli.errors import BadFile, InputNotFound, some_of
 from clipcli.records import Skipped
 
 _COLUMNS = ("path", "label")

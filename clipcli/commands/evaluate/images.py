@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.commands.evaluate.results import EvaluatedImages, Places
-from clipcli.data.labelled.records import Labelled, LabelledData, labelled_of
+from clipcli.data.labelled import Labelled, LabelledData, labelled_of
 from clipcli.encoding.embed import embed
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError

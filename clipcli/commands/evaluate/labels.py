@@ -18,12 +18,13 @@ from clipcli.commands.evaluate.probes import Training, check_probe, fit_probes, 
 from clipcli.commands.evaluate.request import EvaluateOptions
 from clipcli.commands.evaluate.results import EvaluatedImages, Evaluation, Probe, Run
 from clipcli.commands.evaluate.tables import names_of
-from clipcli.data.labelled.read import CLASSIFICATION, read_labelled
-from clipcli.data.labelled.records import Columns, labelled_of, named_twice
-from clipcli.data.pairs.pair import Data, some_of
+from clipcli.data.columns import Columns
+from clipcli.data.labelled import labelled_of, named_twice, read_labelled
+from clipcli.data.task import CLASSIFICATION
+from clipcli.data.tree import Data
 from clipcli.encoding.embed import towers_for
 from clipcli.encoding.model import Model
-from clipcli.errors import ModelUnavailable, UsageError
+from clipcli.errors import ModelUnavailable, UsageError, some_of
 from clipcli.events import Event, InputsFound, Warned
 from clipcli.memory.models import Known
 from clipcli.records import ImageItem

@@ -14,9 +14,9 @@ from clipcli.commands.evaluate.classification import measured, values_of
 from clipcli.commands.evaluate.images import Labels
 from clipcli.commands.evaluate.request import SEEDS, EvaluateOptions
 from clipcli.commands.evaluate.results import EvaluatedImages, Places, Probe
-from clipcli.data.labelled.read import read_labelled
-from clipcli.data.labelled.records import Columns, labelled_of
-from clipcli.data.pairs.pair import Data
+from clipcli.data.columns import Columns
+from clipcli.data.labelled import labelled_of, read_labelled
+from clipcli.data.tree import Data
 from clipcli.errors import UsageError
 from clipcli.events import Event, ProbeFitted, Warned
 from clipcli.records import Skipped

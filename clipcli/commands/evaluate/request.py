@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipcli.classes.prompts import prompt_set_names
-from clipcli.data.pairs import shards
-from clipcli.data.pairs.pair import Data
-from clipcli.data.sources.tree import split_archive
+from clipcli.data.kinds import is_there
 from clipcli.errors import InputNotFound, UsageError
 from clipcli.scoring.classifier import Classifier
 
@@ -106,15 +104,6 @@ def read_shots(text: str) -> tuple[int | None, ...]:
 def _named(text: str) -> tuple[str | None, str]:
     """A name and a path; no name where it is a path as a whole."""
     name, equals, path = text.partition("=")
-    if not (equals and name and path) or "/" in name or _is_there(text):
+    if not (equals and name and path) or "/" in name or is_there(text):
         return None, text
     return name, path
-
-
-def _is_there(text: str) -> bool:
-    if os.path.exists(text) or split_archive(text) is not None:
-        return True
-    try:
-        return shards.matches(Data(text)) and any(os.path.exists(path) for path in shards.shard_paths(text))
-    except InputNotFound:
-        return False

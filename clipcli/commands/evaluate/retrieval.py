@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clipcli.commands.evaluate.intervals import Estimate, estimates, mean_of, ratio_of
 from clipcli.commands.evaluate.results import RETRIEVAL_METRICS, Array, Places, RetrievalRun
-from clipcli.data.pairs.pair import Pair
+from clipcli.data.pairs import Pair
 from clipcli.records import Entry
 from clipcli.scoring.metrics import recall_both_ways
 

@@ -11,9 +11,9 @@ from clipcli.commands.evaluate.output import check_folder, write_files
 from clipcli.commands.evaluate.report import write_report
 from clipcli.commands.evaluate.request import EvaluateOptions, named_data, read_shots, split_list, split_prompts
 from clipcli.commands.evaluate.results import Evaluation
-from clipcli.data.labelled.read import CLASSIFICATION, task_of
-from clipcli.data.labelled.records import Columns
-from clipcli.data.pairs.pair import Data
+from clipcli.data.columns import Columns
+from clipcli.data.task import CLASSIFICATION, task_of
+from clipcli.data.tree import Data
 from clipcli.errors import UsageError
 from clipcli.events import Event, result_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clipcli.commands.train.settings import FIELDS, TrainConfig, configured, flag
-from clipcli.data.pairs import split_weight
+from clipcli.data.weights import split_weight
 from clipcli.errors import BadFile, InputNotFound, UsageError, one_line
 
 CONFIG_FILE = "train.yaml"

@@ -11,7 +11,8 @@ from clipcli.classes.prompts import DEFAULT_PROMPTS, load_prompts
 from clipcli.commands.train.settings import TrainConfig
 from clipcli.commands.train.skipped import as_rows, too_many_skipped
 from clipcli.commands.train.validation import Check, Checks, Retrieval, ZeroShot
-from clipcli.data.pairs import Pair, PairOptions, read_pairs, split_weight
+from clipcli.data.pairs import Pair, PairOptions, read_pairs
+from clipcli.data.weights import split_weight
 from clipcli.errors import InputNotFound, UsageError
 from clipcli.records import Skipped
 

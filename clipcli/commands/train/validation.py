@@ -183,7 +183,6 @@ def _image_embeddings(items: Sequence[ImageItem], *, backbone: Backbone) -> tupl
         first = f"{skipped[0].item.id}: {skipped[0].reason}"
         if not kept:
             raise UsageError(f"the validation data: no image can be read, such as {first}")
-        warnings.append(
-            f"{len(skipped):,} of {len(items):,} validation images cannot be read and do not count: {first}"
-        )
+        count = f"{len(skipped):,} of {len(items):,} validation images"
+        warnings.append(f"{count} cannot be read and do not count, such as {first}")
     return np.concatenate([part.embeddings[0] for part in embedded]), kept, tuple(warnings)

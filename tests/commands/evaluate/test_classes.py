@@ -7,13 +7,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from small_data import grown, jpeg, read, sharded
+from small_data import grown, in_memory, jpeg, read, sharded
 
 from clipcli.classes.labels import LabelledClass
 from clipcli.commands.evaluate.classes import classes_in, given_classes, same_prompts, truth_of
-from clipcli.data.labelled.records import Labelled, LabelledData, labelled_of
+from clipcli.data.labelled import Labelled, LabelledData, labelled_of
 from clipcli.errors import BadFile, UsageError
-from clipcli.records import ImageItem
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def test_names_in_a_table_have_spaces_in_prompts_too(tree: Path, tmp_path: Path)
     for data in ([of_table, of_folders], [of_folders, of_table]):
         assert [labelled.label for labelled in classes_in(data).classes] == ["grey wolf", "red fox", "yak"]
     shards = sharded(tmp_path / "x.tar", {"1.jpg": jpeg(), "1.cls": b"7", "2.jpg": jpeg(), "2.cls": b"8"})
-    folders = LabelledData("d", "folder", (Labelled(ImageItem("7/1.jpg", jpeg), "7", "7/1"),), ("7", "8"))
+    folders = LabelledData("d", "folder", (Labelled(in_memory("7/1.jpg", jpeg()), "7", "7/1"),), ("7", "8"))
     with pytest.raises(UsageError, match="its classes are numbers, such as '7', '8', and expected are names"):
         classes_in([folders, read(shards)])
 

@@ -13,14 +13,13 @@ from clipcli.commands.evaluate.classification import answers, evaluated, log_sof
 from clipcli.commands.evaluate.output import check_folder, write_files
 from clipcli.commands.evaluate.report import write_report
 from clipcli.commands.evaluate.results import EvaluatedImages, Evaluation
-from clipcli.records import ImageItem, Skipped
+from clipcli.records import ImageItem, Reference, Skipped
 
 CLASSES, IMAGES = 60, 300
 
 
-def gone() -> bytes:
-    """An image that was there when it was labelled."""
-    raise FileNotFoundError
+# An image that was there when it was labelled.
+GONE = Reference("file", "/nowhere/gone.png")
 
 
 def photo() -> bytes:
@@ -42,10 +41,12 @@ def evaluation() -> Evaluation:
         order=logits, scores=np.exp(logarithms).astype(np.float32), log_probabilities=logarithms, truth=truth
     )
     labels = tuple(f"class {n}" for n in range(CLASSES))
-    items = [ImageItem(f"photos/{n}.png", photo if n % 10 else gone) for n in range(IMAGES)]
+    items = [
+        ImageItem(f"photos/{n}.png", Reference("bytes", member=photo()) if n % 10 else GONE) for n in range(IMAGES)
+    ]
     images = EvaluatedImages(
         name="photos",
-        entries=(Skipped(ImageItem("photos/bad \udcff.png", gone), "not an image"), *items),
+        entries=(Skipped(ImageItem("photos/bad \udcff.png", GONE), "not an image"), *items),
         truths=(None, *(labels[n] for n in truth)),
         truth=truth,
         keys=tuple(f"{n}" for n in range(IMAGES)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from clipcli.data.pairs import Pair
 from clipcli.errors import ClipcliError
 from clipcli.images.decode import read_pixels
 from clipcli.images.resize import resizer
-from clipcli.records import ImageItem
+from clipcli.records import ImageItem, Reference
 
 CONTEXT = 32
 PREPROCESSING = Preprocessing((16, 16), "shortest", "bicubic", (0.5,) * 3, (0.5,) * 3, 0)
@@ -45,15 +45,13 @@ def photo(number: int) -> bytes:
     return stream.getvalue()
 
 
-def pair(number: int, *captions: str, label: str | None = None, read: Callable[[], bytes] | None = None) -> Pair:
+def pair(number: int, *captions: str, label: str | None = None, image: Reference | None = None) -> Pair:
     """A pair whose image is called after its number."""
-    item = ImageItem(f"{number}.png", read or (lambda: photo(number)))
+    item = ImageItem(f"{number}.png", image or Reference("bytes", member=photo(number)))
     return Pair(item, captions or (f"caption {number}", f"the other of {number}"), label)
 
 
-def missing() -> bytes:
-    """Fail as reading a file that is not there does."""
-    raise FileNotFoundError
+MISSING = Reference("file", "/nowhere/missing.png")
 
 
 def stream_of(
@@ -108,7 +106,7 @@ def contents(batch: TrainBatch) -> list[Any]:
 def some_bad(count: int = 10) -> list[Pair]:
     """Pairs of which a third cannot be read or is cut."""
     bad = {3: b"not an image", 5: b"", 8: photo(8)[:300]}
-    return [pair(n, read=lambda n=n: bad.get(n, photo(n))) for n in range(count)]
+    return [pair(n, image=Reference("bytes", member=bad.get(n, photo(n)))) for n in range(count)]
 
 
 def test_a_batch_holds_images_captions_and_names_of_its_pairs(tokenizer: Tokenizer) -> None:
@@ -146,7 +144,7 @@ def test_captions_and_crops_differ_from_one_epoch_to_the_next(tokenizer: Tokeniz
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_share_the_batch_of_one(tokenizer: Tokenizer, count: int) -> None:
-    pairs = [pair(n, *p.captions, FITS, TOO_LONG, read=p.item.read) for n, p in enumerate(some_bad())]
+    pairs = [pair(n, *p.captions, FITS, TOO_LONG, image=p.item.reference) for n, p in enumerate(some_bad())]
     alone = coming(pairs, tokenizer)
     shared = [coming(pairs, tokenizer, processes=Processes(rank, count)) for rank in range(count)]
     assert sum(len(batch.skipped) for batch in alone) > 1
@@ -166,7 +164,7 @@ def test_processes_share_the_batch_of_one(tokenizer: Tokenizer, count: int) -> N
 
 def test_every_pair_knows_its_data(tokenizer: Tokenizer) -> None:
     """Also where DATA without a share are drawn from together, and one of them takes the place of a bad image."""
-    pairs = [pair(n, read=missing) if n == 2 else pair(n) for n in range(12)]
+    pairs = [pair(n, image=MISSING) if n == 2 else pair(n) for n in range(12)]
     batches = coming(pairs, tokenizer, batch_size=6, end=6, shares=(None, None, 0.5))
     drawn = [
         (n, d)
@@ -198,7 +196,7 @@ def test_another_seed_gives_other_batches(tokenizer: Tokenizer) -> None:
 
 
 def test_bad_images_are_replaced_by_others_and_named(tokenizer: Tokenizer) -> None:
-    pairs = [*some_bad(), pair(10, read=missing)]
+    pairs = [*some_bad(), pair(10, image=MISSING)]
     batches = coming(pairs, tokenizer, batch_size=11, end=2, crop=1, flip=False)
     reasons = {"3.png": "not an image", "5.png": "an empty file", "8.png": "truncated", "10.png": "no such file"}
     for batch in batches:
@@ -216,7 +214,7 @@ def test_bad_images_are_replaced_by_others_and_named(tokenizer: Tokenizer) -> No
 
 
 def test_where_all_images_are_bad_the_run_ends(tokenizer: Tokenizer) -> None:
-    pairs = [pair(n, read=missing) for n in range(4)]
+    pairs = [pair(n, image=MISSING) for n in range(4)]
     says = r"^20 images in a row could not be read, the last [0-3]\.png: no such file; check the data$"
     with pytest.raises(ClipcliError, match=says):
         coming(pairs, tokenizer)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from clipcli.data.sources import list_images
+from clipcli.data.images import list_images
+from clipcli.data.reference import read as read_bytes
 from clipcli.errors import InputNotFound
 
 
@@ -57,7 +58,7 @@ def test_inputs_keep_their_order_and_may_come_twice() -> None:
 def test_items_read_the_file_they_are_named_after() -> None:
     _make("p/a.jpg", "p/q/b.png", "c.jpg")
     for item in list_images(["p", "c.jpg"]):
-        assert item.read() == item.id.encode()
+        assert read_bytes(item.reference) == item.id.encode()
 
 
 def test_hidden_files_and_folders_of_a_folder_are_skipped() -> None:
@@ -140,9 +141,9 @@ def test_a_list_keeps_its_order_and_its_missing_entries() -> None:
     Path("list.txt").write_bytes(b"b.jpg\r\n\n  \nmissing.jpg\na.jpg")
     b, missing, a = list_images(["@list.txt"])
     assert [b.id, missing.id, a.id] == ["b.jpg", "missing.jpg", "a.jpg"]
-    assert b.read() == b"b.jpg"
+    assert read_bytes(b.reference) == b"b.jpg"
     with pytest.raises(FileNotFoundError):
-        missing.read()
+        read_bytes(missing.reference)
 
 
 def test_a_list_may_name_folders_archives_and_files_with_odd_names() -> None:
@@ -182,7 +183,7 @@ def test_an_archive_is_read_in_order_without_what_is_hidden() -> None:
     _zip("d.zip", [*reversed(wanted), *hidden])
     items = list_images(["d.zip"])
     assert [item.id for item in items] == [f"d.zip/{name}" for name in wanted]
-    assert [item.read() for item in items] == [name.encode() for name in wanted]
+    assert [read_bytes(item.reference) for item in items] == [name.encode() for name in wanted]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_names_that_are_not_utf8_are_found_and_read(text: str) -> None:
     Path("list.txt").write_text("p\n")
     (item,) = list_images([text])
     assert item.id == name
-    assert item.read() == b"p/\xff.jpg"
+    assert read_bytes(item.reference) == b"p/\xff.jpg"
 
 
 @pytest.mark.parametrize(

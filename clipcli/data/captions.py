@@ -7,6 +7,8 @@ import json
 import os
 from collections.abc import Callable, Mapping
 
+from clipcli.records import Reference
+
 CAPTION_KEYS = ("caption", "captions", "text", "texts", "description")
 
 
@@ -20,16 +22,16 @@ def caption_suffix(name: str) -> str | None:
     return suffix if suffix in CAPTION_SUFFIXES else None
 
 
-def captions_beside(sidecars: Mapping[str, Callable[[], bytes]]) -> tuple[str, ...]:
+def captions_beside(texts: Mapping[str, Reference], *, read: Callable[[Reference], bytes]) -> tuple[str, ...]:
     """The captions of the first caption file that is there, of those beside an image by their suffixes.
 
     Raises `Uncaptioned`.
     """
-    suffix = next((suffix for suffix in CAPTION_SUFFIXES if suffix in sidecars), None)
+    suffix = next((suffix for suffix in CAPTION_SUFFIXES if suffix in texts), None)
     if suffix is None:
         raise Uncaptioned("no caption")
     try:
-        data = sidecars[suffix]()
+        data = read(texts[suffix])
     # A zip raises nearly anything on a damaged or encrypted file, and one bad caption must never stop a run.
     except Exception as e:
         raise Uncaptioned(f"cannot read its {suffix}: {' '.join(str(e).split()) or type(e).__name__}") from None
@@ -57,7 +59,7 @@ def cleaned(value: object) -> tuple[str, ...]:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether this is whole text: no NUL as in UTF-16 read as UTF-8, and no byte or half character on its own."""
+    """True for whole text: no NUL as in UTF-16 read as UTF-8, and no byte or half character on its own."""
     return "\0" not in text and (text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text))
 
 

@@ -7,45 +7,66 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
+from operator import attrgetter
 
-from clipcli.data.sources import files
-from clipcli.data.sources.suffixes import is_hidden, is_image_name
+from clipcli.data.reference import open_zip
+from clipcli.data.suffixes import is_hidden, is_image_name
 from clipcli.errors import InputNotFound
-from clipcli.records import ImageItem
+from clipcli.records import ImageItem, Reference
 
 
 @dataclass(frozen=True, slots=True)
 class TreeFile:
-    """One file: its path below the root in parts, its name as the user will see it, and how to get its bytes.
-
-    `file` is itself or the zip it lies in, as the start of its name.
-    """
+    """One file: its path below the root in parts, its name as the user will see it, and where its bytes lie."""
 
     parts: tuple[str, ...]
     id: str
-    read: Callable[[], bytes]
-    file: str
+    reference: Reference
 
     @property
     def is_image(self) -> bool:
-        """Whether its suffix is that of an image."""
+        """True where its suffix is that of an image."""
         return is_image_name(self.parts[-1])
 
     @property
     def item(self) -> ImageItem:
         """The same file as an image."""
-        return ImageItem(id=self.id, read=self.read, file=self.file)
+        return ImageItem(self.id, self.reference)
+
+
+@dataclass(frozen=True)
+class Data:
+    """One DATA or INPUT as it was written; what lies below it is listed once, when it is first asked for."""
+
+    text: str
+
+    @property
+    def is_one_file(self) -> bool:
+        """True where the path names one file of a zip."""
+        split = split_zip(self.text)
+        if split is None or not split[1] or len(self.files) != 1:
+            return False
+        return _parts(str(self.files[0].reference.member)) == split[1]
+
+    @cached_property
+    def files(self) -> tuple[TreeFile, ...]:
+        """The files below the folder or inside the zip; none where it is something else."""
+        return tuple(files_below(self.text))
+
+    @cached_property
+    def images(self) -> tuple[TreeFile, ...]:
+        """Those of the files that are images by their names."""
+        return tuple(file for file in self.files if file.is_image)
 
 
 def files_below(text: str) -> Iterator[TreeFile]:
     """The files of a folder, of a zip or of a folder inside a zip; none where the text names something else."""
     if os.path.isdir(text):
-        yield from folder_files(text)
-    elif split_archive(text) is not None:
-        yield from archive_files(text)
+        return _scan(text, ())
+    return iter(()) if split_zip(text) is None else zip_files(text)
 
 
 def top_folders(text: str) -> list[str]:
@@ -54,10 +75,9 @@ def top_folders(text: str) -> list[str]:
         with os.scandir(text) as scan:
             names = {entry.name for entry in scan if entry.is_dir(follow_symlinks=False)}
     else:
-        path, inside = split_archive(text) or (text, ())
+        path, inside = split_zip(text) or (text, ())
         depth = len(inside)
-        with zipfile.ZipFile(path) as archive:
-            entries = [(_parts(entry.filename), entry.is_dir()) for entry in archive.infolist()]
+        entries = [(_parts(entry.filename), entry.is_dir()) for entry in open_zip(path).infolist()]
         names = {
             parts[depth]
             for parts, is_folder in entries
@@ -66,58 +86,51 @@ def top_folders(text: str) -> list[str]:
     return sorted(name for name in names if not is_hidden(name))
 
 
-def folder_files(root: str) -> Iterator[TreeFile]:
-    """The files below a folder, listed as one goes along; linked folders are left out."""
-    return _scan(root, ())
-
-
-def archive_files(text: str) -> Iterator[TreeFile]:
-    """The files in a zip below the folder named after it, or the one file named there."""
-    split = split_archive(text)
+def zip_files(text: str) -> Iterator[TreeFile]:
+    """The files in a zip below the folder named after it, or the one file named there. Raises `InputNotFound`."""
+    split = split_zip(text)
     if split is None:
         raise InputNotFound(f"no zip file in {text}; check the path")
     path, inside = split
     try:
-        archive = zipfile.ZipFile(path)
+        archive = open_zip(path)
     except (OSError, zipfile.BadZipFile) as e:
         raise InputNotFound(f"cannot read {path}: {e}; check the file") from None
     entries = [(_parts(entry.filename), entry) for entry in archive.infolist() if not entry.is_dir()]
     depth = len(inside)
     for parts, entry in sorted(entries, key=lambda pair: pair[0]):
         if parts and parts[:depth] == inside and not any(map(is_hidden, parts)):
-            # ZipFile serialises its reads by itself, so the decode threads may share one.
-            yield TreeFile(parts[depth:] or parts[-1:], f"{path}/{entry.filename}", partial(archive.read, entry), path)
+            where = Reference("zip", path, entry.filename)
+            yield TreeFile(parts[depth:] or parts[-1:], f"{path}/{entry.filename}", where)
 
 
-def is_archive(path: str) -> bool:
-    """Whether this file is a zip by name."""
-    return path.lower().endswith(".zip") and os.path.isfile(path)
-
-
-def split_archive(text: str) -> tuple[str, tuple[str, ...]] | None:
+def split_zip(text: str) -> tuple[str, tuple[str, ...]] | None:
     """The zip file that the path leads to or through, and the parts of the path inside it; `None` without one."""
     parts = text.split("/")
     for n in range(len(parts), 0, -1):
         path = "/".join(parts[:n])
-        if is_archive(path):
+        if path.lower().endswith(".zip") and os.path.isfile(path):
             return path, _parts("/".join(parts[n:]))
     return None
 
 
 def _scan(folder: str, above: tuple[str, ...]) -> Iterator[TreeFile]:
+    """The files below a folder, listed as one goes along; links to folders are not followed."""
     try:
         with os.scandir(folder) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
+            entries = sorted(scan, key=attrgetter("name"))
     except OSError as e:
         raise InputNotFound(f"cannot read folder {folder}: {e.strerror}; check its permissions") from None
+    start = os.path.join(folder, "")
     for entry in entries:
-        if is_hidden(entry.name):
+        name = entry.name
+        if is_hidden(name):
             continue
-        path, parts = os.path.join(folder, entry.name), (*above, entry.name)
-        if entry.is_dir(follow_symlinks=False):
+        path, parts = start + name, (*above, name)
+        if not entry.is_dir():
+            yield TreeFile(parts, path, Reference("file", path))
+        elif not entry.is_symlink():
             yield from _scan(path, parts)
-        elif not entry.is_dir():
-            yield TreeFile(parts, path, files.item(path).read, path)
 
 
 def _parts(path: str) -> tuple[str, ...]:

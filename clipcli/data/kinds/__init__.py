@@ -1,0 +1,55 @@
+"""The kinds of data: how each is written, and the samples that it gives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from clipcli.data.kinds import files, folders, globs, lists, shards, tables, zips
+from clipcli.data.patterns import expanded, is_glob
+from clipcli.data.samples import Reading, Sample
+from clipcli.data.tree import Data, split_zip
+from clipcli.errors import InputNotFound
+from clipcli.records import Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of data: how it is written, whether DATA is of this kind, and its samples in order."""
+
+    written: str
+    matches: Callable[[Data], bool]
+    samples: Callable[[Data, Reading], Iterable[Sample | Skipped]]
+
+
+# The first row that matches is taken: what is really called like a list or a glob is not one.
+KINDS: dict[str, Kind] = {
+    "stdin": Kind("- for a list on stdin", lists.is_stdin, lists.samples_of_stdin),
+    "table": Kind("a .csv, .tsv, .jsonl or .parquet", tables.matches, tables.samples),
+    "shards": Kind("WebDataset .tar shards", shards.matches, shards.samples),
+    "zip": Kind("data.zip or data.zip/folder", zips.matches, zips.samples),
+    "folder": Kind("a folder", folders.matches, folders.samples),
+    "file": Kind("an image", files.matches, files.samples),
+    "list": Kind("@list.txt", lists.matches, lists.samples),
+    "glob": Kind("a quoted glob", globs.matches, globs.samples),
+}
+# Folders and zips: they have class folders, and may hold metadata.
+TREES = ("folder", "zip")
+
+
+def kind_of(data: Data) -> str | None:
+    """The name of DATA's kind, `None` where there is no such data."""
+    return next((name for name, kind in KINDS.items() if kind.matches(data)), None)
+
+
+def is_there(text: str) -> bool:
+    """True where something lies there under the whole text, even if it looks like a name or a weight with a path."""
+    if os.path.exists(text) or split_zip(text) is not None:
+        return True
+    if lists.matches(Data(text)):
+        return os.path.exists(text[1:])
+    try:
+        return any(os.path.exists(path) for path in expanded(text)) if is_glob(text) or "{" in text else False
+    except InputNotFound:
+        return False

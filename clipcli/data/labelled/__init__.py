@@ -1,1 +1,0 @@
-"""Images with the names of their classes, as `evaluate` reads them."""

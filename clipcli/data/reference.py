@@ -1,0 +1,155 @@
+"""Bytes of a reference: the one place that knows how each kind of reference is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from typing import Any, BinaryIO
+
+from clipcli.records import Cell, Reference, Span
+
+DIGEST_SIZE = 16
+# Zip files that a process keeps open: an input, or a table, seldom leads into more.
+_ZIPS_KEPT = 8
+# A row group may hold a hundred images or more: a few of them are kept for the reads that come next.
+_ROW_GROUPS_KEPT = 4
+
+
+class NoImage(Exception):
+    """The reference is of kind `nothing`: no image was named. The message is the reason, in a few words."""
+
+
+def read(reference: Reference) -> bytes:
+    """The bytes that the reference leads to.
+
+    Raises `OSError` where they are not there, `NoImage`, and whatever `zipfile` or pyarrow raise on a damaged file.
+    """
+    return READERS[reference.kind](reference.path, reference.member)
+
+
+def digest_of(data: bytes) -> bytes:
+    """A hash of an image's content, `DIGEST_SIZE` bytes of BLAKE2b."""
+    return hashlib.blake2b(data, digest_size=DIGEST_SIZE).digest()
+
+
+def nothing(reason: str) -> Reference:
+    """A reference that leads nowhere, and says why when it is read."""
+    return Reference("nothing", member=reason)
+
+
+@contextmanager
+def reading_on() -> Iterator[Callable[[Reference], bytes]]:
+    """`read` for many small spans in the order in which they lie: the file of the last one stays open until the end."""
+    with ExitStack() as stack:
+        path: str | None = None
+        file: BinaryIO | None = None
+
+        def read_on(reference: Reference) -> bytes:
+            nonlocal path, file
+            if not isinstance(reference.member, Span) or reference.path is None:
+                return read(reference)
+            if file is None or path != reference.path:
+                stack.close()
+                path, file = reference.path, stack.enter_context(open(reference.path, "rb"))
+            return _span_in(file, path, reference.member)
+
+        yield read_on
+
+
+def open_zip(path: str) -> zipfile.ZipFile:
+    """The zip file, opened once for all threads of a process, which may read from it at the same time.
+
+    It is opened anew once it was replaced by another. Raises `OSError` and `zipfile.BadZipFile`.
+    """
+    found = os.stat(path)
+    # A forked process must not share a position in an open file with its parent.
+    return _opened_zip(os.getpid(), path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=_ZIPS_KEPT)
+def _opened_zip(_process: int, path: str, _modified: int, _size: int) -> zipfile.ZipFile:
+    # One that falls out of the cache is closed when no thread uses it any more, by its own destructor.
+    return zipfile.ZipFile(path)
+
+
+def _read_file(path: str, _: None) -> bytes:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        # Reading a pipe could wait for ever.
+        raise OSError(f"not a file: {path}")
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _read_zip(path: str, name: str) -> bytes:
+    try:
+        # ZipFile serialises its reads by itself.
+        return open_zip(path).read(name)
+    except KeyError:
+        raise OSError(f"{path} has changed since it was listed: it holds no {name}") from None
+
+
+def _read_span(path: str, span: Span) -> bytes:
+    # Opened for this read alone, since several threads read at once.
+    with open(path, "rb") as file:
+        return _span_in(file, path, span)
+
+
+def _span_in(file: BinaryIO, path: str, span: Span) -> bytes:
+    file.seek(span.offset)
+    data = file.read(span.size)
+    if len(data) < span.size:
+        raise OSError(f"truncated: {path} has changed since it was listed")
+    return data
+
+
+def _read_cell(path: str, place: Cell) -> bytes:
+    """The bytes in one cell, or of the file that the cell names: beside the table, as Hugging Face writes them."""
+    found = os.stat(path)
+    group = _row_group(path, found.st_mtime_ns, found.st_size, place.row_group, place.column)
+    cell = group[place.row].as_py()
+    data, name = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
+    if isinstance(data, bytes):
+        return data
+    if not isinstance(name, str):
+        raise OSError("no image in the cell")
+    return _read_file(os.path.join(os.path.dirname(path), name), None)
+
+
+@lru_cache(maxsize=_ROW_GROUPS_KEPT)
+def _row_group(path: str, _modified: int, _size: int, group: int, column: str) -> Any:
+    """The images of one row group, read anew unless it was among the last few and the file is the same."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(path).read_row_group(group, columns=[column]).column(column)
+
+
+def _read_bytes(_: None, data: bytes) -> bytes:
+    return data
+
+
+def _read_nothing(_: None, reason: str) -> bytes:
+    raise NoImage(reason)
+
+
+# By kind: from a reference's path and member to its bytes.
+READERS: dict[str, Callable[[Any, Any], bytes]] = {
+    # The file at `path`.
+    "file": _read_file,
+    # The entry called `member` of the zip file at `path`.
+    "zip": _read_zip,
+    # A `Span` of the file at `path`.
+    "span": _read_span,
+    # A `Cell` of the Parquet file at `path`.
+    "cell": _read_cell,
+    # The same, where some cells of the row group hold no bytes and may name another file.
+    "cell or file": _read_cell,
+    # The bytes that are the `member`.
+    "bytes": _read_bytes,
+    # No image: the `member` says why.
+    "nothing": _read_nothing,
+}

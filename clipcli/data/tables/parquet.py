@@ -1,0 +1,113 @@
+"""Parquet tables: paths of images, or images in the cells as Hugging Face stores them. Needs pyarrow."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, BinaryIO
+
+from clipcli.data.columns import IMAGE
+from clipcli.data.tables.table import Row, Table
+from clipcli.errors import BadFile, MissingExtra
+from clipcli.records import Cell, Reference
+
+_ROWS_AT_ONCE = 10_000
+
+
+def read(_: BinaryIO, path: str) -> Table:
+    """The table at this path. Raises `MissingExtra` without pyarrow and `BadFile` where this is no Parquet."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise MissingExtra("parquet needs pyarrow; run pip install 'clipcli[parquet]', or use a .csv or .jsonl")
+    with _whole(path):
+        schema = _open(path).schema_arrow
+    columns = [str(name) for name in schema.names]
+    return Table(path, columns, partial(_rows, path), binary=[name for name in columns if _is_binary(schema, name)])
+
+
+def images_in_cells(path: str) -> list[Reference]:
+    """The images that lie in the cells of a table, a row each; none where they do not. Raises as `read`."""
+    with open(path, "rb") as stream:
+        columns = read(stream, path).columns
+    file = _open(path)
+    image = next((name for name in IMAGE.names if name in columns and _is_in_cells(file, name)), None)
+    groups = range(0 if image is None else file.num_row_groups)
+    return [cell for group in groups for cell in _cells(file, group, str(image), path)]
+
+
+def _rows(path: str, image: str, others: Sequence[str]) -> Iterator[Row]:
+    file = _open(path)
+    in_cells = _is_in_cells(file, image)
+    wanted = [name for name in dict.fromkeys(others) if not (in_cells and name == image)]
+    number = 0
+    for group in range(file.num_row_groups):
+        rows = _records(file, group, wanted if in_cells else [image, *wanted], path)
+        references = _cells(file, group, image, path) if in_cells else itertools.repeat(None)
+        for row, reference in zip(rows, references, strict=False):
+            number += 1
+            yield f"{path} row {number}", row if reference is None else row | {image: reference}
+
+
+def _open(path: str) -> Any:
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(path)
+
+
+def _is_binary(schema: Any, column: str) -> bool:
+    """True where the cells of the column hold bytes, by themselves or beside a path."""
+    import pyarrow as pa
+
+    kind = schema.field(column).type
+    if pa.types.is_struct(kind):
+        return bool(kind.get_field_index("bytes") >= 0)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _is_in_cells(file: Any, column: str) -> bool:
+    """True where the column holds images rather than their paths."""
+    import pyarrow as pa
+
+    kind = file.schema_arrow.field(column).type
+    return bool(pa.types.is_struct(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _cells(file: Any, group: int, column: str, path: str) -> Iterator[Reference]:
+    """References to the cells of a column in one row group."""
+    kind = _kind_of_cells(file, group, column)
+    for row in range(file.metadata.row_group(group).num_rows):
+        yield Reference(kind, path, Cell(group, row, column))
+
+
+def _kind_of_cells(file: Any, group: int, column: str) -> str:
+    """The kind of references to the cells of a row group: cells that hold no bytes may name a file instead."""
+    parts = file.metadata.row_group(group)
+    for n in range(parts.num_columns):
+        if parts.column(n).path_in_schema == f"{column}.bytes":
+            found = parts.column(n).statistics
+            all_there = found is not None and found.has_null_count and found.null_count == 0
+            return "cell" if all_there else "cell or file"
+    return "cell"
+
+
+def _records(file: Any, group: int, wanted: Sequence[str], path: str) -> Iterator[dict[str, object]]:
+    """The rows of one row group, a piece of it in memory at a time."""
+    if not wanted:
+        yield from ({} for _ in range(file.metadata.row_group(group).num_rows))
+        return
+    with _whole(path):
+        for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=list(wanted)):
+            yield from batch.to_pylist()
+
+
+@contextmanager
+def _whole(path: str) -> Iterator[None]:
+    """Make a `BadFile` of what pyarrow raises on a file that is damaged, or is no Parquet at all."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as e:
+        raise BadFile(f"cannot read {path}: {' '.join(str(e).split())}; check that it is whole") from None
