@@ -58,12 +58,12 @@ def classifiers_and_backbone(
         cache, embeddings = None, {}
     missing = {key: texts for key, texts in wanted.items() if key not in embeddings}
     backbone = load(checkpoint, runtime=runtime, towers=(*towers, TEXT) if missing else towers)
-    yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
+    known = known_of(checkpoint, backbone)
+    yield ModelLoaded(checkpoint.name, str(runtime), str(backbone), known.facts(runtime.device))
     mean = sum(len(texts) for classes in prompts for texts in classes) / sum(map(len, prompts))
     start = ClassesEncoded(len(embeddings), len(wanted), len(embeddings), mean)
     yield start
     embeddings |= yield from encode_classes(missing, backbone=backbone, cache=cache, start=start)
-    known = known_of(checkpoint, backbone)
     made = [
         classifier_of(recipe, np.stack([embeddings[key] for key in of_keys]), known)
         for recipe, of_keys in zip(recipes, keys, strict=True)

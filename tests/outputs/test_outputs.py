@@ -16,17 +16,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from clipcli.errors import ClipcliError, MissingExtra, OutputExists, OutputFailed, UnknownName, UsageError
-from clipcli.outputs import WRITERS, OpenOutput, check_output, choose_format
+from clipcli.outputs import WRITERS
+from clipcli.outputs.check import check_output, choose_format
 from clipcli.outputs.csv import CsvWriter
+from clipcli.outputs.open import Output
 from clipcli.records import Row
+from clipcli.scoring.schema import Schema
 
 GOOD = Row("a.jpg", ("cat", "dog"), (0.75, 0.25))
 BAD = Row("x.jpg", (), (), "truncated")
+TWO = Schema(top_k=2)
 ODD_NAMES = ["a,b.jpg", 'a"b".jpg', "a\nb.jpg", "a\r\nb.jpg", "a\rb.jpg", " a .jpg", "=1+1", "猫🐈.jpg", "'", ""]
 
 
 def _write(path: Path | str, format: str, *batches: Sequence[Row], top_k: int = 2) -> None:
-    with OpenOutput(str(path), format=format, top_k=top_k, overwrite=True) as output:
+    with Output(str(path), format=format, schema=Schema(top_k=top_k), overwrite=True) as output:
         for rows in batches:
             output.write(rows)
 
@@ -94,7 +98,7 @@ def test_names_that_are_not_utf8_come_through(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
 def test_rows_are_out_of_our_hands_after_each_write(tmp_path: Path, format: str) -> None:
     path = tmp_path / "out"
-    with OpenOutput(str(path), format=format, top_k=2) as output:
+    with Output(str(path), format=format, schema=TWO) as output:
         output.write([GOOD])
         [part] = tmp_path.glob(".out.*.part")
         assert b"a.jpg" in part.read_bytes()
@@ -108,7 +112,7 @@ def test_after_an_interruption_the_output_holds_the_rows_so_far(
     path = tmp_path / "out"
 
     def interrupted() -> None:
-        with OpenOutput(str(path), format=format, top_k=2) as output:
+        with Output(str(path), format=format, schema=TWO) as output:
             output.write([GOOD])
             raise error
 
@@ -122,7 +126,7 @@ def test_after_an_interruption_the_output_holds_the_rows_so_far(
 def test_an_output_that_is_replaced_is_whole_until_then(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
-    with OpenOutput(str(path), format="csv", top_k=2, overwrite=True) as output:
+    with Output(str(path), format="csv", schema=TWO, overwrite=True) as output:
         output.write([GOOD])
         assert path.read_text() == "old"
     assert "a.jpg" in path.read_text()
@@ -229,7 +233,7 @@ def test_a_full_disk_keeps_the_old_output_and_says_where_the_rows_are(tmp_path: 
     path.write_text("old")
 
     def two_batches() -> None:
-        with OpenOutput(str(path), format="csv", top_k=2, overwrite=True) as output:
+        with Output(str(path), format="csv", schema=TWO, overwrite=True) as output:
             output.write([GOOD])
             output.write([GOOD])
 
@@ -254,7 +258,7 @@ def test_an_output_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
 
     def too_late() -> None:
-        with OpenOutput(str(path), format="csv", top_k=2) as output:
+        with Output(str(path), format="csv", schema=TWO) as output:
             output.write([GOOD])
             path.write_text("another run's")
 
@@ -268,8 +272,8 @@ def test_an_output_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
 def test_two_runs_to_one_output_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     with (
-        OpenOutput(str(path), format="csv", top_k=2, overwrite=True) as first,
-        OpenOutput(str(path), format="csv", top_k=2, overwrite=True) as second,
+        Output(str(path), format="csv", schema=TWO, overwrite=True) as first,
+        Output(str(path), format="csv", schema=TWO, overwrite=True) as second,
     ):
         first.write([GOOD])
         second.write([BAD])

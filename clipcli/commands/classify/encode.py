@@ -27,6 +27,7 @@ from clipcli.memory.models import Asked, known_of, remember
 from clipcli.records import Batch, ImageItem, Remembered, Scores
 from clipcli.scoring.build import classifier_and_backbone, load_for
 from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.decide import decide
 from clipcli.scoring.rows import to_rows
 from clipcli.scoring.score import choose_score, score
 
@@ -41,6 +42,7 @@ def label(
     asked: Asked,
     cache: Cache | None,
     options: ClassifyOptions,
+    kept: Sequence[str],
 ) -> Iterator[Event]:
     """Rows of these images; what is encoded is kept for later runs."""
     started = time.perf_counter()
@@ -50,7 +52,8 @@ def label(
     checkpoint = yield from backbones.find(asked.model)()
     if isinstance(made_of, Classifier):
         classifier, backbone = made_of, load_for(made_of, checkpoint, runtime)
-        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
+        facts = known_of(checkpoint, backbone).facts(runtime.device)
+        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone), facts)
     else:
         classifier, backbone = yield from classifier_and_backbone(
             made_of, checkpoint=checkpoint, runtime=runtime, cache=cache, towers=(IMAGE,)
@@ -70,7 +73,14 @@ def label(
     loaded = time.perf_counter()
     threads = DecodeThreads(runtime.workers, most=runtime.most_workers)
     yield from _label(
-        items, backbone=backbone, classifier=classifier, kind=kind, options=options, store=store, threads=threads
+        items,
+        backbone=backbone,
+        classifier=classifier,
+        kind=kind,
+        options=options,
+        kept=kept,
+        store=store,
+        threads=threads,
     )
     watch = threads.watch
     yield TimeSpent(
@@ -104,6 +114,7 @@ def _label(
     classifier: Classifier,
     kind: str,
     options: ClassifyOptions,
+    kept: Sequence[str],
     store: ImageStore | None,
     threads: DecodeThreads,
 ) -> Generator[Event, None, None]:
@@ -119,7 +130,8 @@ def _label(
                 yield Warned(f"{store.trouble}; going on without it")
                 store = None
         values = score(embedded.embeddings, classifier, kind=kind)
-        rows = RowsReady(tuple(to_rows(Scores(embedded.entries, values), classifier.labels, top_k=options.top_k)))
+        decided = decide(Scores(embedded.entries, values), top_k=options.top_k)
+        rows = RowsReady(tuple(to_rows(decided, classifier.labels, kept=kept)))
         with watch.on("write"):
             yield rows
 

@@ -16,6 +16,7 @@ from clipcli.memory.images import ImageStore, with_remembered
 from clipcli.memory.models import Known
 from clipcli.records import Entry, ImageItem, Remembered, Scores, Skipped
 from clipcli.scoring.classifier import Classifier, classifier_of
+from clipcli.scoring.decide import decide
 from clipcli.scoring.rows import to_rows
 from clipcli.scoring.score import choose_score, score
 
@@ -47,13 +48,14 @@ def relabel(
     store: ImageStore,
     score_kind: str,
     top_k: int,
+    kept: Sequence[str],
 ) -> Generator[Event, None, int]:
     """Rows of the first images, up to the first one that only the model can tell of; gives how many there are."""
     if isinstance(made_of, Recipe):
         for message in duplicate_warnings(made_of.classes):
             yield Warned(message)
     kind = choose_score(score_kind, classifier)
-    yield ModelKnown(known.name, known.precision, known.details)
+    yield ModelKnown(known.name, known.precision, known.details, known.facts(None))
     done = 0
     for looked_up in _parts(store.look_up(items)):
         entries: list[Entry | Remembered] = []
@@ -64,7 +66,8 @@ def relabel(
             entries.append(settled)
         embedded = with_remembered(entries, np.empty((0, classifier.class_embeddings.shape[1]), np.float32))
         values = score(embedded.embeddings, classifier, kind=kind)
-        yield RowsReady(tuple(to_rows(Scores(embedded.entries, values), classifier.labels, top_k=top_k)))
+        decided = decide(Scores(embedded.entries, values), top_k=top_k)
+        yield RowsReady(tuple(to_rows(decided, classifier.labels, kept=kept)))
         done += len(entries)
     return done
 

@@ -11,14 +11,17 @@ from clipcli import backbones
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.prompts import Recipe, read_recipe
+from clipcli.commands.classify.keep import kept_columns, split_columns
+from clipcli.commands.classify.provenance import provenance_of, settings_of
 from clipcli.commands.classify.relabel import all_seen, known_classifier, relabel
 from clipcli.data.sources import list_images
 from clipcli.errors import CacheUnusable, UsageError
-from clipcli.events import Event, InputsFound, RowsReady, Warned
+from clipcli.events import Event, InputsFound, RowsPlanned, RowsReady, Warned
 from clipcli.memory.cache import Cache, read_size
 from clipcli.memory.images import ImageStore
 from clipcli.memory.models import Asked, recall
 from clipcli.outputs import resume
+from clipcli.outputs.earlier import Earlier
 from clipcli.records import ImageItem, Row
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.score import check_score
@@ -47,7 +50,7 @@ class ClassifyOptions:
     cache: bool = True
     cache_size: str | None = None
     verify: bool = False
-    resume: resume.Earlier | None = None
+    keep_columns: tuple[str, ...] = ()
 
     @property
     def made_with(self) -> tuple[str, ...]:
@@ -73,6 +76,7 @@ def classify(
     cache: bool = True,
     cache_size: str | None = None,
     verify: bool = False,
+    keep_columns: str | Sequence[str] = (),
 ) -> Iterator[Row]:
     """Rows for images, folders, globs or lists: one for each image, in order, as `clipcli classify` writes them.
 
@@ -80,8 +84,9 @@ def classify(
     `prompts` is a prompt set's name, a file or a template, by default `imagenet`; `model` is whatever `--model` takes.
     A row holds the `top_k` best labels with their scores, best first; of an image that cannot be read, none, and the
     reason in `error`. Embeddings are kept in a cache of at most `cache_size`, such as `500MB`, and taken from there for
-    images whose path, size and time, or with `verify` content, are the same. Raises the errors of `clipcli.errors`, all
-    of them before the first row but for a model that fails while it runs, or that is needed for a later row only.
+    images whose path, size and time, or with `verify` content, are the same. `keep_columns` names columns of tables
+    among the inputs, or is `all`: their cells are in a row's `kept`. Raises the errors of `clipcli.errors`, all of them
+    before the first row but for a model that fails while it runs, or that is needed for a later row only.
     """
     paths = [inputs] if isinstance(inputs, str | Path) else inputs
     options = ClassifyOptions(
@@ -101,55 +106,69 @@ def classify(
         cache=cache,
         cache_size=cache_size,
         verify=verify,
+        keep_columns=split_columns(keep_columns),
     )
     for event in run(options):
         if isinstance(event, RowsReady):
             yield from event.rows
 
 
-def run(options: ClassifyOptions) -> Iterator[Event]:
+def run(options: ClassifyOptions, *, earlier: Earlier | None = None) -> Iterator[Event]:
     """`classify`, saying what it does. Everything is read and checked before a model is loaded.
 
-    None is loaded as long as all that is needed is in the cache: torch takes longer to import than thousands of rows.
+    `earlier` are rows to go on with. No model is loaded as long as all that is needed is in the cache: torch takes
+    longer to import than thousands of rows.
     """
     made_of = _read_classifier_or_recipe(options)
     _check_top_k(options.top_k, made_of)
     check_score(options.score)
     cache = Cache(limit=_limit(options)) if options.cache else None
     items = list_images(options.inputs, stdin=sys.stdin)
-    resumed = options.resume and resume.check(options.resume, items, labels=_labels(made_of))
+    kept = kept_columns(options.keep_columns, items)
+    model = _asked(made_of, options).model
+    provenance = provenance_of(made_of, settings=settings_of(options), model=model, items=items, kept=kept)
+    resumed = earlier and resume.check(earlier, items, provenance=provenance)
     yield InputsFound(len(items), resumed.count if resumed else 0)
+    yield RowsPlanned(provenance)
     if not resumed:
-        yield from _label(items, made_of, cache, options)
+        yield from _label(items, made_of, cache, options, kept)
     elif resumed.count == len(items):
         yield from resumed.rows(resumed.count)
     else:
         unit = options.batch_size or max(BATCH_SIZES.values())
         start = resumed.start(unit)
-        labelled = _label(items[start:], made_of, cache, options)
-        yield from resume.go_on(resumed, labelled, start=start, window=2 * unit)
+        labelled = _label(items[start:], made_of, cache, options, kept)
+        yield from resume.go_on(resumed, labelled, start=start)
 
 
 def _label(
-    items: Sequence[ImageItem], made_of: Classifier | Recipe, cache: Cache | None, options: ClassifyOptions
+    items: Sequence[ImageItem],
+    made_of: Classifier | Recipe,
+    cache: Cache | None,
+    options: ClassifyOptions,
+    kept: Sequence[str],
 ) -> Iterator[Event]:
-    stated = made_of.model if isinstance(made_of, Classifier) else DEFAULT_MODEL
-    asked = Asked(backbones.placed(options.model or stated), options.device, options.precision)
+    asked = _asked(made_of, options)
     done = 0
     if cache is not None:
         try:
-            done = yield from _seen_before(items, made_of, asked, cache, options)
+            done = yield from _seen_before(items, made_of, asked, cache, options, kept)
         except CacheUnusable as e:
             yield Warned(f"{e}; going on without it")
             cache = None
     if done < len(items):
         from clipcli.commands.classify import encode
 
-        yield from encode.label(items[done:], made_of=made_of, asked=asked, cache=cache, options=options)
+        yield from encode.label(items[done:], made_of=made_of, asked=asked, cache=cache, options=options, kept=kept)
 
 
 def _seen_before(
-    items: Sequence[ImageItem], made_of: Classifier | Recipe, asked: Asked, cache: Cache, options: ClassifyOptions
+    items: Sequence[ImageItem],
+    made_of: Classifier | Recipe,
+    asked: Asked,
+    cache: Cache,
+    options: ClassifyOptions,
+    kept: Sequence[str],
 ) -> Generator[Event, None, int]:
     """Rows of the first images, as far as they are known from earlier runs; gives how many there are."""
     known = recall(asked, cache=cache)
@@ -173,8 +192,14 @@ def _seen_before(
             store=store,
             score_kind=options.score,
             top_k=options.top_k,
+            kept=kept,
         )
     )
+
+
+def _asked(made_of: Classifier | Recipe, options: ClassifyOptions) -> Asked:
+    stated = made_of.model if isinstance(made_of, Classifier) else DEFAULT_MODEL
+    return Asked(backbones.placed(options.model or stated), options.device, options.precision)
 
 
 def _limit(options: ClassifyOptions) -> int | None:

@@ -20,7 +20,7 @@ from clipcli.backbones.checkpoint import CONFIG_NAME
 from clipcli.backbones.directory import WEIGHTS_NAMES
 from clipcli.commands.train.model import Trainee
 from clipcli.errors import BadFile, OutputFailed
-from clipcli.files.atomic import part_of
+from clipcli.files.atomic import part_of, replacing
 
 WEIGHTS_NAME = WEIGHTS_NAMES[0]
 _STATE_NAME = "trainer.pt"
@@ -123,14 +123,12 @@ def write_model(folder: Path, trainee: Trainee, weights: Mapping[str, Tensor]) -
     tokenizer = trainee.backbone.tokenizer
     if hasattr(tokenizer, "save_pretrained"):
         tokenizer.save_pretrained(str(folder))
-    stated = part_of(folder / CONFIG_NAME)
-    stated.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    part = part_of(folder / WEIGHTS_NAME)
-    save_file(to_open_clip(weights, trainee.architecture.model_cfg), part)
-    # safetensors writes files that only their owner can read.
-    shutil.copymode(stated, part)
-    part.replace(folder / WEIGHTS_NAME)
-    stated.replace(folder / CONFIG_NAME)
+    with replacing(folder / CONFIG_NAME) as stated:
+        stated.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        with replacing(folder / WEIGHTS_NAME) as part:
+            save_file(to_open_clip(weights, trainee.architecture.model_cfg), part)
+            # safetensors writes files that only their owner can read.
+            shutil.copymode(stated, part)
 
 
 def to_open_clip(weights: Mapping[str, Tensor], model_cfg: Mapping[str, Any]) -> dict[str, Tensor]:

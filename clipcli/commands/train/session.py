@@ -21,12 +21,13 @@ from clipcli.commands.train.data import Checks, TrainingData, check_skipped
 from clipcli.commands.train.order import Order
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.report import write_report
-from clipcli.commands.train.run_folder import RunFolder, as_rows, writable
+from clipcli.commands.train.run_folder import RunFolder, as_rows
 from clipcli.commands.train.tensorboard import Board
 from clipcli.commands.train.trainer import Done, Trainer
 from clipcli.commands.train.validation import headline
 from clipcli.errors import ClipcliError, UsageError
 from clipcli.events import CheckpointSaved, Event, StepDone, Validated
+from clipcli.outputs.text import writable
 
 _NAMES_SHOWN = 3
 BAD_BATCH_FILE = "bad-batch.txt"
