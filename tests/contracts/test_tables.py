@@ -15,7 +15,8 @@ from clipcli.cli import COMMANDS, options
 from clipcli.commands.train import defaults, loss, settings
 from clipcli.data.pairs import DATA_KINDS
 from clipcli.data.sources import SOURCES
-from clipcli.outputs import WRITERS, choose_format
+from clipcli.outputs import WRITERS
+from clipcli.outputs.check import choose_format
 from clipcli.scoring import kinds, score
 
 
