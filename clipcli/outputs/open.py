@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,12 +66,17 @@ class Output:
         self._failed = False
         try:
             self._writer = WRITERS[format].writer(self._part, schema=schema)
-            self._held = None if direct else hold(Path(self._part))
-            # After the file it is about, and before its first row: a manifest without its file is always a stray.
-            self._write_manifest()
         except BrokenPipeError:
             raise
         except OSError as e:
+            raise OutputFailed(f"cannot write {output}: {e.strerror}; choose another --output") from None
+        self._held = None if direct else hold(Path(self._part))
+        try:
+            # After the file it is about, and before its first row: a manifest without its file is always a stray.
+            self._write_manifest()
+        except OSError as e:
+            self._close()
+            _remove(Path(self._part))
             raise OutputFailed(f"cannot write {output}: {e.strerror}; choose another --output") from None
 
     def made_by(self, model: ModelFacts) -> None:
@@ -110,6 +116,13 @@ class Output:
         finally:
             if self._held is not None:
                 os.close(self._held)
+
+    def _close(self) -> None:
+        """Close a file that nobody wants."""
+        with suppress(OSError):
+            self._writer.close()
+        if self._held is not None:
+            os.close(self._held)
 
     def _end(self, part: Path, target: Path) -> None:
         if self._rows < self._at_least:

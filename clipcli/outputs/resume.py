@@ -27,10 +27,10 @@ class Resumed:
     count: int
 
     def start(self, unit: int) -> int:
-        """The image to go on from: the first of the last `unit` of images that is not whole.
+        """The image to go on from: the first of the `unit` of images that the first missing row is in.
 
-        How many images are encoded at once may change the last digits of their scores. So the images of a batch are
-        encoded together again, of whatever size the batches were that a unit is a multiple of.
+        The other images of its batch may change the last digits of an image's scores. So a batch is labelled as a
+        whole, and a `unit` is a multiple of any size of batch that may be chosen.
         """
         return self.count // unit * unit
 
