@@ -55,7 +55,7 @@ tiny: $(VENV)/dev.installed
 	@echo "The model is in runs/tiny; that of the package is clipcli/models/tiny, with these figures in its card."
 
 clean:
-	rm -rf $(VENV) build dist demo-labels.csv
+	rm -rf $(VENV) build dist demo-labels.csv demo-labels.csv.json
 
 $(VENV)/%.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from clipcli.records import Row
+from clipcli.records import ModelFacts, Provenance, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,23 @@ class InputsFound:
 
 
 @dataclass(frozen=True, slots=True)
+class RowsPlanned:
+    """How the rows will be made: everything is read and checked, but for the model."""
+
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
 class ModelLoaded:
-    """The model is ready; `runtime` says where and how it runs and why, `details` what was read off the checkpoint."""
+    """The model is ready; `runtime` says where and how it runs and why, `details` what was read off the checkpoint.
+
+    `facts` are those that a manifest holds; `None` where nothing is written that has a manifest.
+    """
 
     name: str
     runtime: str
     details: str
+    facts: ModelFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,7 @@ class ModelKnown:
     name: str
     precision: str
     details: str
+    facts: ModelFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +198,7 @@ Event = (
     | Noted
     | Downloading
     | InputsFound
+    | RowsPlanned
     | ModelLoaded
     | ModelKnown
     | ClassesEncoded

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,10 +116,67 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """The classes that one image is given, as indices, best first, with their scores."""
+
+    classes: tuple[int, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Decisions about images, one per entry that is not skipped."""
+
+    entries: tuple[Entry, ...]
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the output: the best `K` labels with their scores, or the reason why there are none."""
+    """One line of the output: the best `K` labels with their scores, or the reason why there are none.
+
+    `kept` are the cells of the columns that are kept of the inputs' tables, in the order of these columns.
+    """
 
     path: str
     labels: tuple[str, ...]
     scores: tuple[float, ...]
     error: str | None = None
+    kept: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The model that rows are made with: its name, a fingerprint of its weights, and all that pixels depend on.
+
+    `precision` is the one it runs in, `device` the one it runs on, or `None` where nothing had to be encoded.
+    """
+
+    name: str
+    fingerprint: str
+    preprocessing: str
+    precision: str
+    device: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """How the rows of an output are made, but for the model's files.
+
+    `settings` are all settings of the command, by name. `model` is the model as it was asked for. `classes` have a
+    `label`, `aliases` and `descriptions` each. `templates` are those of the prompt set `prompts`; `None` where a
+    classifier was given, which `classifier` is a digest of. `inputs` are as they were given, `images` is the number of
+    images in them, `images_digest` a digest of their names; `kept` are the columns kept of the inputs' tables.
+    """
+
+    command: str
+    settings: Mapping[str, Any]
+    model: str
+    classes: tuple[Mapping[str, Any], ...]
+    prompts: str
+    templates: tuple[str, ...] | None
+    classifier: str | None
+    inputs: tuple[str, ...]
+    images: int
+    images_digest: str
+    kept: tuple[str, ...]

@@ -9,7 +9,8 @@ import typer
 from clipcli.cli import options
 from clipcli.errors import UsageError
 from clipcli.events import result_of
-from clipcli.outputs import STDOUT, check_output
+from clipcli.outputs import STDOUT
+from clipcli.outputs.check import check_output
 
 
 def command(

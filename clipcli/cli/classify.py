@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,18 +17,31 @@ from clipcli.cli import options
 from clipcli.cli.columns import printable
 from clipcli.data.kinds import KINDS
 from clipcli.encoding.engines.kinds import ENGINES
-from clipcli.events import ClassesEncoded, InputsFound, ModelKnown, ModelLoaded, Noted, RowsReady, Warned
+from clipcli.events import (
+    ClassesEncoded,
+    Event,
+    InputsFound,
+    ModelKnown,
+    ModelLoaded,
+    Noted,
+    RowsPlanned,
+    RowsReady,
+    Warned,
+)
+from clipcli.files.manifest import Manifest, now
 from clipcli.images.kinds import DECODES
 from clipcli.memory.cache import DEFAULT_SIZE
-from clipcli.outputs import STDOUT, WRITERS, OpenOutput, check_output, choose_format
-from clipcli.outputs.earlier import find_earlier, left_over
-from clipcli.records import Row
+from clipcli.outputs import STDOUT, WRITERS
+from clipcli.outputs.check import check_output, choose_format
+from clipcli.outputs.earlier import Earlier, find_earlier, left_over
+from clipcli.outputs.open import Output
+from clipcli.records import ModelFacts, Provenance, Row
 from clipcli.scoring.kinds import SCORES
+from clipcli.scoring.schema import Schema
 
 if TYPE_CHECKING:
     from clipcli.cli.display import Display
     from clipcli.commands.classify.run import ClassifyOptions
-    from clipcli.outputs.resume import Earlier
 
 SOME_SKIPPED = 3
 INTERRUPTED = 130
@@ -54,6 +68,13 @@ def command(
         typer.Option(metavar="F", help=f"One of: {', '.join(WRITERS)}; by the output's suffix if not given."),
     ] = None,
     top_k: Annotated[int, typer.Option(metavar="K", min=1, help="How many labels each image gets, best first.")] = 1,
+    keep_columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…",
+            help="Columns of the inputs' tables that go behind those of the output, split by commas, or all.",
+        ),
+    ] = None,
     score: Annotated[str, typer.Option(metavar="S", help=f"One of: {', '.join(SCORES)}.")] = "auto",
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -89,6 +110,12 @@ def command(
         ),
     ] = False,
     overwrite: options.Overwrite = False,
+    no_manifest: Annotated[
+        bool,
+        typer.Option(
+            "--no-manifest", help="Leave no OUTPUT.json beside the output, which says how its rows were made."
+        ),
+    ] = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -97,12 +124,13 @@ def command(
     An image that cannot be read gets a row with the reason, and the command ends with exit code 3.
     """
     chosen = choose_format(output, format)
-    check_output(output, overwrite=overwrite, resume=resume)
+    check_output(output, overwrite=overwrite, resume=resume, manifest=not no_manifest)
     from clipcli.cli.display import Display
 
     with Display(quiet=quiet, verbose=verbose) as display:
         earlier = _earlier(output, display, format=chosen, top_k=top_k, resume=resume)
         # Loading torch takes seconds: all that can be checked without it was.
+        from clipcli.commands.classify.keep import split_columns
         from clipcli.commands.classify.run import ClassifyOptions
 
         request = ClassifyOptions(
@@ -120,21 +148,21 @@ def command(
             decode=decode,
             engine=engine,
             cache=not no_cache,
-            resume=earlier,
             cache_size=cache_size,
             verify=verify,
+            keep_columns=split_columns(keep_columns or ""),
         )
         summary = _Summary(output)
         opened = partial(
-            OpenOutput,
+            Output,
             output,
             format=chosen,
-            top_k=top_k,
+            keep_manifest=not no_manifest,
             overwrite=overwrite or (resume and Path(output).exists()),
             superseded=earlier.parts if earlier else (),
         )
         try:
-            _write(request, summary, display, opened=opened)
+            _write(request, summary, display, earlier=earlier, opened=opened, format=chosen)
         except KeyboardInterrupt:
             summary.interrupted = True
     summary.tell(display)
@@ -144,33 +172,57 @@ def command(
 def _earlier(output: str, display: Display, *, format: str, top_k: int, resume: bool) -> Earlier | None:
     """The rows to go on with; where there are some that nobody asked for, say so."""
     if resume:
-        return find_earlier(output, read=partial(WRITERS[format].read_rows, top_k=top_k))
+        return find_earlier(output, format=format, top_k=top_k)
     for part in left_over(output)[:1]:
         display.show(Warned(f"{part} holds rows of an interrupted run; --resume goes on with them"))
     return None
 
 
-def _write(request: ClassifyOptions, summary: _Summary, display: Display, *, opened: Callable[..., OpenOutput]) -> None:
+def _write(
+    request: ClassifyOptions,
+    summary: _Summary,
+    display: Display,
+    *,
+    earlier: Earlier | None,
+    opened: Callable[..., Output],
+    format: str,
+) -> None:
     """Run the pipeline; the output is opened when the first rows are there."""
     from clipcli.commands.classify.run import run
 
+    begun = earlier.manifest.begun if earlier else now()
+    model = earlier.manifest.model if earlier else None
+    provenance: Provenance | None = None
+    file: Output | None = None
     with ExitStack() as stack:
-        file: OpenOutput | None = None
-        in_place = False
-        for event in run(request):
-            if isinstance(event, InputsFound):
-                summary.total, summary.earlier = event.count, event.earlier
-                if 0 < event.earlier < event.count:
-                    display.say(f"Going on after {event.earlier:,} of {event.count:,} images.")
-                in_place = request.resume is not None and request.resume.is_output and summary.is_complete()
-            if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded | Noted):
-                summary.encoding_from = time.perf_counter()
-            if isinstance(event, RowsReady):
-                if not in_place:
-                    file = file or stack.enter_context(opened(at_least=summary.earlier))
+        for event in run(request, earlier=earlier):
+            match event:
+                case InputsFound():
+                    summary.total, summary.earlier = event.count, event.earlier
+                    if 0 < event.earlier < event.count:
+                        display.say(f"Going on after {event.earlier:,} of {event.count:,} images.")
+                case RowsPlanned():
+                    provenance = event.provenance
+                case ModelLoaded() | ModelKnown():
+                    model = _latest(model, event.facts)
+                    if file and model:
+                        file.made_by(model)
+                case RowsReady() if provenance and not (earlier and earlier.is_output and summary.is_complete()):
+                    if file is None:
+                        schema = Schema(top_k=request.top_k, kept=provenance.kept)
+                        manifest = Manifest(provenance=provenance, model=model, format=format, begun=begun)
+                        file = opened(schema=schema, manifest=manifest, at_least=summary.earlier)
+                        stack.enter_context(file)
                     file.write(event.rows)
-                summary.add(event)
+            summary.add(event)
             display.show(event)
+
+
+def _latest(model: ModelFacts | None, facts: ModelFacts | None) -> ModelFacts | None:
+    """The model as it was last told of; where nothing needs encoding any more, on the device where it last did."""
+    if model is None or facts is None or facts.device is not None:
+        return facts or model
+    return replace(facts, device=model.device)
 
 
 class _Summary:
@@ -186,8 +238,14 @@ class _Summary:
         self._copied: float | None = None
         self._started = self.encoding_from = time.perf_counter()
 
-    def add(self, event: RowsReady) -> None:
-        """Count these rows."""
+    def add(self, event: Event) -> None:
+        """Count rows, and take the time from which on there are some."""
+        if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded | Noted):
+            self.encoding_from = time.perf_counter()
+        if isinstance(event, RowsReady):
+            self._add(event)
+
+    def _add(self, event: RowsReady) -> None:
         rows = event.rows
         self.rows += len(rows)
         if event.earlier:

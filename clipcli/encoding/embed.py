@@ -30,9 +30,12 @@ Array = NDArray[np.float32]
 _PART = 1024
 
 
-def embed(items: Sequence[ImageItem], *, models: Sequence[Model]) -> Generator[Event | Embedded, None, None]:
+def embed(
+    items: Sequence[ImageItem], *, models: Sequence[Model], images: int | None = None
+) -> Generator[Event | Embedded, None, None]:
     """The embeddings of all images by every model, part by part in order, bad images included as `Skipped`.
 
+    `images` is the number of images of the whole run, by which an engine is chosen, where these are the rest of them.
     As long as every model remembers the images, none is loaded. Where one was loaded, `TimeSpent` comes last. Raises
     the errors of loading, and `ClipcliError` where a model gives something that is not a number.
     """
@@ -40,7 +43,7 @@ def embed(items: Sequence[ImageItem], *, models: Sequence[Model]) -> Generator[E
     if all(model.known is not None for model in models):
         done = yield from _remembered(items, models)
     if done < len(items):
-        yield from _encoded(items[done:], models)
+        yield from _encoded(items[done:], models, images=images or len(items))
 
 
 def towers_for(items: Sequence[ImageItem], *, model: Model) -> tuple[str, ...]:
@@ -71,11 +74,13 @@ def _remembered(items: Sequence[ImageItem], models: Sequence[Model]) -> Generato
     return done
 
 
-def _encoded(items: Sequence[ImageItem], models: Sequence[Model]) -> Generator[Event | Embedded, None, None]:
+def _encoded(
+    items: Sequence[ImageItem], models: Sequence[Model], *, images: int
+) -> Generator[Event | Embedded, None, None]:
     """The images, encoded by those models that do not remember them; new embeddings are kept."""
     backbones: list[Backbone] = []
     for model in models:
-        backbones += [(yield from model.for_images(len(items)))]
+        backbones += [(yield from model.for_images(images))]
     memory, watch = models[0].memory, models[0].watch
     yield from memory.warnings()
     stores = [model.store for model in models]

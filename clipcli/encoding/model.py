@@ -70,6 +70,11 @@ class Model:
             self._checkpoint = yield from fetch()
         return self._checkpoint
 
+    @property
+    def asked(self) -> str:
+        """The text by which the same model is found from any folder."""
+        return self._asked.model
+
     def identity(self) -> Generator[Event, None, tuple[str, str]]:
         """The fingerprint of the weights, and the precision that they run in, as far as possible without loading."""
         if self.known is not None:
@@ -102,7 +107,7 @@ class Model:
         with self.watch.on("load"):
             backbone = self._backbone = load(checkpoint, runtime=runtime, towers=towers)
             self.known = known_of(checkpoint, backbone)
-        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
+        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone), self.known.facts(runtime.device))
         models.keep(self.known, asked=self._asked, memory=self.memory)
         return backbone
 

@@ -6,11 +6,32 @@ import errno
 import re
 import secrets
 import shutil
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-if sys.platform != "win32":
-    pass
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file, or replace one. The file behind a link is replaced, not the link. Raises `OSError`."""
+    with replacing(path) as part:
+        part.write_bytes(data)
+
+
+def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
+    """`write_bytes` of a text in UTF-8; `errors` is for what cannot be encoded, as in `str.encode`."""
+    write_bytes(path, text.encode("utf-8", errors))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file to write, which is moved to `path` at the end; after an error it is removed. Raises `OSError`."""
+    target = path.resolve()
+    part = part_of(target)
+    try:
+        yield part
+        put_in_place(part, target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def part_of(target: Path) -> Path:

@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from clipcli.memory.memory import Memory
+from clipcli.records import ModelFacts
 
 KIND = "models"
 _LIBRARIES = ("open_clip_torch", "torch", "timm")
@@ -49,6 +50,10 @@ class Known:
     score: str
     weights: str
     files: tuple[tuple[str, int, int], ...]
+
+    def facts(self, device: str | None) -> ModelFacts:
+        """What a manifest says of it, where it runs on this device, or `None` where it need not run."""
+        return ModelFacts(self.name, self.fingerprint, self.preprocessing, self.precision, device)
 
 
 @dataclass(frozen=True, slots=True)

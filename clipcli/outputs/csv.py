@@ -6,9 +6,9 @@ import csv
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from clipcli.outputs.text import close_text, open_text, whole_lines
+from clipcli.outputs.text import close_text, lines_of, open_text, writable
 from clipcli.records import Row
-from clipcli.scoring.schema import check_columns, columns, fields, no_row, row_of
+from clipcli.scoring.schema import Schema, Value, no_row
 
 if TYPE_CHECKING:
     import _csv
@@ -35,15 +35,15 @@ def csv_writer(stream: TextIO) -> _csv.Writer:
 class CsvWriter:
     """One line a row."""
 
-    def __init__(self, path: str, *, top_k: int) -> None:
-        self._top_k = top_k
+    def __init__(self, path: str, *, schema: Schema) -> None:
+        self._schema = schema
         self._stream = open_text(path, errors="surrogateescape")
         self._csv = csv_writer(self._stream)
-        self._csv.writerow(columns(top_k))
+        self._csv.writerow(map(writable, schema.columns))
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write the rows and flush."""
-        self._csv.writerows(["" if f is None else f for f in fields(row, top_k=self._top_k)] for row in rows)
+        self._csv.writerows([_field(value) for value in self._schema.fields(row)] for row in rows)
         self._stream.flush()
 
     def close(self) -> None:
@@ -51,28 +51,39 @@ class CsvWriter:
         close_text(self._stream)
 
 
-def read_rows(path: str, *, top_k: int) -> Iterator[Row]:
-    """The rows that `CsvWriter` wrote, up to the first that is not whole. Raises `BadFile` for other columns."""
-    records = csv.reader(whole_lines(path, errors="surrogateescape"), strict=True)
+def read_rows(path: str, *, cut: bool) -> tuple[Schema, Iterator[Row]] | None:
+    """The rows that `CsvWriter` wrote, as `ReadRows` says."""
+    records = csv.reader(lines_of(path, errors="surrogateescape", cut=cut), strict=True)
     try:
-        for n, record in enumerate(records):
-            if n == 0:
-                check_columns(record, path=path, top_k=top_k)
-            elif len(record) != len(columns(top_k)):
+        header = next(records, None)
+    except csv.Error:
+        header = None
+    if header is None:
+        return None
+    schema = Schema.of(header, path=path)
+    return schema, _rows(records, schema, path=path, cut=cut)
+
+
+def _rows(records: Iterator[list[str]], schema: Schema, *, path: str, cut: bool) -> Iterator[Row]:
+    types = schema.types
+    try:
+        for record in records:
+            if len(record) != len(types):
                 raise no_row(path)
-            else:
-                yield row_of(_values(record), path=path)
+            yield schema.row([_value(text, kind) for text, kind in zip(record, types, strict=True)], path=path)
     except csv.Error:
         # A name with a line end in it was cut there: its quote is open.
-        return
+        if not cut:
+            raise no_row(path) from None
 
 
-def _values(record: Sequence[str]) -> list[str | float | None]:
-    image, *ranked = record
-    return [image, *(_score(text) if n % 2 else text for n, text in enumerate(ranked))]
+def _field(value: Value) -> str | float:
+    return "" if value is None else writable(value) if isinstance(value, str) else value
 
 
-def _score(text: str) -> float | str | None:
+def _value(text: str, kind: type) -> Value:
+    if kind is str:
+        return text
     try:
         return float(text) if text else None
     except ValueError:

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from clipcli.errors import BadFile, OutputExists, UsageError
 from clipcli.files.atomic import parts_of
 from clipcli.files.locks import is_held
-from clipcli.outputs.resume import Earlier
+from clipcli.files.manifest import Manifest, manifest_path, read_manifest, sha256_of
+from clipcli.outputs.differences import differences
+from clipcli.outputs.read import read_begun
 from clipcli.records import Row
-from clipcli.scoring.schema import START_ANEW
 
-Read = Callable[[str], Iterator[Row]]
+START_ANEW = "start anew with --overwrite in place of --resume"
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The whole rows of an earlier run: the file they are in, how they were made, and a way to read them.
+
+    `is_output` says that they are in the output itself; `parts` are files that a run which resumes them supersedes.
+    """
+
+    path: Path
+    manifest: Manifest
+    read: Callable[[], Iterator[Row]]
+    is_output: bool
+    parts: tuple[Path, ...]
 
 
 def left_over(output: str) -> list[Path]:
@@ -26,48 +42,97 @@ def left_over(output: str) -> list[Path]:
         return []
 
 
-def find_earlier(output: str, *, read: Read) -> Earlier | None:
-    """The rows to go on with, if there are any; `read` gives those of a file that are whole.
+def find_earlier(output: str, *, format: str, top_k: int) -> Earlier | None:
+    """The rows to go on with, if there are any.
 
-    Of several files the newest is taken, or one that begins with its rows and has more. Raises `UsageError` where
-    another run is writing the output, and `BadFile` or `OutputExists` where the output holds something else.
+    Of several files the newest is taken, or one that was made the same way, begins with its rows and has more; those of
+    another format or `top_k` only if there is no other. Raises `UsageError` where another run is writing the output,
+    and where nothing says how its rows were made; `BadFile` or `OutputExists` where it holds something else.
     """
     path = Path(output)
     parts = parts_of(path.resolve())
     if any(map(is_held, parts)):
         raise UsageError(f"another run is writing {output}; wait for its end, or give another --output")
-    begun = [path] if path.is_file() and _has_rows(path, read) else []
-    if not begun and path.is_file() and path.stat().st_size:
-        raise OutputExists(f"{output} holds no rows to go on with; give another --output, or {START_ANEW}")
-    refused: dict[Path, BadFile] = {}
-    for part in parts:
-        try:
-            begun += [part] if _has_rows(part, read) else []
-        except BadFile as e:
-            refused[part] = e
-    if not begun:
-        for error in refused.values():
-            raise error
+    begun, refused = _begun(path, parts)
+    fitting = {file: one for file, one in begun.items() if _fits(one, format=format, top_k=top_k)}
+    best = _best(fitting or begun)
+    reason = refused.get(path)
+    if reason is not None and (best is None or _newest_first((path, best))[0] == path):
+        raise reason
+    if best is None:
+        for reason in refused.values():
+            raise reason
         return None
-    best, *others = _newest_first(begun)
-    for other in others:
-        if _begin_with(read(str(other)), read(str(best))):
-            best = other
-    others = [part for part in parts if part not in refused and part != best]
-    superseded = [part for part in others if _begin_with(read(str(best)), read(str(part)))]
-    if best != path:
-        superseded.append(best)
-    return Earlier(best, read=partial(read, str(best)), is_output=best == path, parts=tuple(superseded))
+    if begun[best].format != format:
+        raise UsageError(f"{best} was begun with --format {begun[best].format}; give that, or {START_ANEW}")
+    superseded = [part for part in parts if part == best or _is_start(part, best)]
+    return Earlier(best, begun[best], partial(_rows, best), is_output=best == path, parts=tuple(superseded))
+
+
+def _begun(path: Path, parts: Iterable[Path]) -> tuple[dict[Path, Manifest], dict[Path, UsageError]]:
+    """Of the output and the hidden files those that have rows, each with its manifest, or the reason to refuse it.
+
+    Raises `BadFile` or `OutputExists` where the output is none.
+    """
+    begun: dict[Path, Manifest] = {}
+    refused: dict[Path, UsageError] = {}
+    if path.is_file() and path.stat().st_size:
+        try:
+            has_rows = _has_rows(path)
+        except BadFile as e:
+            raise BadFile(f"{e}, or {START_ANEW}") from None
+        if not has_rows:
+            raise OutputExists(f"{path} holds no rows to go on with; give another --output, or {START_ANEW}")
+    for file in (path, *parts):
+        try:
+            if file.is_file() and _has_rows(file):
+                begun[file] = _manifest_of(file, is_output=file == path)
+        except UsageError as e:
+            refused[file] = e
+    return begun, refused
+
+
+def _manifest_of(file: Path, *, is_output: bool) -> Manifest:
+    """The manifest of a file; that of an output holds its checksum. Raises `UsageError`."""
+    manifest = read_manifest(file.resolve() if is_output else file)
+    name = manifest_path(file).name
+    if manifest is None:
+        raise UsageError(f"{file} has no manifest ({name}), so nothing says how its rows were made; {START_ANEW}")
+    if is_output and manifest.sha256 != sha256_of(file):
+        raise UsageError(f"{file} is not the file that its manifest ({name}) tells of, or was changed; {START_ANEW}")
+    return manifest
+
+
+def _fits(manifest: Manifest, *, format: str, top_k: int) -> bool:
+    return manifest.format == format and manifest.provenance.settings.get("top_k") == top_k
+
+
+def _best(begun: Mapping[Path, Manifest]) -> Path | None:
+    """The newest file, or one that begins with its rows and has more."""
+    best: Path | None = None
+    for file in _newest_first(begun):
+        if best is None or (not differences(begun[best].provenance, begun[file].provenance) and _is_start(best, file)):
+            best = file
+    return best
 
 
 def _newest_first(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
 
-def _has_rows(path: Path, read: Read) -> bool:
-    return next(read(str(path)), None) is not None
+def _rows(path: Path) -> Iterator[Row]:
+    found = read_begun(path)
+    return iter(()) if found is None else found[1]
 
 
-def _begin_with(rows: Iterator[Row], start: Iterator[Row]) -> bool:
-    """Whether `rows` begin with all of `start`."""
-    return all(row == next(rows, None) for row in start)
+def _has_rows(path: Path) -> bool:
+    return next(_rows(path), None) is not None
+
+
+def _is_start(path: Path, longer: Path) -> bool:
+    """Whether the rows of the other file begin with all of this one's; not so for what holds something else."""
+    rows = _rows(longer)
+    try:
+        return all(row == next(rows, None) for row in _rows(path))
+    except BadFile:
+        return False

@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
-from clipcli.outputs.text import close_text, open_text, whole_lines
+from clipcli.outputs.text import close_text, lines_of, open_text
 from clipcli.records import Row
-from clipcli.scoring.schema import check_columns, columns, fields, no_row, row_of
+from clipcli.scoring.schema import Schema, no_row
 
 
 class JsonlWriter:
     """One line a row."""
 
-    def __init__(self, path: str, *, top_k: int) -> None:
-        self._top_k = top_k
-        self._columns = columns(top_k)
+    def __init__(self, path: str, *, schema: Schema) -> None:
+        self._schema = schema
+        self._columns = schema.columns
         # Python writes a lone surrogate as \udcXX, which is JSON's own escape for it.
         self._stream = open_text(path, errors="backslashreplace")
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write the rows and flush."""
         for row in rows:
-            values = dict(zip(self._columns, fields(row, top_k=self._top_k), strict=True))
+            values = dict(zip(self._columns, self._schema.fields(row), strict=True))
             self._stream.write(json.dumps(values, ensure_ascii=False) + "\n")
         self._stream.flush()
 
@@ -34,14 +35,30 @@ class JsonlWriter:
         close_text(self._stream)
 
 
-def read_rows(path: str, *, top_k: int) -> Iterator[Row]:
-    """The rows that `JsonlWriter` wrote, up to the first that is not whole. Raises `BadFile` for other columns."""
-    for line in whole_lines(path, errors="backslashreplace"):
+def read_rows(path: str, *, cut: bool) -> tuple[Schema, Iterator[Row]] | None:
+    """The rows that `JsonlWriter` wrote, as `ReadRows` says; the columns are those of the first row."""
+    objects = _objects(path, cut=cut)
+    first = next(objects, None)
+    if first is None:
+        return None
+    schema = Schema.of(list(first), path=path)
+    return schema, _rows(first, objects, schema, path=path)
+
+
+def _rows(first: dict[str, object], others: Iterator[dict[str, object]], schema: Schema, *, path: str) -> Iterator[Row]:
+    columns = schema.columns
+    for values in chain([first], others):
+        if tuple(values) != columns:
+            raise no_row(path)
+        yield schema.row(list(values.values()), path=path)
+
+
+def _objects(path: str, *, cut: bool) -> Iterator[dict[str, object]]:
+    for line in lines_of(path, errors="backslashreplace", cut=cut):
         try:
             values = json.loads(line)
         except ValueError:
             values = None
         if not isinstance(values, dict):
             raise no_row(path)
-        check_columns(list(values), path=path, top_k=top_k)
-        yield row_of(list(values.values()), path=path)
+        yield values

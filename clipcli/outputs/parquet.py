@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clipcli.records import Row
-from clipcli.scoring.schema import check_columns, columns, fields, row_of
+from clipcli.scoring.schema import Schema, Value, no_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_MAGIC = b"PAR1"
+# What a file begins with: Parquet, and a stream of Arrow.
+MAGIC, STREAM = b"PAR1", b"\xff\xff\xff\xff"
 _GROUP_BYTES = 8 << 20
 _ROWS_AT_ONCE = 1024
 
@@ -26,19 +27,20 @@ _ROWS_AT_ONCE = 1024
 class ParquetWriter:
     """Writes the stream; columns have types: text, and float64 for scores."""
 
-    def __init__(self, path: str, *, top_k: int) -> None:
+    def __init__(self, path: str, *, schema: Schema) -> None:
         import pyarrow as pa
 
-        self._top_k = top_k
-        types = {name: pa.float64() if name.startswith("score") else pa.string() for name in columns(top_k)}
-        self._schema = pa.schema(list(types.items()))
+        self._fields = schema.fields
+        types = {str: pa.string(), float: pa.float64()}
+        named = zip(map(_utf8, schema.columns), schema.types, strict=True)
+        self._schema = pa.schema([(name, types[kind]) for name, kind in named])
         self._batch = pa.record_batch
         self._file = open(path, "wb")  # noqa: SIM115
         self._stream = pa.ipc.new_stream(self._file, self._schema)
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write the rows and flush."""
-        values = [[_utf8(value) for value in fields(row, top_k=self._top_k)] for row in rows]
+        values = [[_utf8(value) for value in self._fields(row)] for row in rows]
         batch = self._batch([list(column) for column in zip(*values, strict=True)], schema=self._schema)
         self._stream.write_batch(batch)
         self._file.flush()
@@ -64,15 +66,20 @@ def to_parquet(stream: Path, target: Path) -> None:
             file.write_table(pa.Table.from_batches(group).combine_chunks())
 
 
-def read_rows(path: str, *, top_k: int) -> Iterator[Row]:
-    """The rows of a Parquet file, or of a stream up to the first batch that is not whole.
+def read_rows(path: str, *, cut: bool) -> tuple[Schema, Iterator[Row]] | None:
+    """The rows of a Parquet file, or of a stream that is to become one, as `ReadRows` says."""
+    found = _schema_and_batches(path, cut=cut)
+    first = next(found, None)
+    if first is None:
+        return None
+    schema = Schema.of(first.names, path=path)
+    return schema, _rows(found, schema, path=path)
 
-    Raises `BadFile` for other columns.
-    """
-    for batch in _batches(path):
-        check_columns(batch.schema.names, path=path, top_k=top_k)
+
+def _rows(batches: Iterable[pa.RecordBatch], schema: Schema, *, path: str) -> Iterator[Row]:
+    for batch in batches:
         for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            yield row_of(values, path=path)
+            yield schema.row(values, path=path)
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
@@ -88,25 +95,25 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
         yield group
 
 
-def _batches(path: str) -> Iterator[pa.RecordBatch]:
+def _schema_and_batches(path: str, *, cut: bool) -> Iterator[Any]:
+    """Arrow's schema of the file, and then its record batches; nothing where not even the schema is whole in it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with open(path, "rb") as file:
-        is_parquet = file.read(len(_MAGIC)) == _MAGIC
+        is_parquet = file.read(len(MAGIC)) == MAGIC
         file.seek(0)
         try:
-            if is_parquet:
-                yield from pq.ParquetFile(file).iter_batches(batch_size=_ROWS_AT_ONCE)
-            else:
-                yield from pa.ipc.open_stream(file)
-        except pa.ArrowInvalid:
-            return
-        except OSError as e:
+            table = pq.ParquetFile(file) if is_parquet else pa.ipc.open_stream(file)
+            yield table.schema_arrow if is_parquet else table.schema
+            yield from table.iter_batches(batch_size=_ROWS_AT_ONCE) if is_parquet else table
+        except (pa.ArrowInvalid, OSError) as e:
             # Arrow's own errors, as of a batch that was cut, have no number.
-            if e.errno is not None:
+            if isinstance(e, OSError) and e.errno is not None:
                 raise
+            if not cut:
+                raise no_row(path) from None
 
 
-def _utf8(value: str | float | None) -> str | float | None:
+def _utf8(value: Value) -> Value:
     return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value

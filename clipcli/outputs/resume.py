@@ -1,52 +1,38 @@
-"""Going on with the rows of a run that was interrupted: what they must be, and that the settings are still the same.
+"""Going on with the rows of a run that was interrupted: that they are those of this one, and what is still to do.
 
-An output does not hold the settings that its rows were made with. So some of its last images are labelled again, and
-where they come out otherwise nothing is resumed: rows of two settings never get into one file.
+How the rows were made is in their manifest. Where that differs in anything that decides rows nothing is resumed: rows
+of two settings never get into one file.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
-from pathlib import Path
+from itertools import islice
 
 from clipcli.errors import ClipcliError, UsageError
-from clipcli.events import Event, RowsReady, Warned
-from clipcli.records import ImageItem, Row
-from clipcli.scoring.schema import START_ANEW, rounded
+from clipcli.events import Event, ModelKnown, ModelLoaded, RowsReady
+from clipcli.outputs.differences import differences, differences_of_models
+from clipcli.outputs.earlier import START_ANEW, Earlier
+from clipcli.records import ImageItem, ModelFacts, Provenance
 
-# Other batches, devices or numbers of threads change the last digits, in bf16 the third one.
-TOLERANCE = 0.01
 _CHUNK = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """The whole rows of an earlier run: the file they are in, and a way to read them from the first on.
-
-    `is_output` says that they are in the output itself; `parts` are files that a run which resumes them supersedes.
-    """
-
-    path: Path
-    read: Callable[[], Iterator[Row]]
-    is_output: bool
-    parts: tuple[Path, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Resumed:
-    """Earlier rows that are those of the first `count` images; `last` is the last of them that has a label."""
+    """Earlier rows that are those of the first `count` images."""
 
     earlier: Earlier
     count: int
-    last: int | None
 
     def start(self, unit: int) -> int:
-        """Where to go on, a multiple of `unit`: a unit before that of the first missing row, or where a label is."""
-        missing = self.count // unit * unit
-        return missing if self.last is None else max(0, min(missing - unit, self.last // unit * unit))
+        """The image to go on from: the first of the `unit` of images that the first missing row is in.
+
+        The other images of its batch may change the last digits of an image's scores. So a batch is labelled as a
+        whole, and a `unit` is a multiple of any size of batch that may be chosen.
+        """
+        return self.count // unit * unit
 
     def rows(self, count: int) -> Iterator[RowsReady]:
         """The first `count` rows. Raises `ClipcliError` where they are not there any more."""
@@ -59,83 +45,59 @@ class Resumed:
             raise ClipcliError(f"{self.earlier.path} was changed while it was read; start again")
 
 
-def check(earlier: Earlier, items: Sequence[ImageItem], *, labels: Iterable[str]) -> Resumed:
-    """Read all earlier rows, and raise `UsageError` where they are not of these images or not of these labels."""
-    known = {_plain(label) for label in labels}
-    count, last = 0, None
-    for n, row in enumerate(earlier.read()):
-        if n == len(items):
+def check(earlier: Earlier, items: Sequence[ImageItem], *, provenance: Provenance) -> Resumed:
+    """Read all earlier rows. Raises `UsageError` where they are made another way, or are not of these images."""
+    _refuse(earlier, differences(earlier.manifest.provenance, provenance))
+    count = 0
+    for row in earlier.read():
+        if count == len(items):
             raise UsageError(
-                f"{earlier.path} has more rows than the {n:,} images of the inputs; give those inputs that it was "
+                f"{earlier.path} has more rows than the {count:,} images of the inputs; give those inputs that it was "
                 f"begun with, or {START_ANEW}"
             )
-        if row.path != items[n].id and _plain(row.path) != _plain(items[n].id):
+        item = items[count]
+        if row.path != item.id and _plain(row.path) != _plain(item.id):
             raise UsageError(
-                f"{earlier.path} is of other inputs: its row {n + 1:,} is {row.path} where {items[n].id} was expected; "
+                f"{earlier.path} is of other inputs: its row {count + 1:,} is {row.path} where {item.id} was expected; "
                 f"give those inputs that it was begun with, in their order, or {START_ANEW}"
             )
-        for label in row.labels:
-            if _plain(label) not in known:
+        for name, cell in zip(provenance.kept, row.kept, strict=True):
+            now = item.cells.get(name)
+            if _plain(cell or "") != _plain(now or ""):
                 raise UsageError(
-                    f"{earlier.path} was begun with other labels: '{label}' is none of these; "
-                    f"give those labels, or {START_ANEW}"
+                    f"the inputs were changed since {earlier.path} was begun: {name} of {item.id} was '{cell or ''}' "
+                    f"and is '{now or ''}'; {START_ANEW}"
                 )
-        count, last = n + 1, n if row.labels else last
-    return Resumed(earlier, count, last)
+        count += 1
+    return Resumed(earlier, count)
 
 
-def go_on(resumed: Resumed, events: Iterator[Event], *, start: int, window: int) -> Iterator[Event]:
+def go_on(resumed: Resumed, events: Iterator[Event], *, start: int) -> Iterator[Event]:
     """Earlier rows up to `start`, then those of `events`, which label the images from there on.
 
-    New rows of the first `window` images are held back until they have been compared with the earlier ones; raises
-    `UsageError` where they are others. So the earlier rows need not be held, and nothing comes out before.
+    No row comes before the model is known to be the same. Raises `UsageError` for another one.
     """
-    held: deque[RowsReady] = deque()
-    wanted = min(start + window, resumed.count) - start
-    count = 0
-    while count < wanted:
-        event = next(events)
-        if isinstance(event, RowsReady):
-            held.append(event)
-            count += len(event.rows)
-        else:
-            yield event
-    if resumed.last is not None:
-        before = islice(resumed.earlier.read(), start, start + wanted)
-        yield from _compare(before, chain.from_iterable(event.rows for event in held), path=resumed.earlier.path)
-    yield from resumed.rows(start)
-    yield from held
-    yield from events
+    copied = False
+    for event in events:
+        if isinstance(event, ModelLoaded | ModelKnown) and event.facts is not None:
+            _check_model(resumed.earlier, event.facts)
+        if isinstance(event, RowsReady) and not copied:
+            yield from resumed.rows(start)
+            copied = True
+        yield event
 
 
-def _compare(before: Iterable[Row], now: Iterable[Row], *, path: Path) -> Iterator[Warned]:
-    """Warn of small differences. Raises `UsageError` for others, and where there is nothing to compare."""
-    compared, most = 0, 0.0
-    for old, new in zip(before, now, strict=False):
-        if not old.labels or not new.labels:
-            continue
-        compared += 1
-        apart = max(abs(was - rounded(is_)) for was, is_ in zip(old.scores, new.scores, strict=False))
-        if tuple(map(_plain, old.labels)) != tuple(map(_plain, new.labels)) or apart > TOLERANCE:
-            raise UsageError(
-                f"{path} was begun with other labels, another model or other settings: {old.path} was "
-                f"{_told(old)} and is {_told(new)} now; give those, or {START_ANEW}"
-            )
-        most = max(most, apart)
-    if not compared:
+def _check_model(earlier: Earlier, now: ModelFacts) -> None:
+    before = earlier.manifest.model
+    if before is not None:
+        _refuse(earlier, differences_of_models(before, now))
+
+
+def _refuse(earlier: Earlier, different: Sequence[str]) -> None:
+    if different:
         raise UsageError(
-            f"none of the last images in {path} can be read any more, so nothing shows that the settings are the same; "
-            f"{START_ANEW}"
+            f"{earlier.path} was begun otherwise: {'; '.join(different)}; give that again, or {START_ANEW}"
         )
-    if most:
-        yield Warned(
-            f"the last rows of {path} come out a little otherwise now, by up to {most:.1g}: another batch size or "
-            "device does that, but so may another list of labels"
-        )
-
-
-def _told(row: Row) -> str:
-    return f"'{row.labels[0]}' ({row.scores[0]:.4g})"
 
 
 def _plain(text: str) -> str:

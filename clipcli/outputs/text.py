@@ -25,10 +25,22 @@ def close_text(stream: TextIO) -> None:
         stream.close()
 
 
-def whole_lines(path: str, *, errors: str) -> Iterator[str]:
-    """The lines of a file up to the last that has its end. Raises `UnicodeDecodeError` as `errors` says."""
+def lines_of(path: str, *, errors: str, cut: bool) -> Iterator[str]:
+    """The lines of a file; of one that may be `cut`, up to the last that has its end.
+
+    Raises `UnicodeDecodeError` as `errors` says.
+    """
     with open(path, "rb") as file:
         for line in file:
-            if not line.endswith(b"\n"):
+            if cut and not line.endswith(b"\n"):
                 return
             yield line.decode("utf-8", errors)
+
+
+def writable(text: str) -> str:
+    """The text as a file takes it that keeps the bytes of odd names: half of a character is written out."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from clipcli.errors import OutputFailed
-from clipcli.files.atomic import part_of, put_in_place
+from clipcli.files.atomic import write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +109,8 @@ def write_page(path: Path, page: Page) -> None:
     Raises `OutputFailed`.
     """
     # A name that is not UTF-8 came in as lone surrogates: they are shown as escapes, for no browser can show them.
-    html = _render(page).encode("utf-8", errors="backslashreplace")
-    target = path.resolve()
-    part = part_of(target)
     try:
-        try:
-            part.write_bytes(html)
-            put_in_place(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+        write_text(path, _render(page), errors="backslashreplace")
     except OSError as e:
         raise OutputFailed(f"cannot write the report {path}: {e.strerror}; free some space or choose another") from None
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from clipcli.classes.prompts import Recipe
     from clipcli.memory.models import Known
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.errors import BadFile, InputNotFound, OutputFailed
-from clipcli.files.atomic import part_of, put_in_place
+from clipcli.files.atomic import write_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,10 @@ class Classifier:
         """Write the file, atomically. Raises `OutputFailed`."""
         from safetensors.numpy import save
 
-        metadata = {name: _json(getattr(self, name)) for name in METADATA}
-        data = save({"class_embeddings": np.ascontiguousarray(self.class_embeddings)}, metadata=metadata)
-        part = part_of(Path(path).resolve())
+        data = save({"class_embeddings": np.ascontiguousarray(self.class_embeddings)}, metadata=self._metadata())
         try:
-            part.write_bytes(data)
-            put_in_place(part, Path(path).resolve())
+            write_bytes(Path(path), data)
         except OSError as e:
-            part.unlink(missing_ok=True)
             raise OutputFailed(f"cannot write {path}: {e.strerror}; choose another --output") from None
 
     @classmethod
@@ -79,6 +76,14 @@ class Classifier:
         if embeddings.ndim != 2 or len(embeddings) != len(classifier.labels) or not _are_embeddings(embeddings):
             raise BadFile(f"{path}: its embeddings and labels do not fit; make it anew with clipcli build-classifier")
         return classifier
+
+    def digest(self) -> str:
+        """The SHA-256 of all that it holds, in hexadecimal digits: the same wherever its file lies."""
+        stated = _json(self._metadata()).encode()
+        return hashlib.sha256(stated + np.ascontiguousarray(self.class_embeddings).tobytes()).hexdigest()
+
+    def _metadata(self) -> dict[str, str]:
+        return {name: _json(getattr(self, name)) for name in METADATA}
 
 
 METADATA = ("labels", "model", "fingerprint", "prompts", "precision", "logit_scale", "logit_bias", "score", "recipe")

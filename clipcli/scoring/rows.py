@@ -1,38 +1,45 @@
-"""Scores become rows: the best labels of each image, or why there are none."""
+"""Decisions become rows: the labels of each image, or why there are none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from clipcli.records import Row, Scores, Skipped
-from clipcli.scoring.schema import columns, fields
-from clipcli.scoring.score import best
+from clipcli.errors import UsageError
+from clipcli.records import Decided, ImageItem, Row, Skipped
+from clipcli.scoring.schema import Schema
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def to_rows(scores: Scores, labels: Sequence[str], *, top_k: int) -> Iterator[Row]:
-    """One row for each entry, in order, with its `top_k` labels and scores."""
-    indices = best(scores.values, top_k)
-    images = iter(zip(indices, scores.values, strict=True))
-    for entry in scores.entries:
+def to_rows(decided: Decided, labels: Sequence[str], *, kept: Sequence[str] = ()) -> Iterator[Row]:
+    """One row for each entry, in order, with its labels and scores, and its cells of the columns that are `kept`."""
+    decisions = iter(decided.decisions)
+    for entry in decided.entries:
         if isinstance(entry, Skipped):
-            yield Row(path=entry.item.id, labels=(), scores=(), error=entry.reason)
+            yield Row(entry.item.id, (), (), entry.reason, _cells(entry.item, kept))
             continue
-        chosen, values = next(images)
-        yield Row(
-            path=entry.id,
-            labels=tuple(labels[i] for i in chosen),
-            scores=tuple(float(values[i]) for i in chosen),
-        )
+        decision = next(decisions)
+        chosen = tuple(labels[n] for n in decision.classes)
+        yield Row(entry.id, chosen, decision.scores, kept=_cells(entry, kept))
 
 
-def to_frame(rows: Iterable[Row]) -> pd.DataFrame:
-    """Rows as a table with the output's columns, to look at in a notebook or to save as one likes."""
+def to_frame(rows: Iterable[Row], *, schema: Schema | None = None) -> pd.DataFrame:
+    """Rows as a table with the output's columns, to look at in a notebook or to save as one likes.
+
+    Without a `schema` there are as many labels as the rows have. Raises `UsageError` for rows with kept cells without
+    one, which alone says what their columns are called.
+    """
     import pandas as pd
 
     rows = list(rows)
-    top_k = max((len(row.labels) for row in rows), default=1) or 1
-    return pd.DataFrame([fields(row, top_k=top_k) for row in rows], columns=columns(top_k))
+    if schema is None:
+        if any(row.kept for row in rows):
+            raise UsageError("the rows have cells of the inputs' tables; give schema=Schema(top_k=…, kept=names)")
+        schema = Schema(top_k=max((len(row.labels) for row in rows), default=1) or 1)
+    return pd.DataFrame([schema.fields(row) for row in rows], columns=list(schema.columns))
+
+
+def _cells(item: ImageItem, kept: Sequence[str]) -> tuple[str | None, ...]:
+    return tuple(item.cells.get(name) for name in kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,24 +10,28 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from safetensors.torch import load_file, save_file
 
 from clipcli.cli import main
 from clipcli.files.atomic import part_of, parts_of
-from clipcli.outputs import WRITERS, OpenOutput
-from clipcli.records import Row
+from clipcli.files.manifest import manifest_path, manifests_without_parts, read_manifest, write_manifest
+from clipcli.outputs import WRITERS
+from clipcli.outputs.open import Output
+from clipcli.records import ModelFacts, Row
 
 FORMATS = list(WRITERS)
 # Run by a process of its own: writes so many batches, and is killed in the middle of the next.
 KILLED = """
 import os, signal, sys
 from clipcli.cli import main
-from clipcli.outputs import OpenOutput
+from clipcli.outputs.open import Output
 
-write, left = OpenOutput.write, [int(sys.argv[1])]
+write, left = Output.write, [int(sys.argv[1])]
 
 def killed(self, rows):
     if not left[0]:
@@ -35,7 +40,7 @@ def killed(self, rows):
     left[0] -= 1
     write(self, rows)
 
-OpenOutput.write = killed
+Output.write = killed
 main(sys.argv[2:])
 """
 
@@ -93,25 +98,30 @@ def test_after_a_kill_the_rest_is_labelled(classify: Command, format: str, batch
     assert done.returncode == -signal.SIGKILL, done.stderr
     [left] = parts_of(Path(output).resolve())
     assert not Path(output).exists()
+    manifest = read_manifest(left)
+    assert (manifest.state, manifest.sha256, manifest.model.device) == ("running", None, "cpu")
     said = classify(output, "--resume")
     assert f"Going on after {4 * batches + 1} of 23 images." in said
     assert f"{output}: 23 rows in" in said
     classify(f"whole.{format}")
     assert content(output) == content(f"whole.{format}")
     assert not left.exists()
+    assert not manifest_path(left).exists()
+    finished = read_manifest(Path(output))
+    assert (finished.state, finished.rows, finished.begun) == ("complete", 23, manifest.begun)
 
 
 @pytest.fixture
 def snapshots(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What a kill would leave after each batch."""
     taken: list[bytes] = []
-    write = OpenOutput.write
+    write = Output.write
 
-    def and_keep(self: OpenOutput, rows: Sequence[Row]) -> None:
+    def and_keep(self: Output, rows: Sequence[Row]) -> None:
         write(self, rows)
         taken.append(Path(self._part).read_bytes())
 
-    monkeypatch.setattr(OpenOutput, "write", and_keep)
+    monkeypatch.setattr(Output, "write", and_keep)
     return taken
 
 
@@ -119,17 +129,20 @@ def snapshots(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 def test_wherever_it_is_cut_the_output_is_the_same(classify: Command, format: str, snapshots: list[bytes]) -> None:
     whole, output = f"whole.{format}", f"out.{format}"
     classify(whole, "--top-k", "2")
+    manifest = read_manifest(Path(whole))
     one, *_, two, last = snapshots
     cuts = [one[:30], one[:-1], snapshots[2], two[:-9], last[:-1], last]
     for cut in cuts:
         part = part_of(Path(output).resolve())
         part.write_bytes(cut)
+        write_manifest(part, manifest)
         classify(output, "--top-k", "2", "--resume", "--quiet")
         assert content(output) == content(whole)
         Path(output).unlink()
         # Too short to hold a row, it was no run to go on with.
         part.unlink(missing_ok=True)
-    assert parts_of(Path(output).resolve()) == []
+        manifest_path(part).unlink(missing_ok=True)
+    assert parts_of(Path(output).resolve()) == manifests_without_parts(Path(output).resolve()) == []
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -137,25 +150,27 @@ def test_after_an_interruption_the_output_itself_is_gone_on_with(
     classify: Command, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = f"out.{format}"
-    write = OpenOutput.write
+    write = Output.write
 
-    def interrupted(self: OpenOutput, rows: Sequence[Row]) -> None:
+    def interrupted(self: Output, rows: Sequence[Row]) -> None:
         write(self, rows)
         if self._rows == 16:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(OpenOutput, "write", interrupted)
+        patch.setattr(Output, "write", interrupted)
         patch.setattr(os, "_exit", sys.exit)
         assert "Stopped after 12 of 23 images" in classify(output, code=130)
     before = content(output)
     with monkeypatch.context() as patch:
         # An interruption while the old rows are copied leaves them.
-        patch.setattr(OpenOutput, "write", lambda *_: signal.raise_signal(signal.SIGINT))
+        patch.setattr(Output, "write", lambda *_: signal.raise_signal(signal.SIGINT))
         patch.setattr(os, "_exit", sys.exit)
         said = classify(output, "--resume", code=130)
     assert "Stopped before a new row; the 16 earlier rows are where they were." in said
     assert content(output) == before
+    manifest = read_manifest(Path(output))
+    assert (manifest.state, manifest.rows, manifest.provenance.images) == ("interrupted", 16, 23)
     assert "Going on after 16 of 23 images." in classify(output, "--resume")
     classify(f"whole.{format}")
     assert content(output) == content(f"whole.{format}")
@@ -164,21 +179,71 @@ def test_after_an_interruption_the_output_itself_is_gone_on_with(
 
 def test_a_complete_output_is_left_as_it_is(classify: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     classify("out.csv")
-    before = Path("out.csv").stat().st_mtime_ns
+    files = [Path("out.csv"), Path("out.csv.json")]
+    before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in files]
     monkeypatch.setattr("clipcli.commands.classify.run._label", lambda *_, **__: pytest.fail("no model is needed"))
     said = classify("out.csv", "--resume")
     assert "out.csv: complete, an earlier run had labelled all 23 images." in said
     assert "skipped" in said
-    assert Path("out.csv").stat().st_mtime_ns == before
+    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == before
 
 
 def test_a_run_killed_at_its_very_end_is_put_in_place(classify: Command) -> None:
     classify("out.csv")
     whole = Path("out.csv").read_bytes()
-    Path("out.csv").rename(part_of(Path("out.csv").resolve()))
+    part = as_killed("out.csv")
     assert "complete" in classify("out.csv", "--resume")
     assert Path("out.csv").read_bytes() == whole
-    assert parts_of(Path("out.csv").resolve()) == []
+    assert read_manifest(Path("out.csv")).state == "complete"
+    assert not part.exists()
+    assert not manifest_path(part).exists()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("after", ["write_manifest", "put_in_place"])
+def test_a_kill_while_it_is_put_in_place_loses_nothing(
+    classify: Command, format: str, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest has its name and the output not yet, or both have and the hidden files are still there."""
+    import clipcli.outputs.open as opening
+
+    output = f"out.{format}"
+    classify(f"whole.{format}")
+    classify(output, "--score", "cosine")
+    step, calls = getattr(opening, after), []
+
+    def killed(file: Path, *rest: object) -> None:
+        step(file, *rest)
+        calls.append(file)
+        if after == "put_in_place" or file == Path(output).resolve():
+            raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, after, killed)
+        # As a process leaves a file that it was killed in: nothing is tidied up.
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        patch.setattr(os, "_exit", sys.exit)
+        classify(output, "--overwrite", code=9)
+    assert calls
+    said = classify(output, "--resume")
+    assert "complete" in said
+    assert content(output) == content(f"whole.{format}")
+    assert read_manifest(Path(output)).sha256 is not None
+    assert "complete" in classify(output, "--resume")
+
+
+def as_killed(output: str, rows: int | None = None) -> Path:
+    """The hidden file that a run to this output leaves if it is killed after so many rows of text, or after all."""
+    path = Path(output)
+    part, manifest = part_of(path.resolve()), read_manifest(path)
+    if rows is None:
+        path.rename(part)
+    else:
+        part.write_bytes(b"".join(line + b"\n" for line in path.read_bytes().split(b"\n")[: rows + 1]))
+        path.unlink()
+    manifest_path(path).unlink()
+    write_manifest(part, manifest)
+    return part
 
 
 def test_with_nothing_to_resume_it_starts(classify: Command) -> None:
@@ -188,29 +253,142 @@ def test_with_nothing_to_resume_it_starts(classify: Command) -> None:
 @pytest.mark.parametrize(
     ("inputs", "more", "message"),
     [
-        ("@list.txt", "--prompts 0{}0", "out.csv was begun with other labels, another model or other settings"),
-        ("@list.txt", "--score cosine", "out.csv was begun with other labels, another model or other settings"),
-        ("@list.txt", "--top-k 2", "has the columns path,label,score,error and not path,label,score,label_2,score_2"),
-        ("@list.txt", "--format jsonl", "out.csv holds something that is no row of clipcli classify"),
-        ("@list.txt", "--labels others.txt", "out.csv was begun with other labels: '"),
-        ("@short.txt", "", "out.csv has more rows than the 5 images of the inputs"),
-        ("photos/d.jpg", "", "out.csv is of other inputs: its row 1 is "),
+        ("@list.txt", "--prompts 0{}0", "was begun otherwise: --prompts was imagenet and is 0{}0; give that again"),
+        ("@list.txt", "--score cosine", "was begun otherwise: --score was auto and is cosine; give that again"),
+        ("@list.txt", "--top-k 2 --decode fast", "--top-k was 1 and is 2; --decode was exact and is fast; give"),
+        ("@list.txt", "--format jsonl", "was begun with --format csv; give that"),
+        ("@list.txt", "--labels others.txt", "--labels was cat, dog, beach and 1 more and is tree, house; give"),
+        ("@list.txt", "--labels aliases.csv", "--labels gave other aliases or descriptions of 'dog'; give"),
+        ("@list.txt", "--precision bf16", "--precision was auto and is bf16; give"),
+        ("@list.txt", "--device cpu", "--device was auto and is cpu; give"),
+        ("@list.txt", "--model tiny", " and is tiny; give"),
+        ("@short.txt", "", "has more rows than the 5 images of the inputs"),
+        ("photos/d.jpg", "", "is of other inputs: its row 1 is "),
         ("@list.txt", "--overwrite", "drop one of them"),
+        ("@list.txt", "--keep-columns who", "--keep-columns is for inputs that are tables with other columns"),
     ],
 )
 def test_what_does_not_go_together_is_refused_and_nothing_touched(
     classify: Command, images: Path, inputs: str, more: str, message: str
 ) -> None:
     classify("out.csv")
-    before = b"".join(Path("out.csv").read_bytes().splitlines(keepends=True)[:15])
-    Path("out.csv").write_bytes(before)
+    part = as_killed("out.csv", 14)
+    before = part.read_bytes()
     Path("others.txt").write_text("tree\nhouse\n")
+    Path("aliases.csv").write_text("label,aliases\ncat,\ndog,hound\nbeach,\nmountain,\n")
     Path("short.txt").write_bytes(b"\n".join(images.read_bytes().split(b"\n")[:5]))
     classify.arguments[1] = inputs
     said = classify("out.csv", "--resume", *more.split(), code=2)
     assert message in said.splitlines()[-1]
-    assert Path("out.csv").read_bytes() == before
-    assert parts_of(Path("out.csv").resolve()) == []
+    assert part.read_bytes() == before
+    assert not Path("out.csv").exists()
+    assert parts_of(Path("out.csv").resolve()) == [part]
+
+
+def test_what_changes_no_row_may_be_another_one(classify: Command, labels: Path) -> None:
+    classify("whole.csv")
+    classify("out.csv")
+    as_killed("out.csv", 14)
+    shutil.copy(labels, "same.txt")
+    classify.arguments.remove("--no-cache")
+    more = (
+        "--labels",
+        "same.txt",
+        "--workers",
+        "2",
+        "--verify",
+        "--cache-size",
+        "90MB",
+        "--quiet",
+        "--batch-size",
+        "4",
+    )
+    classify("out.csv", "--resume", *more)
+    assert content("out.csv") == content("whole.csv")
+
+
+def test_other_weights_under_the_same_name_are_refused(
+    classify: Command, models: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(models["vit"], tmp_path / "mine")
+    classify.arguments += ["--model", str(folder)]
+    classify("out.csv")
+    part = as_killed("out.csv", 14)
+    before = part.read_bytes()
+    state = load_file(folder / "open_clip_model.safetensors")
+    state["logit_scale"] += 1
+    save_file(state, folder / "open_clip_model.safetensors")
+    said = classify("out.csv", "--resume", code=2)
+    assert f"was begun otherwise: the weights of {folder} were others (fingerprint " in said
+    shutil.copy(models["vit"] / "open_clip_model.safetensors", folder)
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["preprocess_cfg"]["mean"] = [0.3, 0.3, 0.3]
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    said = classify("out.csv", "--resume", code=2)
+    assert f"the preprocessing of {folder} was another" in said
+    assert part.read_bytes() == before
+    assert not Path("out.csv").exists()
+    assert parts_of(Path("out.csv").resolve()) == [part]
+
+
+def test_another_classifier_is_refused(classify: Command, model: str, labels: Path) -> None:
+    for name, prompts in (("one", "plain"), ("two", "imagenet-7")):
+        with pytest.raises(SystemExit):
+            main(["build-classifier", "--labels", str(labels), "--model", model, "--prompts", prompts, "-o", name])
+    classify.arguments = ["classify", "@list.txt", "--batch-size", "4", "--classifier", "one"]
+    classify("out.csv")
+    as_killed("out.csv", 14)
+    said = classify("out.csv", "--resume", "--classifier", "two", code=2)
+    assert "was begun otherwise: --classifier was another, of the same labels; give that again" in said
+    shutil.copy("one", "copy")
+    assert "Going on after 14 of 23 images." in classify("out.csv", "--resume", "--classifier", "copy")
+
+
+def test_an_output_without_a_manifest_is_not_gone_on_with(classify: Command) -> None:
+    classify("out.csv", "--no-manifest")
+    assert not Path("out.csv.json").exists()
+    said = classify("out.csv", "--resume", code=2)
+    assert said == (
+        "clipcli: out.csv has no manifest (out.csv.json), so nothing says how its rows were made; "
+        "start anew with --overwrite in place of --resume\n"
+    )
+
+
+def test_a_killed_run_that_leaves_no_manifest_is_gone_on_with(classify: Command) -> None:
+    killed = [sys.executable, "-c", KILLED, "3", *classify.arguments, "--output", "out.csv", "--no-manifest"]
+    assert subprocess.run(killed, capture_output=True, timeout=120).returncode == -signal.SIGKILL
+    classify("out.csv", "--resume", "--no-manifest")
+    classify("whole.csv")
+    assert content("out.csv") == content("whole.csv")
+    assert [path.name for path in Path().iterdir() if "out.csv" in path.name] == ["out.csv"]
+
+
+def test_an_output_that_was_changed_is_not_gone_on_with(classify: Command) -> None:
+    classify("out.csv")
+    before = Path("out.csv").read_bytes()
+    Path("out.csv").write_bytes(before.replace(b"photos/b.png", b"photos/x.png"))
+    said = classify("out.csv", "--resume", code=2)
+    assert "out.csv is not the file that its manifest (out.csv.json) tells of, or was changed" in said
+
+
+def test_more_images_at_the_end_are_labelled(classify: Command, images: Path) -> None:
+    every = images.read_bytes()
+    images.write_bytes(b"\n".join(every.split(b"\n")[:14]))
+    classify("out.csv")
+    images.write_bytes(every)
+    assert "Going on after 14 of 23 images." in classify("out.csv", "--resume")
+    classify("whole.csv")
+    assert content("out.csv") == content("whole.csv")
+    assert read_manifest(Path("out.csv")).rows == 23
+
+
+def test_a_model_that_only_its_cache_was_asked_for_is_where_it_last_ran() -> None:
+    from clipcli.cli.classify import _latest
+
+    on_cpu = ModelFacts("tiny", "abcd", "64 pixels", "fp32", "cpu")
+    nowhere, on_cuda = replace(on_cpu, device=None), replace(on_cpu, device="cuda")
+    assert (_latest(None, nowhere), _latest(nowhere, on_cpu)) == (nowhere, on_cpu)
+    assert (_latest(on_cpu, nowhere), _latest(on_cpu, on_cuda), _latest(on_cpu, None)) == (on_cpu, on_cuda, on_cpu)
 
 
 def test_what_cannot_be_read_again_cannot_be_resumed(classify: Command) -> None:

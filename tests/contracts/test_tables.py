@@ -17,7 +17,8 @@ from clipcli.data import reference
 from clipcli.data.kinds import KINDS
 from clipcli.data.pairs import CAPTIONS
 from clipcli.data.tables import TABLES, TEXT_TABLES
-from clipcli.outputs import WRITERS, choose_format
+from clipcli.outputs import WRITERS
+from clipcli.outputs.check import choose_format
 from clipcli.scoring import kinds, score
 
 

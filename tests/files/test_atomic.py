@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clipcli.files.atomic import part_of, put_in_place
+from clipcli.files.atomic import part_of, put_in_place, replacing, write_bytes, write_text
 
 
 def test_every_part_is_a_new_hidden_name_beside_the_target(tmp_path: Path) -> None:
@@ -34,3 +34,35 @@ def test_a_pipe_is_never_replaced(tmp_path: Path) -> None:
         put_in_place(part, target)
     assert target.is_fifo()
     assert part.read_text() == "new"
+
+
+def test_a_file_is_written_whole(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a", b"\x00\r\n")
+    write_text(tmp_path / "b", "é\n\udcff", errors="surrogateescape")
+    assert (tmp_path / "a").read_bytes() == b"\x00\r\n"
+    assert (tmp_path / "b").read_bytes() == "é\n".encode() + b"\xff"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_the_file_behind_a_link_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
+def test_after_an_error_the_old_file_is_there_and_nothing_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+
+    def interrupted() -> None:
+        with replacing(tmp_path / "a") as part:
+            part.write_text("half")
+            assert (tmp_path / "a").read_text() == "old"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "a", "\udcff")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]

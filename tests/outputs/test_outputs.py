@@ -1,4 +1,4 @@
-"""Outputs: what stands in them, which format is chosen, and that they are always whole."""
+"""Outputs: what stands in them, which format is chosen, that they are always whole, and their manifests."""
 
 from __future__ import annotations
 
@@ -9,24 +9,32 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from clipcli.errors import ClipcliError, MissingExtra, OutputExists, OutputFailed, UnknownName, UsageError
-from clipcli.outputs import WRITERS, OpenOutput, check_output, choose_format
+from clipcli.files.atomic import part_of, parts_of, put_in_place
+from clipcli.files.manifest import Manifest, manifest_path, read_manifest, sha256_of, write_manifest
+from clipcli.outputs import WRITERS
+from clipcli.outputs.check import check_output, choose_format
 from clipcli.outputs.csv import CsvWriter
-from clipcli.records import Row
+from clipcli.outputs.open import Output
+from clipcli.records import ModelFacts, Provenance, Row
+from clipcli.scoring.schema import Schema
 
 GOOD = Row("a.jpg", ("cat", "dog"), (0.75, 0.25))
 BAD = Row("x.jpg", (), (), "truncated")
+TWO = Schema(top_k=2)
 ODD_NAMES = ["a,b.jpg", 'a"b".jpg', "a\nb.jpg", "a\r\nb.jpg", "a\rb.jpg", " a .jpg", "=1+1", "猫🐈.jpg", "'", ""]
 
 
 def _write(path: Path | str, format: str, *batches: Sequence[Row], top_k: int = 2) -> None:
-    with OpenOutput(str(path), format=format, top_k=top_k, overwrite=True) as output:
+    with Output(str(path), format=format, schema=Schema(top_k=top_k), overwrite=True) as output:
         for rows in batches:
             output.write(rows)
 
@@ -94,7 +102,7 @@ def test_names_that_are_not_utf8_come_through(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
 def test_rows_are_out_of_our_hands_after_each_write(tmp_path: Path, format: str) -> None:
     path = tmp_path / "out"
-    with OpenOutput(str(path), format=format, top_k=2) as output:
+    with Output(str(path), format=format, schema=TWO) as output:
         output.write([GOOD])
         [part] = tmp_path.glob(".out.*.part")
         assert b"a.jpg" in part.read_bytes()
@@ -108,7 +116,7 @@ def test_after_an_interruption_the_output_holds_the_rows_so_far(
     path = tmp_path / "out"
 
     def interrupted() -> None:
-        with OpenOutput(str(path), format=format, top_k=2) as output:
+        with Output(str(path), format=format, schema=TWO) as output:
             output.write([GOOD])
             raise error
 
@@ -122,7 +130,7 @@ def test_after_an_interruption_the_output_holds_the_rows_so_far(
 def test_an_output_that_is_replaced_is_whole_until_then(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
-    with OpenOutput(str(path), format="csv", top_k=2, overwrite=True) as output:
+    with Output(str(path), format="csv", schema=TWO, overwrite=True) as output:
         output.write([GOOD])
         assert path.read_text() == "old"
     assert "a.jpg" in path.read_text()
@@ -229,7 +237,7 @@ def test_a_full_disk_keeps_the_old_output_and_says_where_the_rows_are(tmp_path: 
     path.write_text("old")
 
     def two_batches() -> None:
-        with OpenOutput(str(path), format="csv", top_k=2, overwrite=True) as output:
+        with Output(str(path), format="csv", schema=TWO, overwrite=True) as output:
             output.write([GOOD])
             output.write([GOOD])
 
@@ -254,7 +262,7 @@ def test_an_output_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
 
     def too_late() -> None:
-        with OpenOutput(str(path), format="csv", top_k=2) as output:
+        with Output(str(path), format="csv", schema=TWO) as output:
             output.write([GOOD])
             path.write_text("another run's")
 
@@ -268,8 +276,8 @@ def test_an_output_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
 def test_two_runs_to_one_output_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     with (
-        OpenOutput(str(path), format="csv", top_k=2, overwrite=True) as first,
-        OpenOutput(str(path), format="csv", top_k=2, overwrite=True) as second,
+        Output(str(path), format="csv", schema=TWO, overwrite=True) as first,
+        Output(str(path), format="csv", schema=TWO, overwrite=True) as second,
     ):
         first.write([GOOD])
         second.write([BAD])
@@ -292,6 +300,190 @@ def test_a_users_own_part_file_is_left_alone(tmp_path: Path) -> None:
     check_output(str(tmp_path / "out.csv"), overwrite=False)
     _write(tmp_path / "out.csv", "csv", [GOOD])
     assert (tmp_path / "out.csv.part").read_text() == "precious"
+
+
+def _kept(path: Path, format: str) -> None:
+    rows = [Row("a.jpg", ("cat",), (0.75,), None, ("Ann", None)), Row("x.jpg", (), (), "truncated", ("", "7"))]
+    with Output(str(path), format=format, schema=Schema(kept=("who", "score"))) as output:
+        output.write(rows)
+
+
+def test_kept_columns_come_last(tmp_path: Path) -> None:
+    for format in WRITERS:
+        _kept(tmp_path / format, format)
+    assert (tmp_path / "csv").read_bytes() == (
+        b"path,label,score,error,who,input_score\na.jpg,cat,0.75,,Ann,\nx.jpg,,,truncated,,7\n"
+    )
+    first, second = map(json.loads, (tmp_path / "jsonl").read_text().splitlines())
+    assert list(first.items())[4:] == [("who", "Ann"), ("input_score", None)]
+    assert list(second.items())[4:] == [("who", ""), ("input_score", "7")]
+    table = pq.read_table(tmp_path / "parquet")
+    assert table.schema.types[4:] == [pa.string(), pa.string()]
+    assert table.select(["who", "input_score"]).to_pydict() == {"who": ["Ann", ""], "input_score": [None, "7"]}
+
+
+def _open(path: Path, *, images: int = 2, **options: Any) -> Output:
+    manifest = Manifest(provenance=_provenance(images), model=FACTS, format="csv", begun="2026-01-02T03:04:05+00:00")
+    return Output(str(path), **{"format": "csv", "schema": TWO, "manifest": manifest, **options})
+
+
+def _provenance(images: int) -> Provenance:
+    facts = {"prompts": "plain", "templates": None, "classifier": "d", "inputs": (), "images_digest": "d", "kept": ()}
+    return Provenance(command="classify", settings={}, model="tiny", classes=(), images=images, **facts)
+
+
+FACTS = ModelFacts("tiny", "abcd", "64 pixels", "fp32", None)
+
+
+def test_a_manifest_is_beside_the_rows_from_the_first_on_and_then_beside_the_output(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with _open(path) as output:
+        [part] = parts_of(path)
+        assert read_manifest(part) == output._manifest
+        output.write([GOOD])
+        output.made_by(replace(FACTS, device="cpu"))
+        told = read_manifest(part)
+        assert told is not None
+        assert (told.state, told.model, told.rows) == ("running", replace(FACTS, device="cpu"), None)
+        assert not manifest_path(path).exists()
+        output.write([BAD])
+    finished = read_manifest(path)
+    assert finished is not None
+    assert finished.sha256 == sha256_of(path)
+    assert (finished.state, finished.rows, finished.skipped, finished.model) == ("complete", 2, 1, told.model)
+    assert finished.begun < (finished.finished or "")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv", "out.csv.json"]
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_after_an_interruption_the_manifest_says_so(tmp_path: Path, format: str) -> None:
+    path = tmp_path / "out"
+
+    def interrupted() -> None:
+        with _open(path, format=format) as output:
+            output.write([GOOD])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    told = read_manifest(path)
+    assert told is not None
+    assert (told.state, told.rows, told.sha256) == ("interrupted", 1, sha256_of(path))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "out.json"]
+
+
+def test_an_output_that_is_replaced_is_replaced_with_its_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    for rows in ([GOOD, BAD], [GOOD, GOOD]):
+        with _open(path, overwrite=True) as output:
+            output.write(rows)
+    told = read_manifest(path)
+    assert told is not None
+    assert (told.skipped, told.sha256) == (0, sha256_of(path))
+    with _open(path, overwrite=True, keep_manifest=False) as output:
+        assert parts_of(path)
+        assert read_manifest(parts_of(path)[0]) is not None
+        output.write([GOOD])
+    assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_the_manifest_has_its_name_before_the_output_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "out.csv"
+
+    def look(part: Path, target: Path) -> None:
+        told = read_manifest(path)
+        assert told is not None
+        assert told.sha256 == sha256_of(part)
+        assert read_manifest(parts_of(path)[0]) is not None
+        assert not path.exists()
+        put_in_place(part, target)
+
+    monkeypatch.setattr("clipcli.outputs.open.put_in_place", look)
+    with _open(path) as output:
+        output.write([GOOD])
+    assert path.exists()
+
+
+def test_a_file_of_the_manifests_name_is_never_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    (tmp_path / "out.csv.json").write_text("precious")
+    for overwrite in (False, True):
+        with pytest.raises(
+            OutputExists, match=r"out\.csv\.json is where the manifest goes, and is none; .*--no-manifest"
+        ):
+            check_output(str(path), overwrite=overwrite, manifest=True)
+    check_output(str(path), overwrite=False)
+    with _open(path, keep_manifest=False) as output:
+        output.write([GOOD])
+    assert (tmp_path / "out.csv.json").read_text() == "precious"
+
+
+def test_a_file_of_the_manifests_name_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+
+    def too_late() -> None:
+        with _open(path) as output:
+            output.write([GOOD])
+            (tmp_path / "out.csv.json").write_text("precious")
+
+    with pytest.raises(OutputExists, match=r"is none; .*; the rows are in"):
+        too_late()
+    [part] = parts_of(path)
+    assert "a.jpg" in part.read_text()
+    assert read_manifest(part) is not None
+    assert (tmp_path / "out.csv.json").read_text() == "precious"
+    assert not path.exists()
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_leaves_the_rows_with_their_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+
+    def two_batches() -> None:
+        with _open(path) as output:
+            output.write([GOOD])
+            output.write([GOOD])
+
+    with pytest.raises(OutputFailed, match="the rows so far are in"):
+        two_batches()
+    [part] = parts_of(path)
+    assert read_manifest(part) is not None
+    assert not path.exists()
+    assert not manifest_path(path).exists()
+
+
+def test_where_no_manifest_can_be_written_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("clipcli.outputs.open.write_manifest", full)
+    with pytest.raises(
+        OutputFailed, match=r"cannot write .*out\.csv: No space left on device; choose another --output"
+    ):
+        _open(tmp_path / "out.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_strays_and_what_is_superseded_go_with_their_manifests(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    stray, old = part_of(path), part_of(path)
+    old.touch()
+    for part in (stray, old):
+        write_manifest(part, Manifest(provenance=_provenance(1), model=None, format="csv", begun=""))
+    with _open(path, superseded=[old]) as output:
+        output.write([GOOD])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv", "out.csv.json"]
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="no /dev/null")
+def test_streams_have_no_manifest(capsys: pytest.CaptureFixture[str]) -> None:
+    for output in ("-", "/dev/null"):
+        with _open(Path(output)) as stream:
+            stream.made_by(replace(FACTS, device="cpu"))
+            stream.write([GOOD])
+    assert "a.jpg" in capsys.readouterr().out
+    assert not Path("/dev/null.json").exists()
+    assert not Path("-.json").exists()
 
 
 def test_a_missing_pyarrow_is_told_before_the_work_with_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipcli.classes.labels import read_labels
-from clipcli.outputs import OpenOutput
+from clipcli.outputs.open import Output
 from clipcli.records import Row
+from clipcli.scoring.schema import Schema
 
 _CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXTS = st.text(_CHARACTERS, max_size=12) | st.text(" ,;\"\r\n\t'#=é猫", max_size=6)
@@ -40,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _written(rows: list[Row], path: Path, *, format: str) -> bytes:
-    with OpenOutput(str(path), format=format, top_k=1, overwrite=True) as output:
+    with Output(str(path), format=format, schema=Schema(), overwrite=True) as output:
         for row in rows:
             output.write([row])
     return path.read_bytes()

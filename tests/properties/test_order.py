@@ -20,6 +20,7 @@ from clipcli.images.stopwatch import Stopwatch
 from clipcli.images.threads import DecodeThreads
 from clipcli.records import Batch, ImageItem, Row, Scores, Skipped
 from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.decide import decide
 from clipcli.scoring.rows import to_rows
 from clipcli.scoring.score import score
 
@@ -79,7 +80,7 @@ def test_every_row_holds_the_label_of_its_own_image(bad: list[bool], batch_size:
     encoders = Encoders([backbone], watch=Stopwatch())
     for (batch,), (embeddings,) in encoders.each((one,) for one in decoded):
         values = score(embeddings, classifier, kind=kind)
-        rows += to_rows(Scores(batch.entries, values), LABELS, top_k=1)
+        rows += to_rows(decide(Scores(batch.entries, values), top_k=1), LABELS)
     assert [row.path for row in rows] == [f"{n}" for n in range(len(bad))]
     assert [row.labels for row in rows] == [() if b else (LABELS[n],) for n, b in enumerate(bad)]
     assert [row.error is not None for row in rows] == bad
@@ -99,15 +100,15 @@ def test_the_size_of_the_batches_does_not_matter(count: int, size: int, kind: st
     classifier = _classifier(rng.integers(-2, 3, (6, 4)).astype(np.float32))
     items = [in_memory(f"{n}") for n in range(count)]
 
+    def scores_of(start: int, size: int) -> Scores:
+        part = slice(start, start + size)
+        return Scores(tuple(items[part]), score(images[part], classifier, kind=kind))
+
     def rows(size: int) -> list[Row]:
         return [
             row
             for start in range(0, count, size)
-            for row in to_rows(
-                Scores(tuple(items[start : start + size]), score(images[start : start + size], classifier, kind=kind)),
-                classifier.labels,
-                top_k=6,
-            )
+            for row in to_rows(decide(scores_of(start, size), top_k=6), classifier.labels)
         ]
 
     whole, parts = rows(count), rows(size)

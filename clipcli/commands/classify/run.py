@@ -10,17 +10,21 @@ from pathlib import Path
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.prompts import Recipe, read_recipe
+from clipcli.commands.classify.keep import kept_columns, split_columns
+from clipcli.commands.classify.provenance import provenance_of, settings_of
 from clipcli.data.images import list_images
 from clipcli.encoding.embed import embed, towers_for
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError
-from clipcli.events import Event, InputsFound, RowsReady
+from clipcli.events import Event, InputsFound, RowsPlanned, RowsReady
 from clipcli.memory.cache import Cache, read_size
 from clipcli.memory.memory import Memory
 from clipcli.outputs import resume
+from clipcli.outputs.earlier import Earlier
 from clipcli.records import Embedded, ImageItem, Row, Scores
 from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.decide import decide
 from clipcli.scoring.rows import to_rows
 from clipcli.scoring.score import check_score, choose_score, score
 
@@ -45,7 +49,7 @@ class ClassifyOptions:
     cache: bool = True
     cache_size: str | None = None
     verify: bool = False
-    resume: resume.Earlier | None = None
+    keep_columns: tuple[str, ...] = ()
 
 
 def classify(
@@ -66,6 +70,7 @@ def classify(
     cache: bool = True,
     cache_size: str | None = None,
     verify: bool = False,
+    keep_columns: str | Sequence[str] = (),
 ) -> Iterator[Row]:
     """Rows for images, folders, globs or lists: one for each image, in order, as `clipcli classify` writes them.
 
@@ -73,8 +78,9 @@ def classify(
     `prompts` is a prompt set's name, a file or a template, by default `imagenet`; `model` is whatever `--model` takes.
     A row holds the `top_k` best labels with their scores, best first; of an image that cannot be read, none, and the
     reason in `error`. Embeddings are kept in a cache of at most `cache_size`, such as `500MB`, and taken from there for
-    images whose path, size and time, or with `verify` content, are the same. Raises the errors of `clipcli.errors`, all
-    of them before the first row but for a model that fails while it runs, or that is needed for a later row only.
+    images whose path, size and time, or with `verify` content, are the same. `keep_columns` names columns of tables
+    among the inputs, or is `all`: their cells are in a row's `kept`. Raises the errors of `clipcli.errors`, all of them
+    before the first row but for a model that fails while it runs, or that is needed for a later row only.
     """
     paths = [inputs] if isinstance(inputs, str | Path) else inputs
     options = ClassifyOptions(
@@ -94,48 +100,60 @@ def classify(
         cache=cache,
         cache_size=cache_size,
         verify=verify,
+        keep_columns=split_columns(keep_columns),
     )
     for event in run(options):
         if isinstance(event, RowsReady):
             yield from event.rows
 
 
-def run(options: ClassifyOptions) -> Iterator[Event]:
+def run(options: ClassifyOptions, *, earlier: Earlier | None = None) -> Iterator[Event]:
     """`classify`, saying what it does. Everything is read and checked before a model is loaded.
 
-    None is loaded as long as all that is needed is in the cache: torch takes longer to import than thousands of rows.
+    `earlier` are rows to go on with. No model is loaded as long as all that is needed is in the cache: torch takes
+    longer to import than thousands of rows.
     """
     made_of = _read_classifier_or_recipe(options)
     _check_top_k(options.top_k, made_of)
     check_score(options.score)
     memory = Memory(Cache(limit=_limit(options)) if options.cache else None)
-    items = list_images(options.inputs, stdin=sys.stdin)
-    resumed = options.resume and resume.check(options.resume, items, labels=_labels(made_of))
+    items = list_images(options.inputs, stdin=sys.stdin, keep=options.keep_columns)
+    kept = kept_columns(options.keep_columns, items)
+    stated = made_of.model if isinstance(made_of, Classifier) else DEFAULT_MODEL
+    model = Model(options.model or stated, options, memory=memory)
+    provenance = provenance_of(made_of, settings=settings_of(options), model=model.asked, items=items, kept=kept)
+    resumed = earlier and resume.check(earlier, items, provenance=provenance)
     yield InputsFound(len(items), resumed.count if resumed else 0)
+    yield RowsPlanned(provenance)
+    yield from memory.warnings()
     if not resumed:
-        yield from _label(items, made_of, memory, options)
+        yield from _label(items, made_of, model, options, kept)
     elif resumed.count == len(items):
         yield from resumed.rows(resumed.count)
     else:
         unit = options.batch_size or max(BATCH_SIZES.values())
         start = resumed.start(unit)
-        labelled = _label(items[start:], made_of, memory, options)
-        yield from resume.go_on(resumed, labelled, start=start, window=2 * unit)
+        labelled = _label(items[start:], made_of, model, options, kept, images=len(items))
+        yield from resume.go_on(resumed, labelled, start=start)
 
 
 def _label(
-    items: Sequence[ImageItem], made_of: Classifier | Recipe, memory: Memory, options: ClassifyOptions
+    items: Sequence[ImageItem],
+    made_of: Classifier | Recipe,
+    model: Model,
+    options: ClassifyOptions,
+    kept: Sequence[str],
+    *,
+    images: int | None = None,
 ) -> Iterator[Event]:
-    """The rows of these images: embedded, scored, and the best labels taken."""
-    stated = made_of.model if isinstance(made_of, Classifier) else DEFAULT_MODEL
-    model = Model(options.model or stated, options, memory=memory)
-    yield from memory.warnings()
+    """The rows of these images, of `images` in all: embedded, scored, decided."""
     classifier = yield from _classifier(items, made_of, model)
     kind = choose_score(options.score, classifier)
-    for event in embed(items, models=[model]):
+    for event in embed(items, models=[model], images=images):
         if isinstance(event, Embedded):
             scores = Scores(event.entries, score(event.embeddings[0], classifier, kind=kind))
-            yield RowsReady(tuple(to_rows(scores, classifier.labels, top_k=options.top_k)))
+            decided = decide(scores, top_k=options.top_k)
+            yield RowsReady(tuple(to_rows(decided, classifier.labels, kept=kept)))
         else:
             yield event
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from clipcli.commands.evaluate.intervals import Estimate, difference, estimates,
 from clipcli.commands.evaluate.results import Difference, RetrievalRun, Run, counted_in
 from clipcli.data.class_names import folded
 from clipcli.errors import BadFile, InputNotFound, some_of
+from clipcli.outputs.read import is_output, read_rows
 from clipcli.records import Skipped
 
 _COLUMNS = ("path", "label")
@@ -38,18 +39,30 @@ def read_other(path: str) -> dict[str, str | None]:
     """
     found: dict[str, str | None] = {}
     try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            _check_columns(list(reader.fieldnames or []), path)
-            for row in reader:
-                if row["path"] in found:
-                    raise BadFile(f"{path}: two rows for the image {row['path']!r}; keep one of them")
-                found[row["path"]] = row["label"] or None
+        for image, label in _rows_of_output(path) if is_output(path) else _rows_of_table(path):
+            if image in found:
+                raise BadFile(f"{path}: two rows for the image {image!r}; keep one of them")
+            found[image] = label
     except OSError as e:
         raise InputNotFound(f"cannot read {path}: {e.strerror or e}; check --compare") from None
     except csv.Error as e:
         raise BadFile(f"{path}: {e}; is a quote missing?") from None
     return found
+
+
+def _rows_of_output(path: str) -> Iterator[tuple[str, str | None]]:
+    _, rows = read_rows(path)
+    for row in rows:
+        yield row.path, row.labels[0] if row.labels else None
+
+
+def _rows_of_table(path: str) -> Iterator[tuple[str, str | None]]:
+    """The paths and labels of any CSV that has them."""
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        _check_columns(list(reader.fieldnames or []), path)
+        for row in reader:
+            yield row["path"], row["label"] or None
 
 
 def check_other(

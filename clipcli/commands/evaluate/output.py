@@ -22,7 +22,7 @@ from clipcli.commands.evaluate.results import (
 )
 from clipcli.commands.evaluate.tables import names_of
 from clipcli.errors import OutputExists, OutputFailed, UsageError
-from clipcli.files.atomic import part_of, put_in_place
+from clipcli.files.atomic import write_text
 from clipcli.outputs.csv import csv_writer
 from clipcli.records import Skipped
 from clipcli.version import __version__
@@ -201,13 +201,8 @@ def _remove(paths: Sequence[Path]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(text.encode("utf-8", errors="surrogateescape"))
-            put_in_place(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_text(path, text, errors="surrogateescape")
     except OSError as e:
         raise OutputFailed(f"cannot write {path}: {e.strerror}; free some space or choose another --output") from None

@@ -20,7 +20,7 @@ from clipcli.backbones.checkpoint import CONFIG_NAME
 from clipcli.backbones.directory import WEIGHTS_NAMES
 from clipcli.commands.train.model import Trainee
 from clipcli.errors import BadFile, OutputFailed
-from clipcli.files.atomic import part_of
+from clipcli.files.atomic import part_of, replacing
 
 WEIGHTS_NAME = WEIGHTS_NAMES[0]
 _STATE_NAME = "trainer.pt"
@@ -127,14 +127,12 @@ def write_model(folder: Path, trainee: Trainee, weights: Mapping[str, Tensor]) -
     tokenizer = trainee.backbone.tokenizer
     if hasattr(tokenizer, "save_pretrained"):
         tokenizer.save_pretrained(str(folder))
-    config_part = part_of(folder / CONFIG_NAME)
-    config_part.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    weights_part = part_of(folder / WEIGHTS_NAME)
-    save_file(to_open_clip(weights, trainee.architecture.model_cfg), weights_part)
-    # safetensors writes files that only the owner can read.
-    shutil.copymode(config_part, weights_part)
-    weights_part.replace(folder / WEIGHTS_NAME)
-    config_part.replace(folder / CONFIG_NAME)
+    with replacing(folder / CONFIG_NAME) as config_part:
+        config_part.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        with replacing(folder / WEIGHTS_NAME) as weights_part:
+            save_file(to_open_clip(weights, trainee.architecture.model_cfg), weights_part)
+            # safetensors writes files that only the owner can read.
+            shutil.copymode(config_part, weights_part)
 
 
 def to_open_clip(weights: Mapping[str, Tensor], model_cfg: Mapping[str, Any]) -> dict[str, Tensor]:

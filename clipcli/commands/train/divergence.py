@@ -7,9 +7,9 @@ from pathlib import Path
 
 from clipcli.commands.train.checkpoints import checkpoints_in
 from clipcli.commands.train.processes import Processes
-from clipcli.commands.train.run_folder import writable
 from clipcli.commands.train.trainer import StepNumbers, TakenStep
 from clipcli.errors import ClipcliError
+from clipcli.outputs.text import writable
 
 BAD_BATCH_FILE = "bad-batch.txt"
 _NAMES_SHOWN = 3

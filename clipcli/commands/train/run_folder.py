@@ -14,8 +14,9 @@ from clipcli.commands.train.checkpoints import checkpoints_in
 from clipcli.commands.train.config_file import CONFIG_FILE, changes, read_config, to_yaml
 from clipcli.commands.train.settings import TrainConfig, configured
 from clipcli.errors import OutputExists, OutputFailed, UsageError
-from clipcli.files.atomic import part_of, put_in_place
+from clipcli.files.atomic import replacing, write_text
 from clipcli.outputs.csv import csv_writer
+from clipcli.outputs.text import writable
 
 METRICS_FILE, SKIPPED_FILE = "metrics.jsonl", "skipped.csv"
 
@@ -57,7 +58,7 @@ class RunFolder:
             different = changes(configured(read_config(file)), config)
             if different:
                 raise UsageError(f"cannot resume {self.path}: {'; '.join(different)}; leave that out, or start anew")
-        self._replace(CONFIG_FILE, to_yaml(config))
+        write_text(self.path / CONFIG_FILE, to_yaml(config))
 
     @property
     def has_metrics(self) -> bool:
@@ -85,26 +86,13 @@ class RunFolder:
             if values["kind"] in ("end", "wise_ft") or values.get("step", 0) > step:
                 continue
             kept.append(line)
-        self._replace(METRICS_FILE, "".join(f"{line}\n" for line in kept))
+        write_text(file, "".join(f"{line}\n" for line in kept))
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
         """Write `skipped.csv` anew, of rows of path and reason."""
-        part = part_of(self.path / SKIPPED_FILE)
-        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with (
+            replacing(self.path / SKIPPED_FILE) as part,
+            part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        ):
             rows = [(writable(path), writable(reason)) for path, reason in skipped]
             csv_writer(file).writerows([("path", "reason"), *rows])
-        put_in_place(part, self.path / SKIPPED_FILE)
-
-    def _replace(self, name: str, text: str) -> None:
-        part = part_of(self.path / name)
-        part.write_text(text, encoding="utf-8")
-        put_in_place(part, self.path / name)
-
-
-def writable(text: str) -> str:
-    """The text as a file with `surrogateescape` can hold it: other lone surrogates are written as escapes."""
-    try:
-        text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace").decode()
-    return text

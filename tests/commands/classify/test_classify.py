@@ -11,7 +11,7 @@ import pytest
 import clipcli
 from clipcli.commands.classify.run import ClassifyOptions, run
 from clipcli.errors import ClipcliError, InputNotFound, UsageError, WeightsMismatch
-from clipcli.events import ClassesEncoded, InputsFound, ModelLoaded, RowsReady, TimeSpent, Warned
+from clipcli.events import ClassesEncoded, InputsFound, ModelLoaded, RowsPlanned, RowsReady, TimeSpent, Warned
 
 LABELS = ["cat", "dog", "beach"]
 
@@ -83,7 +83,7 @@ def test_a_list_on_stdin(photos: Path, model: str, monkeypatch: pytest.MonkeyPat
 def test_events_in_order(photos: Path, model: str) -> None:
     events = list(run(ClassifyOptions(inputs=(str(photos),), labels=["cat", "cat"], model=model)))
     kinds = list(dict.fromkeys(type(event) for event in events))
-    assert kinds == [InputsFound, Warned, ModelLoaded, ClassesEncoded, RowsReady, TimeSpent]
+    assert kinds == [InputsFound, RowsPlanned, Warned, ModelLoaded, ClassesEncoded, RowsReady, TimeSpent]
     spent = events[-1]
     assert isinstance(spent, TimeSpent)
     assert spent.total > spent.encode > 0

@@ -16,8 +16,12 @@ import clipcli
 from clipcli.commands.evaluate.request import EvaluateOptions
 from clipcli.commands.evaluate.run import run
 from clipcli.commands.evaluate.tables import table_of_differences
-from clipcli.errors import OutputExists
+from clipcli.errors import BadFile, OutputExists
 from clipcli.events import Event, ImagesEmbedded, ProbeFitted, Warned, result_of
+from clipcli.outputs import WRITERS
+from clipcli.outputs.open import Output
+from clipcli.records import Row
+from clipcli.scoring.schema import Schema
 
 
 @pytest.fixture
@@ -60,6 +64,34 @@ def test_compare_with_other_predictions(tree: Path, model: str, tmp_path: Path) 
     draws = np.random.default_rng(0).integers(23, size=(1000, 23))
     low, high = np.quantile(right[draws].mean(axis=1) - 1, [0.025, 0.975])
     assert (one.estimate.low, one.estimate.high) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_compare_with_what_classify_wrote(tree: Path, model: str, tmp_path: Path, format: str) -> None:
+    base = clipcli.evaluate(tree, model=model, prompts="plain", output=tmp_path / "a", **FP32)
+    rows = list(clipcli.classify(tree, labels=CLASSES, model=model, prompts="{}", top_k=2, **FP32))
+    rows[0] = Row(rows[0].path, (), (), "truncated")
+    with Output(str(tmp_path / "other"), format=format, schema=Schema(top_k=2)) as output:
+        output.write(rows)
+    found = clipcli.evaluate(tree, model=model, prompts="plain", compare=tmp_path / "other", **FP32)
+    [one] = found.differences
+    told = {row.path: row.labels[0].replace("_", " ") for row in rows[1:]}
+    truth = pd.read_csv(tmp_path / "a" / "predictions.csv").set_index("path").truth.str.replace("_", " ")
+    theirs = np.mean([truth[path] == label for path, label in told.items()])
+    paths = [entry.id for entry in base.runs[0].images.entries]
+    right = base.runs[0].answers.right[[path in told for path in paths]]
+    assert (one.images, one.paired) == (23, True)
+    assert one.estimate.value == pytest.approx(right.mean() - theirs)
+
+
+def test_an_output_that_was_cut_is_not_compared_with(tree: Path, model: str, tmp_path: Path) -> None:
+    paths = sorted(map(str, tree.rglob("*.png")))
+    path = tmp_path / "other.jsonl"
+    with Output(str(path), format="jsonl", schema=Schema()) as output:
+        output.write([Row(one, ("bear",), (0.5,)) for one in paths])
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(BadFile, match="holds something that is no row"):
+        clipcli.evaluate(tree, model=model, prompts="plain", compare=path, **FP32)
 
 
 def test_linear_probes(tree: Path, model: str, tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""Checks of an output before anything is done for it: its format, and that it can be written."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from clipcli.errors import MissingExtra, OutputExists, OutputFailed, UsageError, unknown
+from clipcli.files.atomic import part_of
+from clipcli.files.manifest import has_foreign_manifest, manifest_path
+from clipcli.outputs import STDOUT, WRITERS
+
+
+def choose_format(output: str, requested: str | None) -> str:
+    """The format asked for, or the one of the output's suffix; csv on standard output.
+
+    Raises `UnknownName`, `UsageError`, or `MissingExtra`.
+    """
+    if requested is not None and requested not in WRITERS:
+        raise unknown("format", requested, WRITERS)
+    suffix = Path(output).suffix.lower()
+    by_suffix = [name for name, form in WRITERS.items() if suffix in form.suffixes]
+    name = requested or ("csv" if output == STDOUT else next(iter(by_suffix), None))
+    if name is None:
+        raise UsageError(f"the format of {output} is not clear from its name; give --format {' or '.join(WRITERS)}")
+    if not WRITERS[name].can_stream and is_stream(output):
+        to = "standard output" if output == STDOUT else f"{output}, which is no plain file"
+        raise UsageError(f"{name} cannot go to {to}; give --output FILE")
+    needs = WRITERS[name].needs
+    if needs and importlib.util.find_spec(needs[0]) is None:
+        raise MissingExtra(f"{name} needs {needs[0]}; run pip install 'clipcli[{needs[1]}]', or use --format csv")
+    return name
+
+
+def check_output(output: str, *, overwrite: bool, resume: bool | None = None, manifest: bool = False) -> None:
+    """Raise `OutputExists`, `UsageError` or `OutputFailed` now rather than after an hour of work.
+
+    `resume` says whether rows that are there are gone on with; `None` that nobody could. `manifest` says that one is
+    written as well.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume goes on with the rows there are, --overwrite starts anew; drop one of them")
+    if resume and is_stream(output):
+        raise UsageError(f"--resume needs an output that can be read again, which {output} cannot; give --output FILE")
+    if output == STDOUT:
+        if sys.stdout is None:
+            raise OutputFailed("standard output is closed; give --output FILE")
+        return
+    path = Path(output)
+    if path.is_dir():
+        raise UsageError(f"{output} is a folder; give a file")
+    if is_stream(output):
+        return
+    if path.exists() and not overwrite and not resume:
+        others = "" if resume is None else ", --resume to go on with its rows"
+        raise OutputExists(f"{output} exists; give another --output{others}, or --overwrite to replace it")
+    _check_folder(path)
+    if manifest:
+        check_manifest(path.resolve())
+
+
+def check_manifest(target: Path) -> None:
+    """Raise `OutputExists` where something else than a manifest has the name of the output's manifest."""
+    if has_foreign_manifest(target):
+        raise OutputExists(
+            f"{manifest_path(target)} is where the manifest goes, and is none; move it, or give another --output or "
+            "--no-manifest"
+        )
+
+
+def _check_folder(path: Path) -> None:
+    target = path.resolve()
+    if not target.parent.is_dir():
+        raise UsageError(f"no folder {path.parent} to write {path.name} in; make it first")
+    part = part_of(target)
+    try:
+        part.touch(exist_ok=False)
+        part.unlink()
+    except OSError as e:
+        raise OutputFailed(f"cannot write in {path.parent}: {e.strerror}; choose another --output") from None
+
+
+def is_stream(output: str) -> bool:
+    """Whether this is standard output, or is there and is neither a file nor a folder: a device, or a pipe."""
+    path = Path(output)
+    return output == STDOUT or (path.exists() and not path.is_file() and not path.is_dir())

@@ -1,0 +1,89 @@
+"""What decides the rows of an output, and in what two runs differ of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from clipcli.records import ModelFacts, Provenance
+
+# All settings decide rows but those that change none, and those that are compared by what they come to: a file of
+# labels may have another name by now.
+_HARMLESS = {
+    *("batch_size", "workers", "cache", "no_cache", "cache_size", "verify", "quiet", "verbose"),
+    *("output", "format", "resume", "overwrite", "no_manifest"),
+}
+_BY_CONTENT = {"inputs", "labels", "classifier", "prompts", "model", "keep_columns"}
+_FEW = 3
+_DIGITS = 12
+
+
+def differences(before: Provenance, now: Provenance) -> list[str]:
+    """Each setting that decides rows and is not the same, with its old and its new value; the inputs are left out."""
+    found = [] if before.command == now.command else [f"the command was {before.command} and is {now.command}"]
+    found += _of_classes(before, now)
+    if before.model != now.model:
+        found.append(_changed("--model", before.model, now.model))
+    if before.kept != now.kept:
+        found.append(_changed("--keep-columns", before.kept, now.kept))
+    names = [name for name in {**before.settings, **now.settings} if name not in _HARMLESS | _BY_CONTENT]
+    for name in names:
+        was, is_ = before.settings.get(name), now.settings.get(name)
+        if was != is_:
+            found.append(_changed(f"--{name.replace('_', '-')}", was, is_))
+    return found
+
+
+def differences_of_models(before: ModelFacts, now: ModelFacts) -> list[str]:
+    """Each fact about the model that decides rows and is not the same, with its old and its new value."""
+    found = []
+    if before.fingerprint != now.fingerprint:
+        was, is_ = before.fingerprint[:_DIGITS], now.fingerprint[:_DIGITS]
+        found.append(f"the weights of {now.name} were others (fingerprint {was}, now {is_})")
+    if before.preprocessing != now.preprocessing:
+        found.append(f"the preprocessing of {now.name} was another ({before.preprocessing}, now {now.preprocessing})")
+    if before.precision != now.precision:
+        found.append(_changed("--precision", before.precision, now.precision))
+    if before.device != now.device and before.device is not None and now.device is not None:
+        found.append(_changed("--device", before.device, now.device))
+    return found
+
+
+def _of_classes(before: Provenance, now: Provenance) -> list[str]:
+    given = "--classifier" if now.classifier else "--labels"
+    if (before.classifier is None) != (now.classifier is None):
+        return [f"the classes were given by {'--labels' if now.classifier else '--classifier'} and are by {given}"]
+    labels_before, labels = (tuple(one["label"] for one in told.classes) for told in (before, now))
+    if labels_before != labels:
+        return [_changed(given, labels_before, labels)]
+    if before.classifier != now.classifier:
+        return ["--classifier was another, of the same labels"]
+    found = []
+    other = next((one["label"] for one, two in zip(before.classes, now.classes, strict=True) if one != two), None)
+    if other is not None:
+        found.append(f"--labels gave other aliases or descriptions of '{other}'")
+    if before.templates != now.templates:
+        same = before.prompts == now.prompts
+        found.append(
+            f"the templates of --prompts {now.prompts} were others"
+            if same
+            else _changed("--prompts", before.prompts, now.prompts)
+        )
+    return found
+
+
+def _changed(flag: str, was: Any, is_: Any) -> str:
+    return f"{flag} was {_told(was, is_)} and is {_told(is_, was)}"
+
+
+def _told(value: Any, other: Any) -> str:
+    """A value in a few words; of a long list, where it begins to differ from the other."""
+    if value is None or value == ():
+        return "not given"
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return str(value)
+    place = next((n for n, (a, b) in enumerate(zip(value, other or (), strict=False)) if a != b), 0)
+    start = place if place + 1 > _FEW else 0
+    shown = ", ".join(map(str, value[start : start + _FEW]))
+    left = len(value) - len(value[start : start + _FEW])
+    return f"{'…, ' if start else ''}{shown}" + (f" and {left:,} more" if left else "")

@@ -1,0 +1,195 @@
+"""An output that is being written: beside the target, and put in place when it ends, with its manifest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from clipcli.errors import OutputExists, OutputFailed
+from clipcli.files.atomic import part_of, put_in_place
+from clipcli.files.locks import hold, is_held
+from clipcli.files.manifest import (
+    COMPLETE,
+    INTERRUPTED,
+    Manifest,
+    manifest_path,
+    manifests_without_parts,
+    now,
+    remove_manifest,
+    sha256_of,
+    write_manifest,
+)
+from clipcli.outputs import WRITERS
+from clipcli.outputs.check import check_manifest, is_stream
+from clipcli.records import ModelFacts, Row
+from clipcli.scoring.schema import Schema
+
+
+class Output:
+    """An output that is being written: a context manager that puts the file in place when it ends, however it ends.
+
+    Only where writing itself failed is the target left as it was; the error then says where the rows so far are.
+    With fewer than `at_least` rows, those of the run that is resumed, everything is left as it was. Once the output is
+    in place the files `superseded` are removed with their manifests, but for those of runs that are alive.
+
+    `manifest` says how the rows are made. While they are written it lies beside them, and in the end beside the output
+    unless `keep_manifest` is false. Standard output, devices and pipes have none.
+    """
+
+    def __init__(
+        self,
+        output: str,
+        *,
+        format: str,
+        schema: Schema,
+        manifest: Manifest | None = None,
+        keep_manifest: bool = True,
+        overwrite: bool = False,
+        at_least: int = 0,
+        superseded: Sequence[Path] = (),
+    ) -> None:
+        self._output = output
+        self._keep_manifest = keep_manifest
+        self._overwrite = overwrite
+        self._at_least = at_least
+        self._superseded = superseded
+        self._finish = WRITERS[format].finish
+        self._rows = self._skipped = 0
+        direct = is_stream(output)
+        # The file behind a link is replaced, not the link.
+        self._target = None if direct else Path(output).resolve()
+        self._part = output if self._target is None else str(part_of(self._target))
+        self._manifest = None if direct else manifest
+        self._failed = False
+        try:
+            self._writer = WRITERS[format].writer(self._part, schema=schema)
+        except BrokenPipeError:
+            raise
+        except OSError as e:
+            raise OutputFailed(f"cannot write {output}: {e.strerror}; choose another --output") from None
+        self._held = None if direct else hold(Path(self._part))
+        try:
+            # After the file it is about, and before its first row: a manifest without its file is always a stray.
+            self._write_manifest()
+        except OSError as e:
+            self._close()
+            _remove(Path(self._part))
+            raise OutputFailed(f"cannot write {output}: {e.strerror}; choose another --output") from None
+
+    def made_by(self, model: ModelFacts) -> None:
+        """Say which model the rows from here on are made by. Raises `OutputFailed`."""
+        if self._manifest is not None and model != self._manifest.model:
+            self._manifest = replace(self._manifest, model=model)
+            try:
+                self._write_manifest()
+            except OSError as e:
+                self._failed = True
+                raise self._failure(e) from None
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write and flush these rows. Raises `OutputFailed`."""
+        try:
+            self._writer.write(rows)
+        except BrokenPipeError:
+            raise
+        except OSError as e:
+            self._failed = True
+            raise self._failure(e) from None
+        self._rows += len(rows)
+        self._skipped += sum(row.error is not None for row in rows)
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._writer.close()
+            if self._target is not None:
+                self._end(Path(self._part), self._target)
+        except OSError as e:
+            # What was raised first says more, as on a full disk.
+            if kind is None:
+                raise self._failure(e) from None
+        finally:
+            if self._held is not None:
+                os.close(self._held)
+
+    def _close(self) -> None:
+        """Close a file that nobody wants."""
+        with suppress(OSError):
+            self._writer.close()
+        if self._held is not None:
+            os.close(self._held)
+
+    def _end(self, part: Path, target: Path) -> None:
+        if self._rows < self._at_least:
+            _remove(part)
+            return
+        if self._failed:
+            return
+        if target.exists() and not self._overwrite:
+            raise OutputExists(f"{self._output} was made by someone else meanwhile; the rows are in {part}")
+        if self._finish is None:
+            self._put_in_place(part, target)
+        else:
+            finished = part_of(target)
+            try:
+                self._finish(part, finished)
+                self._put_in_place(finished, target)
+            finally:
+                finished.unlink(missing_ok=True)
+        _remove(part)
+        for path in self._superseded:
+            if not is_held(path):
+                _remove(path)
+        for path in manifests_without_parts(target):
+            path.unlink(missing_ok=True)
+
+    def _put_in_place(self, finished: Path, target: Path) -> None:
+        """Give the output its name, and its manifest first.
+
+        Killed in between, the run has left a manifest that does not fit the bytes beside it, as its checksum shows, and
+        all rows in the hidden file with their own manifest, from which `--resume` puts them in place. The other way
+        round a whole output would be left without a manifest, or with that of the rows before, and could not be gone
+        on with.
+        """
+        manifest = self._manifest
+        if manifest is not None and self._keep_manifest:
+            try:
+                check_manifest(target)
+            except OutputExists as e:
+                raise OutputExists(f"{e}; the rows are in {self._part}") from None
+            whole = self._rows == manifest.provenance.images
+            final = replace(
+                manifest,
+                state=COMPLETE if whole else INTERRUPTED,
+                rows=self._rows,
+                skipped=self._skipped,
+                sha256=sha256_of(finished),
+                finished=now(),
+            )
+            write_manifest(target, final)
+        put_in_place(finished, target)
+        if manifest is None or not self._keep_manifest:
+            remove_manifest(target)
+
+    def _write_manifest(self) -> None:
+        if self._manifest is not None:
+            write_manifest(Path(self._part), self._manifest)
+
+    def _failure(self, error: OSError) -> OutputFailed:
+        where, then = "", "start again"
+        if self._target is not None:
+            then = "go on with --resume"
+            if self._rows >= self._at_least:
+                where = f" (the rows so far are in {self._part})"
+        return OutputFailed(f"cannot write {self._output}: {error.strerror}{where}; free some space and {then}")
+
+
+def _remove(part: Path) -> None:
+    """Remove a hidden file, if it is there, and its manifest after it."""
+    part.unlink(missing_ok=True)
+    manifest_path(part).unlink(missing_ok=True)

@@ -1,0 +1,105 @@
+"""The columns of an output: which there are, what stands in them, and how they are inferred."""
+
+from __future__ import annotations
+
+import pytest
+
+from clipcli.errors import BadFile, UsageError
+from clipcli.records import Row
+from clipcli.scoring.schema import Schema
+
+
+def test_columns_follow_top_k() -> None:
+    assert Schema().columns == ("path", "label", "score", "error")
+    expected = ("path", "label", "score", "label_2", "score_2", "label_3", "score_3", "error")
+    assert Schema(top_k=3).columns == expected
+
+
+def test_kept_columns_come_last_and_never_replace_the_outputs_own() -> None:
+    schema = Schema(top_k=1, kept=("who", "label", "score_2", "path", "scored", "labels"))
+    assert schema.columns[4:] == ("who", "input_label", "input_score_2", "input_path", "scored", "labels")
+    assert schema.types == (str, str, float, str, *[str] * 6)
+
+
+@pytest.mark.parametrize("kept", [("label", "input_label"), ("who", "who")])
+def test_kept_columns_that_would_be_called_alike_are_refused(kept: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=f"both be called {kept[1]}"):
+        Schema(kept=kept)
+
+
+def test_fields_stand_under_their_columns() -> None:
+    two = Schema(top_k=2)
+    assert two.fields(Row("a", ("cat", "dog"), (0.75, 0.25))) == ["a", "cat", 0.75, "dog", 0.25, None]
+    assert two.fields(Row("a", (), (), "truncated")) == ["a", None, None, None, None, "truncated"]
+    kept = Schema(top_k=2, kept=("who", "where"))
+    assert kept.fields(Row("a", ("cat",), (0.75,), None, ("Ann", None))) == [
+        *("a", "cat", 0.75, None, None, None),
+        *("Ann", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("score", "written"), [(0.123456789, 0.123457), (1.23456789e-9, 1.23457e-09), (1.0, 1.0), (0.0, 0.0)]
+)
+def test_scores_have_six_significant_digits(score: float, written: float) -> None:
+    assert Schema().fields(Row("a", ("cat",), (score,)))[2] == written
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Row("a", ("cat", "dog"), (0.75, 0.25), None, ("Ann", None)),
+        Row("a", ("cat",), (0.75,), None, (None, "")),
+        Row("a", (), (), "truncated", ("Ann", "Rome")),
+    ],
+)
+def test_a_row_comes_back_from_its_fields(row: Row) -> None:
+    schema = Schema(top_k=2, kept=("who", "where"))
+    assert schema.row(schema.fields(row), path="out.csv") == row
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["a", "cat", 0.5, None],
+        ["a", "cat", 0.5, None, "Ann", "more"],
+        ["a", "cat", "high", None, "Ann"],
+        ["a", "cat", None, None, "Ann"],
+        [None, "cat", 0.5, None, "Ann"],
+        ["a", "cat", 0.5, 3, "Ann"],
+        ["a", "cat", 0.5, None, 3],
+    ],
+)
+def test_values_of_something_else_are_no_row(values: list[object]) -> None:
+    with pytest.raises(BadFile, match=r"out\.csv holds something that is no row"):
+        Schema(kept=("who",)).row(values, path="out.csv")
+
+
+@pytest.mark.parametrize(
+    "schema", [Schema(), Schema(top_k=3), Schema(kept=("who",)), Schema(top_k=2, kept=("label", "path", "x,y", ""))]
+)
+def test_a_schema_is_inferred_from_its_columns(schema: Schema) -> None:
+    found = Schema.of(schema.columns, path="out.csv")
+    assert (found.columns, found.top_k, found.types) == (schema.columns, schema.top_k, schema.types)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "",
+        "path",
+        "path,label",
+        "path,label,score",
+        "path,error",
+        "path,truth,label,score,error",
+        "path,label,score,label_3,score_3,error",
+        "path,label,score,label_2,error",
+        "image,label,score,error",
+        "path,label,score,error,who,who",
+        "path,label,score,error,label,input_label",
+        "path,label,score,error,error",
+    ],
+)
+def test_columns_of_something_else_are_no_schema(columns: str) -> None:
+    with pytest.raises(BadFile, match=r"other\.csv has the columns .*; expected path,label,score"):
+        Schema.of(columns.split(","), path="other.csv")
