@@ -54,7 +54,7 @@ class ImageItem:
 
     id: str
     reference: Reference
-    cells: Mapping[str, str] = field(default_factory=dict, hash=False)
+    cells: Mapping[str, str | None] = field(default_factory=dict, hash=False)
     digest: bytes | None = field(default=None, compare=False)
 
     @property

@@ -58,11 +58,9 @@ def kept_columns(there: Iterable[str], keep: Sequence[str], *, image: str) -> li
     return [name for name in there if (name != image if ALL in keep else name in keep)]
 
 
-def cell_text(value: object) -> str:
-    """A cell as text: JSON for nested values, nothing for null."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
+def cell_text(value: object) -> str | None:
+    """A cell as text: JSON for nested values; `None` for null."""
+    if value is None or isinstance(value, str):
         return value
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")

@@ -62,9 +62,9 @@ def _items(data: Data, kind: str, reading: Reading) -> Iterator[ImageItem]:
     return (replace(item, cells=cells[item.id]) if item.id in cells else item for item in items) if cells else items
 
 
-def _cells_in_metadata(data: Data, reading: Reading) -> Mapping[str, Mapping[str, str]]:
+def _cells_in_metadata(data: Data, reading: Reading) -> Mapping[str, Mapping[str, str | None]]:
     """The cells of each image that metadata names, by its id; of several rows the first counts."""
-    cells: dict[str, Mapping[str, str]] = {}
+    cells: dict[str, Mapping[str, str | None]] = {}
     in_metadata = replace(reading, image=in_tree.FILE_NAME) if reading.image == IMAGE else reading
     for sample in in_tree.samples_in(in_tree.metadata_in(data), data.files, in_metadata):
         if not isinstance(sample, Skipped):

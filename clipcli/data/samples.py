@@ -60,6 +60,6 @@ def image_file(path: str) -> ImageItem:
     return ImageItem(path, Reference("file", path))
 
 
-def skipped_place(where: str, reason: str, *, cells: Mapping[str, str] | None = None) -> Skipped:
+def skipped_place(where: str, reason: str, *, cells: Mapping[str, str | None] | None = None) -> Skipped:
     """Something that names no image, such as a line of a table, as skipped."""
     return Skipped(ImageItem(where, nothing(reason), cells or {}), reason)

@@ -12,9 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from clipcli.cli.classify import Output
-from clipcli.commands.classify import run as classify
 from clipcli.files.manifest import read_manifest, sha256_of
-from clipcli.records import ImageItem
 
 from .conftest import Run
 
@@ -105,20 +103,21 @@ def test_the_manifest_of_a_run_is_there_before_its_first_row(
 
 
 @pytest.fixture
-def table(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Images as a table lists them, with their other cells."""
+def table(photos: Path) -> Path:
+    """A table of images with other cells, one of its images bad."""
     (photos / "bad.jpg").write_text("not an image")
-    cells: list[dict[str, str]] = [{"who": "Ann", "label": "1"}, {"who": "Bob", "where": "Rome"}, {"where": "Oslo"}]
-    items = [
-        ImageItem(str(path), path.read_bytes, str(path), one)
-        for path, one in zip((photos / "a.jpg", photos / "bad.jpg", photos / "d.jpg"), cells, strict=True)
+    rows = [
+        {"path": "a.jpg", "who": "Ann", "label": 1},
+        {"path": "bad.jpg", "who": "Bob", "where": "Rome"},
+        {"path": "d.jpg", "where": "Oslo"},
     ]
-    monkeypatch.setattr(classify, "list_images", lambda *_, **__: items)
+    path = photos / "table.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
 
 
-@pytest.mark.usefixtures("table")
-def test_columns_are_kept(run: Run, photos: Path, labels: Path, model: str) -> None:
-    given = ("classify", photos, "--labels", labels, "--model", model)
+def test_columns_are_kept(run: Run, table: Path, labels: Path, model: str) -> None:
+    given = ("classify", table, "--labels", labels, "--model", model)
     assert run(*given, "--keep-columns", "where, label").code == 3
     rows = list(csv.reader(Path("labels.csv").read_text().splitlines()))
     assert rows[0] == ["path", "label", "score", "error", "where", "input_label"]
@@ -136,16 +135,14 @@ def test_columns_are_kept(run: Run, photos: Path, labels: Path, model: str) -> N
     assert [row[:4] for row in rows] == list(csv.reader(Path("none.csv").read_text().splitlines()))
 
 
-@pytest.mark.usefixtures("table")
-def test_a_column_that_no_table_has_is_named(run: Run, photos: Path, labels: Path, model: str) -> None:
-    done = run("classify", photos, "--labels", labels, "--model", model, "--keep-columns", "whom")
+def test_a_column_that_no_table_has_is_named(run: Run, table: Path, labels: Path, model: str) -> None:
+    done = run("classify", table, "--labels", labels, "--model", model, "--keep-columns", "whom")
     assert done.code == 2
-    assert "unknown column 'whom'; choose one of: who, " in done.err
+    assert "no table has a column 'whom'; its columns are 'path', 'who', 'label', 'where'" in done.err
 
 
-@pytest.mark.usefixtures("table")
-def test_kept_columns_are_gone_on_with(run: Run, photos: Path, labels: Path, model: str) -> None:
-    given = ("classify", photos, "--labels", labels, "--model", model, "--batch-size", "1", "--keep-columns")
+def test_kept_columns_are_gone_on_with(run: Run, table: Path, labels: Path, model: str) -> None:
+    given = ("classify", table, "--labels", labels, "--model", model, "--batch-size", "1", "--keep-columns")
     run(*given, "all")
     whole = Path("labels.csv").read_bytes()
     assert "complete" in run(*given, "all", "--resume").err
@@ -155,12 +152,8 @@ def test_kept_columns_are_gone_on_with(run: Run, photos: Path, labels: Path, mod
     assert Path("labels.csv").read_bytes() == whole
 
 
-def test_all_columns_of_what_is_no_table_are_none(run: Run, photos: Path, labels: Path, model: str) -> None:
-    given = ("classify", photos, "--labels", labels, "--model", model)
-    assert run(*given, "--keep-columns", "all").code == 0
-    assert Path("labels.csv").read_text().startswith("path,label,score,error\n")
-    done = run(*given, "--keep-columns", "who", "--overwrite")
-    assert (done.code, done.err) == (
-        2,
-        "clipcli: --keep-columns is for inputs that are tables with other columns; leave it out\n",
-    )
+def test_without_a_table_there_is_no_column_to_keep(run: Run, photos: Path, labels: Path, model: str) -> None:
+    for asked in ("all", "who"):
+        done = run("classify", photos, "--labels", labels, "--model", model, "--keep-columns", asked)
+        assert done.code == 2
+        assert done.err == f"clipcli: no table has a column '{asked}'; there is no table among the inputs\n"

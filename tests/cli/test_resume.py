@@ -265,7 +265,7 @@ def test_with_nothing_to_resume_it_starts(classify: Command) -> None:
         ("@short.txt", "", "has more rows than the 5 images of the inputs"),
         ("photos/d.jpg", "", "is of other inputs: its row 1 is "),
         ("@list.txt", "--overwrite", "drop one of them"),
-        ("@list.txt", "--keep-columns who", "--keep-columns is for inputs that are tables with other columns"),
+        ("@list.txt", "--keep-columns who", "no table has a column 'who'; there is no table among the inputs"),
     ],
 )
 def test_what_does_not_go_together_is_refused_and_nothing_touched(

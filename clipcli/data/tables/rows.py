@@ -80,7 +80,7 @@ def _sample(
     find: Find,
     *,
     below: tuple[str, ...],
-    carried: Mapping[str, str],
+    carried: Mapping[str, str | None],
     cells: Mapping[str, object],
 ) -> Sample | Skipped:
     if isinstance(image, Reference):
