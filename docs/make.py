@@ -14,7 +14,7 @@ DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "clipcli"
 # The house from top to bottom: a room imports only from itself and from those before it.
 ROOMS = (
-    *("version", "errors", "records", "events"),
+    *("version", "errors", "records", "events", "settings"),
     *("files", "classes", "data", "backbones", "images", "memory", "encoding", "scoring", "outputs", "report"),
     *("commands", "cli"),
 )

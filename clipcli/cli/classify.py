@@ -4,165 +4,97 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from clipcli.cli import options
+from clipcli.cli import exit_codes
 from clipcli.cli.columns import printable
-from clipcli.data.sources import SOURCES
-from clipcli.encoding.engines.kinds import ENGINES
-from clipcli.events import ClassesEncoded, InputsFound, ModelKnown, ModelLoaded, Noted, RowsReady, Warned
-from clipcli.images.kinds import DECODES
-from clipcli.memory.cache import DEFAULT_SIZE
+from clipcli.cli.flags import Given, Terminal, flags_of, settings_of
+from clipcli.cli.garbage import Show, left_alone
+from clipcli.commands.classify.settings import ClassifySettings, RowsFile
+from clipcli.events import ClassesEncoded, Event, InputsFound, ModelKnown, ModelLoaded, Noted, RowsReady, Warned
 from clipcli.outputs import STDOUT, WRITERS, OpenOutput, check_output, choose_format
 from clipcli.outputs.earlier import find_earlier, left_over
 from clipcli.records import Row
-from clipcli.scoring.kinds import SCORES
+from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
     from clipcli.cli.display import Display
-    from clipcli.commands.classify.run import ClassifyOptions
     from clipcli.outputs.resume import Earlier
 
-SOME_SKIPPED = 3
-INTERRUPTED = 130
 _LABELS_SHOWN = 20
 _SKIPPED_SHOWN = 3
 _BAR_WIDTH = 28
 _LABEL_WIDTH = 40
-_INPUTS = ", ".join(source.written for source in SOURCES.values())
 
 
-def command(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help=f"Images: {_INPUTS}, or - for a list on stdin.")],
-    labels: options.Labels = None,
-    classifier: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A file made by clipcli build-classifier, in place of --labels.")
-    ] = None,
-    prompts: options.Prompts = None,
-    model: options.Model = None,
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where the rows go; - is stdout.")
-    ] = "labels.csv",
-    format: Annotated[
-        str | None,
-        typer.Option(metavar="F", help=f"One of: {', '.join(WRITERS)}; by the output's suffix if not given."),
-    ] = None,
-    top_k: Annotated[int, typer.Option(metavar="K", min=1, help="How many labels each image gets, best first.")] = 1,
-    score: Annotated[str, typer.Option(metavar="S", help=f"One of: {', '.join(SCORES)}.")] = "auto",
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    batch_size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Images encoded at once. [default: by device and model]")
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Threads that decode images. [default: one a core, more where they wait for bytes]"
-        ),
-    ] = None,
-    decode: Annotated[
-        str, typer.Option(metavar="D", help=f"{'; '.join(f'{name}: {what}' for name, what in DECODES.items())}.")
-    ] = "exact",
-    engine: Annotated[
-        str,
-        typer.Option(metavar="E", help=f"What runs the model. One of: {', '.join(ENGINES)}."),
-    ] = "auto",
-    no_cache: options.NoCache = False,
-    cache_size: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help=f"How large the cache may grow, as in 500MB. [default: {DEFAULT_SIZE}]"),
-    ] = None,
-    verify: Annotated[
-        bool,
-        typer.Option("--verify", help="Take an image's embedding from the cache only if its content is the same too."),
-    ] = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume", help="Go on with the rows an interrupted run has left; the rest of the command as then."
-        ),
-    ] = False,
-    overwrite: options.Overwrite = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> int:
+@flags_of(ClassifySettings, RowsFile)
+def command(given: Given, terminal: Terminal) -> int:
     """Label images: one row for each, in order, with its best labels and their scores.
 
     An image that cannot be read gets a row with the reason, and the command ends with exit code 3.
     """
-    chosen = choose_format(output, format)
-    check_output(output, overwrite=overwrite, resume=resume)
+    settings, file = settings_of(given, terminal, ClassifySettings, RowsFile)
+    if terminal.show_config:
+        print(to_yaml(settings, file), end="")
+        return exit_codes.DONE
+    chosen = choose_format(file.output, file.format)
+    check_output(file.output, overwrite=file.overwrite, resume=file.resume)
     from clipcli.cli.display import Display
 
-    with Display(quiet=quiet, verbose=verbose) as display:
-        earlier = _earlier(output, display, format=chosen, top_k=top_k, resume=resume)
-        # Loading torch takes seconds: all that can be checked without it was.
-        from clipcli.commands.classify.run import ClassifyOptions
-
-        request = ClassifyOptions(
-            inputs=tuple(inputs),
-            labels=labels,
-            classifier=classifier,
-            prompts=prompts,
-            model=model,
-            score=score,
-            top_k=top_k,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            workers=workers,
-            decode=decode,
-            engine=engine,
-            cache=not no_cache,
-            resume=earlier,
-            cache_size=cache_size,
-            verify=verify,
-        )
-        summary = _Summary(output)
+    with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, left_alone(display.show) as show:
+        earlier = _earlier(file, display, format=chosen, top_k=settings.top_k)
+        summary = _Summary(file.output)
         opened = partial(
             OpenOutput,
-            output,
+            file.output,
             format=chosen,
-            top_k=top_k,
-            overwrite=overwrite or (resume and Path(output).exists()),
+            top_k=settings.top_k,
+            overwrite=file.overwrite or (file.resume and Path(file.output).exists()),
             superseded=earlier.parts if earlier else (),
         )
+        # Loading torch takes seconds: all that can be checked without it was.
+        from clipcli.commands.classify.run import run
+
         try:
-            _write(request, summary, display, opened=opened)
+            _write(run(settings, earlier=earlier), summary, display, show=show, opened=opened, earlier=earlier)
         except KeyboardInterrupt:
             summary.interrupted = True
     summary.tell(display)
     return summary.exit_code()
 
 
-def _earlier(output: str, display: Display, *, format: str, top_k: int, resume: bool) -> Earlier | None:
+def _earlier(file: RowsFile, display: Display, *, format: str, top_k: int) -> Earlier | None:
     """The rows to go on with; where there are some that nobody asked for, say so."""
-    if resume:
-        return find_earlier(output, read=partial(WRITERS[format].read_rows, top_k=top_k))
-    for part in left_over(output)[:1]:
+    if file.resume:
+        return find_earlier(file.output, read=partial(WRITERS[format].read_rows, top_k=top_k))
+    for part in left_over(file.output)[:1]:
         display.show(Warned(f"{part} holds rows of an interrupted run; --resume goes on with them"))
     return None
 
 
-def _write(request: ClassifyOptions, summary: _Summary, display: Display, *, opened: Callable[..., OpenOutput]) -> None:
+def _write(
+    events: Iterator[Event],
+    summary: _Summary,
+    display: Display,
+    *,
+    show: Show,
+    opened: Callable[..., OpenOutput],
+    earlier: Earlier | None,
+) -> None:
     """Run the pipeline; the output is opened when the first rows are there."""
-    from clipcli.commands.classify.run import run
-
     with ExitStack() as stack:
         file: OpenOutput | None = None
         in_place = False
-        for event in run(request):
+        for event in events:
             if isinstance(event, InputsFound):
                 summary.total, summary.earlier = event.count, event.earlier
                 if 0 < event.earlier < event.count:
                     display.say(f"Going on after {event.earlier:,} of {event.count:,} images.")
-                in_place = request.resume is not None and request.resume.is_output and summary.is_complete()
+                in_place = earlier is not None and earlier.is_output and summary.is_complete()
             if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded | Noted):
                 summary.encoding_from = time.perf_counter()
             if isinstance(event, RowsReady):
@@ -170,7 +102,7 @@ def _write(request: ClassifyOptions, summary: _Summary, display: Display, *, ope
                     file = file or stack.enter_context(opened(at_least=summary.earlier))
                     file.write(event.rows)
                 summary.add(event)
-            display.show(event)
+            show(event)
 
 
 class _Summary:
@@ -209,8 +141,8 @@ class _Summary:
     def exit_code(self) -> int:
         """0, or 3 where images were skipped, or what a shell expects of an interrupted command."""
         if self.interrupted:
-            return INTERRUPTED
-        return SOME_SKIPPED if self._skipped else 0
+            return exit_codes.INTERRUPTED
+        return exit_codes.SOME_SKIPPED if self._skipped else exit_codes.DONE
 
     def tell(self, display: Display) -> None:
         """Counts per label, what was skipped, and how fast it went."""

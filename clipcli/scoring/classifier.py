@@ -55,7 +55,7 @@ class Classifier:
             put_in_place(part, Path(path).resolve())
         except OSError as e:
             part.unlink(missing_ok=True)
-            raise OutputFailed(f"cannot write {path}: {e.strerror}; choose another --output") from None
+            raise OutputFailed(f"cannot write {path}: {e.strerror}; choose another place") from None
 
     @classmethod
     def load(cls, path: str | Path) -> Classifier:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from clipcli import backbones
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.runtime import Runtime, choose_runtime
 from clipcli.backbones.towers import IMAGE
 from clipcli.classes.prompts import Recipe
+from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.encoding.batch_size import fitted
 from clipcli.encoding.embed import embed
 from clipcli.encoding.engines.choose import check_engine, with_engine
@@ -30,9 +30,6 @@ from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.rows import to_rows
 from clipcli.scoring.score import choose_score, score
 
-if TYPE_CHECKING:
-    from clipcli.commands.classify.run import ClassifyOptions
-
 
 def label(
     items: Sequence[ImageItem],
@@ -40,7 +37,7 @@ def label(
     made_of: Classifier | Recipe,
     asked: Asked,
     cache: Cache | None,
-    options: ClassifyOptions,
+    options: ClassifySettings,
 ) -> Iterator[Event]:
     """Rows of these images; what is encoded is kept for later runs."""
     started = time.perf_counter()
@@ -87,7 +84,7 @@ def label(
 
 
 def classifier_only(
-    recipe: Recipe, *, asked: Asked, cache: Cache, options: ClassifyOptions
+    recipe: Recipe, *, asked: Asked, cache: Cache, options: ClassifySettings
 ) -> Generator[Event, None, Classifier]:
     """The classifier of a recipe, without the image tower."""
     checkpoint = yield from backbones.find(asked.model)()
@@ -103,7 +100,7 @@ def _label(
     backbone: Backbone,
     classifier: Classifier,
     kind: str,
-    options: ClassifyOptions,
+    options: ClassifySettings,
     store: ImageStore | None,
     threads: DecodeThreads,
 ) -> Generator[Event, None, None]:
@@ -136,7 +133,7 @@ def _batches(
     return batches(items, resize=resize, batch_size=size, threads=threads, least=least)
 
 
-def _runtime(options: ClassifyOptions) -> Runtime:
+def _runtime(options: ClassifySettings) -> Runtime:
     return choose_runtime(
         device=options.device, precision=options.precision, batch_size=options.batch_size, workers=options.workers
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from clipcli import backbones
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.prompts import Recipe, read_recipe
 from clipcli.commands.classify.relabel import all_seen, known_classifier, relabel
+from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.data.sources import list_images
 from clipcli.errors import CacheUnusable, UsageError
 from clipcli.events import Event, InputsFound, RowsReady, Warned
@@ -21,103 +20,38 @@ from clipcli.memory.models import Asked, recall
 from clipcli.outputs import resume
 from clipcli.records import ImageItem, Row
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.score import check_score
+from clipcli.settings import api
 
 # If all of so many images were seen before, probably all were.
 _LOOK_AHEAD = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassifyOptions:
-    """What `classify` was asked to do; the fields are its arguments, and rows to go on with."""
-
-    inputs: tuple[str, ...]
-    labels: str | Path | Sequence[str] | None = None
-    classifier: str | Path | Classifier | None = None
-    prompts: str | None = None
-    model: str | None = None
-    score: str = "auto"
-    top_k: int = 1
-    device: str = "auto"
-    precision: str = "auto"
-    batch_size: int | None = None
-    workers: int | None = None
-    decode: str = "exact"
-    engine: str = "auto"
-    cache: bool = True
-    cache_size: str | None = None
-    verify: bool = False
-    resume: resume.Earlier | None = None
-
-    @property
-    def made_with(self) -> tuple[str, ...]:
-        """What image embeddings depend on beside the model. What `auto` chooses gives the same but for rounding."""
-        return self.decode, self.engine
-
-
-def classify(
-    inputs: str | Path | Sequence[str | Path],
-    *,
-    labels: str | Path | Sequence[str] | None = None,
-    classifier: str | Path | Classifier | None = None,
-    prompts: str | None = None,
-    model: str | Path | None = None,
-    score: str = "auto",
-    top_k: int = 1,
-    device: str = "auto",
-    precision: str = "auto",
-    batch_size: int | None = None,
-    workers: int | None = None,
-    decode: str = "exact",
-    engine: str = "auto",
-    cache: bool = True,
-    cache_size: str | None = None,
-    verify: bool = False,
-) -> Iterator[Row]:
+@api(ClassifySettings)
+def classify(settings: ClassifySettings) -> Iterator[Row]:
     """Rows for images, folders, globs or lists: one for each image, in order, as `clipcli classify` writes them.
 
     Give `labels` (a labels file, or a sequence of labels) or a `classifier` (a file, or what `build_classifier` gave).
-    `prompts` is a prompt set's name, a file or a template, by default `imagenet`; `model` is whatever `--model` takes.
     A row holds the `top_k` best labels with their scores, best first; of an image that cannot be read, none, and the
-    reason in `error`. Embeddings are kept in a cache of at most `cache_size`, such as `500MB`, and taken from there for
-    images whose path, size and time, or with `verify` content, are the same. Raises the errors of `clipcli.errors`, all
-    of them before the first row but for a model that fails while it runs, or that is needed for a later row only.
+    reason in `error`. Embeddings are kept in a cache, and taken from there for images whose path, size and time, or
+    with `verify` content, are the same. Raises the errors of `clipcli.errors`, all of them before the first row but for
+    a model that fails while it runs, or that is needed for a later row only.
     """
-    paths = [inputs] if isinstance(inputs, str | Path) else inputs
-    options = ClassifyOptions(
-        inputs=tuple(str(path) for path in paths),
-        labels=labels,
-        classifier=classifier,
-        prompts=prompts,
-        model=None if model is None else str(model),
-        score=score,
-        top_k=top_k,
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
-        workers=workers,
-        decode=decode,
-        engine=engine,
-        cache=cache,
-        cache_size=cache_size,
-        verify=verify,
-    )
-    for event in run(options):
+    for event in run(settings):
         if isinstance(event, RowsReady):
             yield from event.rows
 
 
-def run(options: ClassifyOptions) -> Iterator[Event]:
+def run(options: ClassifySettings, *, earlier: resume.Earlier | None = None) -> Iterator[Event]:
     """`classify`, saying what it does. Everything is read and checked before a model is loaded.
 
-    None is loaded as long as all that is needed is in the cache: torch takes longer to import than thousands of rows.
+    It goes on with the rows of an `earlier` run, where there are some. No model is loaded as long as all that is needed
+    is in the cache: torch takes longer to import than thousands of rows.
     """
     made_of = _read_classifier_or_recipe(options)
     _check_top_k(options.top_k, made_of)
-    check_score(options.score)
     cache = Cache(limit=_limit(options)) if options.cache else None
     items = list_images(options.inputs, stdin=sys.stdin)
-    resumed = options.resume and resume.check(options.resume, items, labels=_labels(made_of))
+    resumed = earlier and resume.check(earlier, items, labels=_labels(made_of))
     yield InputsFound(len(items), resumed.count if resumed else 0)
     if not resumed:
         yield from _label(items, made_of, cache, options)
@@ -131,7 +65,7 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
 
 
 def _label(
-    items: Sequence[ImageItem], made_of: Classifier | Recipe, cache: Cache | None, options: ClassifyOptions
+    items: Sequence[ImageItem], made_of: Classifier | Recipe, cache: Cache | None, options: ClassifySettings
 ) -> Iterator[Event]:
     stated = made_of.model if isinstance(made_of, Classifier) else DEFAULT_MODEL
     asked = Asked(backbones.placed(options.model or stated), options.device, options.precision)
@@ -149,7 +83,7 @@ def _label(
 
 
 def _seen_before(
-    items: Sequence[ImageItem], made_of: Classifier | Recipe, asked: Asked, cache: Cache, options: ClassifyOptions
+    items: Sequence[ImageItem], made_of: Classifier | Recipe, asked: Asked, cache: Cache, options: ClassifySettings
 ) -> Generator[Event, None, int]:
     """Rows of the first images, as far as they are known from earlier runs; gives how many there are."""
     known = recall(asked, cache=cache)
@@ -177,11 +111,11 @@ def _seen_before(
     )
 
 
-def _limit(options: ClassifyOptions) -> int | None:
+def _limit(options: ClassifySettings) -> int | None:
     return None if options.cache_size is None else read_size(options.cache_size)
 
 
-def _read_classifier_or_recipe(options: ClassifyOptions) -> Classifier | Recipe:
+def _read_classifier_or_recipe(options: ClassifySettings) -> Classifier | Recipe:
     if (options.labels is None) == (options.classifier is None):
         given = "neither labels nor a classifier was" if options.labels is None else "both labels and a classifier were"
         raise UsageError(f"{given} given; give --labels FILE or --classifier FILE")

@@ -13,8 +13,8 @@ from clipcli.backbones.load import load
 from clipcli.backbones.runtime import Runtime, choose_runtime
 from clipcli.backbones.towers import IMAGE, TEXT
 from clipcli.commands.evaluate import comparison, retrieval
-from clipcli.commands.evaluate.request import EvaluateOptions
 from clipcli.commands.evaluate.results import Array, Evaluation, RetrievalRun
+from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.evaluate.tables import names_of
 from clipcli.data.labelled.read import RETRIEVAL
 from clipcli.data.pairs import PairOptions, PairsRead, read_pairs
@@ -25,7 +25,7 @@ from clipcli.events import Event, InputsFound, ModelLoaded
 from clipcli.records import Entry, Skipped
 
 
-def run(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> Generator[Event, None, Evaluation]:
+def run(options: EvaluateSettings, data: Sequence[tuple[str, Data]]) -> Generator[Event, None, Evaluation]:
     """Recall of every model on every DATA, all with one decode of the images."""
     read = _read(options, data)
     yield InputsFound(sum(len(found.pairs) for _, found in read))
@@ -43,7 +43,7 @@ def run(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> Generator
     return replace(evaluation, differences=comparison.differences(runs, names_of(evaluation)))
 
 
-def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> list[tuple[str, PairsRead]]:
+def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]]) -> list[tuple[str, PairsRead]]:
     given = {
         "--prompts": bool(options.prompts),
         "--compare": options.compare is not None,
@@ -65,7 +65,7 @@ def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> list[tu
     return read
 
 
-def _load(options: EvaluateOptions, runtime: Runtime) -> Generator[Event, None, list[Backbone]]:
+def _load(options: EvaluateSettings, runtime: Runtime) -> Generator[Event, None, list[Backbone]]:
     checkpoints = yield from backbones.fetch_all(options.model or (backbones.DEFAULT_MODEL,))
     loaded = []
     for checkpoint in checkpoints:

@@ -17,8 +17,8 @@ from clipcli.commands.evaluate.classes import Classes, classes_in, given_classes
 from clipcli.commands.evaluate.classification import evaluated, zero_shot
 from clipcli.commands.evaluate.embed_labelled import Labels, embed_labelled
 from clipcli.commands.evaluate.probes import Training, check_probe, fit_probes, read_training, seen_in_training
-from clipcli.commands.evaluate.request import EvaluateOptions
 from clipcli.commands.evaluate.results import EvaluatedImages, Evaluation, Probe, Run
+from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.evaluate.tables import names_of
 from clipcli.data.labelled.read import CLASSIFICATION, read_labelled
 from clipcli.data.labelled.records import Columns, labelled_of, named_twice
@@ -51,7 +51,7 @@ class Loaded:
 
 
 def run(
-    options: EvaluateOptions, data: Sequence[tuple[str, Data]], columns: Columns
+    options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: Columns
 ) -> Generator[Event, None, Evaluation]:
     """Figures of every model with every prompt set on every DATA, all with one decode of the images."""
     subject = _read(options, data, columns)
@@ -80,7 +80,7 @@ def run(
     return replace(evaluation, differences=tuple(found))
 
 
-def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]], columns: Columns) -> Subject:
+def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: Columns) -> Subject:
     if options.labels is not None and options.classifier is not None:
         raise UsageError("both labels and a classifier were given; give --labels FILE or --classifier FILE")
     if options.classifier is not None and options.prompts:
@@ -101,7 +101,7 @@ def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]], columns: C
     return Subject(classes, tests, training, made_of, other)
 
 
-def _doubts(subject: Subject, options: EvaluateOptions) -> Iterator[str]:
+def _doubts(subject: Subject, options: EvaluateSettings) -> Iterator[str]:
     """What may not be meant so, a sentence each. Raises `BadFile` where --compare does not fit."""
     yield from same_prompts(subject.classes)
     for labels in subject.tests:
@@ -119,7 +119,7 @@ def _doubts(subject: Subject, options: EvaluateOptions) -> Iterator[str]:
             yield f"{options.compare}: no class is called {some_of(strange)}; such labels count as wrong"
 
 
-def _given(options: EvaluateOptions, classifier: Classifier | None) -> Classes | None:
+def _given(options: EvaluateSettings, classifier: Classifier | None) -> Classes | None:
     if classifier is not None:
         called = "the classifier" if isinstance(options.classifier, Classifier) else str(options.classifier)
         return given_classes([LabelledClass(label) for label in classifier.labels], where=called)
@@ -129,7 +129,7 @@ def _given(options: EvaluateOptions, classifier: Classifier | None) -> Classes |
     return given_classes(classes_from(options.labels), where=where or str(options.labels))
 
 
-def _load(options: EvaluateOptions, subject: Subject, runtime: Runtime) -> Generator[Event, None, list[Loaded]]:
+def _load(options: EvaluateSettings, subject: Subject, runtime: Runtime) -> Generator[Event, None, list[Loaded]]:
     """All models; their names are looked up before the first is fetched."""
     made_of = subject.made_of
     stated = made_of.model if isinstance(made_of, Classifier) else backbones.DEFAULT_MODEL
