@@ -108,7 +108,7 @@ class Encoding(Hardware):
     """How images are decoded."""
 
     engine: str = setting(default="auto", group="speed", metavar="E", choices=ENGINES)
-    """What runs the model."""
+    """The engine that runs the model."""
 
     cache_size: str | None = setting(
         default=None, group="speed", metavar="SIZE", by_default=DEFAULT_SIZE, rare=True, reads=_size

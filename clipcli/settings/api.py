@@ -87,21 +87,25 @@ def _as_argument(
     if name not in settings:
         return f"{name.removeprefix('no_')}=False", end
     one, rest = settings[name], message[end:]
+    value = given.get(name)
+    if value is not None and _begins(rest, f" {value}"):
+        return f"{name}={value if isinstance(value, int | float) else repr(str(value))}", end + 1 + len(str(value))
     if one.type is bool:
         return f"{name}=True", end
     if match := _ANY.match(rest):
         return name, end + match.end()
     if match := _NAMED.match(rest):
         return f"{name}={{'{match[1]}': {match[2]}}}", end + match.end()
-    for text in filter(None, (str(given.get(name) or ""), *(one.about.choices or ()))):
-        if re.match(rf" {re.escape(text)}(?![\w-])", rest):
-            return _assigned(one, text), end + 1 + len(text)
+    choice = next((choice for choice in one.about.choices or () if _begins(rest, f" {choice}")), None)
     match = _VALUE.match(rest)
-    return (_assigned(one, match[1]), end + match.end()) if match else (name, end)
+    text = choice or (match[1] if match else None)
+    if text is None:
+        return name, end
+    return f"{name}={text if one.type in (int, float) else repr(text)}", end + 1 + len(text)
 
 
-def _assigned(one: Described, text: str) -> str:
-    return f"{one.name}={text if one.type in (int, float) else repr(text)}"
+def _begins(rest: str, text: str) -> bool:
+    return re.match(rf"{re.escape(text)}(?![\w-])", rest) is not None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from clipcli.settings.record import About, Settings, about, flag, kind_of
@@ -16,7 +17,7 @@ from clipcli.settings.record import About, Settings, about, flag, kind_of
 # What settings are about, in the order of help and reference.
 GROUPS = {
     "what": "What to work on",
-    "how": "How",
+    "how": "How it is done",
     "checks": "Validation",
     "output": "Output",
     "speed": "Speed and memory",
@@ -86,7 +87,7 @@ def described(*records: type[Settings]) -> dict[str, Described]:
 
 def _described(record: type[Settings]) -> Iterator[Described]:
     texts: dict[str, str] = {}
-    for cls in reversed(record.__mro__):
+    for cls in filter(dataclasses.is_dataclass, reversed(record.__mro__)):
         texts |= _texts_of(cls.__module__).get(cls.__name__, {})
     for field in dataclasses.fields(record):
         kind, annotation = kind_of(field), str(field.type)
@@ -96,17 +97,17 @@ def _described(record: type[Settings]) -> Iterator[Described]:
 
 @cache
 def _texts_of(module: str) -> dict[str, dict[str, str]]:
-    """The texts below the fields of a module's classes, by class and field."""
-    if not hasattr(sys.modules[module], "__file__"):
+    """The texts below the fields of a module's classes, by class and field; none where there is no source."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except OSError:
         return {}
-    classes = [
-        node for node in ast.parse(inspect.getsource(sys.modules[module])).body if isinstance(node, ast.ClassDef)
-    ]
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     return {node.name: dict(_texts_below(node)) for node in classes}
 
 
 def _texts_below(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    for field, below in zip(node.body, node.body[1:], strict=False):
+    for field, below in pairwise(node.body):
         match field, below:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
                 yield name, " ".join(text.split())

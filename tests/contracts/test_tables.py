@@ -11,12 +11,14 @@ from clipcli.backbones.bundled import BUNDLED, folder
 from clipcli.backbones.catalogue import listed_bundled
 from clipcli.classes.labels import READERS
 from clipcli.classes.prompts import DEFAULT_PROMPTS, load_prompts, prompt_set_names
-from clipcli.cli import COMMANDS, options
+from clipcli.cli import COMMANDS
+from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.commands.train import defaults, loss, settings
 from clipcli.data.pairs import DATA_KINDS
 from clipcli.data.sources import SOURCES
 from clipcli.outputs import WRITERS, choose_format
 from clipcli.scoring import kinds, score
+from clipcli.settings import described
 
 
 def test_the_public_names_resolve() -> None:
@@ -64,7 +66,11 @@ def test_every_bundled_model_is_small_and_has_a_card(name: str) -> None:
 def test_defaults_are_in_the_tables() -> None:
     assert DEFAULT_PROMPTS in prompt_set_names()
     assert ORIGINS["tag"](DEFAULT_MODEL) is not None
-    assert DEFAULT_MODEL in options.Model.__metadata__[0].help
+    assert described(ClassifySettings)["model"].by_default == DEFAULT_MODEL
+
+
+def test_every_kind_of_input_is_in_the_help() -> None:
+    assert all(source.written in described(ClassifySettings)["inputs"].text for source in SOURCES.values())
 
 
 def test_every_prompt_set_says_what_it_is_for() -> None:

@@ -21,7 +21,7 @@ class ClassifySettings(Encoding, OneModel, LabelsOrClassifier):
     """How many labels each image gets, best first."""
 
     score: str = setting(default="auto", group="how", metavar="S", choices=SCORES)
-    """What the scores are."""
+    """The kind of score."""
 
 
 @record

@@ -15,7 +15,7 @@ from clipcli.backbones.bundled import as_path
 from clipcli.commands.train.config_file import absolute, changes, overridden
 from clipcli.commands.train.settings import FIELDS, TrainConfig, configured
 from clipcli.errors import BadFile, InputNotFound, UnknownName, UsageError
-from clipcli.settings import read_yaml, to_yaml
+from clipcli.settings import about, described, read_yaml, to_yaml
 
 HARMLESS = {"max_skipped", "val_every", "workers", "save_every", "keep_every", "log_every", "tensorboard"} | {
     *("micro_batch", "grad_checkpoint", "compile", "device")
@@ -199,15 +199,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
 
 def _values(name: str) -> st.SearchStrategy[Any]:
     """Every value that a field may have."""
-    stated, kind = FIELDS[name].metadata, str(FIELDS[name].type).removesuffix(" | None")
+    stated, kind = about(FIELDS[name]), described(TrainConfig)[name].type
     text = st.text(st.characters(), max_size=8)
-    if stated["choices"]:
-        return st.sampled_from(list(stated["choices"]))
-    if kind == "int":
-        return st.integers(stated["least"], stated["most"])
-    if kind == "float":
-        return st.floats(stated["least"], stated["most"], allow_nan=False, allow_infinity=False)
-    return {"str": text, "bool": st.booleans(), "tuple[str, ...]": st.lists(text, max_size=3)}[kind]
+    if stated.choices:
+        return st.sampled_from(list(stated.choices))
+    if kind is int:
+        return st.integers(stated.least, stated.most)
+    if kind is float:
+        return st.floats(stated.least, stated.most, allow_nan=False, allow_infinity=False)
+    return {str: text, bool: st.booleans(), list[str]: st.lists(text, max_size=3)}[kind]
 
 
 @settings(max_examples=60, deadline=None)
