@@ -106,7 +106,7 @@ def _write(
 
 
 class _Summary:
-    """What a run came to."""
+    """The counts and times of a run."""
 
     def __init__(self, output: str) -> None:
         self.output = "standard output" if output == STDOUT else output
@@ -135,7 +135,7 @@ class _Summary:
         self._first_skipped += skipped[: _SKIPPED_SHOWN - len(self._first_skipped)]
 
     def is_complete(self) -> bool:
-        """Whether an earlier run had left nothing to do."""
+        """True where an earlier run had left nothing to do."""
         return 0 < self.earlier == self.total
 
     def exit_code(self) -> int:

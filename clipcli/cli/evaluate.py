@@ -71,7 +71,7 @@ def _print(evaluation: Evaluation) -> None:
 
 
 def _tell(evaluation: Evaluation, display: Display, *, output: str | None) -> None:
-    """What was left out and why, and where the files are."""
+    """Say what was left out and why, and where the files are."""
     from clipcli.commands.evaluate.results import entries_of
     from clipcli.records import Skipped
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def read_labels(value: Any) -> str | Path | Sequence[str]:
-    """A labels file or a sequence of labels, as they are. Raises `TypeError` for anything else."""
-    if not isinstance(value, str | Path | Sequence):
+    """A labels file as it is, or labels as a tuple. Raises `TypeError` for anything else."""
+    if isinstance(value, Mapping):
         raise TypeError(value)
-    return value
+    return value if isinstance(value, str | Path) else tuple(value)
 
 
 def read_classifier(value: Any) -> str | Path | Classifier:
@@ -120,13 +120,13 @@ class Encoding(Hardware):
 
     @property
     def made_with(self) -> tuple[str, ...]:
-        """What image embeddings depend on beside the model. What `auto` chooses gives the same but for rounding."""
+        """The settings that image embeddings depend on; whatever `auto` chooses gives the same but for rounding."""
         return self.decode, self.engine
 
 
 @record
 class Overwriting(Settings):
-    """Whether files may be replaced."""
+    """Leave to replace files."""
 
     overwrite: bool = setting(default=False, group="output", rare=True)
     """Replace the output if it exists."""

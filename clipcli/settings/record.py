@@ -18,31 +18,33 @@ class About:
     """All that is stated about a setting beside its name, type, default and text."""
 
     group: str
-    """What it is about: one of `GROUPS`."""
+    """The group that it belongs to: one of `GROUPS`."""
     metavar: str | None = None
     """How its value is called in help."""
     choices: Mapping[str, str] | None = None
     """The names that it may have, with what each means."""
     explained: bool = False
-    """Whether help tells what each of the choices means."""
+    """Help tells what each of the choices means."""
     least: float | None = None
+    """Its smallest value."""
     most: float | None = None
+    """Its largest value."""
     rare: bool = False
-    """Whether it is seldom needed, and so comes last in its group."""
+    """It is seldom needed, and comes last in its group."""
     argument: bool = False
-    """Whether it stands on the command line without a flag."""
+    """It stands on the command line without a flag."""
     flag: str | None = None
     """Its flag, where this is not made from its name."""
     short: str | None = None
     """Its second, short flag."""
     one_way: bool = False
-    """Whether a switch has no `--no-…`."""
+    """It is a switch without `--no-…`."""
     by_default: str | None = None
-    """What it comes to where it is not given, if the default itself does not say so."""
+    """Its value where it is not given, in words, if the default itself does not say so."""
     missing: str | None = None
     """The error where it must be given and is not."""
     harmless: bool = False
-    """Whether it may change when a run goes on."""
+    """It may change when a run goes on."""
     reads: Callable[[Any], Any] | None = None
     """Brings a value into the form that the field keeps; takes that form as well."""
     writes: Callable[[Any], Any] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -42,12 +42,11 @@ def as_texts(value: Any) -> tuple[str, ...]:
     """One name or path, or several, as texts. Raises `TypeError` for anything else."""
     if isinstance(value, str | Path):
         return (str(value),)
+    texts = tuple(value)
     # YAML takes a folder called 2023 for a number.
-    if not isinstance(value, list | tuple) or not all(
-        type(text) in (str, int) or isinstance(text, Path) for text in value
-    ):
+    if isinstance(value, Mapping) or not all(isinstance(text, str | Path) or type(text) is int for text in texts):
         raise TypeError(value)
-    return tuple(map(str, value))
+    return tuple(map(str, texts))
 
 
 def as_switch(value: Any) -> bool:

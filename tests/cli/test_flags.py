@@ -19,8 +19,8 @@ FLAGS = {
     "engine cache no-cache cache-size verify no-verify resume no-resume overwrite no-overwrite",
     "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite",
     "evaluate": "data labels classifier prompts model output compare linear-probe shots seeds image-column "
-    "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine cache no-cache "
-    "cache-size verify no-verify overwrite no-overwrite",
+    "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine "
+    "cache no-cache cache-size verify no-verify overwrite no-overwrite",
     "train": "output model arch image-size prompts labels image-column caption-column max-skipped epochs steps "
     "batch-size micro-batch seed loss duplicates negatives lr image-lr text-lr warmup weight-decay beta2 "
     "grad-clip-norm crop flip no-flip augment cutmix lock unlock-groups lora average freeze-batch-norm "

@@ -60,7 +60,7 @@ def test_a_room_imports_only_from_above(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_commands_stand_side_by_side(path: Path) -> None:
-    """What several share of their own is a module beside them, which knows none of them."""
+    """A module beside them may be shared; it knows none of them."""
     if room_of(path) != "commands":
         return
     beside = {module.stem for module in (PACKAGE / "commands").glob("*.py")}

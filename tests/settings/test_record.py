@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings, ClassifierFile
@@ -253,6 +254,14 @@ def test_mistakes_in_a_file_are_one_line(settings: type[Settings], given: dict[s
     required = {name: OTHER[settings][name] for name, one in described(settings).items() if _must(one)}
     with pytest.raises(UsageError, match=f"^{message}"):
         made(settings, required | given)
+
+
+def test_several_are_taken_from_whatever_gives_them_one_by_one(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).touch()
+    settings = ClassifySettings(tmp_path.glob("*.jpg"), labels=np.array(["cat", "dog"]))  # type: ignore[arg-type]
+    assert sorted(settings.inputs) == [f"{tmp_path}/a.jpg", f"{tmp_path}/b.jpg"]
+    assert settings.labels == ("cat", "dog")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from clipcli.settings import record, setting
 
 @record
 class BuildClassifierSettings(Hardware, OneModel, Labels):
-    """What a classifier is made of, and how."""
+    """The classes, prompts and model of a classifier."""
 
     command = "build-classifier"
 

@@ -10,7 +10,7 @@ from clipcli.settings import AsTexts, record, setting
 
 @record
 class ClassifySettings(Encoding, OneModel, LabelsOrClassifier):
-    """Which images are labelled, with what, and how."""
+    """The images to label, the classes, the model, and how it runs."""
 
     command = "classify"
 

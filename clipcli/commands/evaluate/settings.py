@@ -21,7 +21,7 @@ from clipcli.settings import AsText, AsTexts, Reads, record, setting
 
 @record
 class EvaluateSettings(Encoding, Overwriting, TableColumns, LabelsOrClassifier):
-    """What is evaluated, on which data, and how; `data` holds names and paths."""
+    """The data, classes and models of an evaluation; `data` holds a name and a path for each DATA."""
 
     command = "evaluate"
 

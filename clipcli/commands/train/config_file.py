@@ -65,7 +65,7 @@ def absolute(config: TrainConfig) -> TrainConfig:
 
 
 def changes(before: TrainConfig, after: TrainConfig) -> list[str]:
-    """What differs between two configurations and would make another run of it, one sentence a field."""
+    """The differences of two configurations that would make another run, a sentence for each setting."""
     return [
         f"{_called(name)} was {_said(getattr(before, name))} and is {_said(getattr(after, name))}"
         for name, f in FIELDS.items()

@@ -201,7 +201,7 @@ class TrainConfig(TableColumns):
 
     @property
     def pretrains(self) -> bool:
-        """Whether the run starts from random weights."""
+        """True where the run starts from random weights."""
         return self.arch is not None
 
 
