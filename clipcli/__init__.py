@@ -15,20 +15,46 @@ from clipcli.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from clipcli.commands.build_classifier.run import build_classifier
+    from clipcli.commands.build_classifier.settings import BuildClassifierSettings
     from clipcli.commands.classify.run import classify
+    from clipcli.commands.classify.settings import ClassifySettings
+    from clipcli.commands.evaluate.results import Evaluation
     from clipcli.commands.evaluate.run import evaluate
-    from clipcli.commands.train.run import train
+    from clipcli.commands.evaluate.settings import EvaluateSettings
+    from clipcli.commands.train.run import Trained, train
+    from clipcli.commands.train.settings import TrainConfig
     from clipcli.errors import ClipcliError
     from clipcli.records import Row
     from clipcli.scoring.classifier import Classifier
     from clipcli.scoring.rows import to_frame
 
-__all__ = ["Classifier", "ClipcliError", "Row", "build_classifier", "classify", "evaluate", "to_frame", "train"]
+__all__ = [
+    "BuildClassifierSettings",
+    "Classifier",
+    "ClassifySettings",
+    "ClipcliError",
+    "EvaluateSettings",
+    "Evaluation",
+    "Row",
+    "TrainConfig",
+    "Trained",
+    "build_classifier",
+    "classify",
+    "evaluate",
+    "to_frame",
+    "train",
+]
 
 _HOMES = {
+    "BuildClassifierSettings": "clipcli.commands.build_classifier.settings",
     "Classifier": "clipcli.scoring.classifier",
+    "ClassifySettings": "clipcli.commands.classify.settings",
     "ClipcliError": "clipcli.errors",
+    "EvaluateSettings": "clipcli.commands.evaluate.settings",
+    "Evaluation": "clipcli.commands.evaluate.results",
     "Row": "clipcli.records",
+    "TrainConfig": "clipcli.commands.train.settings",
+    "Trained": "clipcli.commands.train.run",
     "build_classifier": "clipcli.commands.build_classifier.run",
     "classify": "clipcli.commands.classify.run",
     "evaluate": "clipcli.commands.evaluate.run",

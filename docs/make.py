@@ -1,20 +1,23 @@
 """Writes the parts of the docs that are made from the code: `python docs/make.py`, or `make docs`.
 
-The map of the rooms in `architecture.md` is made from the modules' docstrings. A test holds the docs against it.
+The map of the rooms in `architecture.md` is made from the modules' docstrings, and `cli.md` from the settings of the
+commands. A test holds the docs against them.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "clipcli"
 # The house from top to bottom: a room imports only from itself and from those before it.
 ROOMS = (
-    *("version", "errors", "records", "events"),
+    *("version", "errors", "records", "events", "settings"),
     *("files", "classes", "data", "backbones", "images", "memory", "encoding", "scoring", "outputs", "report"),
     *("commands", "cli"),
 )
@@ -39,7 +42,31 @@ def map_of_rooms() -> str:
     return "```\n" + "\n".join(lines) + "\n```"
 
 
-MADE: dict[str, dict[str, Callable[[], str]]] = {"architecture.md": {"map": map_of_rooms}}
+def commands() -> str:
+    """Every command: what it does, how it is called, and its flags, group by group where they are settings."""
+    from typer.main import get_group
+
+    from clipcli.cli import COMMANDS, app
+
+    group = get_group(app())
+    return "\n\n".join(_command(name, COMMANDS[name], group.commands[name]) for name in COMMANDS)
+
+
+def exit_codes() -> str:
+    """The constants of `cli/exit_codes.py`, with the text below each."""
+    body = ast.parse((PACKAGE / "cli" / "exit_codes.py").read_text(encoding="utf-8")).body
+    rows = [
+        f"| {code.value.value} | {text.value.value.removesuffix('.')} |"
+        for code, text in pairwise(body)
+        if isinstance(code, ast.Assign)
+    ]
+    return "\n".join(["| exit code | |", "|---|---|", *rows])
+
+
+MADE: dict[str, dict[str, Callable[[], str]]] = {
+    "architecture.md": {"map": map_of_rooms},
+    "cli.md": {"commands": commands, "exit codes": exit_codes},
+}
 
 
 def made(page: str) -> str:
@@ -51,6 +78,43 @@ def made(page: str) -> str:
         _, _, after = rest.partition(END)
         text = f"{before}{begin}\n{make()}\n{END}{after}"
     return text
+
+
+def _command(name: str, command: Callable[..., Any], parsed: Any) -> str:
+    from clipcli.cli.flags import Command
+    from clipcli.settings import GROUPS, described
+
+    usage = parsed.get_usage(parsed.make_context(f"clipcli {name}", [], resilient_parsing=True))
+    about = "\n\n".join(" ".join(part.split()) for part in (command.__doc__ or "").split("\n\n"))
+    parts = [f"## clipcli {name}", about, "```\n" + " ".join(usage.removeprefix("Usage: ").split()) + "\n```"]
+    if isinstance(command, Command):
+        settings = described(*command.records).values()
+        for group, title in GROUPS.items():
+            rows = [_row(one) for one in settings if one.about.group == group]
+            parts += [_table(title, rows)] if rows else []
+    else:
+        rows = [(_called(p.opts, p.metavar), "", p.help) for p in parsed.params if p.name != "help"]
+        parts += [_table("Options", rows)] if rows else []
+    return "\n\n".join(part for part in parts if part)
+
+
+def _row(one: Any) -> tuple[str, str, str]:
+    """A setting's flags, its default, and all of what it does; each of its choices with what it means."""
+    choices = "; ".join(f"`{name}`: {meaning}" for name, meaning in (one.about.choices or {}).items())
+    text = f"{one.text} {choices}." if choices else one.text
+    return _called(one.flags, one.metavar), one.by_default or "", text
+
+
+def _called(flags: Sequence[str], metavar: str | None) -> str:
+    options = [flag for flag in flags if flag.startswith("-")]
+    if not options:
+        return f"`{metavar}`"
+    return ", ".join(f"`{flag} {metavar}`" if metavar and flag[:2] == "--" else f"`{flag}`" for flag in options)
+
+
+def _table(title: str, rows: Sequence[tuple[str, str, str]]) -> str:
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return "\n".join([f"| {title} | default | |", "|---|---|---|", *lines])
 
 
 def _place(path: Path) -> tuple[object, ...]:

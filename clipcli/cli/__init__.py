@@ -12,9 +12,9 @@ from typing import Any
 
 import typer
 
-from clipcli.cli import build_classifier, cache, classify, evaluate, models, prompts, train
-from clipcli.cli.classify import INTERRUPTED
+from clipcli.cli import build_classifier, cache, classify, evaluate, exit_codes, models, prompts, train
 from clipcli.cli.columns import printable
+from clipcli.cli.flags import Command
 from clipcli.errors import ClipcliError
 
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -39,12 +39,12 @@ def app() -> typer.Typer:
     )
     application.callback(add_help_option=False)(_root)
     for name, command in COMMANDS.items():
-        application.command(name)(command)
+        application.command(name)(command.function() if isinstance(command, Command) else command)
     return application
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its code: 0 done, 1 failed, 2 wrong usage, 3 done but images were skipped."""
+    """Run the command line and exit with its code, one of `exit_codes`."""
     arguments = sys.argv[1:] if arguments is None else arguments
     verbose = any(a == "--verbose" or (a[:1] == "-" and a[1:2] != "-" and "v" in a) for a in arguments)
     if not verbose:
@@ -67,7 +67,7 @@ def program() -> None:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
-        os._exit(e.code if isinstance(e.code, int) else 0)
+        os._exit(e.code if isinstance(e.code, int) else exit_codes.DONE)
 
 
 def _run(arguments: list[str], *, verbose: bool) -> int:
@@ -75,15 +75,15 @@ def _run(arguments: list[str], *, verbose: bool) -> int:
         code = app()(args=arguments, prog_name="clipcli", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return code if isinstance(code, int) else exit_codes.DONE
     except typer.Exit as e:
         return e.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        return _report("stopped; nothing was written", INTERRUPTED)
+        return _report("stopped; nothing was written", exit_codes.INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has had enough, as `head` does; what Python still holds for it goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return exit_codes.FAILED
     except ClipcliError as e:
         if verbose:
             traceback.print_exc()
@@ -91,12 +91,12 @@ def _run(arguments: list[str], *, verbose: bool) -> int:
     except OSError as e:
         if verbose:
             traceback.print_exc()
-        return _report(f"the system refused: {e}; mend that and start again", ClipcliError.exit_code)
+        return _report(f"the system refused: {e}; mend that and start again", exit_codes.FAILED)
     except typer.TyperException as e:
         message = e.format_message().rstrip(".?")
         command = next((a for a in arguments if a in COMMANDS), "")
         see = " ".join(part for part in ("clipcli", command, "--help") if part)
-        return _report(f"{message[:1].lower()}{message[1:]}; see {see}", e.exit_code)
+        return _report(f"{message[:1].lower()}{message[1:]}; see {see}", exit_codes.WRONG_USAGE)
 
 
 def _report(message: str, code: int) -> int:

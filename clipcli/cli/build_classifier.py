@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from clipcli.cli import options
+from clipcli.cli import exit_codes
+from clipcli.cli.flags import Given, Terminal, flags_of, settings_of
+from clipcli.cli.garbage import left_alone
+from clipcli.commands.build_classifier.settings import BuildClassifierSettings, ClassifierFile
 from clipcli.errors import UsageError
 from clipcli.events import result_of
 from clipcli.outputs import STDOUT
 from clipcli.outputs.check import check_output
+from clipcli.settings import to_yaml
 
 
-def command(
-    labels: options.Labels = None,
-    prompts: options.Prompts = None,
-    model: options.Model = None,
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where the classifier goes.")
-    ] = "classes.safetensors",
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    no_cache: options.NoCache = False,
-    overwrite: options.Overwrite = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> None:
+@flags_of(BuildClassifierSettings, ClassifierFile)
+def command(given: Given, terminal: Terminal) -> int:
     """Compute and cache the class embeddings of some labels, and write them to a file for classify --classifier.
 
     Classes that were encoded before, with this model and these prompts, come from the cache.
     """
-    if labels is None:
-        raise UsageError("no labels were given; give --labels FILE")
-    if output == STDOUT:
+    settings, file = settings_of(given, terminal, BuildClassifierSettings, ClassifierFile)
+    if terminal.show_config:
+        print(to_yaml(settings, file), end="")
+        return exit_codes.DONE
+    if file.output == STDOUT:
         raise UsageError("a classifier cannot go to standard output; give --output FILE")
-    check_output(output, overwrite=overwrite)
+    check_output(file.output, overwrite=file.overwrite)
     from clipcli.cli.display import Display
 
-    with Display(quiet=quiet, verbose=verbose) as display:
+    with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, left_alone(display.show) as show:
         from clipcli.commands.build_classifier.run import run
 
-        events = run(labels, prompts=prompts, model=model, device=device, precision=precision, use_cache=not no_cache)
-        classifier = result_of(events, show=display.show)
-        classifier.save(output)
+        classifier = result_of(run(settings), show=show)
+        classifier.save(file.output)
     count, dimensions = classifier.class_embeddings.shape
-    display.say(f"{output}: {count:,} classes of {dimensions} dimensions, prompts {classifier.prompts}.")
-    display.say(f"Use it: clipcli classify PHOTOS --classifier {output}")
+    display.say(f"{file.output}: {count:,} classes of {dimensions} dimensions, prompts {classifier.prompts}.")
+    display.say(f"Use it: clipcli classify PHOTOS --classifier {file.output}")
+    return exit_codes.DONE

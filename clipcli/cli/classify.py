@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from clipcli.cli import options
+from clipcli.cli import exit_codes
 from clipcli.cli.columns import printable
-from clipcli.data.kinds import KINDS
-from clipcli.encoding.engines.kinds import ENGINES
+from clipcli.cli.flags import Given, Terminal, flags_of, settings_of
+from clipcli.cli.garbage import Show, left_alone
+from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.events import (
     ClassesEncoded,
     Event,
@@ -29,173 +28,96 @@ from clipcli.events import (
     Warned,
 )
 from clipcli.files.manifest import Manifest, now
-from clipcli.images.kinds import DECODES
-from clipcli.memory.cache import DEFAULT_SIZE
-from clipcli.outputs import STDOUT, WRITERS
+from clipcli.outputs import STDOUT
 from clipcli.outputs.check import check_output, choose_format
 from clipcli.outputs.earlier import Earlier, find_earlier, left_over
 from clipcli.outputs.open import Output
 from clipcli.records import ModelFacts, Provenance, Row
-from clipcli.scoring.kinds import SCORES
 from clipcli.scoring.schema import Schema
+from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
     from clipcli.cli.display import Display
-    from clipcli.commands.classify.run import ClassifyOptions
 
-SOME_SKIPPED = 3
-INTERRUPTED = 130
 _LABELS_SHOWN = 20
 _SKIPPED_SHOWN = 3
 _BAR_WIDTH = 28
 _LABEL_WIDTH = 40
-_INPUTS = ", ".join(kind.written for kind in KINDS.values())
 
 
-def command(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help=f"Images: {_INPUTS}.")],
-    labels: options.Labels = None,
-    classifier: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A file made by clipcli build-classifier, in place of --labels.")
-    ] = None,
-    prompts: options.Prompts = None,
-    model: options.Model = None,
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where the rows go; - is stdout.")
-    ] = "labels.csv",
-    format: Annotated[
-        str | None,
-        typer.Option(metavar="F", help=f"One of: {', '.join(WRITERS)}; by the output's suffix if not given."),
-    ] = None,
-    top_k: Annotated[int, typer.Option(metavar="K", min=1, help="How many labels each image gets, best first.")] = 1,
-    keep_columns: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,…",
-            help="Columns of the inputs' tables that go behind those of the output, split by commas, or all.",
-        ),
-    ] = None,
-    score: Annotated[str, typer.Option(metavar="S", help=f"One of: {', '.join(SCORES)}.")] = "auto",
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    batch_size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Images encoded at once. [default: by device and model]")
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Threads that decode images. [default: one a core, more where they wait for bytes]"
-        ),
-    ] = None,
-    decode: Annotated[
-        str, typer.Option(metavar="D", help=f"{'; '.join(f'{name}: {what}' for name, what in DECODES.items())}.")
-    ] = "exact",
-    engine: Annotated[
-        str,
-        typer.Option(metavar="E", help=f"What runs the model. One of: {', '.join(ENGINES)}."),
-    ] = "auto",
-    no_cache: options.NoCache = False,
-    cache_size: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help=f"How large the cache may grow, as in 500MB. [default: {DEFAULT_SIZE}]"),
-    ] = None,
-    verify: Annotated[
-        bool,
-        typer.Option("--verify", help="Take an image's embedding from the cache only if its content is the same too."),
-    ] = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume", help="Go on with the rows an interrupted run has left; the rest of the command as then."
-        ),
-    ] = False,
-    overwrite: options.Overwrite = False,
-    no_manifest: Annotated[
-        bool,
-        typer.Option(
-            "--no-manifest", help="Leave no OUTPUT.json beside the output, which says how its rows were made."
-        ),
-    ] = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> int:
+@flags_of(ClassifySettings, RowsFile)
+def command(given: Given, terminal: Terminal) -> int:
     """Label images: one row for each, in order, with its best labels and their scores.
 
     An image that cannot be read gets a row with the reason, and the command ends with exit code 3.
     """
-    chosen = choose_format(output, format)
-    check_output(output, overwrite=overwrite, resume=resume, manifest=not no_manifest)
+    settings, file = settings_of(given, terminal, ClassifySettings, RowsFile)
+    if terminal.show_config:
+        print(to_yaml(settings, file), end="")
+        return exit_codes.DONE
+    chosen = choose_format(file.output, file.format)
+    check_output(file.output, overwrite=file.overwrite, resume=file.resume, manifest=file.manifest)
     from clipcli.cli.display import Display
 
-    with Display(quiet=quiet, verbose=verbose) as display:
-        earlier = _earlier(output, display, format=chosen, top_k=top_k, resume=resume)
-        # Loading torch takes seconds: all that can be checked without it was.
-        from clipcli.commands.classify.keep import split_columns
-        from clipcli.commands.classify.run import ClassifyOptions
-
-        request = ClassifyOptions(
-            inputs=tuple(inputs),
-            labels=labels,
-            classifier=classifier,
-            prompts=prompts,
-            model=model,
-            score=score,
-            top_k=top_k,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            workers=workers,
-            decode=decode,
-            engine=engine,
-            cache=not no_cache,
-            cache_size=cache_size,
-            verify=verify,
-            keep_columns=split_columns(keep_columns or ""),
-        )
-        summary = _Summary(output)
+    with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, left_alone(display.show) as show:
+        earlier = _earlier(file, display, format=chosen, top_k=settings.top_k)
+        summary = _Summary(file.output)
         opened = partial(
             Output,
-            output,
+            file.output,
             format=chosen,
-            keep_manifest=not no_manifest,
-            overwrite=overwrite or (resume and Path(output).exists()),
+            keep_manifest=file.manifest,
+            overwrite=file.overwrite or (file.resume and Path(file.output).exists()),
             superseded=earlier.parts if earlier else (),
         )
+        # Loading torch takes seconds: all that can be checked without it was.
+        from clipcli.commands.classify.run import run
+
         try:
-            _write(request, summary, display, earlier=earlier, opened=opened, format=chosen)
+            events = run(settings, earlier=earlier)
+            _write(
+                events,
+                summary,
+                display,
+                show=show,
+                earlier=earlier,
+                opened=opened,
+                format=chosen,
+                top_k=settings.top_k,
+            )
         except KeyboardInterrupt:
             summary.interrupted = True
     summary.tell(display)
     return summary.exit_code()
 
 
-def _earlier(output: str, display: Display, *, format: str, top_k: int, resume: bool) -> Earlier | None:
+def _earlier(file: RowsFile, display: Display, *, format: str, top_k: int) -> Earlier | None:
     """The rows to go on with; where there are some that nobody asked for, say so."""
-    if resume:
-        return find_earlier(output, format=format, top_k=top_k)
-    for part in left_over(output)[:1]:
+    if file.resume:
+        return find_earlier(file.output, format=format, top_k=top_k)
+    for part in left_over(file.output)[:1]:
         display.show(Warned(f"{part} holds rows of an interrupted run; --resume goes on with them"))
     return None
 
 
 def _write(
-    request: ClassifyOptions,
+    events: Iterator[Event],
     summary: _Summary,
     display: Display,
     *,
+    show: Show,
     earlier: Earlier | None,
     opened: Callable[..., Output],
     format: str,
+    top_k: int,
 ) -> None:
-    """Run the pipeline; the output is opened when the first rows are there."""
-    from clipcli.commands.classify.run import run
-
+    """Write the rows as they come, and show all events; the output is opened when the first rows are there."""
     begun = earlier.manifest.begun if earlier else now()
     model = earlier.manifest.model if earlier else None
     provenance: Provenance | None = None
     file: Output | None = None
     with ExitStack() as stack:
-        for event in run(request, earlier=earlier):
+        for event in events:
             match event:
                 case InputsFound():
                     summary.total, summary.earlier = event.count, event.earlier
@@ -209,13 +131,13 @@ def _write(
                         file.made_by(model)
                 case RowsReady() if provenance and not (earlier and earlier.is_output and summary.is_complete()):
                     if file is None:
-                        schema = Schema(top_k=request.top_k, kept=provenance.kept)
+                        schema = Schema(top_k=top_k, kept=provenance.kept)
                         manifest = Manifest(provenance=provenance, model=model, format=format, begun=begun)
                         file = opened(schema=schema, manifest=manifest, at_least=summary.earlier)
                         stack.enter_context(file)
                     file.write(event.rows)
             summary.add(event)
-            display.show(event)
+            show(event)
 
 
 def _latest(model: ModelFacts | None, facts: ModelFacts | None) -> ModelFacts | None:
@@ -226,7 +148,7 @@ def _latest(model: ModelFacts | None, facts: ModelFacts | None) -> ModelFacts | 
 
 
 class _Summary:
-    """What a run came to."""
+    """The counts and times of a run."""
 
     def __init__(self, output: str) -> None:
         self.output = "standard output" if output == STDOUT else output
@@ -261,14 +183,14 @@ class _Summary:
         self._first_skipped += skipped[: _SKIPPED_SHOWN - len(self._first_skipped)]
 
     def is_complete(self) -> bool:
-        """Whether an earlier run had left nothing to do."""
+        """True where an earlier run had left nothing to do."""
         return 0 < self.earlier == self.total
 
     def exit_code(self) -> int:
         """0, or 3 where images were skipped, or what a shell expects of an interrupted command."""
         if self.interrupted:
-            return INTERRUPTED
-        return SOME_SKIPPED if self._skipped else 0
+            return exit_codes.INTERRUPTED
+        return exit_codes.SOME_SKIPPED if self._skipped else exit_codes.DONE
 
     def tell(self, display: Display) -> None:
         """Counts per label, what was skipped, and how fast it went."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from types import TracebackType
 
@@ -39,16 +38,11 @@ class _Rate(ProgressColumn):
 
 
 class Display:
-    """Shows a pipeline's events; a context manager that leaves the terminal as it was.
-
-    Until a model is loaded no garbage is looked for: what libraries make stays, and to go through it again and again
-    costs a first run a sixth of its time.
-    """
+    """Shows a pipeline's events; a context manager that leaves the terminal as it was."""
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
         self.console = Console(file=sys.stderr, soft_wrap=True, highlight=False)
         self._quiet = quiet
-        self._collects = gc.isenabled()
         self.verbose = verbose
         self._rows = self._total = 0
         self._tasks: dict[str, TaskID] = {}
@@ -71,7 +65,6 @@ class Display:
         self.live = sys.stderr.isatty() and not quiet
 
     def __enter__(self) -> Display:
-        gc.disable()
         if self.live:
             self._status.start()
         return self
@@ -79,9 +72,6 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        gc.unfreeze()
-        if self._collects:
-            gc.enable()
         if self.live:
             self._status.stop()
             self._view.stop()
@@ -89,12 +79,6 @@ class Display:
     def __rich__(self) -> RenderableType:
         """The bars, and the line under them."""
         return Group(self._progress, self.detail) if self.detail else self._progress
-
-    def _loaded(self) -> None:
-        """Look for garbage from now on, at first among what is still to come alone."""
-        if self._collects and not gc.isenabled():
-            gc.freeze()
-            gc.enable()
 
     def say(self, text: str = "", *, style: str = "") -> None:
         """A line on stderr, unless quiet."""
@@ -110,13 +94,11 @@ class Display:
             case InputsFound(count):
                 self._total = count
             case ModelLoaded(name, runtime, details):
-                self._loaded()
                 self._status.stop()
                 self.say(f"{name} {runtime}")
                 if self.verbose:
                     self.say(f"  {details}")
             case ModelKnown(name, precision, details):
-                self._loaded()
                 self.say(f"{name}: embeddings in {precision} from the cache")
                 if self.verbose:
                     self.say(f"  {details}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from clipcli.cli import options
-from clipcli.cli.classify import SOME_SKIPPED
+from clipcli.cli import exit_codes
 from clipcli.cli.columns import print_columns, printable
+from clipcli.cli.flags import Given, Terminal, flags_of, settings_of
+from clipcli.cli.garbage import left_alone
+from clipcli.commands.evaluate.request import named_data
+from clipcli.commands.evaluate.settings import EvaluateSettings
+from clipcli.events import result_of
+from clipcli.settings import AsTexts, Settings, record, setting, to_yaml
 
 if TYPE_CHECKING:
     from clipcli.cli.display import Display
@@ -18,131 +21,38 @@ _MOST_CLASSES = 25
 _SKIPPED_SHOWN = 3
 
 
-def command(
-    data: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="DATA",
-            help="Images with labels: a folder per class, a .csv of images and labels, WebDataset .tar shards, or a "
-            ".zip of either. Or images with captions, for retrieval.",
-            show_default=False,
-        ),
-    ] = None,
-    more: Annotated[
-        list[str] | None,
-        typer.Option("--data", metavar="[NAME=]PATH", help="A DATA by name; several are set side by side."),
-    ] = None,
-    labels: options.Labels = None,
-    classifier: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A file made by clipcli build-classifier, in place of --labels.")
-    ] = None,
-    prompts: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="P,…",
-            help="Prompt sets as for classify; several, split by commas, are compared. Each template needs a --prompts "
-            "of its own.",
-        ),
-    ] = None,
-    model: Annotated[
-        list[str] | None, typer.Option(metavar="M,…", help="Models as for classify; several are compared.")
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="DIR",
-            help="A folder for report.html, metrics.json, predictions.csv and confusion.csv.",
-        ),
-    ] = None,
-    compare: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Another predictions.csv of the same images, for the difference in top-1."),
-    ] = None,
-    linear_probe: Annotated[
-        str | None,
-        typer.Option(metavar="TRAIN_DATA", help="Also fit logistic regression on the image embeddings of TRAIN_DATA."),
-    ] = None,
-    shots: Annotated[
-        str,
-        typer.Option(metavar="K,…", help="Images a class that the linear probe is fitted on, as in 1,2,4,full."),
-    ] = "full",
-    seeds: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="How often images are drawn for --shots. [default: 3]")
-    ] = None,
-    image_column: Annotated[
-        str | None, typer.Option(metavar="C", help="The column of images in a table. [default: guessed]")
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(metavar="C", help="The column of labels in a table. [default: guessed]")
-    ] = None,
-    caption_column: Annotated[
-        str | None, typer.Option(metavar="C", help="The column of captions in a table. [default: guessed]")
-    ] = None,
-    allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Let there be classes of which DATA has no image.")
-    ] = False,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    batch_size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Images encoded at once. [default: by device]")
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Threads that decode images. [default: one a core, more where they wait for bytes]"
-        ),
-    ] = None,
-    no_cache: options.NoCache = False,
-    overwrite: options.Overwrite = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> int:
+@record
+class NamedData(Settings):
+    """DATA by names of the user's own, beside the one that stands without a flag."""
+
+    command = "evaluate"
+
+    named: AsTexts = setting(default=(), group="what", flag="--data", metavar="[NAME=]PATH")
+    """A DATA by name; several are set side by side."""
+
+
+@flags_of(EvaluateSettings, NamedData)
+def command(given: Given, terminal: Terminal) -> int:
     """Tell how right a model's labels are on images whose labels are known, with 95 % intervals, files and a report.
 
     Without --labels and --classifier the classes are those that DATA names. Images with captions are retrieved by
     them, both ways. An image that cannot be read does not count, and the command ends with exit code 3.
     """
+    if "named" in given:
+        given["data"] = named_data([given["data"]] if "data" in given else [], named=given.pop("named"))
+    [settings] = settings_of(given, terminal, EvaluateSettings)
+    if terminal.show_config:
+        print(to_yaml(settings), end="")
+        return exit_codes.DONE
     from clipcli.cli.display import Display
 
-    with Display(quiet=quiet, verbose=verbose) as display:
-        from clipcli.commands.evaluate.request import (
-            EvaluateOptions,
-            named_data,
-            read_shots,
-            split_list,
-            split_prompts,
-        )
+    with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, left_alone(display.show) as show:
         from clipcli.commands.evaluate.run import run
-        from clipcli.events import result_of
 
-        request = EvaluateOptions(
-            data=named_data([] if data is None else [data], named=more or []),
-            labels=labels,
-            classifier=classifier,
-            prompts=split_prompts(prompts or []),
-            model=split_list(model or []),
-            output=output,
-            compare=compare,
-            linear_probe=linear_probe,
-            shots=read_shots(shots),
-            seeds=seeds,
-            image_column=image_column,
-            label_column=label_column,
-            caption_column=caption_column,
-            allow_empty=allow_empty,
-            overwrite=overwrite,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            workers=workers,
-            cache=not no_cache,
-        )
-        evaluation = result_of(run(request), show=display.show)
+        evaluation = result_of(run(settings), show=show)
     _print(evaluation)
-    _tell(evaluation, display, output=output)
-    return SOME_SKIPPED if evaluation.skipped else 0
+    _tell(evaluation, display, output=settings.output)
+    return exit_codes.SOME_SKIPPED if evaluation.skipped else exit_codes.DONE
 
 
 def _print(evaluation: Evaluation) -> None:
@@ -161,7 +71,7 @@ def _print(evaluation: Evaluation) -> None:
 
 
 def _tell(evaluation: Evaluation, display: Display, *, output: str | None) -> None:
-    """What was left out and why, and where the files are."""
+    """Say what was left out and why, and where the files are."""
     from clipcli.commands.evaluate.results import entries_of
     from clipcli.records import Skipped
 

@@ -77,7 +77,7 @@ def _describe(entry: Listed) -> None:
 
 
 def _print_card(folder: Path) -> None:
-    """What the folder's model card says, where it has one; Markdown reads well as it is."""
+    """Print the folder's model card, where it has one; Markdown reads well as it is."""
     try:
         card = (folder / _CARD_NAME).read_text(encoding="utf-8", errors="replace")
     except OSError:

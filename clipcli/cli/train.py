@@ -1,82 +1,71 @@
-"""`clipcli train`, whose flags are the fields of `TrainConfig`."""
+"""`clipcli train`."""
 
 from __future__ import annotations
 
-import inspect
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import Field
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
-
-from clipcli.cli import options
-from clipcli.cli.classify import INTERRUPTED, SOME_SKIPPED
-from clipcli.commands.train.config_file import gathered, to_yaml
-from clipcli.commands.train.settings import FIELDS, flag
+from clipcli.cli import exit_codes
+from clipcli.cli.flags import Given, Terminal, flags_of
+from clipcli.cli.garbage import Show, left_alone
+from clipcli.commands.train.config_file import gathered
+from clipcli.commands.train.settings import TrainRequest
 from clipcli.events import StepDone, result_of
+from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
     from clipcli.cli.display import Display
     from clipcli.commands.train.run import Trained
     from clipcli.events import Event
 
-_TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
 
-
-def command(
-    *,
-    config: str | None,
-    resume: bool,
-    show_config: bool,
-    quiet: bool,
-    verbose: bool,
-    **given: Any,
-) -> int:
+@flags_of(TrainRequest)
+def command(given: Given, terminal: Terminal) -> int:
     """Train a model on images with captions, or on a folder per class: fine-tune --model, or pretrain --arch.
 
     RUN gets checkpoints, metrics and a report, and in the end the model, for classify --model RUN. Ctrl-C saves a
     checkpoint, and --resume goes on from it. With torchrun in front, all its processes train one model.
     """
-    flags = {name: value for name, value in given.items() if value is not None and value != []}
-    settings = gathered(flags, file=config, resume=resume)
-    if show_config and not settings.data:
+    resume = bool(given.pop("resume", False))
+    config = gathered(given, file=terminal.config, resume=resume)
+    if terminal.show_config and not config.data:
         from clipcli.commands.train.defaults import without_lengths
 
-        print(to_yaml(without_lengths(settings)), end="")
-        return 0
+        print(to_yaml(without_lengths(config)), end="")
+        return exit_codes.DONE
     from clipcli.cli.train_display import TrainDisplay
 
-    leads = os.environ.get("RANK", "0") == "0"
-    with TrainDisplay(quiet=quiet or not leads, verbose=verbose) as display:
+    quiet = terminal.quiet or os.environ.get("RANK", "0") != "0"
+    with TrainDisplay(quiet=quiet, verbose=terminal.verbose) as display, left_alone(display.show) as show:
         from clipcli.commands.train.run import resolved, run
 
-        if show_config:
-            print(to_yaml(result_of(resolved(settings), show=display.show)[0]), end="")
-            return 0
-        with _stoppable(display) as stop:
+        if terminal.show_config:
+            print(to_yaml(result_of(resolved(config), show=show)[0]), end="")
+            return exit_codes.DONE
+        with _stoppable(display, show) as stop:
             try:
-                trained = result_of(run(settings, resume=resume, stop=stop.flag), show=stop.show)
+                trained = result_of(run(config, resume=resume, stop=stop.flag), show=stop.show)
             except KeyboardInterrupt:
-                display.say(f"Stopped at once. Go on from the last checkpoint: {_how_to_go_on(settings.output)}")
-                return INTERRUPTED
+                display.say(f"Stopped at once. Go on from the last checkpoint: {_how_to_go_on(config.output)}")
+                return exit_codes.INTERRUPTED
     _tell(trained, display)
     if trained.step < trained.steps:
-        return INTERRUPTED
+        return exit_codes.INTERRUPTED
     # torchrun takes any code but 0 for a crash.
-    return SOME_SKIPPED if trained.skipped and "WORLD_SIZE" not in os.environ else 0
+    return exit_codes.SOME_SKIPPED if trained.skipped and "WORLD_SIZE" not in os.environ else exit_codes.DONE
 
 
 class _Stop:
     """Ctrl-C and SIGTERM while steps are taken: the first saves and ends, the second ends at once."""
 
-    def __init__(self, display: Display) -> None:
+    def __init__(self, display: Display, show: Show) -> None:
         self.flag = threading.Event()
-        self._display = display
+        self._display, self._show = display, show
         self._stepping = False
 
     def show(self, event: Event) -> None:
@@ -84,7 +73,7 @@ class _Stop:
         if isinstance(event, StepDone):
             # After the last step only what is computed anew can be lost.
             self._stepping = event.step < event.steps
-        self._display.show(event)
+        self._show(event)
 
     def __call__(self, _: int, __: FrameType | None) -> None:
         if self.flag.is_set() or not self._stepping:
@@ -94,8 +83,8 @@ class _Stop:
 
 
 @contextmanager
-def _stoppable(display: Display) -> Iterator[_Stop]:
-    stop = _Stop(display)
+def _stoppable(display: Display, show: Show) -> Iterator[_Stop]:
+    stop = _Stop(display, show)
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
@@ -123,44 +112,3 @@ def _tell(trained: Trained, display: Display) -> None:
 
 def _how_to_go_on(run: object) -> str:
     return f"clipcli train --resume --output {run}"
-
-
-def _parameter(name: str, field: Field[Any]) -> inspect.Parameter:
-    """A field of the configuration as a parameter that typer makes a flag of; `None` means that it was not given."""
-    stated = field.metadata
-    kind = str(field.type).removesuffix(" | None")
-    if kind.startswith("tuple"):
-        argument = typer.Argument(metavar=f"{stated['metavar']}...", help=stated["help"], show_default=False)
-        return _keyword(name, Annotated[list[str] | None, argument])
-    notes = [stated["help"]]
-    if stated["choices"]:
-        notes.append(f"One of: {', '.join(stated['choices'])}.")
-    if field.default is not None and field.default is not False:
-        notes.append(f"[default: {field.default}]")
-    names = [f"{flag(name)}/--no-{flag(name)[2:]}" if kind == "bool" else flag(name)]
-    names += ["-o"] if name == "output" else []
-    metavar = None if kind == "bool" else stated["metavar"] or {"int": "N", "float": "X"}.get(kind, name.upper())
-    option = typer.Option(*names, metavar=metavar, help=" ".join(notes), show_default=False)
-    return _keyword(name, Annotated[_TYPES[kind] | None, option])
-
-
-def _keyword(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-_Config = Annotated[str | None, typer.Option(metavar="FILE", help="Settings in a .yaml file; flags override it.")]
-_Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --output, from its last checkpoint.")]
-_Show = Annotated[bool, typer.Option("--show-config", help="Print all settings as they would be, and end.")]
-
-# One list of settings serves the flags, the file and the API; typer reads the flags off the signature.
-command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    [
-        *(_parameter(name, field) for name, field in FIELDS.items()),
-        _keyword("config", _Config),
-        _keyword("resume", _Resume, False),
-        _keyword("show_config", _Show, False),
-        _keyword("quiet", options.Quiet, False),
-        _keyword("verbose", options.Verbose, False),
-    ],
-    return_annotation=int,
-)

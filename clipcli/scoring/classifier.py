@@ -52,7 +52,7 @@ class Classifier:
         try:
             write_bytes(Path(path), data)
         except OSError as e:
-            raise OutputFailed(f"cannot write {path}: {e.strerror}; choose another --output") from None
+            raise OutputFailed(f"cannot write {path}: {e.strerror}; choose another place") from None
 
     @classmethod
     def load(cls, path: str | Path) -> Classifier:

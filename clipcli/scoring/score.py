@@ -12,17 +12,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.errors import UsageError, unknown
+from clipcli.errors import UsageError
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.kinds import SCORES
 
 Array = NDArray[np.float32]
-
-
-def check_score(requested: str) -> None:
-    """Raise `UnknownName` for a kind of score that there is not."""
-    if requested not in SCORES:
-        raise unknown("score", requested, SCORES)
 
 
 def choose_score(requested: str, classifier: Classifier) -> str:

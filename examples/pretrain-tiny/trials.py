@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import clipcli
-from clipcli.commands.train.config_file import read_config
+from clipcli.settings import read_yaml
 
 HERE = Path(__file__).absolute().parent
 SHORT = {"steps": 900, "val_every": 900, "warmup": 80, "average": 0, "labels": str(HERE / "labels.csv")}
@@ -38,7 +38,7 @@ def main() -> None:
     print("| | minutes | top-1 | recall@10 |", "| --- | --- | --- | --- |", sep="\n")
     for number, (name, (model, changes)) in enumerate(TRIALS.items()):
         if not names or name in names:
-            settings = read_config(HERE / "1-64-pixels.yaml") | SHORT | changes
+            settings = read_yaml(HERE / "1-64-pixels.yaml") | SHORT | changes
             print(trial(name, architecture(model), settings, folder / str(number)), flush=True)
 
 

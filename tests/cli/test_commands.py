@@ -145,15 +145,15 @@ def test_help_and_version(run: Run) -> None:
         ("classify photos --labels labels.txt --output no/where.csv", 2, "no folder no"),
         ("classify photos --labels labels.txt --output folder.csv", 2, "folder.csv is a folder"),
         ("classify photos --labels labels.txt --output x.xml", 2, "give --format csv or jsonl or parquet"),
-        ("classify photos --labels labels.txt --format cvs", 2, "unknown format 'cvs'; choose one of: csv"),
+        ("classify photos --labels labels.txt --format cvs", 2, "unknown --format 'cvs'; choose one of: csv"),
         ("classify photos --labels labels.txt --model ViT-B-33/openai", 2, "did you mean ViT-B-32/openai"),
         ("classify photos --labels labels.txt --model ViT-B-32/openal", 2, "did you mean openai"),
         ("classify photos --labels labels.txt --prompts imagnet", 2, "did you mean imagenet"),
         ("classify photos --labels labels.txt --prompts a_photo", 2, "unknown prompt set"),
         ("classify photos --labels labels.txt --prompts {}-{}", 2, "has 2 {}"),
-        ("classify photos --labels labels.txt --device tpu", 2, "unknown device 'tpu'; choose one of"),
-        ("classify photos --labels labels.txt --precision int8", 2, "unknown precision 'int8'"),
-        ("classify photos --labels labels.txt --score best", 2, "unknown score 'best'"),
+        ("classify photos --labels labels.txt --device tpu", 2, "unknown --device 'tpu'; choose one of"),
+        ("classify photos --labels labels.txt --precision int8", 2, "unknown --precision 'int8'"),
+        ("classify photos --labels labels.txt --score best", 2, "unknown --score 'best'"),
         ("classify photos --labels labels.txt --top-k many", 2, "'--top-k'"),
         ("classify photos --labels labels.txt --frobnicate", 2, "no such option: --frobnicate"),
         ("classify", 2, "missing argument 'INPUT'; see clipcli classify --help"),
@@ -294,8 +294,8 @@ def test_classify_decodes_large_jpegs_small_if_asked(run: Run, photos: Path, lab
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (["--decode", "quick"], "unknown way to decode 'quick'; choose one of: fast, card, exact"),
-        (["--engine", "onnx"], "unknown engine 'onnx'; choose one of: auto, torch, compiled, openvino"),
+        (["--decode", "quick"], "unknown --decode 'quick'; choose one of: fast, card, exact"),
+        (["--engine", "onnx"], "unknown --engine 'onnx'; choose one of: auto, torch, compiled, openvino"),
     ],
 )
 def test_classify_refuses_other_ways(

@@ -11,7 +11,8 @@ from clipcli.backbones.bundled import BUNDLED, folder
 from clipcli.backbones.catalogue import listed_bundled
 from clipcli.classes.labels import READERS
 from clipcli.classes.prompts import DEFAULT_PROMPTS, load_prompts, prompt_set_names
-from clipcli.cli import COMMANDS, options
+from clipcli.cli import COMMANDS
+from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.commands.train import defaults, loss, settings
 from clipcli.data import reference
 from clipcli.data.kinds import KINDS
@@ -20,6 +21,7 @@ from clipcli.data.tables import TABLES, TEXT_TABLES
 from clipcli.outputs import WRITERS
 from clipcli.outputs.check import choose_format
 from clipcli.scoring import kinds, score
+from clipcli.settings import described
 
 
 def test_the_public_names_resolve() -> None:
@@ -67,7 +69,11 @@ def test_every_bundled_model_is_small_and_has_a_card(name: str) -> None:
 def test_defaults_are_in_the_tables() -> None:
     assert DEFAULT_PROMPTS in prompt_set_names()
     assert ORIGINS["tag"](DEFAULT_MODEL) is not None
-    assert DEFAULT_MODEL in options.Model.__metadata__[0].help
+    assert described(ClassifySettings)["model"].by_default == DEFAULT_MODEL
+
+
+def test_every_kind_of_input_is_in_the_help() -> None:
+    assert all(kind.written in described(ClassifySettings)["inputs"].text for kind in KINDS.values())
 
 
 def test_every_prompt_set_says_what_it_is_for() -> None:

@@ -12,7 +12,8 @@ from small_data import in_memory
 from torch import Tensor
 
 from clipcli.backbones.backbone import Backbone
-from clipcli.commands.classify.run import ClassifyOptions, run
+from clipcli.commands.classify.run import run
+from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.encoding.copies import one_ahead
 from clipcli.encoding.embedder import Embedder
 from clipcli.encoding.encoders import Encoders
@@ -175,7 +176,7 @@ def test_classify_warns_once_and_labels_every_image(photos: Any, model: str, mon
             raise CPU_ERROR
         return encode(self, pixels)
 
-    options = ClassifyOptions(inputs=(str(photos),), labels=["cat", "dog"], model=model, batch_size=2, cache=False)
+    options = ClassifySettings(inputs=(str(photos),), labels=["cat", "dog"], model=model, batch_size=2, cache=False)
     expected = [row.labels for event in run(options) if isinstance(event, RowsReady) for row in event.rows]
     monkeypatch.setattr(Backbone, "encode_images", small)
     events = list(run(options))

@@ -17,8 +17,8 @@ from small_data import noisy_pairs
 import clipcli
 from clipcli.backbones.architectures import find_architecture
 from clipcli.classes.labels import read_labels
-from clipcli.commands.train.config_file import read_config
 from clipcli.commands.train.settings import configured
+from clipcli.settings import read_yaml
 
 WEIGHTS, TOKENS = "open_clip_model.safetensors", "token_embedding.weight"
 
@@ -92,6 +92,6 @@ def test_the_recipe_is_one_that_train_takes() -> None:
         *(["model", output] for *_, output in made[:-1]),
     ]
     for recipe, *_ in made:
-        assert configured(read_config(folder / recipe)).average > 0
+        assert configured(read_yaml(folder / recipe)).average > 0
     assert len(read_labels(folder / "labels.csv")) == 210
     assert find_architecture(str(folder / "tiny.json")).model_cfg["embed_dim"] == 256

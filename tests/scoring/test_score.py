@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
-from clipcli.errors import UnknownName, UsageError
+from clipcli.errors import UsageError
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.kinds import SCORES
-from clipcli.scoring.score import best, check_score, choose_score, score
+from clipcli.scoring.score import best, choose_score, score
 
 
 def _unit(*shape: int, seed: int) -> np.ndarray:
@@ -93,13 +93,6 @@ def test_a_kind_that_is_asked_for_is_taken(kind: str) -> None:
 def test_a_sigmoid_without_a_bias_is_refused() -> None:
     with pytest.raises(UsageError, match="no logit bias"):
         choose_score("sigmoid", _classifier(CLASSES))
-
-
-def test_an_unknown_kind_names_the_known_ones() -> None:
-    for kind in SCORES:
-        check_score(kind)
-    with pytest.raises(UnknownName, match="softmax"):
-        check_score("sofmax")
 
 
 def test_the_best_come_first_and_of_equals_the_earlier() -> None:

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
 
 from clipcli import backbones
 from clipcli.classes.prompts import read_recipe
+from clipcli.commands.build_classifier.settings import BuildClassifierSettings
 from clipcli.encoding.model import Model
 from clipcli.events import Event, result_of
 from clipcli.memory.cache import Cache
 from clipcli.memory.memory import Memory
 from clipcli.scoring.build import build
 from clipcli.scoring.classifier import Classifier
+from clipcli.settings import api
 
 
-def build_classifier(
-    labels: str | Path | Sequence[str],
-    *,
-    prompts: str | None = None,
-    model: str | Path | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    cache: bool = True,
-) -> Classifier:
+@api(BuildClassifierSettings)
+def build_classifier(settings: BuildClassifierSettings) -> Classifier:
     """A classifier for `labels` (a labels file, or a sequence of labels), to use again and again.
 
-    `prompts` is a prompt set's name, a file or a template, by default `imagenet`; `model` is whatever `--model` takes.
     Its `class_embeddings` are `[C, D]` float32, L2-normalised. Raises the errors of `clipcli.errors`.
     """
-    name = None if model is None else str(model)
-    return result_of(run(labels, prompts=prompts, model=name, device=device, precision=precision, use_cache=cache))
+    return result_of(run(settings))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Settings:
+class _TextOnly:
     """How the text tower runs; no image is encoded."""
 
     device: str
@@ -47,19 +39,11 @@ class _Settings:
     verify: bool = False
 
 
-def run(
-    labels: str | Path | Sequence[str],
-    *,
-    prompts: str | None,
-    model: str | None,
-    device: str,
-    precision: str,
-    use_cache: bool,
-) -> Generator[Event, None, Classifier]:
+def run(options: BuildClassifierSettings) -> Generator[Event, None, Classifier]:
     """`build_classifier`, saying what it does."""
-    recipe = read_recipe(labels, prompts)
-    memory = Memory(Cache() if use_cache else None)
-    settings = _Settings(device=device, precision=precision)
-    chosen = Model(backbones.DEFAULT_MODEL if model is None else model, settings, memory=memory)
-    [classifier] = yield from build([recipe], model=chosen)
+    recipe = read_recipe(options.labels, options.prompts)
+    memory = Memory(Cache() if options.cache else None)
+    runs = _TextOnly(device=options.device, precision=options.precision)
+    model = Model(options.model or backbones.DEFAULT_MODEL, runs, memory=memory)
+    [classifier] = yield from build([recipe], model=model)
     return classifier

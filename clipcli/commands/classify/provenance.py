@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clipcli.classes.labels import LabelledClass
 from clipcli.classes.prompts import Recipe
 from clipcli.records import ImageItem, Provenance
 from clipcli.scoring.classifier import Classifier
-
-if TYPE_CHECKING:
-    from clipcli.commands.classify.run import ClassifyOptions
 
 
 def provenance_of(
@@ -47,21 +42,6 @@ def provenance_of(
         images_digest=_digest(item.id for item in items),
         kept=tuple(kept),
     )
-
-
-def settings_of(options: ClassifyOptions) -> dict[str, Any]:
-    """All settings by name, as a manifest takes them."""
-    return {field.name: _plain(getattr(options, field.name)) for field in fields(options)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Classifier):
-        return f"a classifier of {value.model}"
-    if isinstance(value, list | tuple):
-        return tuple(map(_plain, value))
-    return value
 
 
 def _digest(names: Iterable[str]) -> str:

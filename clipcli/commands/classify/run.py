@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.prompts import Recipe, read_recipe
-from clipcli.commands.classify.keep import kept_columns, split_columns
-from clipcli.commands.classify.provenance import provenance_of, settings_of
+from clipcli.commands.classify.keep import kept_columns
+from clipcli.commands.classify.provenance import provenance_of
+from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.data.images import list_images
 from clipcli.encoding.embed import embed, towers_for
 from clipcli.encoding.model import Model
@@ -26,102 +25,40 @@ from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.decide import decide
 from clipcli.scoring.rows import to_rows
-from clipcli.scoring.score import check_score, choose_score, score
+from clipcli.scoring.score import choose_score, score
+from clipcli.settings import api, as_dict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassifyOptions:
-    """What `classify` was asked to do; the fields are its arguments, and rows to go on with."""
-
-    inputs: tuple[str, ...]
-    labels: str | Path | Sequence[str] | None = None
-    classifier: str | Path | Classifier | None = None
-    prompts: str | None = None
-    model: str | None = None
-    score: str = "auto"
-    top_k: int = 1
-    device: str = "auto"
-    precision: str = "auto"
-    batch_size: int | None = None
-    workers: int | None = None
-    decode: str = "exact"
-    engine: str = "auto"
-    cache: bool = True
-    cache_size: str | None = None
-    verify: bool = False
-    keep_columns: tuple[str, ...] = ()
-
-
-def classify(
-    inputs: str | Path | Sequence[str | Path],
-    *,
-    labels: str | Path | Sequence[str] | None = None,
-    classifier: str | Path | Classifier | None = None,
-    prompts: str | None = None,
-    model: str | Path | None = None,
-    score: str = "auto",
-    top_k: int = 1,
-    device: str = "auto",
-    precision: str = "auto",
-    batch_size: int | None = None,
-    workers: int | None = None,
-    decode: str = "exact",
-    engine: str = "auto",
-    cache: bool = True,
-    cache_size: str | None = None,
-    verify: bool = False,
-    keep_columns: str | Sequence[str] = (),
-) -> Iterator[Row]:
+@api(ClassifySettings)
+def classify(settings: ClassifySettings) -> Iterator[Row]:
     """Rows for images, folders, globs or lists: one for each image, in order, as `clipcli classify` writes them.
 
     Give `labels` (a labels file, or a sequence of labels) or a `classifier` (a file, or what `build_classifier` gave).
-    `prompts` is a prompt set's name, a file or a template, by default `imagenet`; `model` is whatever `--model` takes.
     A row holds the `top_k` best labels with their scores, best first; of an image that cannot be read, none, and the
-    reason in `error`. Embeddings are kept in a cache of at most `cache_size`, such as `500MB`, and taken from there for
-    images whose path, size and time, or with `verify` content, are the same. `keep_columns` names columns of tables
-    among the inputs, or is `all`: their cells are in a row's `kept`. Raises the errors of `clipcli.errors`, all of them
-    before the first row but for a model that fails while it runs, or that is needed for a later row only.
+    reason in `error`. Embeddings are kept in a cache, and taken from there for images whose path, size and time, or
+    with `verify` content, are the same. With `keep_columns` a row's `kept` has the cells of these columns. Raises the
+    errors of `clipcli.errors`, all of them before the first row but for a model that fails while it runs, or that is
+    needed for a later row only.
     """
-    paths = [inputs] if isinstance(inputs, str | Path) else inputs
-    options = ClassifyOptions(
-        inputs=tuple(str(path) for path in paths),
-        labels=labels,
-        classifier=classifier,
-        prompts=prompts,
-        model=None if model is None else str(model),
-        score=score,
-        top_k=top_k,
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
-        workers=workers,
-        decode=decode,
-        engine=engine,
-        cache=cache,
-        cache_size=cache_size,
-        verify=verify,
-        keep_columns=split_columns(keep_columns),
-    )
-    for event in run(options):
+    for event in run(settings):
         if isinstance(event, RowsReady):
             yield from event.rows
 
 
-def run(options: ClassifyOptions, *, earlier: Earlier | None = None) -> Iterator[Event]:
+def run(options: ClassifySettings, *, earlier: Earlier | None = None) -> Iterator[Event]:
     """`classify`, saying what it does. Everything is read and checked before a model is loaded.
 
-    `earlier` are rows to go on with. No model is loaded as long as all that is needed is in the cache: torch takes
-    longer to import than thousands of rows.
+    It goes on with the rows of an `earlier` run, where there are some. No model is loaded as long as all that is needed
+    is in the cache: torch takes longer to import than thousands of rows.
     """
     made_of = _read_classifier_or_recipe(options)
     _check_top_k(options.top_k, made_of)
-    check_score(options.score)
     memory = Memory(Cache(limit=_limit(options)) if options.cache else None)
     items = list_images(options.inputs, stdin=sys.stdin, keep=options.keep_columns)
     kept = kept_columns(options.keep_columns, items)
     stated = made_of.model if isinstance(made_of, Classifier) else DEFAULT_MODEL
     model = Model(options.model or stated, options, memory=memory)
-    provenance = provenance_of(made_of, settings=settings_of(options), model=model.asked, items=items, kept=kept)
+    provenance = provenance_of(made_of, settings=as_dict(options), model=model.asked, items=items, kept=kept)
     resumed = earlier and resume.check(earlier, items, provenance=provenance)
     yield InputsFound(len(items), resumed.count if resumed else 0)
     yield RowsPlanned(provenance)
@@ -141,7 +78,7 @@ def _label(
     items: Sequence[ImageItem],
     made_of: Classifier | Recipe,
     model: Model,
-    options: ClassifyOptions,
+    options: ClassifySettings,
     kept: Sequence[str],
     *,
     images: int | None = None,
@@ -169,11 +106,11 @@ def _classifier(
     return classifier
 
 
-def _limit(options: ClassifyOptions) -> int | None:
+def _limit(options: ClassifySettings) -> int | None:
     return None if options.cache_size is None else read_size(options.cache_size)
 
 
-def _read_classifier_or_recipe(options: ClassifyOptions) -> Classifier | Recipe:
+def _read_classifier_or_recipe(options: ClassifySettings) -> Classifier | Recipe:
     if (options.labels is None) == (options.classifier is None):
         given = "neither labels nor a classifier was" if options.labels is None else "both labels and a classifier were"
         raise UsageError(f"{given} given; give --labels FILE or --classifier FILE")

@@ -13,8 +13,8 @@ from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.commands.evaluate import comparison, retrieval
 from clipcli.commands.evaluate.images import embedded, shares
 from clipcli.commands.evaluate.models import memory_of, opened
-from clipcli.commands.evaluate.request import EvaluateOptions
 from clipcli.commands.evaluate.results import Array, Evaluation, RetrievalRun
+from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.evaluate.tables import names_of
 from clipcli.data.pairs import PairOptions, PairsRead, read_pairs
 from clipcli.data.task import RETRIEVAL
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone
 
 
-def run(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> Generator[Event, None, Evaluation]:
+def run(options: EvaluateSettings, data: Sequence[tuple[str, Data]]) -> Generator[Event, None, Evaluation]:
     """Recall of every model on every DATA, all with one decode of the images."""
     read = _read(options, data)
     yield InputsFound(sum(len(found.pairs) for _, found in read))
@@ -48,7 +48,7 @@ def run(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> Generator
     return replace(evaluation, differences=comparison.differences(runs, names_of(evaluation)))
 
 
-def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> list[tuple[str, PairsRead]]:
+def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]]) -> list[tuple[str, PairsRead]]:
     given = {
         "--prompts": bool(options.prompts),
         "--compare": options.compare is not None,

@@ -15,8 +15,8 @@ from clipcli.commands.evaluate.classification import evaluated, zero_shot
 from clipcli.commands.evaluate.images import Labels, embed_labelled
 from clipcli.commands.evaluate.models import memory_of, opened
 from clipcli.commands.evaluate.probes import Training, check_probe, fit_probes, read_training, seen_in_training
-from clipcli.commands.evaluate.request import EvaluateOptions
 from clipcli.commands.evaluate.results import EvaluatedImages, Evaluation, Probe, Run
+from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.evaluate.tables import names_of
 from clipcli.data.columns import Columns
 from clipcli.data.labelled import labelled_of, named_twice, read_labelled
@@ -59,7 +59,7 @@ class Trial:
 
 
 def run(
-    options: EvaluateOptions, data: Sequence[tuple[str, Data]], columns: Columns
+    options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: Columns
 ) -> Generator[Event, None, Evaluation]:
     """Figures of every model with every prompt set on every DATA, all with one decode of the images."""
     subject = _read(options, data, columns)
@@ -87,7 +87,7 @@ def run(
     return replace(evaluation, differences=tuple(found))
 
 
-def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]], columns: Columns) -> Subject:
+def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: Columns) -> Subject:
     if options.labels is not None and options.classifier is not None:
         raise UsageError("both labels and a classifier were given; give --labels FILE or --classifier FILE")
     if options.classifier is not None and options.prompts:
@@ -108,7 +108,7 @@ def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]], columns: C
     return Subject(classes, tests, training, made_of, other)
 
 
-def _doubts(subject: Subject, options: EvaluateOptions) -> Iterator[str]:
+def _doubts(subject: Subject, options: EvaluateSettings) -> Iterator[str]:
     """What may not be meant so, a sentence each. Raises `BadFile` where --compare does not fit."""
     yield from same_prompts(subject.classes)
     for labels in subject.tests:
@@ -126,7 +126,7 @@ def _doubts(subject: Subject, options: EvaluateOptions) -> Iterator[str]:
             yield f"{options.compare}: no class is called {some_of(strange)}; such labels count as wrong"
 
 
-def _given(options: EvaluateOptions, classifier: Classifier | None) -> Classes | None:
+def _given(options: EvaluateSettings, classifier: Classifier | None) -> Classes | None:
     if classifier is not None:
         called = "the classifier" if isinstance(options.classifier, Classifier) else str(options.classifier)
         return given_classes([LabelledClass(label) for label in classifier.labels], where=called)
@@ -137,7 +137,7 @@ def _given(options: EvaluateOptions, classifier: Classifier | None) -> Classes |
 
 
 def _trials(
-    options: EvaluateOptions, subject: Subject, items: Sequence[ImageItem]
+    options: EvaluateSettings, subject: Subject, items: Sequence[ImageItem]
 ) -> Generator[Event, None, list[Trial]]:
     """All models with their classifiers; those that are not in memory are made now."""
     made_of = subject.made_of

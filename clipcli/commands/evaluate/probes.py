@@ -12,8 +12,9 @@ from clipcli.commands.evaluate import linear_probe
 from clipcli.commands.evaluate.classes import Classes, truth_of
 from clipcli.commands.evaluate.classification import measured, values_of
 from clipcli.commands.evaluate.images import Labels
-from clipcli.commands.evaluate.request import SEEDS, EvaluateOptions
+from clipcli.commands.evaluate.request import SEEDS
 from clipcli.commands.evaluate.results import EvaluatedImages, Places, Probe
+from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.data.columns import Columns
 from clipcli.data.labelled import labelled_of, read_labelled
 from clipcli.data.tree import Data
@@ -31,17 +32,15 @@ class Training:
     needed: Labels
 
 
-def check_probe(options: EvaluateOptions) -> None:
+def check_probe(options: EvaluateSettings) -> None:
     """Raise `UsageError` where what is said about probes does not fit together."""
-    if options.seeds is not None and options.seeds < 1:
-        raise UsageError(f"--seeds {options.seeds} is too small; give 1 or more")
     if options.linear_probe is None and options.shots != (None,):
         raise UsageError("--shots are for a linear probe; give --linear-probe TRAIN_DATA as well")
     if options.seeds is not None and not _numbers(options):
         raise UsageError("--seeds are for the --shots of a linear probe; give both, as in --shots 1,4,16")
 
 
-def read_training(options: EvaluateOptions, columns: Columns, classes: Classes) -> Training:
+def read_training(options: EvaluateSettings, columns: Columns, classes: Classes) -> Training:
     """The images of --linear-probe, and those of them that all draws together see.
 
     Raises the errors of data, and `UsageError` where a class has too few images.
@@ -74,7 +73,7 @@ def fit_probes(
     tests: Sequence[EvaluatedImages],
     *,
     models: Sequence[str],
-    options: EvaluateOptions,
+    options: EvaluateSettings,
     labels: Sequence[str],
 ) -> Generator[Event, None, list[Probe]]:
     """A probe for each model and number of shots, once for each seed, and its figures on every DATA.
@@ -137,9 +136,9 @@ def _probe(
     )
 
 
-def _numbers(options: EvaluateOptions) -> list[int]:
+def _numbers(options: EvaluateSettings) -> list[int]:
     return [number for number in options.shots if number is not None]
 
 
-def _seeds(options: EvaluateOptions) -> int:
+def _seeds(options: EvaluateSettings) -> int:
     return SEEDS if options.seeds is None else options.seeds

@@ -1,48 +1,28 @@
-"""What an evaluation was asked for: its settings, and how lists and names are written in them."""
+"""How lists, names and numbers are written in the settings of an evaluation."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from clipcli.classes.prompts import prompt_set_names
 from clipcli.data.kinds import is_there
 from clipcli.errors import InputNotFound, UsageError
-from clipcli.scoring.classifier import Classifier
+from clipcli.settings import as_texts
 
 ALL_SHOTS = "full"
 SEEDS = 3
+NO_DATA = "no DATA was given; give a folder per class, a .csv of images and labels, or a .tar"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateOptions:
-    """What `evaluate` was asked to do; the fields are its arguments, `data` with a name each."""
-
-    data: tuple[tuple[str, str], ...]
-    labels: str | Path | Sequence[str] | None = None
-    classifier: str | Path | Classifier | None = None
-    prompts: tuple[str, ...] = ()
-    model: tuple[str, ...] = ()
-    output: str | None = None
-    compare: str | None = None
-    linear_probe: str | None = None
-    shots: tuple[int | None, ...] = (None,)
-    seeds: int | None = None
-    image_column: str | None = None
-    label_column: str | None = None
-    caption_column: str | None = None
-    allow_empty: bool = False
-    overwrite: bool = False
-    device: str = "auto"
-    precision: str = "auto"
-    batch_size: int | None = None
-    workers: int | None = None
-    decode: str = "exact"
-    engine: str = "auto"
-    verify: bool = False
-    cache: bool = True
+def read_data(given: Any) -> tuple[tuple[str, str], ...]:
+    """One DATA or several, or several by their names, with a name each. Raises as `named_data`, and `TypeError`."""
+    if isinstance(given, Mapping):
+        return tuple((str(name), str(path)) for name, path in given.items())
+    if isinstance(given, tuple) and given and all(isinstance(one, tuple) for one in given):
+        return given
+    return named_data(as_texts(given))
 
 
 def named_data(paths: Sequence[str], *, named: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
@@ -52,7 +32,7 @@ def named_data(paths: Sequence[str], *, named: Sequence[str] = ()) -> tuple[tupl
     """
     found = [(None, path) for path in paths] + [_named(text) for text in named]
     if not found:
-        raise InputNotFound("no DATA was given; give a folder per class, a .csv of images and labels, or a .tar")
+        raise InputNotFound(NO_DATA)
     ends = [os.path.basename(os.path.normpath(path)) or path for _, path in found]
     short = [name or end for (name, _), end in zip(found, ends, strict=True)]
     # Two folders called val are told apart by their paths.
@@ -63,42 +43,47 @@ def named_data(paths: Sequence[str], *, named: Sequence[str] = ()) -> tuple[tupl
     return tuple((name, path) for name, (_, path) in zip(names, found, strict=True))
 
 
-def split_list(texts: Sequence[str]) -> tuple[str, ...]:
-    """What lists such as `tiny,RN50/openai` hold, each once; what lies there by this name stays whole."""
-    parts = [part.strip() for text in texts for part in ([text] if os.path.exists(text) else text.split(","))]
+def split_list(texts: Any) -> tuple[str, ...]:
+    """The parts of one or several lists such as `tiny,RN50/openai`, each once; the name of a file stays whole."""
+    parts = [part.strip() for text in as_texts(texts) for part in ([text] if os.path.exists(text) else text.split(","))]
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
-def split_prompts(texts: Sequence[str]) -> tuple[str, ...]:
-    """What lists such as `imagenet,plain` hold, each once; a template stays whole, whatever its commas.
+def split_prompts(texts: Any) -> tuple[str, ...]:
+    """The parts of one or several lists such as `imagenet,plain`, each once; a template stays whole with its commas.
 
     Raises `UsageError` for a template in a list.
     """
     found: list[str] = []
-    for text in texts:
+    for text in as_texts(texts):
         parts = {part.strip() for part in text.split(",")}
         listed = text.count("{}") > 1 or any(part in prompt_set_names() or os.path.isfile(part) for part in parts)
         if "{}" in text and listed and len(parts) > 1:
             raise UsageError(
-                f"the template in the list '{text}' cannot be told from the others; give templates by themselves:"
-                " --prompts A --prompts 'a photo of a {}.'"
+                f"the template in the list '{text}' cannot be told from the others; give each template by itself, as in"
+                " --prompts 'a photo of a {}.'"
             )
         found += [text] if "{" in text else split_list([text])
     return tuple(dict.fromkeys(found))
 
 
-def read_shots(text: str) -> tuple[int | None, ...]:
+def read_shots(given: Any) -> tuple[int | None, ...]:
     """`1,2,4,full` as numbers, all images being `None`. Raises `UsageError`."""
+    parts = given if isinstance(given, list | tuple) else str(given).split(",")
     shots: list[int | None] = []
-    for part in text.split(","):
-        part = part.strip()
+    for part in [ALL_SHOTS if part is None else str(part).strip() for part in parts]:
         if part == ALL_SHOTS:
             shots.append(None)
         elif part.isdecimal() and int(part) > 0:
             shots.append(int(part))
         else:
-            raise UsageError(f"--shots {text}: '{part}' is not a number of images; write it as in 1,2,4,{ALL_SHOTS}")
+            raise UsageError(f"--shots {given}: '{part}' is not a number of images; write it as in 1,2,4,{ALL_SHOTS}")
     return tuple(dict.fromkeys(shots))
+
+
+def write_shots(shots: Sequence[int | None]) -> list[int | str]:
+    """Shots as `read_shots` reads them."""
+    return [ALL_SHOTS if number is None else number for number in shots]
 
 
 def _named(text: str) -> tuple[str | None, str]:

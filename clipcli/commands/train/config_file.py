@@ -1,4 +1,4 @@
-"""The settings of a run as a file: read, put over each other, compared, and kept with the run."""
+"""Where the settings of a run come from: flags over a file, over those of the run that goes on; and what differs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clipcli.commands.train.settings import FIELDS, TrainConfig, configured, flag
+from clipcli.commands.train.settings import FIELDS, TrainConfig, configured
 from clipcli.data.weights import split_weight
-from clipcli.errors import BadFile, InputNotFound, UsageError, one_line
+from clipcli.errors import UsageError
+from clipcli.settings import about, flag, read_yaml
 
 CONFIG_FILE = "train.yaml"
 # What the name of an architecture or a prompt set does not end in.
@@ -22,7 +23,7 @@ def gathered(given: Mapping[str, Any], *, file: str | None = None, resume: bool 
 
     Raises `UsageError` where there is no run to go on with, and as `configured` does.
     """
-    asked = overridden({} if file is None else read_config(file), by=given)
+    asked = overridden({} if file is None else read_yaml(file), by=given)
     if not resume:
         return configured(asked)
     output = asked.get("output")
@@ -31,7 +32,7 @@ def gathered(given: Mapping[str, Any], *, file: str | None = None, resume: bool 
     earlier = Path(output) / CONFIG_FILE
     if not earlier.is_file() and not {"model", "arch"} & asked.keys():
         raise UsageError(f"no run to go on with in {output}; check --output, or leave --resume out")
-    before = absolute(configured(read_config(earlier))) if earlier.is_file() else TrainConfig()
+    before = absolute(configured(read_yaml(earlier))) if earlier.is_file() else TrainConfig()
     begun = {name: getattr(before, name) for name in FIELDS if getattr(before, name) != FIELDS[name].default}
     return configured(overridden(begun, by=asked))
 
@@ -43,32 +44,6 @@ def overridden(given: Mapping[str, Any], *, by: Mapping[str, Any]) -> dict[str, 
         if one in by:
             kept.pop(other, None)
     return kept | dict(by)
-
-
-def read_config(path: str | Path) -> dict[str, Any]:
-    """The settings in a YAML file, whose keys are fields of `TrainConfig`. Raises `InputNotFound` or `BadFile`."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as e:
-        raise InputNotFound(f"cannot read {path}: {e.strerror}; check the path after --config") from None
-    except (yaml.YAMLError, ValueError) as e:
-        raise BadFile(f"{path}: not YAML: {one_line(e)}; check the indentation and quotes") from None
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise BadFile(f"{path}: no settings in it; write one a line, as in 'epochs: 5'")
-    return {key.replace("-", "_"): value for key, value in content.items()}
-
-
-def to_yaml(config: TrainConfig) -> str:
-    """The configuration as `read_config` reads it; what was never given is left out."""
-    import yaml
-
-    values = {name: getattr(config, name) for name in FIELDS if getattr(config, name) is not None}
-    values["data"] = list(config.data)
-    # YAML reads some characters that nobody can see as line ends: those are written as escapes.
-    readable = all(text.isprintable() for text in [*config.data, *map(str, values.values())])
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=readable)
 
 
 def absolute(config: TrainConfig) -> TrainConfig:
@@ -90,11 +65,11 @@ def absolute(config: TrainConfig) -> TrainConfig:
 
 
 def changes(before: TrainConfig, after: TrainConfig) -> list[str]:
-    """What differs between two configurations and would make another run of it, one sentence a field."""
+    """The differences of two configurations that would make another run, a sentence for each setting."""
     return [
         f"{_called(name)} was {_said(getattr(before, name))} and is {_said(getattr(after, name))}"
         for name, f in FIELDS.items()
-        if not f.metadata["harmless"] and name != "output" and getattr(before, name) != getattr(after, name)
+        if not about(f).harmless and name != "output" and getattr(before, name) != getattr(after, name)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,12 +26,13 @@ from clipcli.commands.train.run_folder import RunFolder
 from clipcli.commands.train.run_state import RunState
 from clipcli.commands.train.saving import resume_run
 from clipcli.commands.train.session import Session
-from clipcli.commands.train.settings import TrainConfig
+from clipcli.commands.train.settings import TrainConfig, TrainRequest
 from clipcli.commands.train.skipped import as_rows
 from clipcli.commands.train.trainer import Trainer
 from clipcli.commands.train.validation import Checks
 from clipcli.errors import ClipcliError, UsageError
 from clipcli.events import Event, ModelLoaded, PairsFound, Warned, result_of
+from clipcli.settings import api
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +50,13 @@ class Trained:
     cut_captions: int
 
 
-def train(
-    data: str | Path | Sequence[str | Path], *, output: str | Path, resume: bool = False, **settings: Any
-) -> Trained:
+@api(TrainRequest, read=dict)
+def train(given: dict[str, Any]) -> Trained:
     """Train a model on `data`, one DATA or several, into the folder `output`, as `clipcli train` does.
 
-    `settings` are the fields of `clipcli.commands.train.settings.TrainConfig`, such as `model` and `arch`.
     Raises the errors of `clipcli.errors`.
     """
-    given = {"data": data, "output": str(output), **settings}
+    resume = bool(given.pop("resume", False))
     return result_of(run(gathered(given, resume=resume), resume=resume))
 
 

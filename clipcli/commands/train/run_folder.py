@@ -11,12 +11,13 @@ from filelock import FileLock, Timeout
 
 from clipcli.backbones.checkpoint import CONFIG_NAME
 from clipcli.commands.train.checkpoints import checkpoints_in
-from clipcli.commands.train.config_file import CONFIG_FILE, changes, read_config, to_yaml
+from clipcli.commands.train.config_file import CONFIG_FILE, changes
 from clipcli.commands.train.settings import TrainConfig, configured
 from clipcli.errors import OutputExists, OutputFailed, UsageError
 from clipcli.files.atomic import replacing, write_text
 from clipcli.outputs.csv import csv_writer
 from clipcli.outputs.text import writable
+from clipcli.settings import read_yaml, to_yaml
 
 METRICS_FILE, SKIPPED_FILE = "metrics.jsonl", "skipped.csv"
 
@@ -55,7 +56,7 @@ class RunFolder:
             if (self.path / CONFIG_NAME).exists():
                 raise OutputExists(f"{self.path} holds a model; give another --output")
         elif file.exists():
-            different = changes(configured(read_config(file)), config)
+            different = changes(configured(read_yaml(file)), config)
             if different:
                 raise UsageError(f"cannot resume {self.path}: {'; '.join(different)}; leave that out, or start anew")
         write_text(self.path / CONFIG_FILE, to_yaml(config))

@@ -1,4 +1,4 @@
-"""What a training run is told: one record, whose fields are flags, keys of a `train.yaml` and arguments of the API.
+"""The settings of a training run: flags, keys of a `train.yaml` and arguments of the API.
 
 A field that is `None` was not given; `resolve` fills it in by what the run is: fine-tuning wants to keep what the model
 knows, pretraining starts from nothing.
@@ -7,14 +7,12 @@ knows, pretraining starts from nothing.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from clipcli.backbones.devices import DEVICES
-from clipcli.errors import UsageError, unknown
+from clipcli.commands.shared_settings import TableColumns
+from clipcli.settings import AsNumberOrText, AsText, AsTexts, made, record, setting
 
 LOSSES = {
     "clip": "symmetric cross-entropy with a learned temperature, as CLIP was trained",
@@ -36,233 +34,188 @@ TOWERS = {"image": "the image tower", "text": "the text tower"}
 PRECISIONS = {"auto": "bf16 where the hardware has it, else fp32", "fp32": "exact", "bf16": "half the memory, faster"}
 
 
-def setting(
-    help: str,
-    *,
-    default: Any = None,
-    metavar: str | None = None,
-    choices: Mapping[str, str] | None = None,
-    least: float | None = None,
-    most: float | None = None,
-    harmless: bool = False,
-) -> Any:
-    """A field of `TrainConfig`: its help, its valid values, and whether it may change when a run goes on."""
-    stated = {
-        "help": help,
-        "metavar": metavar,
-        "choices": choices,
-        "least": least,
-        "most": most,
-        "harmless": harmless,
-    }
-    return field(default=default, metadata=stated)
+@record
+class TrainConfig(TableColumns):
+    """All settings of a training run."""
 
+    command = "train"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
-    """All settings of a training run. The help of each field says what it does and in which unit."""
+    data: AsTexts = setting(default=(), kw_only=False, group="what", argument=True, metavar="DATA")
+    """Images with captions, or folders of a class each (README: Train); PATH=0.3 for a share of each batch."""
 
-    data: tuple[str, ...] = setting(
-        "Images with captions, or folders of a class each (README: Train); PATH=0.3 for a share of each batch.",
-        default=(),
-        metavar="DATA",
-    )
-    output: str | None = setting("The run's folder: checkpoints, metrics, report, and in the end the model.")
-    model: str | None = setting("The model to fine-tune: whatever classify --model takes.", metavar="M")
-    arch: str | None = setting(
-        "Pretrain from random weights: an architecture of open_clip, or a .json model configuration.", metavar="ARCH"
-    )
+    output: AsText = setting(default=None, group="output", metavar="RUN", short="-o")
+    """The run's folder: checkpoints, metrics, report, and in the end the model."""
 
-    image_size: int | None = setting(
-        "Train at images of N by N pixels, and leave a model for them. [default: the model's own size]", least=1
-    )
+    model: AsText = setting(default=None, group="what", metavar="M")
+    """The model to fine-tune: whatever classify --model takes."""
 
-    prompts: str | None = setting(
-        "The prompt set for class folders, in DATA, --zero-shot and --retain. [default: imagenet]", metavar="P"
-    )
-    labels: str | None = setting("Names and aliases for the class folders of DATA.", metavar="FILE")
-    image_column: str | None = setting("The column of a table that names the image.", metavar="NAME")
-    caption_column: str | None = setting("The column of a table that holds the caption.", metavar="NAME")
-    max_skipped: float = setting(
-        "The share of pairs that may be skipped before the run stops.", default=0.05, least=0, most=1, harmless=True
-    )
+    arch: AsText = setting(default=None, group="what", metavar="ARCH")
+    """Pretrain from random weights: an architecture of open_clip, or a .json model configuration."""
 
-    epochs: float | None = setting(
-        "How often every pair is seen. [default: 5 to fine-tune, 30 to pretrain]", least=0.001
-    )
-    steps: int | None = setting("How many batches to train on, in place of --epochs.", least=1)
+    image_size: int | None = setting(default=None, group="what", least=1, by_default="the model's own size")
+    """Train at images of N by N pixels, and leave a model for them."""
+
+    prompts: AsText = setting(default=None, group="what", metavar="P", by_default="imagenet")
+    """The prompt set for class folders, in DATA, --zero-shot and --retain."""
+
+    labels: AsText = setting(default=None, group="what", metavar="FILE")
+    """Names and aliases for the class folders of DATA."""
+
+    max_skipped: float = setting(default=0.05, group="what", least=0, most=1, harmless=True, rare=True)
+    """The share of pairs that may be skipped before the run stops."""
+
+    epochs: float | None = setting(default=None, group="how", least=0.001, by_default="5 to fine-tune, 30 to pretrain")
+    """How often every pair is seen."""
+
+    steps: int | None = setting(default=None, group="how", least=1)
+    """How many batches to train on, in place of --epochs."""
+
     batch_size: int | None = setting(
-        "Pairs in a batch, over all processes. [default: 128 to fine-tune, 512 to pretrain, or all there are]", least=2
+        default=None, group="how", least=2, by_default="128 to fine-tune, 512 to pretrain, or all there are"
     )
-    micro_batch: int | None = setting(
-        "Pairs that go through the model at once in a process; the gradient stays that of the whole batch, but for "
-        "batch norm's statistics.",
-        least=1,
-        harmless=True,
-    )
-    seed: int = setting("The seed of all that is random.", default=0, least=0, most=2**63 - 1)
+    """Pairs in a batch, over all processes."""
 
-    loss: str | None = setting("The loss. [default: the model's own; clip to pretrain]", choices=LOSSES)
-    duplicates: str = setting(
-        "What two pairs of one caption or class are to each other.", default="positive", choices=DUPLICATES
+    micro_batch: int | None = setting(default=None, group="speed", least=1, harmless=True)
+    """Pairs that go through the model at once in a process; the gradient stays that of the whole batch, but for
+    batch norm's statistics."""
+
+    seed: int = setting(default=0, group="how", least=0, most=2**63 - 1)
+    """The seed of all that is random."""
+
+    loss: str | None = setting(
+        default=None, group="how", choices=LOSSES, by_default="the model's own; clip to pretrain"
     )
-    negatives: str = setting(
-        "Which other pairs of a batch are wrong answers: all, or those of the same DATA.",
-        default="all",
-        choices=NEGATIVES,
-    )
+    """The loss."""
+
+    duplicates: str = setting(default="positive", group="how", choices=DUPLICATES)
+    """How two pairs of one caption or class count: as right answers for each other, or as wrong ones."""
+
+    negatives: str = setting(default="all", group="how", choices=NEGATIVES)
+    """Which other pairs of a batch are wrong answers: all, or those of the same DATA."""
+
     lr: float | None = setting(
-        "The learning rate at its peak. "
-        "[default: 1e-5 to fine-tune, 1e-4 with --lora; to pretrain 1e-3, and for batches below 512 less]",
+        default=None,
+        group="how",
         least=0,
+        by_default="1e-5 to fine-tune, 1e-4 with --lora; to pretrain 1e-3, and for batches below 512 less",
     )
-    image_lr: float | None = setting("The image tower's rate, where it differs.", least=0)
-    text_lr: float | None = setting("The text tower's rate, where it differs.", least=0)
-    warmup: int | None = setting(
-        "Steps of linear warm-up before the cosine decay. [default: a tenth of all, 2000 at most]", least=0
-    )
+    """The learning rate at its peak."""
+
+    image_lr: float | None = setting(default=None, group="how", least=0)
+    """The image tower's rate, where it differs."""
+
+    text_lr: float | None = setting(default=None, group="how", least=0)
+    """The text tower's rate, where it differs."""
+
+    warmup: int | None = setting(default=None, group="how", least=0, by_default="a tenth of all, 2000 at most")
+    """Steps of linear warm-up before the cosine decay."""
+
     weight_decay: float | None = setting(
-        "Decoupled weight decay. [default: 0.1 to fine-tune, 0.2 to pretrain]", least=0
+        default=None, group="how", least=0, by_default="0.1 to fine-tune, 0.2 to pretrain"
     )
-    beta2: float | None = setting("AdamW's second beta. [default: 0.98, or 0.999 to fine-tune]", least=0, most=0.99999)
-    grad_clip_norm: float = setting("The gradient's norm is clipped to this; 0 leaves it.", default=1.0, least=0)
+    """Decoupled weight decay."""
+
+    beta2: float | None = setting(
+        default=None, group="how", least=0, most=0.99999, by_default="0.98, or 0.999 to fine-tune"
+    )
+    """AdamW's second beta."""
+
+    grad_clip_norm: float = setting(default=1.0, group="how", least=0)
+    """The gradient's norm is clipped to this; 0 leaves it."""
+
     crop: float | None = setting(
-        "The least share of its area that a random crop of an image keeps, if its shape allows; 1 leaves images whole. "
-        "[default: 0.9 to fine-tune, 0.5 to pretrain]",
-        least=0.01,
-        most=1,
+        default=None, group="how", least=0.01, most=1, by_default="0.9 to fine-tune, 0.5 to pretrain"
     )
-    flip: bool | None = setting("Mirror images at random, half of them. [default: on]")
-    augment: str = setting("What else is done to images at random.", default="none", choices=AUGMENTS)
-    cutmix: float = setting(
-        "The share of images of which a box shows another image, whose caption is then partly right as well.",
-        default=0.0,
-        least=0,
-        most=1,
-    )
+    """The least share of its area that a random crop of an image keeps, if its shape allows; 1 leaves images
+    whole."""
 
-    lock: str | None = setting("Leave a tower as it is (LiT locks the image tower).", choices=TOWERS)
-    unlock_groups: int = setting(
-        "The last N groups of layers of the locked tower learn all the same.", default=0, least=0
-    )
-    lora: int | None = setting(
-        "Train low-rank changes (LoRA) of this rank in place of the weights.", metavar="RANK", least=1
-    )
-    average: float = setting(
-        "Validate and save a moving average of the weights, and learn on beside it: its decay in a step, such as "
-        "0.999; 0 is no average.",
-        default=0.0,
-        least=0,
-        most=0.999999,
-    )
-    freeze_batch_norm: bool | None = setting("Keep batch norm's statistics as they are. [default: to fine-tune]")
+    flip: bool | None = setting(default=None, group="how", by_default="on")
+    """Mirror images at random, half of them."""
 
-    val: str | None = setting("Pairs to validate on: loss and recall.", metavar="DATA")
-    zero_shot: str | None = setting("A class-per-folder tree to validate on: top-1 and top-5.", metavar="DIR")
-    retain: str | None = setting("What the model should not forget: a class-per-folder tree, or pairs.", metavar="DATA")
-    val_every: int | None = setting("Steps between validations. [default: an epoch]", least=1, harmless=True)
-    wise_ft: str | None = setting(
-        "Mix with the starting weights after training: a share from 0 to 1, or auto.", metavar="A"
-    )
-    retain_drop: float = setting("What --wise-ft auto may lose on --retain.", default=0.01, least=0, most=1)
+    augment: str = setting(default="none", group="how", choices=AUGMENTS)
+    """Further random changes of images."""
 
-    device: str = setting("Where to train.", default="auto", choices=DEVICES, harmless=True)
-    precision: str = setting("How to compute; weights are kept in fp32.", default="auto", choices=PRECISIONS)
-    workers: int | None = setting("Threads that decode images. [default: one a core]", least=1, harmless=True)
-    grad_checkpoint: bool = setting("Compute activations twice in place of keeping them.", default=False, harmless=True)
-    compile: bool = setting("Compile the model first: minutes, then faster.", default=False, harmless=True)
+    cutmix: float = setting(default=0.0, group="how", least=0, most=1)
+    """The share of images of which a box shows another image, whose caption is then partly right as well."""
 
-    save_every: int | None = setting("Steps between checkpoints. [default: an epoch]", least=1, harmless=True)
-    keep_every: int | None = setting(
-        "Keep the checkpoints at multiples of N steps, beside the last and the best.", least=1, harmless=True
-    )
-    log_every: int = setting("Steps between the lines of metrics.jsonl.", default=10, least=1, harmless=True)
-    tensorboard: bool = setting("Write RUN/tensorboard as well.", default=False, harmless=True)
+    lock: str | None = setting(default=None, group="how", choices=TOWERS)
+    """Leave a tower as it is (LiT locks the image tower)."""
+
+    unlock_groups: int = setting(default=0, group="how", least=0)
+    """The last N groups of layers of the locked tower learn all the same."""
+
+    lora: int | None = setting(default=None, group="how", metavar="RANK", least=1)
+    """Train low-rank changes (LoRA) of this rank in place of the weights."""
+
+    average: float = setting(default=0.0, group="how", least=0, most=0.999999)
+    """Validate and save a moving average of the weights, and learn on beside it: its decay in a step, such as
+    0.999; 0 is no average."""
+
+    freeze_batch_norm: bool | None = setting(default=None, group="how", by_default="to fine-tune")
+    """Keep batch norm's statistics as they are."""
+
+    val: AsText = setting(default=None, group="checks", metavar="DATA")
+    """Pairs to validate on: loss and recall."""
+
+    zero_shot: AsText = setting(default=None, group="checks", metavar="DIR")
+    """A class-per-folder tree to validate on: top-1 and top-5."""
+
+    retain: AsText = setting(default=None, group="checks", metavar="DATA")
+    """Data that the model should not forget: a class-per-folder tree, or pairs."""
+
+    val_every: int | None = setting(default=None, group="checks", least=1, harmless=True, by_default="an epoch")
+    """Steps between validations."""
+
+    wise_ft: AsNumberOrText = setting(default=None, group="checks", metavar="A")
+    """Mix with the starting weights after training: a share from 0 to 1, or auto."""
+
+    retain_drop: float = setting(default=0.01, group="checks", least=0, most=1)
+    """How much --wise-ft auto may lose on --retain, as a share."""
+
+    device: str = setting(default="auto", group="speed", choices=DEVICES, harmless=True)
+    """Where to train."""
+
+    precision: str = setting(default="auto", group="speed", choices=PRECISIONS)
+    """How to compute; weights are kept in fp32."""
+
+    workers: int | None = setting(default=None, group="speed", least=1, harmless=True, by_default="one a core")
+    """Threads that decode images."""
+
+    grad_checkpoint: bool = setting(default=False, group="speed", harmless=True)
+    """Compute activations twice in place of keeping them."""
+
+    compile: bool = setting(default=False, group="speed", harmless=True)
+    """Compile the model first: minutes, then faster."""
+
+    save_every: int | None = setting(default=None, group="output", least=1, harmless=True, by_default="an epoch")
+    """Steps between checkpoints."""
+
+    keep_every: int | None = setting(default=None, group="output", least=1, harmless=True)
+    """Keep the checkpoints at multiples of N steps, beside the last and the best."""
+
+    log_every: int = setting(default=10, group="output", least=1, harmless=True)
+    """Steps between the lines of metrics.jsonl."""
+
+    tensorboard: bool = setting(default=False, group="output", harmless=True)
+    """Write RUN/tensorboard as well."""
 
     @property
     def pretrains(self) -> bool:
-        """Whether the run starts from random weights."""
+        """True where the run starts from random weights."""
         return self.arch is not None
+
+
+@record
+class TrainRequest(TrainConfig):
+    """The settings of a run, and whether it is one to go on with."""
+
+    resume: bool = setting(default=False, group="output")
+    """Go on with the run in --output, from its last checkpoint."""
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(TrainConfig)}
 
 
-def flag(name: str) -> str:
-    """How a field is written on the command line."""
-    return f"--{name.replace('_', '-')}"
-
-
 def configured(given: Mapping[str, Any]) -> TrainConfig:
-    """The configuration with the given fields, each of its own type and in its range.
-
-    Raises `UnknownName` for a field that there is not, and `UsageError` for a value that does not fit.
-    """
-    return TrainConfig(**{name: _checked(name, value) for name, value in given.items()})
-
-
-def _checked(name: str, value: Any) -> Any:
-    """The value as the field's type has it. Raises `UnknownName` or `UsageError`."""
-    if name not in FIELDS:
-        raise unknown("setting", name, FIELDS, see="clipcli train --help")
-    if value is None:
-        return FIELDS[name].default
-    stated, kind = FIELDS[name].metadata, str(FIELDS[name].type).removesuffix(" | None")
-    try:
-        value = _TYPES[kind](value)
-    except (TypeError, ValueError, OverflowError):
-        raise UsageError(f"{flag(name)} {value} is not {_KINDS[kind]}; see clipcli train --help") from None
-    if stated["choices"] and value not in stated["choices"]:
-        raise unknown(flag(name), value, stated["choices"])
-    least, most = stated["least"], stated["most"]
-    if (least is not None and value < least) or (most is not None and value > most):
-        bounds = f"{least} or more" if most is None else f"from {least} to {most}"
-        raise UsageError(f"{flag(name)} {value} does not fit; give {bounds}")
-    return value
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
-        raise ValueError(value)
-    return int(value)
-
-
-def _number(value: Any) -> float:
-    # YAML takes 1e-3 for text.
-    number = float(value)
-    if isinstance(value, bool) or not math.isfinite(number):
-        raise ValueError(value)
-    return number
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict | list | tuple | bool):
-        raise TypeError(value)
-    return str(value)
-
-
-def _switch(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(value)
-    return value
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str | Path):
-        return (str(value),)
-    # YAML takes a folder called 2023 for a number.
-    if not isinstance(value, list | tuple) or not all(
-        type(text) in (str, int) or isinstance(text, Path) for text in value
-    ):
-        raise TypeError(value)
-    return tuple(map(str, value))
-
-
-_TYPES = {"int": _whole, "float": _number, "str": _text, "bool": _switch, "tuple[str, ...]": _texts}
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "a text",
-    "bool": "true or false",
-    "tuple[str, ...]": "a list of paths",
-}
+    """The configuration with the given settings, each of its own type and in its range. Raises as `made`."""
+    return made(TrainConfig, given)

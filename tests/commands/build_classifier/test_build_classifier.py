@@ -12,6 +12,7 @@ import torch
 import clipcli
 from clipcli.backbones.backbone import Backbone
 from clipcli.commands.build_classifier.run import run
+from clipcli.commands.build_classifier.settings import BuildClassifierSettings
 from clipcli.events import ClassesEncoded, Event, Warned
 from clipcli.memory.cache import Cache
 
@@ -32,8 +33,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 def events_of(labels: Sequence[str] | Path, model: str) -> list[Event]:
     """What a build says."""
-    options = {"prompts": "plain", "model": model, "device": "cpu", "precision": "fp32", "use_cache": True}
-    return list(run(labels, **options))
+    return list(run(BuildClassifierSettings(labels, prompts="plain", model=model, device="cpu", precision="fp32")))
 
 
 def test_aliases_templates_and_descriptions_are_averaged(model: str, tmp_path: Path, encoded: list[str]) -> None:
@@ -120,8 +120,7 @@ def test_an_unusable_cache_is_warned_about_and_left_alone(
 
 def test_an_interrupted_build_keeps_what_was_encoded(model: str, encoded: list[str]) -> None:
     labels = [f"thing {n}" for n in range(20)]
-    options = {"prompts": None, "model": model, "device": "cpu", "precision": "fp32", "use_cache": True}
-    for event in run(labels, **options):
+    for event in run(BuildClassifierSettings(labels, model=model, device="cpu", precision="fp32")):
         if isinstance(event, ClassesEncoded) and event.done > event.cached:
             done = event.done
             break

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import clipcli
-from clipcli.commands.classify.run import ClassifyOptions, run
+from clipcli.commands.classify.run import run
+from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.errors import ClipcliError, InputNotFound, UsageError, WeightsMismatch
 from clipcli.events import ClassesEncoded, InputsFound, ModelLoaded, RowsPlanned, RowsReady, TimeSpent, Warned
 
@@ -81,7 +82,7 @@ def test_a_list_on_stdin(photos: Path, model: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_events_in_order(photos: Path, model: str) -> None:
-    events = list(run(ClassifyOptions(inputs=(str(photos),), labels=["cat", "cat"], model=model)))
+    events = list(run(ClassifySettings(inputs=(str(photos),), labels=["cat", "cat"], model=model)))
     kinds = list(dict.fromkeys(type(event) for event in events))
     assert kinds == [InputsFound, RowsPlanned, Warned, ModelLoaded, ClassesEncoded, RowsReady, TimeSpent]
     spent = events[-1]
@@ -96,10 +97,10 @@ def test_events_in_order(photos: Path, model: str) -> None:
         ({}, UsageError, "neither labels nor a classifier"),
         ({"labels": LABELS, "classifier": "c.safetensors"}, UsageError, "both labels and a classifier were"),
         ({"classifier": "c.safetensors", "prompts": "pets"}, UsageError, "a classifier has its prompts in it"),
-        ({"labels": LABELS, "workers": 0}, UsageError, "number of workers of 0 is too small"),
-        ({"labels": LABELS, "batch_size": -1}, UsageError, "batch size of -1 is too small"),
+        ({"labels": LABELS, "workers": 0}, UsageError, "workers=0 does not fit; give 1 or more"),
+        ({"labels": LABELS, "batch_size": -1}, UsageError, "batch_size=-1 does not fit; give 1 or more"),
         ({"labels": ["cat", 3]}, UsageError, "label 2: a label is text, not int"),
-        ({"labels": LABELS, "top_k": 4}, UsageError, "--top-k 4 does not fit 3 classes"),
+        ({"labels": LABELS, "top_k": 4}, UsageError, "^top_k=4 does not fit 3 classes"),
         ({"labels": LABELS, "score": "sigmoid"}, UsageError, "no logit bias"),
         ({"labels": LABELS, "score": "probability"}, UsageError, "unknown score"),
         ({"labels": LABELS, "device": "tpu"}, UsageError, "unknown device"),

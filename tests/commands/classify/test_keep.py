@@ -13,11 +13,12 @@ from small_data import in_memory
 import clipcli
 from clipcli.classes.prompts import read_recipe
 from clipcli.commands.classify.keep import kept_columns, split_columns
-from clipcli.commands.classify.provenance import provenance_of, settings_of
-from clipcli.commands.classify.run import ClassifyOptions
+from clipcli.commands.classify.provenance import provenance_of
+from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.errors import UsageError
 from clipcli.records import ImageItem, Provenance
 from clipcli.scoring.classifier import Classifier
+from clipcli.settings import as_dict
 
 A, B = in_memory("a"), in_memory("b")
 ITEMS = [replace(A, cells={"who": "Ann"}), replace(B, cells={"where": "Rome", "who": ""})]
@@ -46,8 +47,8 @@ def made(
     of: list[str] | Classifier, items: list[ImageItem] = ITEMS, *, prompts: str = "plain", **options: object
 ) -> Provenance:
     recipe = of if isinstance(of, Classifier) else read_recipe(of, prompts)
-    asked = ClassifyOptions(inputs=("photos",), **options)
-    return provenance_of(recipe, settings=settings_of(asked), model="tiny", items=items, kept=())
+    asked = ClassifySettings(inputs=("photos",), **options)
+    return provenance_of(recipe, settings=as_dict(asked), model="tiny", items=items, kept=())
 
 
 def test_settings_are_as_json_has_them() -> None:

@@ -17,7 +17,8 @@ from PIL import Image
 
 import clipcli
 from clipcli.backbones.backbone import Backbone
-from clipcli.commands.classify.run import ClassifyOptions, run
+from clipcli.commands.classify.run import run
+from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.events import ClassesEncoded, Event, ModelKnown, ModelLoaded, RowsReady, Warned
 from clipcli.memory.cache import Cache
 from clipcli.records import Row
@@ -27,7 +28,7 @@ LABELS = ("cat", "dog", "beach")
 
 def events_of(inputs: Path | str, model: str, *, labels: Any = LABELS, **options: Any) -> list[Event]:
     """All events of a run."""
-    return list(run(ClassifyOptions(inputs=(str(inputs),), labels=labels, model=model, **options)))
+    return list(run(ClassifySettings(inputs=(str(inputs),), labels=labels, model=model, **options)))
 
 
 def rows_of(events: Sequence[Event]) -> list[Row]:

@@ -13,8 +13,8 @@ import pytest
 from small_data import CLASSES, FP32, photograph
 
 import clipcli
-from clipcli.commands.evaluate.request import EvaluateOptions
 from clipcli.commands.evaluate.run import run
+from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.evaluate.tables import table_of_differences
 from clipcli.errors import BadFile, OutputExists
 from clipcli.events import Event, ImagesEmbedded, ProbeFitted, Warned, result_of
@@ -29,7 +29,7 @@ def tree(tmp_path: Path) -> Path:
     return photograph(tmp_path / "val", seed=0)
 
 
-def warned(options: EvaluateOptions) -> list[str]:
+def warned(options: EvaluateSettings) -> list[str]:
     """All that an evaluation warns about."""
     return [event.message for event in run(options) if isinstance(event, Warned)]
 
@@ -107,7 +107,7 @@ def test_linear_probes(tree: Path, model: str, tmp_path: Path) -> None:
     again = clipcli.evaluate(tree, **given)
     assert [probe.metrics for probe in again.probes] == [probe.metrics for probe in found.probes]
     (train / "loose.png").write_text("no image")
-    options = EvaluateOptions(data=(("v", str(tree)),), model=(model,), linear_probe=str(train), **FP32)
+    options = EvaluateSettings(data=(("v", str(tree)),), model=(model,), linear_probe=str(train), **FP32)
     events = list(run(options))
     assert [event.done for event in events if isinstance(event, ProbeFitted)] == [1]
     warned = [event.message for event in events if isinstance(event, Warned)]
@@ -138,7 +138,7 @@ def test_other_predictions_with_labels_that_are_no_class(tree: Path, model: str,
     (tmp_path / "other.csv").write_text(
         "path,label\n" + "".join(f"{p},{t}\n" for p, t in zip(paths, told, strict=True))
     )
-    options = EvaluateOptions(
+    options = EvaluateSettings(
         data=(("v", str(tree)),), model=(model,), prompts=("plain",), compare=str(tmp_path / "other.csv"), **FP32
     )
     assert warned(options) == [f"{tmp_path}/other.csv: no class is called 'zebu'; such labels count as wrong"]
@@ -146,7 +146,7 @@ def test_other_predictions_with_labels_that_are_no_class(tree: Path, model: str,
 
 def test_few_shots_are_the_same_whatever_else_is_asked_for(tree: Path, model: str, tmp_path: Path) -> None:
     train = photograph(tmp_path / "train", seed=7, images_per_class=30)
-    options = EvaluateOptions(
+    options = EvaluateSettings(
         data=(("v", str(tree)),),
         model=(model,),
         prompts=("plain",),
@@ -186,19 +186,19 @@ def test_a_probe_that_has_seen_the_images_is_warned_about(tree: Path, model: str
     shutil.copytree(tree / "cat", tree / "red fox")
     given = {"data": (("v", str(tree)),), "model": (model,), "prompts": ("plain",), **FP32}
     same = "'red fox', 'red_fox' are separate classes with the same prompts"
-    messages = warned(EvaluateOptions(linear_probe=f"{tree}/.", **given))
+    messages = warned(EvaluateSettings(linear_probe=f"{tree}/.", **given))
     assert len(messages) == 2
     assert messages[0].startswith(same)
     assert messages[1].startswith(
         f"28 of 28 images of v are also in {tree}/.: the linear probe's figures there are too"
     )
-    assert not any("also in" in message for message in warned(EvaluateOptions(linear_probe=str(train), **given)))
+    assert not any("also in" in message for message in warned(EvaluateSettings(linear_probe=str(train), **given)))
 
 
 def test_an_image_with_two_labels_is_warned_about(tree: Path, model: str) -> None:
     rows = [f"{label}/0.png,{label}" for label in CLASSES]
     (tree / "t.csv").write_text("\n".join(["path,label", *rows, "bear/0.png,yak"]) + "\n")
-    options = EvaluateOptions(data=(("t", f"{tree}/t.csv"),), model=(model,), prompts=("plain",), **FP32)
+    options = EvaluateSettings(data=(("t", f"{tree}/t.csv"),), model=(model,), prompts=("plain",), **FP32)
     assert warned(options) == [f"{tree}/t.csv: {tree}/bear/0.png has the labels 'bear', 'yak'; each counts as an image"]
 
 
@@ -210,7 +210,7 @@ def test_files_of_an_evaluation_before_do_not_stay(tree: Path, model: str, tmp_p
         (out / name).write_text("mine")
     for name in ("predictions.csv", "confusion.csv", "metrics.json", "report.html"):
         (out / name).unlink()
-    with pytest.raises(OutputExists, match=r"run-2/predictions\.csv exists; give another --output, or --overwrite"):
+    with pytest.raises(OutputExists, match=r"run-2/predictions\.csv exists; give another output, or overwrite=True"):
         clipcli.evaluate(tree, model=model, prompts="plain", output=out, **FP32)
     clipcli.evaluate(tree, model=model, prompts="plain,name", output=out, overwrite=True, **FP32)
     (out / "run-3").mkdir()

@@ -19,8 +19,8 @@ from small_data import CLASSES, FP32, photograph
 
 import clipcli
 from clipcli.backbones.backbone import Backbone
-from clipcli.commands.evaluate.request import EvaluateOptions
 from clipcli.commands.evaluate.run import run
+from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.errors import (
     BadFile,
     ClipcliError,
@@ -131,7 +131,7 @@ def test_several_prompts_and_models_with_one_decode(
     decode = batches.decode
     monkeypatch.setattr(batches, "decode", lambda data, **least: (decoded.append(1), decode(data, **least))[1])
     names = [str(models["vit"]), str(tmp_path / "twin"), str(models["resnet"])]
-    options = EvaluateOptions(data=(("val", str(tree)),), model=tuple(names), prompts=("plain", "name"), **FP32)
+    options = EvaluateSettings(data=(("val", str(tree)),), model=tuple(names), prompts=("plain", "name"), **FP32)
     found = clipcli.evaluate(tree, model=names, prompts="plain,name", output=tmp_path / "out", **FP32)
     assert len(decoded) == 24
     assert [(run.model, run.prompts) for run in found.runs] == [(m, p) for m in names for p in ("plain", "name")]
@@ -163,7 +163,7 @@ def test_images_that_classify_has_seen_are_not_encoded_again(
     for name in ("predictions.csv", "metrics.json", "run-2/predictions.csv"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
     monkeypatch.setattr(Backbone, "encode_texts", lambda *_: pytest.fail("all prompts were seen before"))
-    events = list(run(EvaluateOptions(data=(("val", str(tree)),), model=(model,), prompts=("name", "plain"), **FP32)))
+    events = list(run(EvaluateSettings(data=(("val", str(tree)),), model=(model,), prompts=("name", "plain"), **FP32)))
     assert [type(event) for event in events] == [InputsFound, ModelKnown, ImagesEmbedded]
 
 
@@ -249,22 +249,22 @@ def test_a_classifier_names_the_classes(tree: Path, model: str) -> None:
         ({"classifier": "c.safetensors", "prompts": "plain"}, UsageError, "a classifier has its prompts in it"),
         ({"prompts": "plian"}, UnknownName, "unknown prompt set 'plian'; did you mean plain"),
         ({"model": "tinny"}, UnknownName, "unknown model 'tinny'"),
-        ({"shots": "4"}, UsageError, "--shots are for a linear probe; give --linear-probe TRAIN_DATA"),
+        ({"shots": "4"}, UsageError, "shots are for a linear probe; give linear_probe as well"),
         ({"linear_probe": "val", "shots": "9"}, UsageError, "class 'bear' has 4 images, and expected are 10: 9 to fit"),
         ({"linear_probe": "nowhere"}, InputNotFound, "no such data: nowhere"),
         ({"compare": "nowhere.csv"}, InputNotFound, "cannot read nowhere.csv"),
         ({"compare": "bad.csv"}, BadFile, "no column 'label' among its columns 'path', 'size'"),
         ({"compare": "few.csv"}, BadFile, "no row for 23 of 24 images, such as val/bear/1.png"),
-        ({"output": "bad.csv"}, UsageError, "--output bad.csv is a file, and expected is a folder"),
-        ({"output": "there"}, OutputExists, "there/metrics.json exists; give another --output, or --overwrite"),
-        ({"output": ""}, UsageError, "--output has no name; give a folder"),
-        ({"output": "val/out"}, UsageError, "--output val/out lies in val, where it would be taken for data"),
+        ({"output": "bad.csv"}, UsageError, "output='bad.csv' is a file, and expected is a folder"),
+        ({"output": "there"}, OutputExists, "there/metrics.json exists; give another output, or overwrite=True"),
+        ({"output": ""}, UsageError, "output has no name; give a folder"),
+        ({"output": "val/out"}, UsageError, "output='val/out' lies in val, where it would be taken for data"),
         ({"compare": "nothing.csv"}, BadFile, "nothing.csv: an empty file; expected a predictions.csv"),
         ({"compare": "twice.csv"}, BadFile, "twice.csv: two rows for the image 'val/bear/0.png'; keep one of them"),
-        ({"seeds": 5}, UsageError, "--seeds are for the --shots of a linear probe; give both"),
+        ({"seeds": 5}, UsageError, "seeds are for the shots of a linear probe; give both, as in shots='1,4,16'"),
         ({"labels": "few.txt"}, BadFile, "no label fits folders 'cow', 'dog', 'red_fox', 'yak'; rename them to labels"),
         ({"labels": "one.txt"}, BadFile, "one.txt: one label only, 'cat'; expected at least two"),
-        ({"seeds": 0}, UsageError, "--seeds 0 is too small"),
+        ({"seeds": 0}, UsageError, "seeds=0 does not fit; give 1 or more"),
     ],
 )
 @pytest.mark.usefixtures("tree")
@@ -295,8 +295,8 @@ def test_mistakes_of_other_kinds(tree: Path, captioned: Path, model: str, tmp_pa
     with pytest.raises(UsageError, match="val is for classification, captioned is for retrieval"):
         clipcli.evaluate([tree, captioned], model=model)
     for given in ({"prompts": "plain"}, {"shots": 4}, {"seeds": 3}, {"allow_empty": True}):
-        flag = f"--{next(iter(given)).replace('_', '-')}"
-        with pytest.raises(UsageError, match=rf"{flag} is for images with labels, and .*name the classes with --la"):
+        name = next(iter(given))
+        with pytest.raises(UsageError, match=rf"^{name}(=True)? is for images with labels, and .* the classes with la"):
             clipcli.evaluate(captioned, model=model, **given)
     other = tmp_path / "other.csv"
     other.write_text("path,label\n" + "".join(f"{path},zebu\n" for path in sorted(tree.rglob("*.png"))))

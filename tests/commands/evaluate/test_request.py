@@ -23,9 +23,7 @@ def test_how_lists_and_names_are_written(tmp_path: Path, monkeypatch: pytest.Mon
     assert split_list(["tiny, RN50/openai,tiny", "a,b"]) == ("tiny", "RN50/openai", "a,b")
     assert split_prompts(["plain, name,plain", "a {}, they say"]) == ("plain", "name", "a {}, they say")
     for text in ("plain,a photo of a {}.", "a {}.,the {}."):
-        with pytest.raises(
-            UsageError, match=r"give templates by themselves: --prompts A --prompts 'a photo of a \{\}.'"
-        ):
+        with pytest.raises(UsageError, match=r"give each template by itself, as in --prompts 'a photo of a \{\}.'"):
             split_prompts([text])
     assert named_data(["x/val"], named=["photos=y/val"]) == (("val", "x/val"), ("photos", "y/val"))
     assert named_data(["x/val"], named=["y/val"]) == (("x/val", "x/val"), ("y/val", "y/val"))

@@ -18,11 +18,12 @@ from clipcli.backbones import find
 from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
 from clipcli.commands.train.average import decay_at
-from clipcli.commands.train.config_file import gathered, read_config
+from clipcli.commands.train.config_file import gathered
 from clipcli.commands.train.data import read_checks
 from clipcli.commands.train.run import run as train
 from clipcli.commands.train.settings import configured
 from clipcli.events import StepDone, result_of
+from clipcli.settings import read_yaml
 
 WEIGHTS = "open_clip_model.safetensors"
 STEPS, DECAY = 4, 0.3
@@ -94,7 +95,7 @@ def test_the_weights_learn_as_without_an_average(
 
 
 def test_the_average_is_what_is_validated(averaged: Path) -> None:
-    config = configured(read_config(averaged / "train.yaml"))
+    config = configured(read_yaml(averaged / "train.yaml"))
     check = read_checks(config, loss="clip", batch_size=6).val
     assert check is not None
     for line in validations(averaged)[1:]:

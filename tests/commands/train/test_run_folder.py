@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from clipcli.commands.train.config_file import read_config
 from clipcli.commands.train.run_folder import RunFolder
 from clipcli.commands.train.run_lines import read_lines
 from clipcli.commands.train.settings import TrainConfig, configured
 from clipcli.errors import BadFile, OutputExists, OutputFailed, UsageError
+from clipcli.settings import read_yaml
 
 CONFIG = configured({"data": ["photos"], "model": "m", "steps": 10, "lr": 1e-5, "output": "run"})
 
@@ -72,7 +72,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_new_run_keeps_its_settings(run: RunFolder, resume: bool) -> None:
     run.begin(CONFIG, resume=resume)
-    assert configured(read_config(run.path / "train.yaml")) == CONFIG
+    assert configured(read_yaml(run.path / "train.yaml")) == CONFIG
     assert leftovers(run) == []
 
 
@@ -91,7 +91,7 @@ def test_a_run_that_ended_before_its_first_line_may_be_begun_anew(run: RunFolder
     (run.path / "checkpoints" / ".step-00000010.part").mkdir(parents=True)
     other = configured({"data": ["other"], "arch": "a"})
     run.begin(other, resume=False)
-    assert configured(read_config(run.path / "train.yaml")) == other
+    assert configured(read_yaml(run.path / "train.yaml")) == other
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def changed(change: dict[str, Any]) -> TrainConfig:
 def test_going_on_with_settings_that_change_nothing_is_allowed(run: RunFolder, change: dict[str, Any]) -> None:
     run.begin(CONFIG, resume=False)
     run.begin(changed(change), resume=True)
-    assert configured(read_config(run.path / "train.yaml")) == changed(change)
+    assert configured(read_yaml(run.path / "train.yaml")) == changed(change)
 
 
 def test_settings_that_cannot_be_read_back_are_named(run: RunFolder) -> None:

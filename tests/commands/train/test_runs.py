@@ -162,12 +162,13 @@ def test_a_stop_where_a_validation_is_due_changes_nothing(whole_run: Path, tmp_p
     """Stopped in process by a flag that is up before the step of the validation."""
     from threading import Event
 
-    from clipcli.commands.train.config_file import gathered, read_config
+    from clipcli.commands.train.config_file import gathered
     from clipcli.commands.train.run import run as train
     from clipcli.events import StepDone
+    from clipcli.settings import read_yaml
 
     run, stop = tmp_path / "run", Event()
-    settings = read_config(whole_run / "train.yaml") | {"output": str(run)}
+    settings = read_yaml(whole_run / "train.yaml") | {"output": str(run)}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

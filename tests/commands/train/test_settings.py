@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipcli.backbones.bundled import as_path
-from clipcli.commands.train.config_file import absolute, changes, overridden, read_config, to_yaml
+from clipcli.commands.train.config_file import absolute, changes, overridden
 from clipcli.commands.train.settings import FIELDS, TrainConfig, configured
 from clipcli.errors import BadFile, InputNotFound, UnknownName, UsageError
+from clipcli.settings import about, described, read_yaml, to_yaml
 
 HARMLESS = {"max_skipped", "val_every", "workers", "save_every", "keep_every", "log_every", "tensorboard"} | {
     *("micro_batch", "grad_checkpoint", "compile", "device")
@@ -163,7 +164,7 @@ def test_what_overrides(given: dict[str, Any], by: dict[str, Any], made: dict[st
 def test_a_file_may_write_numbers_as_text_and_names_with_dashes(tmp_path: Path) -> None:
     path = tmp_path / "train.yaml"
     path.write_text("\ufefflr: 1e-3\nbatch-size: 32\ndata: [photos, 'more=0.3']\nflip: no\nval_every:\n")
-    read = read_config(path)
+    read = read_yaml(path)
     assert read == {"lr": "1e-3", "batch_size": 32, "data": ["photos", "more=0.3"], "flip": False, "val_every": None}
     assert configured(read) == TrainConfig(lr=1e-3, batch_size=32, data=("photos", "more=0.3"), flip=False)
 
@@ -186,27 +187,27 @@ def test_a_file_that_holds_no_settings_is_named(tmp_path: Path, content: bytes, 
     path = tmp_path / "train.yaml"
     path.write_bytes(content)
     with pytest.raises(BadFile, match=f"train.yaml: {says}") as raised:
-        read_config(path)
+        read_yaml(path)
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["missing.yaml", "."])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputNotFound, match=r"^cannot read .*; check the path after --config$"):
-        read_config(tmp_path / name)
+        read_yaml(tmp_path / name)
 
 
 def _values(name: str) -> st.SearchStrategy[Any]:
     """Every value that a field may have."""
-    stated, kind = FIELDS[name].metadata, str(FIELDS[name].type).removesuffix(" | None")
+    stated, kind = about(FIELDS[name]), described(TrainConfig)[name].type
     text = st.text(st.characters(), max_size=8)
-    if stated["choices"]:
-        return st.sampled_from(list(stated["choices"]))
-    if kind == "int":
-        return st.integers(stated["least"], stated["most"])
-    if kind == "float":
-        return st.floats(stated["least"], stated["most"], allow_nan=False, allow_infinity=False)
-    return {"str": text, "bool": st.booleans(), "tuple[str, ...]": st.lists(text, max_size=3)}[kind]
+    if stated.choices:
+        return st.sampled_from(list(stated.choices))
+    if kind is int:
+        return st.integers(stated.least, stated.most)
+    if kind is float:
+        return st.floats(stated.least, stated.most, allow_nan=False, allow_infinity=False)
+    return {str: text, bool: st.booleans(), list[str]: st.lists(text, max_size=3)}[kind]
 
 
 @settings(max_examples=60, deadline=None)
@@ -217,7 +218,7 @@ def test_a_configuration_is_read_back_as_it_was_written(
     config = configured(given)
     path = tmp_path_factory.getbasetemp() / "round-trip.yaml"
     path.write_text(to_yaml(config), encoding="utf-8")
-    assert configured(read_config(path)) == config
+    assert configured(read_yaml(path)) == config
 
 
 def test_what_was_never_given_is_not_written() -> None:

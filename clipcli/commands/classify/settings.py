@@ -1,0 +1,56 @@
+"""The settings of `classify`, and of the file that the command line writes its rows to."""
+
+from __future__ import annotations
+
+from clipcli.commands.classify.keep import split_columns
+from clipcli.commands.shared_settings import Encoding, LabelsOrClassifier, OneModel, Overwriting
+from clipcli.outputs import WRITERS
+from clipcli.scoring.kinds import SCORES
+from clipcli.settings import AsTexts, record, setting
+
+
+@record
+class ClassifySettings(Encoding, OneModel, LabelsOrClassifier):
+    """The images to label, the classes, the model, and how it runs."""
+
+    command = "classify"
+
+    inputs: AsTexts = setting(kw_only=False, group="what", metavar="INPUT", argument=True)
+    """Images: an image, a folder, data.zip or data.zip/folder, WebDataset .tar shards, a .csv, .tsv, .jsonl or .parquet
+    of images, @list.txt, a quoted glob, or - for a list on stdin."""
+
+    top_k: int = setting(default=1, group="output", metavar="K", least=1)
+    """How many labels each image gets, best first."""
+
+    keep_columns: AsTexts = setting(
+        default=(), group="output", metavar="NAME,…", reads=split_columns, by_default="none", rare=True
+    )
+    """Columns of the inputs' tables that go behind those of the output, split by commas, or all."""
+
+    score: str = setting(default="auto", group="how", metavar="S", choices=SCORES)
+    """The kind of score."""
+
+
+@record
+class RowsFile(Overwriting):
+    """Where the command line writes the rows; a program takes them as they come."""
+
+    command = "classify"
+
+    output: str = setting(default="labels.csv", group="output", metavar="FILE", short="-o")
+    """Where the rows go; - is stdout."""
+
+    format: str | None = setting(
+        default=None,
+        group="output",
+        metavar="F",
+        choices={name: ", ".join(form.suffixes) for name, form in WRITERS.items()},
+        by_default="by the output's suffix",
+    )
+    """The format of the rows."""
+
+    manifest: bool = setting(default=True, group="output", rare=True)
+    """Leave OUTPUT.json beside the output, which says how its rows were made; --no-manifest leaves none."""
+
+    resume: bool = setting(default=False, group="output")
+    """Go on with the rows an interrupted run has left; the rest of the command as then."""

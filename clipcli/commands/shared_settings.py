@@ -1,0 +1,132 @@
+"""Settings that several commands have: the same flags, help and defaults everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clipcli.backbones.devices import DEVICES, PRECISIONS
+from clipcli.classes.prompts import DEFAULT_PROMPTS
+from clipcli.encoding.engines.kinds import ENGINES
+from clipcli.images.kinds import DECODES
+from clipcli.memory.cache import DEFAULT_SIZE, read_size
+from clipcli.settings import AsText, Settings, as_text, record, setting
+
+if TYPE_CHECKING:
+    from clipcli.scoring.classifier import Classifier
+
+
+def read_labels(value: Any) -> str | Path | Sequence[str]:
+    """A labels file as it is, or labels as a tuple. Raises `TypeError` for anything else."""
+    if isinstance(value, Mapping):
+        raise TypeError(value)
+    return value if isinstance(value, str | Path) else tuple(value)
+
+
+def read_classifier(value: Any) -> str | Path | Classifier:
+    """A classifier's file or a classifier, as they are. Raises `TypeError` for a number, a list and the like."""
+    if isinstance(value, bool | int | float | Mapping | list | tuple):
+        raise TypeError(value)
+    classifier: str | Path | Classifier = value
+    return classifier
+
+
+@record
+class Labels(Settings):
+    """The names of the classes."""
+
+    labels: str | Path | Sequence[str] | None = setting(default=None, group="what", metavar="FILE", reads=read_labels)
+    """The classes: a .txt (one label a line), .csv (label, aliases, description) or .yaml file."""
+
+
+@record
+class LabelsOrClassifier(Labels):
+    """The names of the classes, or their class embeddings."""
+
+    classifier: str | Path | Classifier | None = setting(
+        default=None, group="what", metavar="FILE", reads=read_classifier
+    )
+    """A file made by clipcli build-classifier, in place of --labels."""
+
+
+@record
+class OneModel(Settings):
+    """A model, and the prompts for its text tower."""
+
+    prompts: AsText = setting(default=None, group="what", metavar="P", by_default=DEFAULT_PROMPTS)
+    """A prompt set (clipcli prompts lists them), a .yaml or .txt file, or a template holding one {}."""
+
+    model: AsText = setting(default=None, group="what", metavar="M", by_default="ViT-B-32-256/datacomp_s34b_b86k")
+    """ARCH/TAG, ARCH/path/to/checkpoint, hf-hub:org/name, a directory, or tiny. clipcli models lists them."""
+
+
+@record
+class TableColumns(Settings):
+    """The columns of tables."""
+
+    image_column: str | None = setting(default=None, group="what", metavar="C", by_default="guessed", rare=True)
+    """The column of images in a table."""
+
+    caption_column: str | None = setting(default=None, group="what", metavar="C", by_default="guessed", rare=True)
+    """The column of captions in a table."""
+
+
+@record
+class Hardware(Settings):
+    """Where and in which precision a model runs, and whether its embeddings are kept."""
+
+    device: str = setting(default="auto", group="speed", metavar="D", choices=DEVICES)
+    """Where the model runs."""
+
+    precision: str = setting(default="auto", group="speed", metavar="P", choices=PRECISIONS)
+    """The precision that it computes in."""
+
+    cache: bool = setting(default=True, group="speed")
+    """Read and write the cache of embeddings; --no-cache leaves it alone."""
+
+
+def _size(value: object) -> str:
+    text = as_text(value)
+    read_size(text)
+    return text
+
+
+@record
+class Encoding(Hardware):
+    """How images are decoded and encoded."""
+
+    batch_size: int | None = setting(default=None, group="speed", least=1, by_default="by device and model")
+    """Images encoded at once."""
+
+    workers: int | None = setting(
+        default=None, group="speed", least=1, by_default="one a core, more where they wait for bytes"
+    )
+    """Threads that decode images."""
+
+    decode: str = setting(default="exact", group="speed", metavar="D", choices=DECODES, explained=True)
+    """How images are decoded."""
+
+    engine: str = setting(default="auto", group="speed", metavar="E", choices=ENGINES)
+    """The engine that runs the model."""
+
+    cache_size: str | None = setting(
+        default=None, group="speed", metavar="SIZE", by_default=DEFAULT_SIZE, rare=True, reads=_size
+    )
+    """How large the cache may grow, as in 500MB."""
+
+    verify: bool = setting(default=False, group="speed", rare=True)
+    """Take an image's embedding from the cache only if its content is the same too."""
+
+    @property
+    def made_with(self) -> tuple[str, ...]:
+        """The settings that image embeddings depend on; whatever `auto` chooses gives the same but for rounding."""
+        return self.decode, self.engine
+
+
+@record
+class Overwriting(Settings):
+    """Leave to replace files."""
+
+    overwrite: bool = setting(default=False, group="output", rare=True)
+    """Replace the output if it exists."""

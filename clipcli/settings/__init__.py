@@ -1,0 +1,41 @@
+"""Settings: a frozen record per command, from which its flags, help, YAML, Python API and reference are made.
+
+    @record
+    class ClassifySettings(Settings):
+        command = "classify"
+
+        top_k: int = setting(default=1, group="output", metavar="K", least=1)
+        \"\"\"How many labels each image gets, best first.\"\"\"
+
+The text below a field is its help. A record checks what it is made of, and brings each value into one form, wherever
+the values come from: `ClassifySettings(top_k=0)` raises `UsageError`.
+"""
+
+from clipcli.settings.api import api
+from clipcli.settings.described import GROUPS, Described, described
+from clipcli.settings.record import Settings, about, check_names, flag, made, record, setting
+from clipcli.settings.values import AsNumberOrText, AsText, AsTexts, Reads, as_text, as_texts
+from clipcli.settings.written import as_dict, read_yaml, to_yaml
+
+__all__ = [
+    "GROUPS",
+    "AsNumberOrText",
+    "AsText",
+    "AsTexts",
+    "Described",
+    "Reads",
+    "Settings",
+    "about",
+    "api",
+    "as_dict",
+    "as_text",
+    "as_texts",
+    "check_names",
+    "described",
+    "flag",
+    "made",
+    "read_yaml",
+    "record",
+    "setting",
+    "to_yaml",
+]

@@ -1,0 +1,292 @@
+"""Records of settings: values of any origin in one form, checked, and described by the texts below the fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clipcli.commands.build_classifier.settings import BuildClassifierSettings, ClassifierFile
+from clipcli.commands.classify.settings import ClassifySettings, RowsFile
+from clipcli.commands.evaluate.settings import EvaluateSettings
+from clipcli.commands.shared_settings import Encoding, Hardware, OneModel
+from clipcli.commands.train.settings import TrainConfig, TrainRequest
+from clipcli.errors import UnknownName, UsageError
+from clipcli.scoring.classifier import Classifier
+from clipcli.settings import (
+    GROUPS,
+    AsText,
+    AsTexts,
+    Settings,
+    as_dict,
+    described,
+    made,
+    read_yaml,
+    record,
+    setting,
+    to_yaml,
+)
+
+RECORDS = (ClassifySettings, RowsFile, BuildClassifierSettings, ClassifierFile, EvaluateSettings, TrainRequest)
+# A value of each setting that is not its default.
+OTHER: dict[type[Settings], dict[str, Any]] = {
+    ClassifySettings: {
+        "inputs": ["photos", "2024"],
+        "labels": ["cat", "dog"],
+        "classifier": "c.safetensors",
+        "prompts": "plain",
+        "model": "tiny",
+        "top_k": 3,
+        "score": "cosine",
+        "device": "cpu",
+        "precision": "fp32",
+        "batch_size": 4,
+        "workers": 2,
+        "decode": "fast",
+        "engine": "torch",
+        "cache": False,
+        "cache_size": "5MB",
+        "verify": True,
+    },
+    RowsFile: {"output": "rows.jsonl", "format": "jsonl", "resume": True, "overwrite": True},
+    BuildClassifierSettings: {
+        "labels": "labels.txt",
+        "prompts": "a {}.",
+        "model": "tiny",
+        "device": "cpu",
+        "precision": "fp32",
+        "cache": False,
+    },
+    ClassifierFile: {"output": "c.safetensors", "overwrite": True},
+    EvaluateSettings: {
+        "data": {"photos": "a", "more": "b/c"},
+        "labels": ["cat", "dog"],
+        "classifier": "c.safetensors",
+        "prompts": ["plain", "a {}, they say"],
+        "model": ["tiny", "RN50/openai"],
+        "output": "out",
+        "compare": "predictions.csv",
+        "linear_probe": "train",
+        "shots": [1, "full"],
+        "seeds": 4,
+        "image_column": "i",
+        "label_column": "l",
+        "caption_column": "c",
+        "allow_empty": True,
+        "overwrite": True,
+        "device": "cpu",
+        "precision": "fp32",
+        "batch_size": 4,
+        "workers": 2,
+        "decode": "fast",
+        "engine": "torch",
+        "cache": False,
+        "cache_size": "5MB",
+        "verify": True,
+    },
+}
+
+
+@record
+class Example(Settings):
+    """Settings of a command that there is not."""
+
+    command = "example"
+
+    inputs: AsTexts = setting(kw_only=False, group="what", metavar="INPUT", argument=True)
+    """Inputs,
+    also in   several lines."""
+
+    model: AsText = setting(default=None, group="how", by_default="the best")
+    """A model."""
+
+    fast: bool = setting(default=True, group="how")
+    """Be fast; --no-fast is slow."""
+
+    top_k: int = setting(default=1, group="output", metavar="K", least=1, most=9, short="-k")
+    """How many."""
+
+    colour: str = setting(default="red", group="output", choices={"red": "as blood", "blue": "as the sky"})
+    """A colour."""
+
+    # Where nothing stands below a field, nothing is said about it.
+    silent: float | None = setting(default=None, group="speed")
+
+
+@record
+class Heir(Example):
+    """The same, but for a colour that must be given, and is described where it was first."""
+
+    colour: str = setting(group="output", missing="no colour was given; give --colour C")
+
+
+def test_a_value_of_any_origin_has_one_form() -> None:
+    example = Example(Path("photos"), model=Path("a/b"), top_k="3", silent=1)  # type: ignore[arg-type]
+    assert example == Example(["photos"], model="a/b", top_k=3, silent=1.0)
+    assert (example.inputs, example.model, example.top_k, example.silent) == (("photos",), "a/b", 3, 1.0)
+    assert dataclasses.replace(example, model=None).model is None
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        example.top_k = 4
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"top_k": 0}, "--top-k 0 does not fit; give from 1 to 9"),
+        ({"top_k": 10}, "--top-k 10 does not fit; give from 1 to 9"),
+        ({"top_k": "many"}, "--top-k many is not a whole number; see clipcli example --help"),
+        ({"fast": "yes"}, "--fast yes is not true or false; see clipcli example --help"),
+        ({"colour": "pink"}, "unknown --colour 'pink'; choose one of: red, blue"),
+        ({"colours": "red"}, "unknown setting 'colours'; choose one of: colour, inputs, model, fast, top_k, silent"),
+        ({"inputs": None}, "missing argument 'INPUT'; see clipcli example --help"),
+    ],
+)
+def test_what_does_not_fit_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        made(Example, {"inputs": "x", **given})
+    assert str(raised.value).removesuffix(" (clipcli example --help lists them)") == message
+    if "colours" not in given:
+        with pytest.raises(UsageError):
+            Example(**{"inputs": "x", **given})
+
+
+def test_a_setting_that_must_be_given_is_asked_for() -> None:
+    with pytest.raises(UsageError, match=r"^no colour was given; give --colour C$"):
+        made(Heir, {"inputs": "x"})
+    with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'colour'"):
+        Heir("x")
+
+
+def test_the_texts_below_the_fields_describe_them() -> None:
+    found = described(Example)
+    assert [one.text for one in found.values()] == [
+        *("Inputs, also in several lines.", "A model.", "Be fast; --no-fast is slow.", "How many.", "A colour.", ""),
+    ]
+    assert [one.help for one in found.values()][1:5] == [
+        *("A model. [default: the best]", "Be fast; --no-fast is slow. [default: on]", "How many. [default: 1]"),
+        "A colour. One of: red, blue. [default: red]",
+    ]
+    assert [one.flags for one in found.values()] == [
+        *((), ("--model",), ("--fast", "--no-fast"), ("--top-k", "-k"), ("--colour",), ("--silent",)),
+    ]
+    assert [one.metavar for one in found.values()] == ["INPUT", "MODEL", None, "K", "COLOUR", "X"]
+    assert described(Heir)["colour"].text == "A colour."
+    assert described(Heir)["colour"].by_default is None
+
+
+@pytest.mark.parametrize("settings", RECORDS)
+def test_every_setting_is_described(settings: type[Settings]) -> None:
+    for one in described(settings).values():
+        assert one.text.endswith("."), one.name
+        assert not one.text.startswith("What ")
+        assert one.about.group in GROUPS
+    assert settings.command
+    assert described(settings).keys() == {field.name for field in dataclasses.fields(settings)}
+
+
+def test_what_commands_share_is_the_same_everywhere() -> None:
+    for base, records in [
+        (Encoding, (ClassifySettings, EvaluateSettings)),
+        (Hardware, (ClassifySettings, EvaluateSettings, BuildClassifierSettings)),
+        (OneModel, (ClassifySettings, BuildClassifierSettings)),
+    ]:
+        for name, one in described(base).items():
+            assert all(described(settings)[name] == one for settings in records)
+
+
+def test_every_setting_has_another_value_here() -> None:
+    for settings, values in OTHER.items():
+        assert values.keys() == described(settings).keys()
+
+
+@pytest.mark.parametrize("settings", OTHER)
+def test_settings_are_read_back_as_they_were_written(settings: type[Settings], tmp_path: Path) -> None:
+    whole = made(settings, OTHER[settings])
+    least = made(settings, {name: OTHER[settings][name] for name, one in described(settings).items() if _must(one)})
+    for one in (whole, least):
+        (tmp_path / "settings.yaml").write_text(to_yaml(one), encoding="utf-8")
+        assert made(settings, read_yaml(tmp_path / "settings.yaml")) == one
+        assert json.loads(json.dumps(as_dict(one))).keys() == described(settings).keys()
+    assert {name: as_dict(whole)[name] for name in OTHER[settings]} == OTHER[settings]
+
+
+def _must(one: Any) -> bool:
+    return one.default is dataclasses.MISSING
+
+
+def test_several_records_go_into_one_file(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(to_yaml(ClassifySettings("photos", labels="l.txt"), RowsFile(output="r.csv")))
+    read = read_yaml(tmp_path / "a.yaml")
+    assert read.items() >= {"inputs": ["photos"], "labels": "l.txt", "output": "r.csv", "cache": True}.items()
+    assert "model" not in read
+
+
+def test_an_object_is_written_by_its_type() -> None:
+    classifier = object.__new__(Classifier)
+    assert as_dict(ClassifySettings("photos", classifier=classifier))["classifier"] == "Classifier"
+    assert as_dict(ClassifySettings("photos", labels=Path("a/l.txt")))["labels"] == "a/l.txt"
+
+
+@pytest.mark.parametrize(
+    ("settings", "given", "message"),
+    [
+        (ClassifySettings, {"labels": 5}, "--labels 5 is not understood; see clipcli classify --help"),
+        (ClassifySettings, {"classifier": ["c"]}, r"--classifier \['c'\] is not understood"),
+        (ClassifySettings, {"cache_size": "big"}, "a cache size of 'big' is not understood; write it as in 500MB"),
+        (ClassifySettings, {"score": "best"}, "unknown --score 'best'"),
+        (EvaluateSettings, {"cache_size": "big"}, "a cache size of 'big' is not understood; write it as in 500MB"),
+        (EvaluateSettings, {"decode": "quick"}, "unknown --decode 'quick'; choose one of: fast, card, exact"),
+        (EvaluateSettings, {"engine": "onnx"}, "unknown --engine 'onnx'"),
+        (EvaluateSettings, {"shots": "x"}, "--shots x: 'x' is not a number of images"),
+        (EvaluateSettings, {"data": 5}, "--data 5 is not understood; see clipcli evaluate --help"),
+        (EvaluateSettings, {"data": None}, "no DATA was given; give a folder per class"),
+        (EvaluateSettings, {"model": 5}, "--model 5 is not a list of paths"),
+        (BuildClassifierSettings, {"labels": None}, "no labels were given; give --labels FILE"),
+        (RowsFile, {"format": "cvs"}, "unknown --format 'cvs'; choose one of: csv, jsonl, parquet"),
+    ],
+)
+def test_mistakes_in_a_file_are_one_line(settings: type[Settings], given: dict[str, Any], message: str) -> None:
+    required = {name: OTHER[settings][name] for name, one in described(settings).items() if _must(one)}
+    with pytest.raises(UsageError, match=f"^{message}"):
+        made(settings, required | given)
+
+
+def test_several_are_taken_from_whatever_gives_them_one_by_one(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).touch()
+    settings = ClassifySettings(tmp_path.glob("*.jpg"), labels=np.array(["cat", "dog"]))  # type: ignore[arg-type]
+    assert sorted(settings.inputs) == [f"{tmp_path}/a.jpg", f"{tmp_path}/b.jpg"]
+    assert settings.labels == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("a/val", (("val", "a/val"),)),
+        (Path("a/val"), (("val", "a/val"),)),
+        (["a/val", "b/val"], (("a/val", "a/val"), ("b/val", "b/val"))),
+        ({"x": Path("a"), "y": "b"}, (("x", "a"), ("y", "b"))),
+        ((("x", "a"), ("y", "b")), (("x", "a"), ("y", "b"))),
+    ],
+)
+def test_data_to_evaluate_has_names(given: Any, kept: Sequence[tuple[str, str]]) -> None:
+    assert EvaluateSettings(given).data == kept
+
+
+def test_lists_of_an_evaluation_are_split_and_stay_so() -> None:
+    settings = EvaluateSettings("val", prompts="plain,name", model=["tiny,a/b", Path("m")], shots="1,full")
+    assert (settings.prompts, settings.model, settings.shots) == (("plain", "name"), ("tiny", "a/b", "m"), (1, None))
+    assert dataclasses.replace(settings, seeds=2) == EvaluateSettings(
+        "val", prompts=["plain", "name"], model=["tiny", "a/b", "m"], shots=[1, None], seeds=2
+    )
+    assert EvaluateSettings("val", shots=4).shots == (4,)
+
+
+def test_a_name_that_is_no_setting_is_unknown() -> None:
+    with pytest.raises(UnknownName, match="unknown setting 'epoch'; did you mean epochs"):
+        made(TrainConfig, {"epoch": 5})
