@@ -1,5 +1,5 @@
 # make demo   label real photos and print the result
-# make test   run the tests
+# make test   run the tests; make fast leaves the slow ones out
 # make check  lint, types and tests
 # make docs   write anew what the docs have from the code
 # make tiny   pretrain the bundled model again, into runs/ (hours; goes on where it was stopped)
@@ -14,7 +14,7 @@ TINY := $(CURDIR)/examples/pretrain-tiny
 RUNS := $(CURDIR)/runs
 TRAIN = $(CURDIR)/$(BIN)/clipcli train --labels $(TINY)/labels.csv --config $(TINY)
 
-.PHONY: demo test check docs tiny clean
+.PHONY: demo test fast check docs tiny clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/python examples/demo_photos.py $(VENV)/demo-photos
@@ -22,8 +22,12 @@ demo: $(VENV)/demo.installed
 	cat demo-labels.csv
 
 # A process a core, and one thread in each: more would wait for each other.
+# pytest and not python -m pytest, which would test the folder and not what is installed.
 test: $(VENV)/dev.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
+
+fast: $(VENV)/dev.installed
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto -m "not slow"
 
 check: $(VENV)/dev.installed
 	$(BIN)/ruff check

@@ -21,16 +21,14 @@ from side_by_side import side_by_side
 import clipcli
 from clipcli import backbones
 from clipcli.backbones.backbone import Backbone
+from clipcli.backbones.checkpoint import IMAGE
 from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
-from clipcli.backbones.towers import IMAGE
-from clipcli.encoding.embed import embed
+from clipcli.encoding.embed import encode
 from clipcli.events import result_of
-from clipcli.images.batches import batches
 from clipcli.images.decode import decode
 from clipcli.images.resize import least_pixels, resizer
-from clipcli.images.threads import DecodeThreads
-from clipcli.records import ImageItem
+from clipcli.records import Embedded, ImageItem
 
 SHARED = Path(__file__).parents[2] / "shared"
 MEGAPIXELS = 12
@@ -70,20 +68,14 @@ def written(photos: Sequence[Path], folder: Path, change: Callable[[Image.Image]
 
 def embeddings(paths: Sequence[Path], backbone: Backbone, how: str) -> np.ndarray:
     """Image embeddings `[N, D]`."""
-    way = backbone.preprocessing
-    decoded = batches(
-        [ImageItem(path.name, path.read_bytes) for path in paths],
-        resize=resizer(way),
-        batch_size=32,
-        threads=DecodeThreads(2),
-        least=least_pixels(way, decode=how),
-    )
-    return np.concatenate([embedded.embeddings for embedded in embed(decoded, backbone=backbone)])
+    items = [ImageItem(path.name, path.read_bytes) for path in paths]
+    found = encode(items, backbones=[backbone], decode=how)
+    return np.concatenate([event.embeddings[0] for event in found if isinstance(event, Embedded)])
 
 
 def seconds(paths: Sequence[Path], backbone: Backbone, how: str) -> float:
     """Wall time of reading, decoding and resizing an image in one thread."""
-    resize, least = resizer(backbone.preprocessing), least_pixels(backbone.preprocessing, decode=how)
+    resize, least = resizer(backbone.preprocessing), least_pixels([backbone.preprocessing], decode=how)
     start = time.perf_counter()
     for path in paths:
         np.array(resize(decode(path.read_bytes(), least=least)))

@@ -23,9 +23,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from clipcli import backbones
 from clipcli.backbones.backbone import Backbone
+from clipcli.backbones.checkpoint import IMAGE
 from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
-from clipcli.backbones.towers import IMAGE
 from clipcli.encoding.engines import openvino
 from clipcli.encoding.engines.agreement import least_cosine
 from clipcli.encoding.engines.choose import with_engine

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from side_by_side import side_by_side
 
 from clipcli.backbones import checkpoint, directory
+from clipcli.backbones.checkpoint import IMAGE, TEXT
 from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
-from clipcli.backbones.towers import IMAGE, TEXT
 from clipcli.events import result_of
 
 

@@ -40,17 +40,22 @@ Entry = ImageItem | Skipped
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """An input whose embedding `[D]` is there already: it need not be read."""
+    """An input that some models have encoded before: its embedding `[D]` for each model, `None` where there is none."""
 
     item: ImageItem
-    embedding: NDArray[np.float32]
+    embeddings: tuple[NDArray[np.float32] | None, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Every model has its embedding: the image need not be read."""
+        return all(embedding is not None for embedding in self.embeddings)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Decoded images: `pixels` is uint8 `[N, H, W, 3]`, one per entry that is neither skipped nor remembered.
+    """Decoded images: `pixels` is uint8 `[N, H, W, 3]`, one per entry that is neither skipped nor wholly remembered.
 
-    `notes` are what the user should know of how they were made.
+    `notes` tell the user about anything unusual in how they were made.
     """
 
     entries: tuple[Entry | Remembered, ...]
@@ -60,14 +65,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Image embeddings, L2-normalised: `embeddings` is float32 `[N, D]`, one per entry that is not skipped.
-
-    `notes` are what the user should know of how they were made, from pixels on.
-    """
+    """Image embeddings, L2-normalised: for each model float32 `[N, D]`, with a row per entry that is not skipped."""
 
     entries: tuple[Entry, ...]
-    embeddings: NDArray[np.float32]
-    notes: tuple[str, ...] = ()
+    embeddings: tuple[NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,8 @@ def count_parameters(model_cfg: Mapping[str, Any]) -> int | None:
     """Parameters of both towers, counted without allocating them; `None` where open_clip asks the hub about a tower."""
     import torch
 
-    from clipcli.backbones.towers import IMAGE, TEXT, build
+    from clipcli.backbones.checkpoint import IMAGE, TEXT
+    from clipcli.backbones.towers import build
 
     if "hf_model_name" in model_cfg["text_cfg"]:
         return None

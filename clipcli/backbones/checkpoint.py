@@ -14,6 +14,8 @@ from typing import Any
 from clipcli.errors import BadFile, ModelUnavailable
 from clipcli.events import Event
 
+# The two towers, by name.
+IMAGE, TEXT = "image", "text"
 CONFIG_NAME = "open_clip_config.json"
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model")
 

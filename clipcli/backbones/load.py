@@ -14,10 +14,10 @@ from torch import Tensor
 
 from clipcli.backbones import towers as towers_room
 from clipcli.backbones.backbone import Backbone, Preprocessing, Tokenizer
-from clipcli.backbones.checkpoint import Architecture, Checkpoint, fingerprint
+from clipcli.backbones.checkpoint import IMAGE, TEXT, Architecture, Checkpoint, fingerprint
 from clipcli.backbones.library import open_clip
 from clipcli.backbones.runtime import Runtime
-from clipcli.backbones.towers import IMAGE, TEXT, Towers
+from clipcli.backbones.towers import Towers
 from clipcli.errors import BadFile, MissingExtra, ModelUnavailable, UnsafeWeights, WeightsMismatch, one_line
 
 # What checkpoints hold beside weights: buffers and facts that newer versions build by themselves.

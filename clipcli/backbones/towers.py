@@ -17,10 +17,10 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from clipcli.backbones import causal, prefixes
+from clipcli.backbones.checkpoint import IMAGE, TEXT
 from clipcli.backbones.library import open_clip
 from clipcli.errors import BadFile, MissingExtra, ModelUnavailable
 
-IMAGE, TEXT = "image", "text"
 # The logarithm of 1 / 0.07, the temperature that CLIP starts from.
 INIT_LOGIT_SCALE = math.log(1 / 0.07)
 _TEXTS_PER_BATCH = 64
@@ -45,6 +45,11 @@ class Towers(nn.Module):
         self.text = text
         self.logit_scale = nn.Parameter(torch.full(scale_shape, logit_scale))
         self.logit_bias = None if logit_bias is None else nn.Parameter(torch.full(scale_shape, float(logit_bias)))
+
+    def has(self, *names: str) -> bool:
+        """These towers were built."""
+        built = {IMAGE: self.visual, TEXT: self.text}
+        return all(built[name] is not None for name in names)
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Embeddings `[B, D]`, L2-normalised float32, of normalised images `[B, 3, H, W]`."""

@@ -1,145 +1,210 @@
-"""Image embeddings from batches of pixels, as many at once as the memory holds."""
+"""From images to embeddings, for every command: from memory where they were encoded before, else by the model.
+
+The images are read and decoded once, whatever the number of models, and resized once for all models that want the same
+pixels. New embeddings are kept for later runs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from clipcli.backbones.backbone import Backbone
-from clipcli.errors import ClipcliError
+from clipcli.backbones.checkpoint import IMAGE
+from clipcli.encoding.model import Model
+from clipcli.errors import UsageError
+from clipcli.events import Event, TimeSpent, Warned
 from clipcli.images.stopwatch import Stopwatch
-from clipcli.memory.images import with_remembered
-from clipcli.records import Batch, Embedded, ImageItem
+from clipcli.images.threads import DecodeThreads
+from clipcli.memory.images import ImageStore
+from clipcli.records import Batch, Embedded, Entry, ImageItem, Remembered, Skipped
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-Sent = TypeVar("Sent")
+if TYPE_CHECKING:
+    from clipcli.backbones.backbone import Backbone, Preprocessing
+
+Array = NDArray[np.float32]
+# So many remembered images come at once.
+_PART = 1024
 
 
-def embed(batches: Iterable[Batch], *, backbone: Backbone, watch: Stopwatch | None = None) -> Iterator[Embedded]:
-    """The same entries with image embeddings `[N, D]` in place of pixels; remembered ones are put in their places.
+def embed(items: Sequence[ImageItem], *, models: Sequence[Model]) -> Generator[Event | Embedded, None, None]:
+    """The embeddings of all images by every model, part by part in order, bad images included as `Skipped`.
 
-    To a card the pixels of the next batch are copied while this one is encoded; the watch takes the time that it takes
-    to start a `copy`. Raises as `Embedder`.
+    As long as every model remembers the images, none is loaded. Where one was loaded, `TimeSpent` comes last. Raises
+    the errors of loading, and `ClipcliError` where a model gives something that is not a number.
     """
-    embedder = Embedder(backbone)
-    if backbone.runtime.device != "cuda":
-        yield from map(embedder, batches)
+    done = 0
+    if all(model.known is not None for model in models):
+        done = yield from _remembered(items, models)
+    if done < len(items):
+        yield from _encoded(items[done:], models)
+
+
+def towers_for(items: Sequence[ImageItem], *, model: Model) -> tuple[str, ...]:
+    """The towers that the images need: none where the model remembers the first thousand, as then it may know them all.
+
+    An image that cannot be read needs no model either.
+    """
+    if model.known is None:
+        return (IMAGE,)
+    looked_up = _looked_up(items[:_PART], [model.store])
+    return () if all(_settled(entry) is not None for entry in looked_up) else (IMAGE,)
+
+
+def _remembered(items: Sequence[ImageItem], models: Sequence[Model]) -> Generator[Event | Embedded, None, int]:
+    """The first images, up to the first one that a model must encode; gives how many there are."""
+    nothing = [np.empty((0, model.known.dimensions if model.known else 0), np.float32) for model in models]
+    done = 0
+    looked_up = _looked_up(items, [model.store for model in models])
+    while part := list(islice(looked_up, _PART)):
+        entries: list[Entry | Remembered] = []
+        for entry in part:
+            settled = _settled(entry)
+            if settled is None:
+                return done
+            entries.append(settled)
+        yield _joined(entries, nothing)
+        done += len(entries)
+    return done
+
+
+def _encoded(items: Sequence[ImageItem], models: Sequence[Model]) -> Generator[Event | Embedded, None, None]:
+    """The images, encoded by those models that do not remember them; new embeddings are kept."""
+    backbones: list[Backbone] = []
+    for model in models:
+        backbones += [(yield from model.for_images(len(items)))]
+    memory, watch = models[0].memory, models[0].watch
+    yield from memory.warnings()
+    stores = [model.store for model in models]
+    looked_up = _looked_up(items, stores)
+    for event in encode(looked_up, backbones=backbones, decode=models[0].settings.decode, watch=watch):
+        if isinstance(event, Embedded):
+            for store, embeddings in zip(stores, event.embeddings, strict=True):
+                if store is not None:
+                    store.keep(event.entries, embeddings)
+            yield from memory.warnings()
+        with watch.on("write"):
+            yield event
+
+
+def encode(
+    items: Iterable[ImageItem | Remembered],
+    *,
+    backbones: Sequence[Backbone],
+    decode: str = "exact",
+    watch: Stopwatch | None = None,
+) -> Generator[Event | Embedded, None, None]:
+    """The embeddings of images by backbones that are loaded, in batches; `TimeSpent` comes last.
+
+    An image is encoded by those backbones that have no embedding of it in a `Remembered`. Raises `ClipcliError` where a
+    backbone gives something that is not a number.
+    """
+    from clipcli.encoding.encoders import Encoders
+
+    watch = watch or Stopwatch()
+    runtime = backbones[0].runtime
+    threads = DecodeThreads(runtime.workers, most=runtime.most_workers, watch=watch)
+    encoders = Encoders(backbones, watch=watch)
+    decoded = watch.each(_decoded(items, backbones, decode=decode, threads=threads), work="wait")
+    for batches, encoded in watch.each(encoders.each(decoded), work="embed"):
+        yield from map(Warned, dict.fromkeys(note for batch in batches for note in batch.notes))
+        yield from encoders.warnings()
+        yield _joined(batches[0].entries, encoded)
+    yield _time_spent(watch, workers=threads.count)
+
+
+def _looked_up(items: Iterable[ImageItem], stores: Sequence[ImageStore | None]) -> Iterator[ImageItem | Remembered]:
+    """Each image with the embeddings that the stores have of it, or as it is where none has one."""
+    known = [None if store is None else store.look_up(items) for store in stores]
+    if len(known) == 1 and known[0] is not None:
+        yield from known[0]
         return
-    copies, watch = _Copies(), watch or Stopwatch()
-
-    def start(batch: Batch) -> tuple[Tensor, torch.cuda.Event]:
-        with watch.on("copy"):
-            return copies.start(batch)
-
-    for batch, send in one_ahead(batches, start):
-        yield embedder(batch, pixels=copies.finished(send))
+    for item in items:
+        found = [None if entries is None else next(entries) for entries in known]
+        embeddings = tuple(one.embeddings[0] if isinstance(one, Remembered) else None for one in found)
+        yield item if all(one is None for one in embeddings) else Remembered(item, embeddings)
 
 
-class Embedder:
-    """Image embeddings by one model: where they do not fit into memory, of half as many images at once from then on."""
+def _settled(entry: ImageItem | Remembered) -> Remembered | Skipped | None:
+    """The image as far as no model is needed: remembered by all, or one that cannot be read; `None` otherwise."""
+    if isinstance(entry, Remembered) and entry.is_whole:
+        return entry
+    from clipcli.images.decode import attempt, decode, register_plugins
 
-    def __init__(self, backbone: Backbone) -> None:
-        self._backbone = backbone
-        self._most: int | None = None
-
-    def __call__(self, batch: Batch, *, pixels: Tensor | None = None) -> Embedded:
-        """The batch's entries with embeddings `[N, D]`; `pixels` are its own where they are on the device already.
-
-        Raises `ClipcliError` where the model gives something that is not a number, and where not even one image fits.
-        """
-        if not len(batch.pixels):
-            return _embedded(batch, np.empty((0, self._backbone.dimensions), np.float32))
-        told = self._most is not None
-        embeddings = self._encode(torch.from_numpy(batch.pixels) if pixels is None else pixels)
-        _check(embeddings, batch, self._backbone)
-        if told or self._most is None:
-            return _embedded(batch, embeddings)
-        note = f"the memory does not hold {len(batch.pixels)} images at once, but {self._most}"
-        return _embedded(batch, embeddings, f"{note}; going on so, as --batch-size {self._most} would")
-
-    def _encode(self, pixels: Tensor) -> NDArray[np.float32]:
-        parts: list[NDArray[np.float32]] = []
-        first = 0
-        while first < len(pixels):
-            part = pixels[first : first + (self._most or len(pixels))]
-            encoded = self._attempt(part)
-            if encoded is None:
-                self._most = len(part) // 2
-                continue
-            parts.append(encoded)
-            first += len(part)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _attempt(self, pixels: Tensor) -> NDArray[np.float32] | None:
-        """Embeddings of these images, or `None` where they are too many."""
-        try:
-            embeddings: NDArray[np.float32] = self._backbone.encode_images(pixels).cpu().numpy()
-            return embeddings
-        except (RuntimeError, MemoryError) as e:
-            if not _is_out_of_memory(e):
-                raise
-            if len(pixels) == 1:
-                raise ClipcliError(
-                    f"the memory does not hold {self._backbone.name} and one image; "
-                    "close other programs, or take a smaller model"
-                ) from e
-        if pixels.is_cuda:
-            torch.cuda.empty_cache()
-        return None
+    register_plugins()
+    decoded = attempt(entry.item if isinstance(entry, Remembered) else entry, decode)
+    return decoded if isinstance(decoded, Skipped) else None
 
 
-def one_ahead(batches: Iterable[Batch], send: Callable[[Batch], Sent]) -> Iterator[tuple[Batch, Sent]]:
-    """Each batch with what `send` gave for it, which was called for the next one before."""
-    waiting: tuple[Batch, Sent] | None = None
-    for batch in batches:
-        sent = send(batch)
-        if waiting is not None:
-            yield waiting
-        waiting = batch, sent
-    if waiting is not None:
-        yield waiting
+def _decoded(
+    items: Iterable[ImageItem | Remembered], backbones: Sequence[Backbone], *, decode: str, threads: DecodeThreads
+) -> Iterator[tuple[Batch, ...]]:
+    """Batches of the images, one for each backbone; backbones that want the same pixels get the same batch."""
+    from clipcli.images.batches import batches_for_each
+    from clipcli.images.resize import least_pixels, resizer
+
+    ways: dict[object, Preprocessing] = {}
+    for backbone in backbones:
+        ways.setdefault(_pixels_of(backbone.preprocessing), backbone.preprocessing)
+    size = max(backbone.runtime.batch_size for backbone in backbones)
+    if decode == "card":
+        yield from ((batch,) * len(backbones) for batch in _on_card(items, ways, backbones, threads, size=size))
+        return
+    resizes = [resizer(way) for way in ways.values()]
+    least = least_pixels(list(ways.values()), decode=decode)
+    for batches in batches_for_each(resizes, items, batch_size=size, threads=threads, least=least):
+        by_way = dict(zip(ways, batches, strict=True))
+        yield tuple(by_way[_pixels_of(backbone.preprocessing)] for backbone in backbones)
 
 
-class _Copies:
-    """Copies of pixels to the card, from pinned memory, beside what the card computes. Not yet run on one."""
+def _on_card(
+    items: Iterable[ImageItem | Remembered],
+    ways: dict[object, Preprocessing],
+    backbones: Sequence[Backbone],
+    threads: DecodeThreads,
+    *,
+    size: int,
+) -> Iterator[Batch]:
+    from clipcli.images import card
 
-    def __init__(self) -> None:
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-
-    def start(self, batch: Batch) -> tuple[Tensor, torch.cuda.Event]:
-        """The pixels on the card, and what happens when they are there."""
-        with torch.cuda.stream(self._stream):
-            pixels = torch.from_numpy(batch.pixels).pin_memory().to("cuda", non_blocking=True)
-            return pixels, self._stream.record_event()
-
-    def finished(self, started: tuple[Tensor, torch.cuda.Event]) -> Tensor:
-        """The pixels, for work that is queued from now on."""
-        pixels, there = started
-        current = torch.cuda.current_stream()
-        current.wait_event(there)
-        pixels.record_stream(current)
-        return pixels
+    if len(ways) > 1:
+        raise UsageError("--decode card decodes for models of one input size; evaluate them one by one")
+    [preprocessing] = ways.values()
+    device = backbones[0].runtime.device
+    return card.batches(items, preprocessing=preprocessing, device=device, batch_size=size, threads=threads)
 
 
-def _embedded(batch: Batch, embeddings: NDArray[np.float32], *notes: str) -> Embedded:
-    return replace(with_remembered(batch.entries, embeddings), notes=(*batch.notes, *notes))
+def _pixels_of(preprocessing: Preprocessing) -> object:
+    """All of it that pixels depend on; mean and standard deviation come later."""
+    p = preprocessing
+    return p.size, p.resize_mode, p.interpolation, p.fill_color
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+def _joined(entries: Sequence[Entry | Remembered], encoded: Sequence[Array]) -> Embedded:
+    """The entries with the embeddings `[N, D]` of each model: those encoded now, and those remembered, in order."""
+    plain = tuple(entry.item if isinstance(entry, Remembered) else entry for entry in entries)
+    if not any(isinstance(entry, Remembered) for entry in entries):
+        return Embedded(plain, tuple(encoded))
+    images = [entry for entry in entries if not isinstance(entry, Skipped)]
+    embeddings = []
+    for model, rows in enumerate(map(iter, encoded)):
+        known = [one.embeddings[model] if isinstance(one, Remembered) else None for one in images]
+        embeddings.append(np.stack([next(rows) if one is None else one for one in known]))
+    return Embedded(plain, tuple(embeddings))
 
 
-def _check(embeddings: NDArray[np.float32], batch: Batch, backbone: Backbone) -> None:
-    finite = np.isfinite(embeddings).all(axis=1)
-    if not finite.all():
-        images = [entry for entry in batch.entries if isinstance(entry, ImageItem)]
-        first = images[int(np.argmin(finite))].id
-        precision = backbone.runtime.precision
-        advice = "check the weights" if precision == "fp32" else "try --precision fp32"
-        raise ClipcliError(f"{backbone.name} in {precision} gives no numbers for {first}; {advice}")
+def _time_spent(watch: Stopwatch, *, workers: int) -> TimeSpent:
+    return TimeSpent(
+        total=watch.total,
+        load=watch["load"],
+        read=watch["read"],
+        decode=watch["decode"],
+        wait=watch["wait"],
+        copy=watch["copy"],
+        encode=watch["embed"] - watch["wait"] - watch["copy"],
+        write=watch["write"],
+        workers=workers,
+    )

@@ -15,32 +15,27 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from clipcli.backbones.backbone import Backbone
-from clipcli.errors import CacheUnusable
-from clipcli.events import ClassesEncoded, Event, Warned
-from clipcli.memory.cache import Cache
+from clipcli.events import ClassesEncoded, Event
+from clipcli.memory.memory import Memory
 
 Array = NDArray[np.float32]
 CACHE_KIND = "class embeddings"
 
 
 def encode_classes(
-    prompts: Mapping[str, Sequence[str]], *, backbone: Backbone, cache: Cache | None, start: ClassesEncoded
+    prompts: Mapping[str, Sequence[str]], *, backbone: Backbone, memory: Memory, start: ClassesEncoded
 ) -> Generator[Event, None, dict[str, Array]]:
     """Embeddings `[D]` of classes, given the prompts of each under its key.
 
-    What is encoded goes to the cache group by group, so that an interrupted run loses little. `start` says how far the
+    The embeddings are kept group by group, so that an interrupted run loses little. `start` says how far the
     work was before; what is yielded counts on from there.
     """
     embeddings: dict[str, Array] = {}
     for group in _groups(prompts, backbone):
         encoded = _encode_group([prompts[key] for key in group], backbone)
         done = dict(zip(group, encoded, strict=True))
-        if cache is not None:
-            try:
-                cache.put(done, kind=CACHE_KIND)
-            except CacheUnusable as e:
-                yield Warned(f"{e}; going on without it")
-                cache = None
+        memory.put(done, kind=CACHE_KIND)
+        yield from memory.warnings()
         embeddings.update(done)
         yield replace(start, done=start.done + len(embeddings))
     return embeddings

@@ -54,11 +54,11 @@ def batches_for_each(
         return [np.array(resize(image)) for resize in resizes]
 
     for item, decoded in _look_ahead(items, resized, most=2 * batch_size, threads=threads):
-        if isinstance(decoded, Skipped | Remembered):
+        if isinstance(decoded, Skipped):
             entries.append(decoded)
         else:
             entries.append(item)
-            pixels.append(decoded)
+            pixels += [] if decoded is None else [decoded]
         if len(entries) == batch_size:
             yield tuple(to_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
             entries, pixels = [], []
@@ -72,15 +72,19 @@ def _look_ahead(
     *,
     most: int,
     threads: DecodeThreads,
-) -> Iterator[tuple[ImageItem, Result | Skipped | Remembered]]:
-    """Each item with what `use` makes of its bytes, made in threads up to `most` items ahead."""
-    pending: deque[Callable[[], tuple[ImageItem, Result | Skipped | Remembered]]] = deque()
+) -> Iterator[tuple[ImageItem | Remembered, Result | Skipped | None]]:
+    """Each item with the result of `use` on its bytes, made in threads up to `most` items ahead.
+
+    The result is `None` for what is wholly remembered, which is not read.
+    """
+    pending: deque[Callable[[], tuple[ImageItem | Remembered, Result | Skipped | None]]] = deque()
     try:
         for item in items:
-            if isinstance(item, Remembered):
+            if isinstance(item, Remembered) and item.is_whole:
                 pending.append(partial(_as_it_is, item))
             else:
-                read = threads.submit(partial(attempt, item, use, watch=threads.watch))
+                image = item.item if isinstance(item, Remembered) else item
+                read = threads.submit(partial(attempt, image, use, watch=threads.watch))
                 pending.append(partial(_awaited, item, read, threads))
             if len(pending) > most:
                 yield pending.popleft()()
@@ -90,16 +94,18 @@ def _look_ahead(
         threads.close()
 
 
-def _as_it_is(remembered: Remembered) -> tuple[ImageItem, Remembered]:
-    return remembered.item, remembered
+def _as_it_is(remembered: Remembered) -> tuple[Remembered, None]:
+    return remembered, None
 
 
-def _awaited(item: ImageItem, future: Future[Result], threads: DecodeThreads) -> tuple[ImageItem, Result]:
+def _awaited(
+    item: ImageItem | Remembered, future: Future[Result], threads: DecodeThreads
+) -> tuple[ImageItem | Remembered, Result]:
     result = future.result()
     threads.one_done()
     return item, result
 
 
 def to_batch(entries: Sequence[Entry | Remembered], pixels: Sequence[Pixels]) -> Batch:
-    """A batch of these entries, with the pixels of those that are neither skipped nor remembered."""
+    """A batch of these entries, with the pixels of those that are neither skipped nor wholly remembered."""
     return Batch(tuple(entries), np.stack(pixels) if pixels else np.empty((0, 0, 0, 3), np.uint8))

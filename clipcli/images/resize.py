@@ -19,10 +19,20 @@ Resize = Callable[[Image.Image], Image.Image]
 Least = Callable[[tuple[int, int]], tuple[int, int]]
 
 
-def least_pixels(preprocessing: Preprocessing, *, decode: str) -> Least | None:
-    """For `fast` twice the size that an image is resized to, and never less; else nothing."""
+def least_pixels(ways: Sequence[Preprocessing], *, decode: str) -> Least | None:
+    """For `fast` twice the size that an image is resized to in any of these ways, and never less; else nothing."""
     if decode != "fast":
         return None
+    each = [_least_of(preprocessing) for preprocessing in ways]
+
+    def least(size: tuple[int, int]) -> tuple[int, int]:
+        widths, heights = zip(*(one(size) for one in each), strict=True)
+        return max(widths), max(heights)
+
+    return least
+
+
+def _least_of(preprocessing: Preprocessing) -> Least:
     height, width = preprocessing.size
     if preprocessing.resize_mode == "longest":
         return partial(_twice_fitted, width=width, height=height)

@@ -19,6 +19,12 @@ class Stopwatch:
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._cpu: defaultdict[str, float] = defaultdict(float)
         self._lock = Lock()
+        self._started = time.perf_counter()
+
+    @property
+    def total(self) -> float:
+        """The seconds since this was made."""
+        return time.perf_counter() - self._started
 
     def __getitem__(self, work: str) -> float:
         """The seconds that went into this kind of work."""

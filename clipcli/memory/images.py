@@ -16,10 +16,9 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.errors import CacheUnusable
-from clipcli.memory.cache import Cache
+from clipcli.memory.memory import Memory
 from clipcli.memory.models import Known
-from clipcli.records import Embedded, Entry, ImageItem, Remembered, Skipped
+from clipcli.records import Entry, ImageItem, Remembered, Skipped
 
 KIND = "image embeddings"
 _DIGEST = 16
@@ -27,14 +26,10 @@ _AT_ONCE = 1024
 
 
 class ImageStore:
-    """The embeddings that one model gave, as `known` describes it; `made_with` is what else they depend on.
+    """The embeddings that one model gave, as `known` describes it; `made_with` is what else they depend on."""
 
-    Where the cache cannot be used, `trouble` says why, and from then on nothing is found or kept.
-    """
-
-    def __init__(self, cache: Cache, known: Known, *, made_with: Sequence[str], verify: bool) -> None:
-        self.trouble: CacheUnusable | None = None
-        self._cache, self._verify = cache, verify
+    def __init__(self, memory: Memory, known: Known, *, made_with: Sequence[str], verify: bool) -> None:
+        self._memory, self._verify = memory, verify
         self._made_by = json.dumps(["image/1", known.fingerprint, known.preprocessing, known.precision, *made_with])
         self._read: dict[str, tuple[str, bytes]] = {}
 
@@ -43,7 +38,7 @@ class ImageStore:
         items = iter(items)
         while part := list(islice(items, _AT_ONCE)):
             keys = [self._key(item) for item in part]
-            found = self._found([key for key in keys if key is not None])
+            found = self._memory.get_bytes([key for key in keys if key is not None])
             for item, key in zip(part, keys, strict=True):
                 kept = None if key is None else found.get(key)
                 if key is None:
@@ -51,30 +46,20 @@ class ImageStore:
                 elif kept is None or (self._verify and not _is_content(item, kept[:_DIGEST])):
                     yield replace(item, read=partial(self._read_and_hash, item, key))
                 else:
-                    yield Remembered(item, np.frombuffer(kept[_DIGEST:], dtype="<f4"))
+                    yield Remembered(item, (np.frombuffer(kept[_DIGEST:], dtype="<f4"),))
 
-    def keep(self, embedded: Embedded) -> None:
-        """Keep the embeddings of images that were read since they were looked up."""
-        rows = iter(embedded.embeddings)
+    def keep(self, entries: Sequence[Entry], embeddings: NDArray[np.float32]) -> None:
+        """Keep the embeddings `[N, D]` of those images that were read since they were looked up."""
+        rows = iter(embeddings)
         values = {}
-        for entry in embedded.entries:
+        for entry in entries:
             skipped = isinstance(entry, Skipped)
             key, digest = self._read.pop(entry.item.id if isinstance(entry, Skipped) else entry.id, (None, b""))
             embedding = None if skipped else next(rows)
             if key is not None and embedding is not None:
                 values[key] = digest + np.ascontiguousarray(embedding, dtype="<f4").tobytes()
-        if values and self.trouble is None:
-            try:
-                self._cache.put_bytes(values, kind=KIND)
-            except CacheUnusable as e:
-                self.trouble = e
-
-    def _found(self, keys: Sequence[str]) -> dict[str, bytes]:
-        try:
-            return {} if self.trouble is not None else self._cache.get_bytes(keys)
-        except CacheUnusable as e:
-            self.trouble = e
-            return {}
+        if values:
+            self._memory.put_bytes(values, kind=KIND)
 
     def _key(self, item: ImageItem) -> str | None:
         """A hash of all that the embedding depends on; `None` where the image is in no file that can be looked at."""
@@ -92,16 +77,6 @@ class ImageStore:
         data = item.read()
         self._read[item.id] = key, _digest(data)
         return data
-
-
-def with_remembered(entries: Sequence[Entry | Remembered], encoded: NDArray[np.float32]) -> Embedded:
-    """Entries with the embeddings `[N, D]` of those that were encoded now, and of those that were remembered."""
-    plain = tuple(entry.item if isinstance(entry, Remembered) else entry for entry in entries)
-    if not any(isinstance(entry, Remembered) for entry in entries):
-        return Embedded(plain, encoded)
-    rows = iter(encoded)
-    images = [entry for entry in entries if not isinstance(entry, Skipped)]
-    return Embedded(plain, np.stack([one.embedding if isinstance(one, Remembered) else next(rows) for one in images]))
 
 
 def _is_content(item: ImageItem, digest: bytes) -> bool:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from clipcli.memory.cache import Cache
+from clipcli.memory.memory import Memory
 
 KIND = "models"
 _LIBRARIES = ("open_clip_torch", "torch", "timm")
@@ -38,9 +38,11 @@ class Known:
 
     name: str
     fingerprint: str
+    device: str
     precision: str
     runtime: str
     details: str
+    dimensions: int
     preprocessing: str
     logit_scale: float
     logit_bias: float | None
@@ -64,13 +66,13 @@ class Asked:
     def key(self) -> str:
         """The cache key of what is known of it."""
         surroundings = [*map(_version, _LIBRARIES), *(os.environ.get(name) for name in _ENVIRONMENT)]
-        asked = ["known/1", self.model, self.device, self.precision, *surroundings]
+        asked = ["known/2", self.model, self.device, self.precision, *surroundings]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
-def recall(asked: Asked, *, cache: Cache) -> Known | None:
-    """What is known of the model, if its files are still the same. Raises `CacheUnusable`."""
-    kept = cache.get_bytes([asked.key])
+def look_up(asked: Asked, *, memory: Memory) -> Known | None:
+    """What is known of the model, if its files are still the same."""
+    kept = memory.get_bytes([asked.key])
     if not kept:
         return None
     content = json.loads(kept[asked.key])
@@ -79,9 +81,9 @@ def recall(asked: Asked, *, cache: Cache) -> Known | None:
     return known if known.files == files_around(Path(known.weights)) else None
 
 
-def remember(known: Known, *, asked: Asked, cache: Cache) -> None:
-    """Keep what is known for later runs that ask for the same. Raises `CacheUnusable`."""
-    cache.put_bytes({asked.key: json.dumps(asdict(known)).encode()}, kind=KIND)
+def keep(known: Known, *, asked: Asked, memory: Memory) -> None:
+    """Keep what is known for later runs that ask for the same."""
+    memory.put_bytes({asked.key: json.dumps(asdict(known)).encode()}, kind=KIND)
 
 
 def files_around(weights: Path) -> tuple[tuple[str, int, int], ...]:
@@ -108,9 +110,11 @@ def known_of(checkpoint: Checkpoint, backbone: Backbone) -> Known:
     return Known(
         name=checkpoint.name,
         fingerprint=backbone.fingerprint,
+        device=backbone.runtime.device,
         precision=backbone.runtime.precision,
         runtime=str(backbone.runtime),
         details=str(backbone),
+        dimensions=backbone.dimensions,
         preprocessing=repr(backbone.preprocessing),
         logit_scale=backbone.logit_scale,
         logit_bias=backbone.logit_bias,

@@ -1,81 +1,80 @@
-"""From classes and prompts to a classifier: what is in the cache is taken from there, class by class."""
+"""From classes and prompts to a classifier: what is in memory is taken from there, class by class."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipcli.backbones.backbone import Backbone
-from clipcli.backbones.checkpoint import Checkpoint, fingerprint
-from clipcli.backbones.load import load
-from clipcli.backbones.runtime import Runtime
-from clipcli.backbones.towers import IMAGE, TEXT
+from clipcli.backbones.checkpoint import TEXT
 from clipcli.classes.labels import duplicate_warnings
 from clipcli.classes.prompts import Recipe
-from clipcli.encoding.ensemble import encode_classes
-from clipcli.errors import CacheUnusable, WeightsMismatch
-from clipcli.events import ClassesEncoded, Event, ModelLoaded, Warned
-from clipcli.memory.cache import Cache
+from clipcli.encoding.model import Model
+from clipcli.errors import ModelUnavailable, WeightsMismatch
+from clipcli.events import ClassesEncoded, Event, ModelKnown, Warned
 from clipcli.memory.classes import class_key
-from clipcli.memory.models import known_of
 from clipcli.scoring.classifier import Classifier, classifier_of
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-def classifier_and_backbone(
-    recipe: Recipe, *, checkpoint: Checkpoint, runtime: Runtime, cache: Cache | None, towers: Sequence[str]
-) -> Generator[Event, None, tuple[Classifier, Backbone]]:
-    """The classifier of a recipe, and the backbone it was made with, which has at least these `towers`.
 
-    The text tower is only built where some class is not in the cache.
+def build(
+    recipes: Sequence[Recipe], *, model: Model, towers: Sequence[str] = ()
+) -> Generator[Event, None, list[Classifier]]:
+    """The classifiers of several sets of classes and prompts, all of one model.
+
+    Classes that are not in memory are encoded. For that, or where nothing is known of the model, it is loaded, with at
+    least these `towers`, so that a caller who needs another tower soon loads the weights once.
     """
-    [classifier], backbone = yield from classifiers_and_backbone(
-        [recipe], checkpoint=checkpoint, runtime=runtime, cache=cache, towers=towers
-    )
-    return classifier, backbone
-
-
-def classifiers_and_backbone(
-    recipes: Sequence[Recipe], *, checkpoint: Checkpoint, runtime: Runtime, cache: Cache | None, towers: Sequence[str]
-) -> Generator[Event, None, tuple[list[Classifier], Backbone]]:
-    """`classifier_and_backbone` for several recipes of one model, which is loaded once."""
     for message in dict.fromkeys(message for recipe in recipes for message in duplicate_warnings(recipe.classes)):
         yield Warned(message)
+    fingerprint, precision = yield from model.identity()
     prompts = [recipe.prompts() for recipe in recipes]
-    print_ = fingerprint(checkpoint)
-    keys = [
-        [class_key(texts, fingerprint=print_, precision=runtime.precision) for texts in classes] for classes in prompts
+    keys = [[class_key(texts, fingerprint=fingerprint, precision=precision) for texts in one] for one in prompts]
+    wanted = {key: texts for n, of_recipe in enumerate(keys) for key, texts in zip(of_recipe, prompts[n], strict=True)}
+    embeddings = model.memory.get(list(wanted))
+    yield from model.memory.warnings()
+    if model.known is not None and embeddings.keys() >= wanted.keys():
+        yield ModelKnown(model.known.name, model.known.precision, model.known.details)
+    else:
+        embeddings |= yield from _encoded(wanted, embeddings, model=model, towers=towers)
+    if model.known is None:
+        raise ModelUnavailable(f"nothing is known of {model.name}; load it first")
+    known = model.known
+    return [
+        classifier_of(recipe, np.stack([embeddings[key] for key in of_recipe]), known)
+        for recipe, of_recipe in zip(recipes, keys, strict=True)
     ]
-    wanted = {
-        key: texts
-        for of_keys, of_texts in zip(keys, prompts, strict=True)
-        for key, texts in zip(of_keys, of_texts, strict=True)
-    }
-    try:
-        embeddings = cache.get(list(wanted)) if cache else {}
-    except CacheUnusable as e:
-        yield Warned(f"{e}; going on without it")
-        cache, embeddings = None, {}
-    missing = {key: texts for key, texts in wanted.items() if key not in embeddings}
-    backbone = load(checkpoint, runtime=runtime, towers=(*towers, TEXT) if missing else towers)
-    yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
-    mean = sum(len(texts) for classes in prompts for texts in classes) / sum(map(len, prompts))
-    start = ClassesEncoded(len(embeddings), len(wanted), len(embeddings), mean)
-    yield start
-    embeddings |= yield from encode_classes(missing, backbone=backbone, cache=cache, start=start)
-    known = known_of(checkpoint, backbone)
-    made = [
-        classifier_of(recipe, np.stack([embeddings[key] for key in of_keys]), known)
-        for recipe, of_keys in zip(recipes, keys, strict=True)
-    ]
-    return made, backbone
 
 
-def load_for(classifier: Classifier, checkpoint: Checkpoint, runtime: Runtime) -> Backbone:
-    """The image tower that a ready classifier belongs to. Raises `WeightsMismatch` for another model's."""
-    if fingerprint(checkpoint) != classifier.fingerprint:
+def check_belongs(classifier: Classifier, *, model: Model) -> Generator[Event, None, None]:
+    """See that a ready classifier was made with this model. Raises `WeightsMismatch`."""
+    fingerprint, _ = yield from model.identity()
+    if fingerprint != classifier.fingerprint:
         raise WeightsMismatch(
-            f"the classifier was made with {classifier.model} and not with these weights of {checkpoint.name}; "
+            f"the classifier was made with {classifier.model} and not with these weights of {model.name}; "
             f"give --model {classifier.model}, or make the classifier anew"
         )
-    return load(checkpoint, runtime=runtime, towers=(IMAGE,))
+    if model.known is not None:
+        yield ModelKnown(model.known.name, model.known.precision, model.known.details)
+
+
+def _encoded(
+    wanted: Mapping[str, Sequence[str]],
+    there: Mapping[str, NDArray[np.float32]],
+    *,
+    model: Model,
+    towers: Sequence[str],
+) -> Generator[Event, None, dict[str, NDArray[np.float32]]]:
+    """The embeddings `[D]` of those classes, given by the prompts under their keys, that are not there yet."""
+    from clipcli.encoding.ensemble import encode_classes
+
+    missing = {key: texts for key, texts in wanted.items() if key not in there}
+    backbone = yield from model.load(*towers, *([TEXT] if missing else []))
+    mean = sum(map(len, wanted.values())) / len(wanted)
+    start = ClassesEncoded(len(there), len(wanted), len(there), mean)
+    yield start
+    with model.watch.on("load"):
+        return (yield from encode_classes(missing, backbone=backbone, memory=model.memory, start=start))

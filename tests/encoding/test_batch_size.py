@@ -16,9 +16,10 @@ from torch import Tensor
 import clipcli
 from clipcli.backbones.architectures import find_architecture
 from clipcli.backbones.backbone import Backbone, Preprocessing
+from clipcli.backbones.checkpoint import IMAGE
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.runtime import Runtime
-from clipcli.backbones.towers import IMAGE, build
+from clipcli.backbones.towers import build
 from clipcli.encoding.batch_size import batch_size_for, fitted
 
 GB = 1 << 30
@@ -142,7 +143,7 @@ def test_a_batch_size_that_was_given_stays(photos: Path, model: str, monkeypatch
         asked.append(backbone.name)
         return backbone
 
-    monkeypatch.setattr("clipcli.commands.classify.encode.fitted", noted)
+    monkeypatch.setattr("clipcli.encoding.batch_size.fitted", noted)
     for batch_size, count in ((4, 0), (None, 1)):
         rows = clipcli.classify(photos, labels=["cat", "dog"], model=model, cache=False, batch_size=batch_size)
         assert len(list(rows)) == 6

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,12 +18,11 @@ from clipcli import backbones
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
-from clipcli.encoding.embed import embed
+from clipcli.encoding.embedder import Embedder
 from clipcli.encoding.engines import choose, compiled
 from clipcli.encoding.engines.agreement import probe
 from clipcli.encoding.engines.choose import COMPILING_PAYS_FROM, check_engine, with_engine
 from clipcli.events import Event, Noted, Warned, result_of
-from clipcli.records import Batch, ImageItem
 
 LABELS = ["cat", "dog", "beach"]
 SIZE = 6
@@ -111,11 +111,12 @@ def test_a_result_outlives_the_next_batch(backbone: Backbone) -> None:
 def test_what_the_memory_does_not_hold_gets_smaller(compiler: Compiler, backbone: Backbone) -> None:
     kept, _ = chosen(backbone)
     compiler.failure = torch.OutOfMemoryError("CUDA out of memory")
-    pixels = probe(backbone.preprocessing, images=SIZE).numpy()
-    batch = Batch(tuple(ImageItem(str(n), bytes) for n in range(SIZE)), pixels)
-    [embedded] = embed([batch], backbone=kept)
-    np.testing.assert_allclose(embedded.embeddings, backbone.encode_images(torch.from_numpy(pixels)).numpy(), atol=1e-6)
-    assert "--batch-size 3" in embedded.notes[0]
+    pixels = probe(backbone.preprocessing, images=SIZE)
+    embedder = Embedder(kept)
+    embeddings = embedder(pixels, ids=[str(n) for n in range(SIZE)])
+    np.testing.assert_allclose(embeddings, backbone.encode_images(pixels).numpy(), atol=1e-6)
+    [warned] = embedder.warnings()
+    assert "--batch-size 3" in warned.message
 
 
 @pytest.mark.usefixtures("compiler")
@@ -196,7 +197,7 @@ def test_compiled_code_gives_the_rows_of_torch(
     # The compiler's own front, without a back that needs a C compiler.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     kept: list[Backbone] = []
-    monkeypatch.setattr("clipcli.commands.classify.encode.with_engine", partial(_noting, kept))
+    monkeypatch.setattr(choose, "with_engine", partial(_noting, kept, choose.with_engine))
     options = {"labels": LABELS, "model": str(models[name]), "precision": "fp32", "score": "cosine", "top_k": 3}
     expected = list(clipcli.classify(photos, engine="torch", **options))
     rows = list(clipcli.classify(photos, engine="compiled", batch_size=4, **options))
@@ -206,7 +207,9 @@ def test_compiled_code_gives_the_rows_of_torch(
         np.testing.assert_allclose([found[label] for label in LABELS], [wanted[label] for label in LABELS], atol=1e-5)
 
 
-def _noting(kept: list[Backbone], backbone: Backbone, **asked: object) -> Generator[Event, None, Backbone]:
-    found = yield from choose.with_engine(backbone, **asked)
+def _noting(
+    kept: list[Backbone], with_engine: Any, backbone: Backbone, **asked: object
+) -> Generator[Event, None, Backbone]:
+    found = yield from with_engine(backbone, **asked)
     kept.append(found)
     return found

@@ -16,7 +16,7 @@ from PIL import Image
 
 import clipcli
 from clipcli.backbones.backbone import Preprocessing
-from clipcli.commands.classify import encode
+from clipcli.encoding import embed
 from clipcli.errors import UsageError
 from clipcli.images import card
 from clipcli.images.card import Jpeg, groups, plain_jpeg
@@ -238,7 +238,7 @@ def test_classify_gives_a_row_for_each_image(photos: Path, model: str, monkeypat
     (photos / "bad.jpg").write_bytes(saved(smooth(64, 64))[:900])
     options: dict[str, Any] = {"labels": ["cat", "dog"], "model": model, "cache": False, "score": "cosine", "top_k": 2}
     expected = list(clipcli.classify(photos, **options))
-    monkeypatch.setattr("clipcli.commands.classify.encode._batches", on_a_card)
+    monkeypatch.setattr(embed, "_decoded", on_a_card)
     rows = list(clipcli.classify(photos, decode="exact", batch_size=2, **options))
     assert [(row.path, row.error) for row in rows] == [(row.path, row.error) for row in expected]
     for row, other in zip(rows, expected, strict=True):
@@ -250,9 +250,9 @@ def test_classify_gives_a_row_for_each_image(photos: Path, model: str, monkeypat
 @pytest.mark.parametrize("way", ["fast", "exact", "card"])
 def test_the_card_decodes_only_where_it_was_asked_to(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[str] = []
-    monkeypatch.setattr(card, "batches", lambda *_, **asked: called.append(asked["device"]))
+    monkeypatch.setattr(card, "batches", lambda *_, **asked: called.append(asked["device"]) or iter(()))
     backbone: Any = SimpleNamespace(preprocessing=preprocessing(), runtime=SimpleNamespace(device="cuda", batch_size=4))
-    encode._batches([], backbone=backbone, decode=way, threads=DecodeThreads(1))
+    assert list(embed._decoded([], [backbone], decode=way, threads=DecodeThreads(1))) == []
     assert called == (["cuda"] if way == "card" else [])
 
 
@@ -289,7 +289,8 @@ def test_on_a_card_a_stream_of_its_own_decodes(monkeypatch: pytest.MonkeyPatch) 
     assert (entered, asked) == ([stream], [("cuda", 1)])
 
 
-def on_a_card(items: Any, *, backbone: Any, threads: DecodeThreads, **_: Any) -> Any:
+def on_a_card(items: Any, backbones: Any, *, threads: DecodeThreads, **_: Any) -> Any:
     """Batches as if the model were on a card, which is the processor."""
-    size = backbone.runtime.batch_size
-    return card.batches(items, preprocessing=backbone.preprocessing, device="cpu", batch_size=size, threads=threads)
+    [backbone] = backbones
+    way, size = backbone.preprocessing, backbone.runtime.batch_size
+    return ((one,) for one in card.batches(items, preprocessing=way, device="cpu", batch_size=size, threads=threads))

@@ -374,7 +374,7 @@ def _smooth(width: int, height: int, mode: str = "RGB") -> Image.Image:
 
 
 def _fast(data: bytes, *, resize_mode: str = "shortest", size: tuple[int, int] = (32, 32)) -> Image.Image:
-    return decode(data, least=least_pixels(_preprocessing(resize_mode, size), decode="fast"))
+    return decode(data, least=least_pixels([_preprocessing(resize_mode, size)], decode="fast"))
 
 
 @pytest.mark.parametrize(
@@ -472,4 +472,10 @@ def test_a_truncated_jpeg_stays_truncated() -> None:
 
 
 def test_exact_decodes_whole() -> None:
-    assert least_pixels(_preprocessing("shortest", (32, 32)), decode="exact") is None
+    assert least_pixels([_preprocessing("shortest", (32, 32))], decode="exact") is None
+
+
+def test_for_several_models_the_largest_is_left() -> None:
+    ways = [_preprocessing("shortest", (32, 64)), _preprocessing("longest", (100, 16))]
+    assert least_pixels(ways, decode="fast")((2000, 1000)) == (128, 64)  # type: ignore[misc]
+    assert least_pixels(ways, decode="fast")((16, 1000)) == (128, 200)  # type: ignore[misc]

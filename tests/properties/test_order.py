@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from clipcli.encoding.embed import embed
+from clipcli.encoding.encoders import Encoders
 from clipcli.images.batches import batches
+from clipcli.images.stopwatch import Stopwatch
 from clipcli.images.threads import DecodeThreads
 from clipcli.records import Batch, ImageItem, Row, Scores, Skipped
 from clipcli.scoring.classifier import Classifier
@@ -71,12 +73,12 @@ def test_every_row_holds_the_label_of_its_own_image(bad: list[bool], batch_size:
     classifier = _classifier(np.eye(COUNT, dtype=np.float32))
     rows: list[Row] = []
     decoded = _batches(bad, batch_size=batch_size, workers=2)
-    backbone = SimpleNamespace(
-        encode_images=encode_images, dimensions=COUNT, runtime=SimpleNamespace(device="cpu", precision="fp32")
-    )
-    for embedded in embed(decoded, backbone=backbone):
-        values = score(embedded.embeddings, classifier, kind=kind)
-        rows += to_rows(Scores(embedded.entries, values), LABELS, top_k=1)
+    runtime = SimpleNamespace(device="cpu", precision="fp32", batch_size=batch_size)
+    backbone: Any = SimpleNamespace(encode_images=encode_images, dimensions=COUNT, runtime=runtime)
+    encoders = Encoders([backbone], watch=Stopwatch())
+    for (batch,), (embeddings,) in encoders.each((one,) for one in decoded):
+        values = score(embeddings, classifier, kind=kind)
+        rows += to_rows(Scores(batch.entries, values), LABELS, top_k=1)
     assert [row.path for row in rows] == [f"{n}" for n in range(len(bad))]
     assert [row.labels for row in rows] == [() if b else (LABELS[n],) for n, b in enumerate(bad)]
     assert [row.error is not None for row in rows] == bad

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from clipcli import backbones
-from clipcli.backbones.runtime import choose_runtime
 from clipcli.classes.prompts import read_recipe
+from clipcli.encoding.model import Model
 from clipcli.events import Event, result_of
 from clipcli.memory.cache import Cache
-from clipcli.scoring.build import classifier_and_backbone
+from clipcli.memory.memory import Memory
+from clipcli.scoring.build import build
 from clipcli.scoring.classifier import Classifier
 
 
@@ -32,6 +34,19 @@ def build_classifier(
     return result_of(run(labels, prompts=prompts, model=name, device=device, precision=precision, use_cache=cache))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Settings:
+    """How the text tower runs; no image is encoded."""
+
+    device: str
+    precision: str
+    batch_size: int | None = None
+    workers: int | None = None
+    decode: str = "exact"
+    engine: str = "auto"
+    verify: bool = False
+
+
 def run(
     labels: str | Path | Sequence[str],
     *,
@@ -43,9 +58,8 @@ def run(
 ) -> Generator[Event, None, Classifier]:
     """`build_classifier`, saying what it does."""
     recipe = read_recipe(labels, prompts)
-    runtime = choose_runtime(device=device, precision=precision)
-    checkpoint = yield from backbones.find(backbones.DEFAULT_MODEL if model is None else model)()
-    classifier, _ = yield from classifier_and_backbone(
-        recipe, checkpoint=checkpoint, runtime=runtime, cache=Cache() if use_cache else None, towers=()
-    )
+    memory = Memory(Cache() if use_cache else None)
+    settings = _Settings(device=device, precision=precision)
+    chosen = Model(backbones.DEFAULT_MODEL if model is None else model, settings, memory=memory)
+    [classifier] = yield from build([recipe], model=chosen)
     return classifier

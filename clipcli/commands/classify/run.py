@@ -7,24 +7,22 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipcli import backbones
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.prompts import Recipe, read_recipe
-from clipcli.commands.classify.relabel import all_seen, known_classifier, relabel
 from clipcli.data.sources import list_images
-from clipcli.errors import CacheUnusable, UsageError
-from clipcli.events import Event, InputsFound, RowsReady, Warned
+from clipcli.encoding.embed import embed, towers_for
+from clipcli.encoding.model import Model
+from clipcli.errors import UsageError
+from clipcli.events import Event, InputsFound, RowsReady
 from clipcli.memory.cache import Cache, read_size
-from clipcli.memory.images import ImageStore
-from clipcli.memory.models import Asked, recall
+from clipcli.memory.memory import Memory
 from clipcli.outputs import resume
-from clipcli.records import ImageItem, Row
+from clipcli.records import Embedded, ImageItem, Row, Scores
+from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.score import check_score
-
-# If all of so many images were seen before, probably all were.
-_LOOK_AHEAD = 1024
+from clipcli.scoring.rows import to_rows
+from clipcli.scoring.score import check_score, choose_score, score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +46,6 @@ class ClassifyOptions:
     cache_size: str | None = None
     verify: bool = False
     resume: resume.Earlier | None = None
-
-    @property
-    def made_with(self) -> tuple[str, ...]:
-        """What image embeddings depend on beside the model. What `auto` chooses gives the same but for rounding."""
-        return self.decode, self.engine
 
 
 def classify(
@@ -115,66 +108,47 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
     made_of = _read_classifier_or_recipe(options)
     _check_top_k(options.top_k, made_of)
     check_score(options.score)
-    cache = Cache(limit=_limit(options)) if options.cache else None
+    memory = Memory(Cache(limit=_limit(options)) if options.cache else None)
     items = list_images(options.inputs, stdin=sys.stdin)
     resumed = options.resume and resume.check(options.resume, items, labels=_labels(made_of))
     yield InputsFound(len(items), resumed.count if resumed else 0)
     if not resumed:
-        yield from _label(items, made_of, cache, options)
+        yield from _label(items, made_of, memory, options)
     elif resumed.count == len(items):
         yield from resumed.rows(resumed.count)
     else:
         unit = options.batch_size or max(BATCH_SIZES.values())
         start = resumed.start(unit)
-        labelled = _label(items[start:], made_of, cache, options)
+        labelled = _label(items[start:], made_of, memory, options)
         yield from resume.go_on(resumed, labelled, start=start, window=2 * unit)
 
 
 def _label(
-    items: Sequence[ImageItem], made_of: Classifier | Recipe, cache: Cache | None, options: ClassifyOptions
+    items: Sequence[ImageItem], made_of: Classifier | Recipe, memory: Memory, options: ClassifyOptions
 ) -> Iterator[Event]:
+    """The rows of these images: embedded, scored, and the best labels taken."""
     stated = made_of.model if isinstance(made_of, Classifier) else DEFAULT_MODEL
-    asked = Asked(backbones.placed(options.model or stated), options.device, options.precision)
-    done = 0
-    if cache is not None:
-        try:
-            done = yield from _seen_before(items, made_of, asked, cache, options)
-        except CacheUnusable as e:
-            yield Warned(f"{e}; going on without it")
-            cache = None
-    if done < len(items):
-        from clipcli.commands.classify import encode
-
-        yield from encode.label(items[done:], made_of=made_of, asked=asked, cache=cache, options=options)
+    model = Model(options.model or stated, options, memory=memory)
+    yield from memory.warnings()
+    classifier = yield from _classifier(items, made_of, model)
+    kind = choose_score(options.score, classifier)
+    for event in embed(items, models=[model]):
+        if isinstance(event, Embedded):
+            scores = Scores(event.entries, score(event.embeddings[0], classifier, kind=kind))
+            yield RowsReady(tuple(to_rows(scores, classifier.labels, top_k=options.top_k)))
+        else:
+            yield event
 
 
-def _seen_before(
-    items: Sequence[ImageItem], made_of: Classifier | Recipe, asked: Asked, cache: Cache, options: ClassifyOptions
-) -> Generator[Event, None, int]:
-    """Rows of the first images, as far as they are known from earlier runs; gives how many there are."""
-    known = recall(asked, cache=cache)
-    if known is None:
-        return 0
-    store = ImageStore(cache, known, made_with=options.made_with, verify=options.verify)
-    classifier = known_classifier(made_of, known, cache=cache)
-    if classifier is None and isinstance(made_of, Recipe) and all_seen(items[:_LOOK_AHEAD], store=store):
-        from clipcli.commands.classify import encode
-
-        # Only prompts are new, as it seems: the image tower may stay where it is.
-        classifier = yield from encode.classifier_only(made_of, asked=asked, cache=cache, options=options)
-    if classifier is None:
-        return 0
-    return (
-        yield from relabel(
-            items,
-            made_of=made_of,
-            classifier=classifier,
-            known=known,
-            store=store,
-            score_kind=options.score,
-            top_k=options.top_k,
-        )
-    )
+def _classifier(
+    items: Sequence[ImageItem], made_of: Classifier | Recipe, model: Model
+) -> Generator[Event, None, Classifier]:
+    """The classifier: as it was given, or built, with the image tower loaded beside it where that is needed as well."""
+    if isinstance(made_of, Classifier):
+        yield from check_belongs(made_of, model=model)
+        return made_of
+    [classifier] = yield from build([made_of], model=model, towers=towers_for(items, model=model))
+    return classifier
 
 
 def _limit(options: ClassifyOptions) -> int | None:

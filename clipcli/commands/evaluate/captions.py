@@ -4,41 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipcli import backbones
-from clipcli.backbones.backbone import Backbone
-from clipcli.backbones.load import load
-from clipcli.backbones.runtime import Runtime, choose_runtime
-from clipcli.backbones.towers import IMAGE, TEXT
+from clipcli.backbones.checkpoint import TEXT
+from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.commands.evaluate import comparison, retrieval
+from clipcli.commands.evaluate.images import embedded, shares
+from clipcli.commands.evaluate.models import memory_of, opened
 from clipcli.commands.evaluate.request import EvaluateOptions
 from clipcli.commands.evaluate.results import Array, Evaluation, RetrievalRun
 from clipcli.commands.evaluate.tables import names_of
 from clipcli.data.labelled.read import RETRIEVAL
 from clipcli.data.pairs import PairOptions, PairsRead, read_pairs
 from clipcli.data.pairs.pair import Data
-from clipcli.encoding.embed_images import embed_images, shares
+from clipcli.encoding.embed import towers_for
 from clipcli.errors import UsageError
-from clipcli.events import Event, InputsFound, ModelLoaded
+from clipcli.events import Event, InputsFound
 from clipcli.records import Entry, Skipped
+
+if TYPE_CHECKING:
+    from clipcli.backbones.backbone import Backbone
 
 
 def run(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> Generator[Event, None, Evaluation]:
     """Recall of every model on every DATA, all with one decode of the images."""
     read = _read(options, data)
     yield InputsFound(sum(len(found.pairs) for _, found in read))
-    runtime = choose_runtime(
-        device=options.device, precision=options.precision, batch_size=options.batch_size, workers=options.workers
-    )
-    models = yield from _load(options, runtime)
+    memory = memory_of(options)
+    models = yield from opened(options.model or (DEFAULT_MODEL,), options, memory=memory)
     items = [pair.item for _, found in read for pair in found.pairs]
-    entries, embeddings = yield from embed_images(items, backbones=models)
+    backbones = []
+    for model in models:
+        backbones += [(yield from model.load(*towers_for(items, model=model), TEXT))]
+    entries, embeddings = yield from embedded(items, models=models)
     runs: list[RetrievalRun] = []
     parts = shares(entries, embeddings, sizes=[(name, len(found.pairs)) for name, found in read])
     for (name, found), (mine, images) in zip(read, parts, strict=True):
-        runs += [_retrieved(name, found, mine, one, backbone) for backbone, one in zip(models, images, strict=True)]
+        runs += [_retrieved(name, found, mine, one, backbone) for backbone, one in zip(backbones, images, strict=True)]
+    runtime = backbones[0].runtime
     evaluation = Evaluation(RETRIEVAL, (), tuple(runs), runtime.device, runtime.precision)
     return replace(evaluation, differences=comparison.differences(runs, names_of(evaluation)))
 
@@ -63,16 +68,6 @@ def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]]) -> list[tu
         if len(found.pairs) < 2:
             raise UsageError(f"{name}: one image with captions only; expected at least two to choose from")
     return read
-
-
-def _load(options: EvaluateOptions, runtime: Runtime) -> Generator[Event, None, list[Backbone]]:
-    checkpoints = yield from backbones.fetch_all(options.model or (backbones.DEFAULT_MODEL,))
-    loaded = []
-    for checkpoint in checkpoints:
-        backbone = load(checkpoint, runtime=runtime, towers=(IMAGE, TEXT))
-        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
-        loaded.append(backbone)
-    return loaded
 
 
 def _retrieved(

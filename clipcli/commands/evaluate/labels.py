@@ -6,16 +6,14 @@ import itertools
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from clipcli import backbones
-from clipcli.backbones.backbone import Backbone
-from clipcli.backbones.runtime import Runtime, choose_runtime
-from clipcli.backbones.towers import IMAGE
+from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.labels import LabelledClass, classes_from
 from clipcli.classes.prompts import DEFAULT_PROMPTS, Recipe, load_prompts
 from clipcli.commands.evaluate import comparison
 from clipcli.commands.evaluate.classes import Classes, classes_in, given_classes, same_prompts, truth_of
 from clipcli.commands.evaluate.classification import evaluated, zero_shot
-from clipcli.commands.evaluate.embed_labelled import Labels, embed_labelled
+from clipcli.commands.evaluate.images import Labels, embed_labelled
+from clipcli.commands.evaluate.models import memory_of, opened
 from clipcli.commands.evaluate.probes import Training, check_probe, fit_probes, read_training, seen_in_training
 from clipcli.commands.evaluate.request import EvaluateOptions
 from clipcli.commands.evaluate.results import EvaluatedImages, Evaluation, Probe, Run
@@ -23,10 +21,13 @@ from clipcli.commands.evaluate.tables import names_of
 from clipcli.data.labelled.read import CLASSIFICATION, read_labelled
 from clipcli.data.labelled.records import Columns, labelled_of, named_twice
 from clipcli.data.pairs.pair import Data, some_of
-from clipcli.errors import UsageError
-from clipcli.events import Event, InputsFound, ModelLoaded, Warned
-from clipcli.memory.cache import Cache
-from clipcli.scoring.build import classifiers_and_backbone, load_for
+from clipcli.encoding.embed import towers_for
+from clipcli.encoding.model import Model
+from clipcli.errors import ModelUnavailable, UsageError
+from clipcli.events import Event, InputsFound, Warned
+from clipcli.memory.models import Known
+from clipcli.records import ImageItem
+from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
 
 
@@ -42,12 +43,18 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model with the classifiers to try on it."""
+class Trial:
+    """A model with the classifiers to try on it; `model` is known by the time the images are embedded."""
 
-    name: str
+    model: Model
     classifiers: tuple[Classifier, ...]
-    backbone: Backbone
+
+    @property
+    def known(self) -> Known:
+        """What scores and files need of the model. Raises `ModelUnavailable` before it is known."""
+        if self.model.known is None:
+            raise ModelUnavailable(f"nothing is known of {self.model.name}; load it first")
+        return self.model.known
 
 
 def run(
@@ -59,19 +66,18 @@ def run(
     training = subject.training
     all_labels = [*subject.tests, *([] if training is None else [training.needed])]
     yield InputsFound(sum(len(labels.truth) for labels in all_labels))
-    runtime = choose_runtime(
-        device=options.device, precision=options.precision, batch_size=options.batch_size, workers=options.workers
-    )
-    models = yield from _load(options, subject, runtime)
+    items = [labelled.item for labels in all_labels for labelled in labelled_of(labels.read)]
+    trials = yield from _trials(options, subject, items)
     names = subject.classes.names
-    images = yield from embed_labelled(all_labels, [model.backbone for model in models], names=names)
+    images = yield from embed_labelled(all_labels, [trial.model for trial in trials], names=names)
     tests = images[: len(subject.tests)]
-    runs = tuple(_runs(tests, models, subject.classes))
+    runs = tuple(_runs(tests, trials, subject.classes))
     probes: list[Probe] = []
     if training is not None:
-        called = [model.name for model in models]
+        called = [trial.model.name for trial in trials]
         probes = yield from fit_probes(training, images[-1], tests, models=called, options=options, labels=names)
-    evaluation = Evaluation(CLASSIFICATION, names, runs, runtime.device, runtime.precision, tuple(probes))
+    first = trials[0].known
+    evaluation = Evaluation(CLASSIFICATION, names, runs, first.device, first.precision, tuple(probes))
     called = names_of(evaluation)
     found = [*comparison.differences(runs, called)]
     if subject.other is not None:
@@ -129,35 +135,34 @@ def _given(options: EvaluateOptions, classifier: Classifier | None) -> Classes |
     return given_classes(classes_from(options.labels), where=where or str(options.labels))
 
 
-def _load(options: EvaluateOptions, subject: Subject, runtime: Runtime) -> Generator[Event, None, list[Loaded]]:
-    """All models; their names are looked up before the first is fetched."""
+def _trials(
+    options: EvaluateOptions, subject: Subject, items: Sequence[ImageItem]
+) -> Generator[Event, None, list[Trial]]:
+    """All models with their classifiers; those that are not in memory are made now."""
     made_of = subject.made_of
-    stated = made_of.model if isinstance(made_of, Classifier) else backbones.DEFAULT_MODEL
-    checkpoints = yield from backbones.fetch_all(options.model or (stated,))
-    loaded = []
-    for checkpoint in checkpoints:
+    stated = made_of.model if isinstance(made_of, Classifier) else DEFAULT_MODEL
+    models = yield from opened(options.model or (stated,), options, memory=memory_of(options))
+    trials = []
+    for model in models:
         if isinstance(made_of, Classifier):
-            classifiers, backbone = [made_of], load_for(made_of, checkpoint, runtime)
-            yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
+            yield from check_belongs(made_of, model=model)
+            classifiers = [made_of]
         else:
-            cache = Cache() if options.cache else None
-            classifiers, backbone = yield from classifiers_and_backbone(
-                made_of, checkpoint=checkpoint, runtime=runtime, cache=cache, towers=(IMAGE,)
-            )
-        loaded.append(Loaded(checkpoint.name, tuple(classifiers), backbone))
-    return loaded
+            classifiers = yield from build(made_of, model=model, towers=towers_for(items, model=model))
+        trials.append(Trial(model, tuple(classifiers)))
+    return trials
 
 
-def _runs(tests: Sequence[EvaluatedImages], models: Sequence[Loaded], classes: Classes) -> Iterator[Run]:
+def _runs(tests: Sequence[EvaluatedImages], trials: Sequence[Trial], classes: Classes) -> Iterator[Run]:
     for images in tests:
-        for model, embeddings in zip(models, images.embeddings, strict=True):
-            for classifier in model.classifiers:
+        for trial, embeddings in zip(trials, images.embeddings, strict=True):
+            for classifier in trial.classifiers:
                 answers = zero_shot(embeddings, images.truth, classifier)
                 yield evaluated(
                     images,
                     answers,
                     labels=classes.names,
-                    model=model.name,
-                    fingerprint=model.backbone.fingerprint,
+                    model=trial.known.name,
+                    fingerprint=trial.known.fingerprint,
                     prompts=classifier.prompts,
                 )

@@ -11,7 +11,7 @@ import numpy as np
 from clipcli.commands.evaluate import linear_probe
 from clipcli.commands.evaluate.classes import Classes, truth_of
 from clipcli.commands.evaluate.classification import measured, values_of
-from clipcli.commands.evaluate.embed_labelled import Labels
+from clipcli.commands.evaluate.images import Labels
 from clipcli.commands.evaluate.request import SEEDS, EvaluateOptions
 from clipcli.commands.evaluate.results import EvaluatedImages, Places, Probe
 from clipcli.data.labelled.read import read_labelled

@@ -41,6 +41,9 @@ class EvaluateOptions:
     precision: str = "auto"
     batch_size: int | None = None
     workers: int | None = None
+    decode: str = "exact"
+    engine: str = "auto"
+    verify: bool = False
     cache: bool = True
 
 

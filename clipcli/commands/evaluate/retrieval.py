@@ -7,16 +7,19 @@ its image is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.backbones.backbone import Backbone
 from clipcli.commands.evaluate.intervals import Estimate, estimates, mean_of, ratio_of
 from clipcli.commands.evaluate.results import RETRIEVAL_METRICS, Array, Places, RetrievalRun
 from clipcli.data.pairs.pair import Pair
 from clipcli.records import Entry
 from clipcli.scoring.metrics import recall_both_ways
+
+if TYPE_CHECKING:
+    from clipcli.backbones.backbone import Backbone
 
 _ROWS = 1024
 

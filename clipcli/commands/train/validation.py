@@ -14,9 +14,10 @@ from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.runtime import Runtime
 from clipcli.commands.train.loss import LOSS_FUNCTIONS, Features, Groups, Targets, positives
 from clipcli.data.pairs import Pair
-from clipcli.encoding.embed_images import image_embeddings
+from clipcli.encoding.embed import encode
 from clipcli.encoding.ensemble import class_embeddings
-from clipcli.records import ImageItem
+from clipcli.errors import UsageError
+from clipcli.records import Embedded, ImageItem, Skipped
 from clipcli.scoring.metrics import recall_both_ways, top_k_accuracy
 
 Array = NDArray[np.float32]
@@ -41,7 +42,7 @@ class ZeroShot:
     def measure(self, backbone: Backbone, *, prefix: str = "zero_shot_") -> dict[str, float]:
         """`top1`, and with more than five classes `top5`; images that cannot be read do not count."""
         classes = class_embeddings(self.prompts, backbone=backbone)
-        images, kept = image_embeddings(self.items, backbone=backbone)
+        images, kept = _image_embeddings(self.items, backbone=backbone)
         scores = images @ classes.T
         truth = np.asarray(self.truth, dtype=np.intp)[kept]
         return {f"{prefix}top{k}": top_k_accuracy(scores, truth, k=k) for k in ((1, 5) if len(classes) > 5 else (1,))}
@@ -65,7 +66,7 @@ class Retrieval:
         The right captions of an image are its own, and in a tree of classes those of its class. With a `prefix` of
         their own the metrics are without the loss.
         """
-        images, kept = image_embeddings([pair.item for pair in self.pairs], backbone=backbone)
+        images, kept = _image_embeddings([pair.item for pair in self.pairs], backbone=backbone)
         pairs = [self.pairs[n] for n in kept]
         captions = [(n, caption) for n, pair in enumerate(pairs) for caption in _captions(pair)]
         texts = backbone.encode_texts([caption for _, caption in captions]).cpu().numpy()
@@ -150,3 +151,18 @@ def _groups(pairs: Sequence[Pair]) -> NDArray[np.intp]:
     ids: dict[tuple[str, str | int], int] = {}
     keys = [("pair", n) if pair.label is None else ("class", pair.label) for n, pair in enumerate(pairs)]
     return np.array([ids.setdefault(key, len(ids)) for key in keys], dtype=np.intp)
+
+
+def _image_embeddings(items: Sequence[ImageItem], *, backbone: Backbone) -> tuple[Array, list[int]]:
+    """Embeddings `[M, D]` of the images that can be read, and their places among the items.
+
+    Raises `UsageError` where none can be read.
+    """
+    found = [event for event in encode(items, backbones=[backbone]) if isinstance(event, Embedded)]
+    entries = [entry for embedded in found for entry in embedded.entries]
+    kept = [n for n, entry in enumerate(entries) if not isinstance(entry, Skipped)]
+    skipped = [entry for entry in entries if isinstance(entry, Skipped)]
+    if not kept:
+        first = f", such as {skipped[0].item.id}: {skipped[0].reason}" if skipped else ""
+        raise UsageError(f"the validation data: no image can be read{first}")
+    return np.concatenate([embedded.embeddings[0] for embedded in found]), kept

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +18,7 @@ from PIL import Image
 from small_data import CLASSES, FP32, photograph
 
 import clipcli
+from clipcli.backbones.backbone import Backbone
 from clipcli.commands.evaluate.request import EvaluateOptions
 from clipcli.commands.evaluate.run import run
 from clipcli.errors import (
@@ -24,7 +30,7 @@ from clipcli.errors import (
     UsageError,
     WeightsMismatch,
 )
-from clipcli.events import ImagesEmbedded, InputsFound, ModelLoaded
+from clipcli.events import ImagesEmbedded, InputsFound, ModelKnown, ModelLoaded
 from clipcli.images import batches
 
 
@@ -137,10 +143,65 @@ def test_several_prompts_and_models_with_one_decode(
     assert (tmp_path / "out" / "run-6" / "predictions.csv").is_file()
     assert {one["base"] for one in written["differences"]} == {written["runs"][0]["name"]}
     assert all(one["paired"] for one in written["differences"])
-    events = [type(event) for event in run(options)]
+    events = [type(event) for event in run(replace(options, cache=False))]
     assert list(dict.fromkeys(events))[:2] == [InputsFound, ModelLoaded]
     assert events.count(ModelLoaded) == 3
     assert ImagesEmbedded in events
+
+
+def test_images_that_classify_has_seen_are_not_encoded_again(
+    tree: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tree / "dog" / "bad.png").write_text("no image")
+    list(clipcli.classify(tree, labels=CLASSES, model=model, **FP32))
+    fresh = clipcli.evaluate(tree, model=model, prompts="plain,name", cache=False, output=tmp_path / "fresh", **FP32)
+    list(clipcli.classify(tree, labels=[name.replace("_", " ") for name in CLASSES], prompts="plain", model=model))
+    monkeypatch.setattr(Backbone, "encode_images", lambda *_: pytest.fail("all images were seen before"))
+    found = clipcli.evaluate(tree, model=model, prompts="plain,name", output=tmp_path / "again", **FP32)
+    assert found.metrics == fresh.metrics
+    assert found.skipped == 1
+    for name in ("predictions.csv", "metrics.json", "run-2/predictions.csv"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
+    monkeypatch.setattr(Backbone, "encode_texts", lambda *_: pytest.fail("all prompts were seen before"))
+    events = list(run(EvaluateOptions(data=(("val", str(tree)),), model=(model,), prompts=("name", "plain"), **FP32)))
+    assert [type(event) for event in events] == [InputsFound, ModelKnown, ImagesEmbedded]
+
+
+def test_only_the_model_that_does_not_remember_an_image_encodes_it(
+    tree: Path, models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, new = str(models["vit"]), str(models["resnet"])
+    list(clipcli.classify(tree / "cat", labels=CLASSES, model=known, **FP32))
+    plain = clipcli.evaluate(tree, model=[known, new], cache=False, **FP32)
+    encoded: Counter[str] = Counter()
+    encode = Backbone.encode_images
+
+    def counted(self: Backbone, pixels: Any) -> Any:
+        encoded[self.name] += len(pixels)
+        return encode(self, pixels)
+
+    monkeypatch.setattr(Backbone, "encode_images", counted)
+    found = clipcli.evaluate(tree, model=[known, new], **FP32)
+    assert encoded == {known: 20, new: 24}
+    for run_, other in zip(found.runs, plain.runs, strict=True):
+        np.testing.assert_allclose(run_.answers.scores, other.answers.scores, atol=1e-6)
+
+
+def test_a_second_evaluation_loads_no_torch(tree: Path, model: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from clipcli.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as e: print(e.code, 'torch' in sys.modules, 'open_clip' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "evaluate", tree, "--model", model, "--prompts", "plain,name,imagenet-7"]
+    ends = []
+    for place in ("one", "two"):
+        done = subprocess.run(
+            [*map(str, command), "-o", str(tmp_path / place)], capture_output=True, text=True, timeout=300, check=True
+        )
+        ends.append(done.stdout.splitlines()[-1])
+    assert ends == ["0 True True", "0 False False"]
+    assert (tmp_path / "one" / "metrics.json").read_bytes() == (tmp_path / "two" / "metrics.json").read_bytes()
 
 
 def test_retrieval_is_a_brute_force_count(captioned: Path, model: str, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipcli.backbones.towers import IMAGE, TEXT, Towers, build
+from clipcli.backbones.checkpoint import IMAGE, TEXT
+from clipcli.backbones.towers import Towers, build
 from clipcli.commands.train.optimizer import make_optimizer, set_learning_rates, share_of_peak, step_optimizer
 from clipcli.commands.train.settings import TrainConfig, configured
 

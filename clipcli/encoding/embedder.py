@@ -1,0 +1,91 @@
+"""Image embeddings of one model from pixels, as many at once as the memory holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clipcli.backbones.backbone import Backbone
+from clipcli.errors import ClipcliError
+from clipcli.events import Warned
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+class Embedder:
+    """Image embeddings by one model: where they do not fit into memory, of half as many images at once from then on."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+        self._most: int | None = None
+        self._note: str | None = None
+
+    def __call__(self, pixels: Tensor, *, ids: Sequence[str]) -> NDArray[np.float32]:
+        """Embeddings `[N, D]` of uint8 pixels `[N, H, W, 3]`, on whatever device; `ids` name the images in errors.
+
+        Raises `ClipcliError` where the model gives something that is not a number, and where not even one image fits.
+        """
+        if not len(pixels):
+            return np.empty((0, self._backbone.dimensions), np.float32)
+        halved_before = self._most is not None
+        embeddings = self._encode(pixels)
+        _check(embeddings, ids, self._backbone)
+        if self._most is not None and not halved_before:
+            self._note = (
+                f"the memory does not hold {len(pixels)} images at once, but {self._most}; "
+                f"going on so, as --batch-size {self._most} would"
+            )
+        return embeddings
+
+    def warnings(self) -> Iterator[Warned]:
+        """A warning where fewer images are encoded at once since this was last asked."""
+        note, self._note = self._note, None
+        if note is not None:
+            yield Warned(note)
+
+    def _encode(self, pixels: Tensor) -> NDArray[np.float32]:
+        parts: list[NDArray[np.float32]] = []
+        first = 0
+        while first < len(pixels):
+            part = pixels[first : first + (self._most or len(pixels))]
+            encoded = self._attempt(part)
+            if encoded is None:
+                self._most = len(part) // 2
+                continue
+            parts.append(encoded)
+            first += len(part)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _attempt(self, pixels: Tensor) -> NDArray[np.float32] | None:
+        """Embeddings of these images, or `None` where they are too many."""
+        try:
+            embeddings: NDArray[np.float32] = self._backbone.encode_images(pixels).cpu().numpy()
+            return embeddings
+        except (RuntimeError, MemoryError) as e:
+            if not _is_out_of_memory(e):
+                raise
+            if len(pixels) == 1:
+                raise ClipcliError(
+                    f"the memory does not hold {self._backbone.name} and one image; "
+                    "close other programs, or take a smaller model"
+                ) from e
+        if pixels.is_cuda:
+            torch.cuda.empty_cache()
+        return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
+def _check(embeddings: NDArray[np.float32], ids: Sequence[str], backbone: Backbone) -> None:
+    finite = np.isfinite(embeddings).all(axis=1)
+    if not finite.all():
+        first = ids[int(np.argmin(finite))]
+        precision = backbone.runtime.precision
+        advice = "check the weights" if precision == "fp32" else "try --precision fp32"
+        raise ClipcliError(f"{backbone.name} in {precision} gives no numbers for {first}; {advice}")

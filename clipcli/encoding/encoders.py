@@ -1,0 +1,79 @@
+"""The models of one run, each encoding those images of a batch that it has no embedding of yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clipcli.backbones.backbone import Backbone
+from clipcli.encoding.copies import Copies, one_ahead
+from clipcli.encoding.embedder import Embedder
+from clipcli.events import Warned
+from clipcli.images.stopwatch import Stopwatch
+from clipcli.records import Batch, ImageItem, Remembered, Skipped
+
+Array = NDArray[np.float32]
+# One batch for each model: the same images, with the pixels that the model wants.
+Batches = tuple[Batch, ...]
+
+
+class Encoders:
+    """Encodes the batches of several models; the watch takes the time that it takes to start a `copy` to a card."""
+
+    def __init__(self, backbones: Sequence[Backbone], *, watch: Stopwatch) -> None:
+        self._backbones, self._watch = backbones, watch
+        self._embedders = [Embedder(backbone) for backbone in backbones]
+
+    def each(self, coming: Iterable[Batches]) -> Iterator[tuple[Batches, list[Array]]]:
+        """The batches, each with the embeddings `[N, D]` that every model encoded of it, in the order of its images.
+
+        To a card the pixels of the next batch are copied while this one is encoded, where there is one model.
+        """
+        if len(self._backbones) > 1 or self._backbones[0].runtime.device != "cuda":
+            for batches in coming:
+                yield batches, [self._encode(model, batch) for model, batch in enumerate(batches)]
+            return
+        copies = Copies()
+
+        def start(batches: Batches) -> tuple[Tensor, torch.cuda.Event]:
+            with self._watch.on("copy"):
+                return copies.start(batches[0].pixels)
+
+        for batches, started in one_ahead(coming, start):
+            ids = [image.id for image in _encoded_by(0, batches[0])]
+            yield batches, [self._embedders[0](copies.finished(started), ids=ids)]
+
+    def warnings(self) -> Iterator[Warned]:
+        """Warnings that are due, such as of memory that was too small."""
+        for embedder in self._embedders:
+            yield from embedder.warnings()
+
+    def _encode(self, model: int, batch: Batch) -> Array:
+        images = list(_encoded_by(model, batch))
+        with_pixels = [entry for entry in batch.entries if not _is_without_pixels(entry)]
+        wanted = [not isinstance(one, Remembered) or one.embeddings[model] is None for one in with_pixels]
+        pixels = torch.from_numpy(batch.pixels if all(wanted) else batch.pixels[np.array(wanted, dtype=np.bool_)])
+        # The batch may be larger than this model's own, where another model's is.
+        size, ids = self._backbones[model].runtime.batch_size, [image.id for image in images]
+        if len(pixels) <= size:
+            return self._embedders[model](pixels, ids=ids)
+        starts = range(0, len(pixels), size)
+        parts = [self._embedders[model](pixels[n : n + size], ids=ids[n : n + size]) for n in starts]
+        return np.concatenate(parts)
+
+
+def _encoded_by(model: int, batch: Batch) -> Iterator[ImageItem]:
+    """The images that a model encodes of a batch."""
+    for entry in batch.entries:
+        if isinstance(entry, ImageItem):
+            yield entry
+        elif isinstance(entry, Remembered) and not entry.is_whole and entry.embeddings[model] is None:
+            yield entry.item
+
+
+def _is_without_pixels(entry: object) -> bool:
+    return isinstance(entry, Skipped) or (isinstance(entry, Remembered) and entry.is_whole)

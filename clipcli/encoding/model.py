@@ -1,0 +1,141 @@
+"""A model in use: known from earlier runs, or loaded, each tower when it is first needed.
+
+What earlier runs left of a model (its preprocessing, scale and fingerprint) is enough to take embeddings from memory.
+So a run that needs no new embedding loads neither the model nor torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Protocol
+
+from clipcli import backbones
+from clipcli.backbones.checkpoint import IMAGE
+from clipcli.events import Event, ModelLoaded
+from clipcli.images.stopwatch import Stopwatch
+from clipcli.memory import models
+from clipcli.memory.images import ImageStore
+from clipcli.memory.memory import Memory
+from clipcli.memory.models import Asked, Known, known_of
+
+if TYPE_CHECKING:
+    from clipcli.backbones.backbone import Backbone
+    from clipcli.backbones.checkpoint import Checkpoint, Fetch
+    from clipcli.backbones.runtime import Runtime
+
+
+class ModelSettings(Protocol):
+    """The settings of a command that say where and how its models run."""
+
+    @property
+    def device(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def batch_size(self) -> int | None: ...
+    @property
+    def workers(self) -> int | None: ...
+    @property
+    def decode(self) -> str: ...
+    @property
+    def engine(self) -> str: ...
+    @property
+    def verify(self) -> bool: ...
+
+
+class Model:
+    """One model of a command, by the name that `--model` takes.
+
+    `known` is what an earlier run left of it, or this one since it was loaded; `None` where there is nothing yet.
+    `watch` takes the time that loading takes.
+    """
+
+    def __init__(self, name: str, settings: ModelSettings, *, memory: Memory, watch: Stopwatch | None = None) -> None:
+        self.settings, self.memory, self.watch = settings, memory, watch or Stopwatch()
+        self._asked = Asked(backbones.placed(name), settings.device, settings.precision)
+        self.known: Known | None = models.look_up(self._asked, memory=memory)
+        self._fetch: Fetch | None = None
+        self._checkpoint: Checkpoint | None = None
+        self._backbone: Backbone | None = None
+
+    def check(self) -> None:
+        """See that there is a model of this name, unless it is known. Raises `UnknownName`."""
+        if self.known is None and self._fetch is None:
+            self._fetch = backbones.find(self._asked.model)
+
+    def checkpoint(self) -> Generator[Event, None, Checkpoint]:
+        """The model's files, downloaded if need be. Raises `UnknownName` and `ModelUnavailable`."""
+        if self._checkpoint is None:
+            fetch = self._fetch or backbones.find(self._asked.model)
+            self._checkpoint = yield from fetch()
+        return self._checkpoint
+
+    def identity(self) -> Generator[Event, None, tuple[str, str]]:
+        """The fingerprint of the weights, and the precision that they run in, as far as possible without loading."""
+        if self.known is not None:
+            return self.known.fingerprint, self.known.precision
+        from clipcli.backbones.checkpoint import fingerprint
+
+        checkpoint = yield from self.checkpoint()
+        return fingerprint(checkpoint), self._runtime().precision
+
+    @property
+    def name(self) -> str:
+        """The model's name, as it is written in outputs."""
+        if self.known is not None:
+            return self.known.name
+        return self._asked.model if self._checkpoint is None else self._checkpoint.name
+
+    def load(self, *towers: str) -> Generator[Event, None, Backbone]:
+        """The model with at least these towers; those that an earlier call loaded are kept only if they are enough.
+
+        Raises the errors of settings that do not fit this machine, and those of loading.
+        """
+        from clipcli.backbones.load import load
+
+        if self._backbone is not None and self._backbone.towers.has(*towers):
+            return self._backbone
+        runtime = self._runtime()
+        checkpoint = yield from self.checkpoint()
+        with self.watch.on("load"):
+            backbone = self._backbone = load(checkpoint, runtime=runtime, towers=towers)
+            self.known = known_of(checkpoint, backbone)
+        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
+        models.keep(self.known, asked=self._asked, memory=self.memory)
+        return backbone
+
+    def for_images(self, count: int) -> Generator[Event, None, Backbone]:
+        """The model ready to encode so many images: with its batch size, and the engine asked for."""
+        from clipcli.encoding.batch_size import fitted
+        from clipcli.encoding.engines.choose import with_engine
+
+        backbone = yield from self.load(IMAGE)
+        with self.watch.on("load"):
+            if self.settings.batch_size is None:
+                backbone = fitted(backbone)
+            return (yield from with_engine(backbone, engine=self.settings.engine, images=count))
+
+    @property
+    def store(self) -> ImageStore | None:
+        """The image embeddings that this model gave in earlier runs; `None` where nothing is remembered."""
+        if not self.memory or self.known is None:
+            return None
+        # All that embeddings depend on beside the model. The choices of `auto` give the same but for rounding.
+        made_with = (self.settings.decode, self.settings.engine)
+        return ImageStore(self.memory, self.known, made_with=made_with, verify=self.settings.verify)
+
+    def _runtime(self) -> Runtime:
+        from clipcli.backbones.runtime import choose_runtime
+        from clipcli.encoding.engines.choose import check_engine
+        from clipcli.images.kinds import check_decode
+
+        settings = self.settings
+        runtime = choose_runtime(
+            device=settings.device,
+            precision=settings.precision,
+            batch_size=settings.batch_size,
+            workers=settings.workers,
+        )
+        check_decode(settings.decode, device=runtime.device)
+        check_engine(settings.engine, runtime=runtime)
+        return runtime
