@@ -9,8 +9,9 @@ from torch import Tensor
 
 from clipcli.commands.train import wise_ft
 from clipcli.commands.train.checkpoints import checkpoints_in, export_model
+from clipcli.commands.train.metrics_log import now
 from clipcli.commands.train.run_folder import RunFolder
-from clipcli.commands.train.session import Session, now
+from clipcli.commands.train.session import Session
 from clipcli.commands.train.validation import headline, retention
 from clipcli.events import Event, Warned
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,11 @@ class MetricsLog:
             self._folder.log(kind, values)
         if self._board is not None:
             self._board.write(values)
+
+
+def now() -> str:
+    """The time for a line, in ISO 8601 to the second, with the zone."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 class _Board:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +11,7 @@ from clipcli.backbones.runtime import Runtime
 from clipcli.commands.train.batches import Batches, TrainBatch
 from clipcli.commands.train.data import TrainingData
 from clipcli.commands.train.divergence import check_finite
-from clipcli.commands.train.metrics_log import MetricsLog
+from clipcli.commands.train.metrics_log import MetricsLog, now
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.run_folder import RunFolder
 from clipcli.commands.train.run_state import RunState
@@ -173,8 +172,3 @@ class Session:
         error = self._skipped.error()
         if error is not None:
             raise error
-
-
-def now() -> str:
-    """The time in ISO 8601, to the second, with the zone."""
-    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")

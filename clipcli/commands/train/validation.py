@@ -77,8 +77,8 @@ class Retrieval:
     def measure(self, backbone: Backbone, *, prefix: str = "") -> Measurement:
         """`val_loss` of the images with their first captions, and recall at 1, 5 and 10 both ways among all of them.
 
-        The right captions of an image are its own, and in a tree of classes those of its class. With a `prefix` of
-        their own the metrics are without the loss.
+        The right captions of an image are its own, and in a tree of classes those of its class. With a `prefix` the
+        loss is left out.
         """
         images, kept, warnings = _image_embeddings([pair.item for pair in self.pairs], backbone=backbone)
         pairs = [self.pairs[n] for n in kept]
