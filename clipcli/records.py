@@ -26,7 +26,7 @@ class ImageItem:
     id: str
     read: Callable[[], bytes]
     file: str | None = None
-    cells: Mapping[str, str] = field(default_factory=dict)
+    cells: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
