@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from clipcli.cli import options
 from clipcli.cli.columns import printable
 from clipcli.data.kinds import KINDS
 from clipcli.encoding.engines.kinds import ENGINES
+from clipcli.errors import UsageError
 from clipcli.events import ClassesEncoded, InputsFound, ModelKnown, ModelLoaded, Noted, RowsReady, Warned
 from clipcli.images.kinds import DECODES
 from clipcli.memory.cache import DEFAULT_SIZE
@@ -73,6 +75,9 @@ def command(
         str,
         typer.Option(metavar="E", help=f"What runs the model. One of: {', '.join(ENGINES)}."),
     ] = "auto",
+    image_column: Annotated[
+        str | None, typer.Option(metavar="C", help="The column of images in a table. [default: guessed]")
+    ] = None,
     no_cache: options.NoCache = False,
     cache_size: Annotated[
         str | None,
@@ -97,6 +102,7 @@ def command(
     An image that cannot be read gets a row with the reason, and the command ends with exit code 3.
     """
     chosen = choose_format(output, format)
+    _check_is_no_input(output, inputs)
     check_output(output, overwrite=overwrite, resume=resume)
     from clipcli.cli.display import Display
 
@@ -123,6 +129,7 @@ def command(
             resume=earlier,
             cache_size=cache_size,
             verify=verify,
+            image_column=image_column,
         )
         summary = _Summary(output)
         opened = partial(
@@ -139,6 +146,15 @@ def command(
             summary.interrupted = True
     summary.tell(display)
     return summary.exit_code()
+
+
+def _check_is_no_input(output: str, inputs: Sequence[str]) -> None:
+    """Raise `UsageError` where the output is a table or a list that is read: it would be written over."""
+    if output == STDOUT or not os.path.isfile(output):
+        return
+    read = [path for text in inputs for path in (text, text.removeprefix("@")) if os.path.isfile(path)]
+    if any(os.path.samefile(output, path) for path in read):
+        raise UsageError(f"--output {output} is one of the inputs, and would be written over; give another")
 
 
 def _earlier(output: str, display: Display, *, format: str, top_k: int, resume: bool) -> Earlier | None:

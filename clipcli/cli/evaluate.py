@@ -23,8 +23,8 @@ def command(
         str | None,
         typer.Argument(
             metavar="DATA",
-            help="Images with labels: a folder per class, a .csv of images and labels, WebDataset .tar shards, or a "
-            ".zip of either. Or images with captions, for retrieval.",
+            help="Images with labels: a folder per class, also in a .zip, as a list or as a glob; a .csv of images and "
+            "labels; WebDataset .tar shards. Or images with captions, for retrieval.",
             show_default=False,
         ),
     ] = None,

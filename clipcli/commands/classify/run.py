@@ -47,6 +47,7 @@ class ClassifyOptions:
     cache: bool = True
     cache_size: str | None = None
     verify: bool = False
+    image_column: str | None = None
     resume: resume.Earlier | None = None
 
     @property
@@ -73,10 +74,12 @@ def classify(
     cache: bool = True,
     cache_size: str | None = None,
     verify: bool = False,
+    image_column: str | None = None,
 ) -> Iterator[Row]:
-    """Rows for images, folders, globs or lists: one for each image, in order, as `clipcli classify` writes them.
+    """Rows for images, folders, globs, lists, shards or tables: one for each image, in order, as the command writes.
 
     Give `labels` (a labels file, or a sequence of labels) or a `classifier` (a file, or what `build_classifier` gave).
+    Of a table the images are in the column `image_column`, by default one that is called as is usual.
     `prompts` is a prompt set's name, a file or a template, by default `imagenet`; `model` is whatever `--model` takes.
     A row holds the `top_k` best labels with their scores, best first; of an image that cannot be read, none, and the
     reason in `error`. Embeddings are kept in a cache of at most `cache_size`, such as `500MB`, and taken from there for
@@ -101,6 +104,7 @@ def classify(
         cache=cache,
         cache_size=cache_size,
         verify=verify,
+        image_column=image_column,
     )
     for event in run(options):
         if isinstance(event, RowsReady):
@@ -116,7 +120,7 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
     _check_top_k(options.top_k, made_of)
     check_score(options.score)
     cache = Cache(limit=_limit(options)) if options.cache else None
-    items = list_images(options.inputs, stdin=sys.stdin)
+    items = list_images(options.inputs, stdin=sys.stdin, image_column=options.image_column)
     resumed = options.resume and resume.check(options.resume, items, labels=_labels(made_of))
     yield InputsFound(len(items), resumed.count if resumed else 0)
     if not resumed:
