@@ -18,6 +18,7 @@ from small_data import in_memory
 import clipcli
 from clipcli.backbones.backbone import Preprocessing
 from clipcli.commands.classify import encode
+from clipcli.data.reference import digest_of
 from clipcli.errors import UsageError
 from clipcli.images import card
 from clipcli.images.card import Jpeg, groups, plain_jpeg
@@ -294,3 +295,16 @@ def on_a_card(items: Any, *, backbone: Any, threads: DecodeThreads, **_: Any) ->
     """Batches as if the model were on a card, which is the processor."""
     size = backbone.runtime.batch_size
     return card.batches(items, preprocessing=backbone.preprocessing, device="cpu", batch_size=size, threads=threads)
+
+
+def test_images_are_hashed_where_that_is_asked_for(on_card: list[int]) -> None:
+    data = [saved(smooth(60, 50)), b"bad", saved(smooth(60, 50), "PNG")]
+    items = [item(n, one) for n, one in enumerate(data)]
+    settings: dict[str, Any] = {"preprocessing": preprocessing(), "device": "cpu", "batch_size": 4}
+    (batch,) = card.batches(items, **settings, threads=DecodeThreads(1), digests=True)
+    assert [getattr(entry, "digest", None) for entry in batch.entries] == [
+        digest_of(data[0]), None, digest_of(data[2])
+    ]  # fmt: skip
+    assert on_card == [1]
+    (batch,) = card.batches(items, **settings, threads=DecodeThreads(1))
+    assert all(getattr(entry, "digest", None) is None for entry in batch.entries)

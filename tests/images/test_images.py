@@ -17,11 +17,12 @@ from PIL import Image
 from small_data import in_memory
 
 from clipcli.backbones.backbone import Preprocessing
+from clipcli.data.reference import digest_of
 from clipcli.images.batches import batches
 from clipcli.images.decode import decode, read_pixels, to_rgb
 from clipcli.images.resize import least_pixels, resizer
 from clipcli.images.threads import DecodeThreads
-from clipcli.records import ImageItem, Reference, Skipped
+from clipcli.records import ImageItem, Reference, Remembered, Skipped
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -476,3 +477,20 @@ def test_a_truncated_jpeg_stays_truncated() -> None:
 
 def test_exact_decodes_whole() -> None:
     assert least_pixels(_preprocessing("shortest", (32, 32)), decode="exact") is None
+
+
+@pytest.mark.parametrize("digests", [True, False])
+def test_images_are_hashed_where_that_is_asked_for(digests: bool) -> None:
+    data = [_bytes(NOISE), b"bad", _bytes(Image.new("L", (1, 1), 3))]
+    items = [in_memory(f"{n}", one) for n, one in enumerate(data)]
+    known = Remembered(in_memory("known"), np.zeros(4, np.float32))
+    stream = batches([*items, known], resize=_as_is_small, batch_size=8, threads=DecodeThreads(2), digests=digests)
+    (first, bad, last, remembered) = next(stream).entries
+    assert [first, last] == [items[0], items[2]]
+    assert [first.digest, last.digest] == ([digest_of(data[0]), digest_of(data[2])] if digests else [None, None])
+    assert isinstance(bad, Skipped)
+    assert remembered is known
+
+
+def _as_is_small(image: Image.Image) -> Image.Image:
+    return image.resize((2, 2))
