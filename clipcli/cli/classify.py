@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,7 @@ from clipcli.cli.columns import printable
 from clipcli.cli.flags import Given, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import Show, left_alone
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
+from clipcli.errors import UsageError
 from clipcli.events import (
     ClassesEncoded,
     Event,
@@ -56,6 +58,7 @@ def command(given: Given, terminal: Terminal) -> int:
         print(to_yaml(settings, file), end="")
         return exit_codes.DONE
     chosen = choose_format(file.output, file.format)
+    _check_is_no_input(file.output, settings.inputs)
     check_output(file.output, overwrite=file.overwrite, resume=file.resume, manifest=file.manifest)
     from clipcli.cli.display import Display
 
@@ -89,6 +92,15 @@ def command(given: Given, terminal: Terminal) -> int:
             summary.interrupted = True
     summary.tell(display)
     return summary.exit_code()
+
+
+def _check_is_no_input(output: str, inputs: Sequence[str]) -> None:
+    """Raise `UsageError` where the output is a table or a list that is read: it would be written over."""
+    if output == STDOUT or not os.path.isfile(output):
+        return
+    read = [path for text in inputs for path in (text, text.removeprefix("@")) if os.path.isfile(path)]
+    if any(os.path.samefile(output, path) for path in read):
+        raise UsageError(f"--output {output} is one of the inputs, and would be written over; give another")
 
 
 def _earlier(file: RowsFile, display: Display, *, format: str, top_k: int) -> Earlier | None:

@@ -62,11 +62,16 @@ class OneModel(Settings):
 
 
 @record
-class TableColumns(Settings):
-    """The columns of tables."""
+class ImageColumn(Settings):
+    """The column of images in tables."""
 
     image_column: str | None = setting(default=None, group="what", metavar="C", by_default="guessed", rare=True)
     """The column of images in a table."""
+
+
+@record
+class TableColumns(ImageColumn):
+    """The columns of tables."""
 
     caption_column: str | None = setting(default=None, group="what", metavar="C", by_default="guessed", rare=True)
     """The column of captions in a table."""

@@ -37,7 +37,7 @@ def read_pixels(item: ImageItem, resize: Resize) -> NDArray[np.uint8] | Skipped:
 
 
 def attempt(item: ImageItem, use: Callable[[bytes], Result], *, watch: Stopwatch | None = None) -> Result | Skipped:
-    """What `use` makes of the item's bytes, or why it makes nothing of them."""
+    """The result of `use` on the item's bytes, or the item as skipped where they cannot be read or used."""
     watch = watch or Stopwatch()
     data = b""
     try:

@@ -17,6 +17,7 @@ from small_data import in_memory
 
 import clipcli
 from clipcli.backbones.backbone import Preprocessing
+from clipcli.data.reference import digest_of
 from clipcli.encoding import embed
 from clipcli.errors import UsageError
 from clipcli.images import card
@@ -295,3 +296,15 @@ def on_a_card(items: Any, backbones: Any, *, threads: DecodeThreads, **_: Any) -
     [backbone] = backbones
     way, size = backbone.preprocessing, backbone.runtime.batch_size
     return ((one,) for one in card.batches(items, preprocessing=way, device="cpu", batch_size=size, threads=threads))
+
+
+def test_images_are_hashed_where_that_is_asked_for(on_card: list[int]) -> None:
+    data = [saved(smooth(60, 50)), b"bad", saved(smooth(60, 50), "PNG")]
+    items = [item(n, one) for n, one in enumerate(data)]
+    settings: dict[str, Any] = {"preprocessing": preprocessing(), "device": "cpu", "batch_size": 4}
+    (batch,) = card.batches(items, **settings, threads=DecodeThreads(1), digests=True)
+    digests = [digest_of(data[0]), None, digest_of(data[2])]
+    assert [getattr(entry, "digest", None) for entry in batch.entries] == digests
+    assert on_card == [1]
+    (batch,) = card.batches(items, **settings, threads=DecodeThreads(1))
+    assert all(getattr(entry, "digest", None) is None for entry in batch.entries)

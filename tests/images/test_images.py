@@ -17,11 +17,12 @@ from PIL import Image
 from small_data import in_memory
 
 from clipcli.backbones.backbone import Preprocessing
+from clipcli.data.reference import digest_of
 from clipcli.images.batches import batches
 from clipcli.images.decode import decode, read_pixels, to_rgb
 from clipcli.images.resize import least_pixels, resizer
 from clipcli.images.threads import DecodeThreads
-from clipcli.records import ImageItem, Reference, Skipped
+from clipcli.records import ImageItem, Reference, Remembered, Skipped
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -482,3 +483,24 @@ def test_for_several_models_the_largest_is_left() -> None:
     ways = [_preprocessing("shortest", (32, 64)), _preprocessing("longest", (100, 16))]
     assert least_pixels(ways, decode="fast")((2000, 1000)) == (128, 64)  # type: ignore[misc]
     assert least_pixels(ways, decode="fast")((16, 1000)) == (128, 200)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("digests", [True, False])
+def test_images_are_hashed_where_that_is_asked_for(digests: bool) -> None:
+    data = [_bytes(NOISE), b"bad", _bytes(Image.new("L", (1, 1), 3))]
+    items = [in_memory(f"{n}", one) for n, one in enumerate(data)]
+    known = Remembered(in_memory("known"), (np.zeros(4, np.float32),))
+    half = Remembered(in_memory("half", data[0]), (None, np.zeros(4, np.float32)))
+    stream = batches(
+        [*items, known, half], resize=_as_is_small, batch_size=8, threads=DecodeThreads(2), digests=digests
+    )
+    (first, bad, last, remembered, encoded) = next(stream).entries
+    assert [first, last] == [items[0], items[2]]
+    expected = [digest_of(data[0]), digest_of(data[2]), digest_of(data[0])] if digests else [None] * 3
+    assert [first.digest, last.digest, encoded.item.digest] == expected
+    assert isinstance(bad, Skipped)
+    assert remembered is known
+
+
+def _as_is_small(image: Image.Image) -> Image.Image:
+    return image.resize((2, 2))

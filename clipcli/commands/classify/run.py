@@ -31,7 +31,7 @@ from clipcli.settings import api, as_dict
 
 @api(ClassifySettings)
 def classify(settings: ClassifySettings) -> Iterator[Row]:
-    """Rows for images, folders, globs or lists: one for each image, in order, as `clipcli classify` writes them.
+    """Rows for images, folders, globs, lists, shards or tables: one for each image, in order, as the command writes.
 
     Give `labels` (a labels file, or a sequence of labels) or a `classifier` (a file, or what `build_classifier` gave).
     A row holds the `top_k` best labels with their scores, best first; of an image that cannot be read, none, and the
@@ -54,7 +54,7 @@ def run(options: ClassifySettings, *, earlier: Earlier | None = None) -> Iterato
     made_of = _read_classifier_or_recipe(options)
     _check_top_k(options.top_k, made_of)
     memory = Memory(Cache(limit=_limit(options)) if options.cache else None)
-    items = list_images(options.inputs, stdin=sys.stdin, keep=options.keep_columns)
+    items = list_images(options.inputs, stdin=sys.stdin, image_column=options.image_column, keep=options.keep_columns)
     kept = kept_columns(options.keep_columns, items)
     stated = made_of.model if isinstance(made_of, Classifier) else DEFAULT_MODEL
     model = Model(options.model or stated, options, memory=memory)

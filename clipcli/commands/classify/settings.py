@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from clipcli.commands.classify.keep import split_columns
-from clipcli.commands.shared_settings import Encoding, LabelsOrClassifier, OneModel, Overwriting
+from clipcli.commands.shared_settings import Encoding, ImageColumn, LabelsOrClassifier, OneModel, Overwriting
 from clipcli.outputs import WRITERS
 from clipcli.scoring.kinds import SCORES
 from clipcli.settings import AsTexts, record, setting
 
 
 @record
-class ClassifySettings(Encoding, OneModel, LabelsOrClassifier):
+class ClassifySettings(Encoding, OneModel, ImageColumn, LabelsOrClassifier):
     """The images to label, the classes, the model, and how it runs."""
 
     command = "classify"

@@ -28,8 +28,8 @@ class EvaluateSettings(Encoding, Overwriting, TableColumns, LabelsOrClassifier):
     data: Reads[str | Path | Sequence[str | Path] | Mapping[str, str | Path], tuple[tuple[str, str], ...]] = setting(
         kw_only=False, group="what", metavar="DATA", argument=True, missing=NO_DATA, reads=read_data, writes=dict
     )
-    """Images with labels: a folder per class, a .csv of images and labels, WebDataset .tar shards, or a .zip of either.
-    Or images with captions, for retrieval."""
+    """Images with labels: a folder per class, also in a .zip, as a list or as a glob; a .csv of images and labels;
+    WebDataset .tar shards. Or images with captions, for retrieval."""
 
     prompts: AsTexts = setting(default=(), group="what", metavar="P,…", reads=split_prompts)
     """Prompt sets as for classify; several, split by commas, are compared. Templates are given one by one."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clipcli.commands.train.settings import FIELDS, TrainConfig, configured
+from clipcli.data import kinds
 from clipcli.data.weights import split_weight
 from clipcli.errors import UsageError
 from clipcli.settings import about, flag, read_yaml
@@ -54,12 +55,13 @@ def absolute(config: TrainConfig) -> TrainConfig:
     data = []
     for text in config.data:
         path, share = split_weight(text)
-        data.append(os.path.abspath(path) + ("" if share is None else f"={share:g}"))
-    places = {name: getattr(config, name) for name in ("labels", "val", "zero_shot", "retain")}
+        data.append(kinds.absolute(path) + ("" if share is None else f"={share:g}"))
+    tests = {name: getattr(config, name) for name in ("val", "zero_shot", "retain")}
     names = {name: getattr(config, name) or "" for name in ("arch", "prompts")}
-    paths = [name for name, text in places.items() if text is not None]
+    paths = [] if config.labels is None else ["labels"]
     paths += [name for name, text in names.items() if text.lower().endswith(_FILES) and os.path.exists(text)]
     moved = {name: os.path.abspath(getattr(config, name)) for name in paths}
+    moved |= {name: kinds.absolute(text) for name, text in tests.items() if text is not None}
     model = None if config.model is None else placed(config.model)
     return dataclasses.replace(config, data=tuple(data), model=model, **moved)
 

@@ -43,6 +43,14 @@ def kind_of(data: Data) -> str | None:
     return next((name for name, kind in KINDS.items() if kind.matches(data)), None)
 
 
+def absolute(text: str) -> str:
+    """The same data, written so that it is found from any folder; lines of a list stay as they are."""
+    if text == "-":
+        return text
+    is_list = lists.matches(Data(text)) and not os.path.exists(text)
+    return f"@{os.path.abspath(text[1:])}" if is_list else os.path.abspath(text)
+
+
 def is_there(text: str) -> bool:
     """True where something lies there under the whole text, even if it looks like a name or a weight with a path."""
     if os.path.exists(text) or split_zip(text) is not None:
