@@ -52,6 +52,8 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "cache": False,
         "cache_size": "5MB",
         "verify": True,
+        "image_column": "picture",
+        "keep_columns": ("where", "who"),
     },
     RowsFile: {"output": "rows.jsonl", "format": "jsonl", "resume": True, "overwrite": True},
     BuildClassifierSettings: {

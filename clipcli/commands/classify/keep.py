@@ -10,8 +10,9 @@ from clipcli.scoring.schema import Schema
 
 
 def split_columns(asked: str | Sequence[str]) -> tuple[str, ...]:
-    """The names in a text that splits them by commas, or in a sequence, each once."""
-    names = asked.split(",") if isinstance(asked, str) else asked
+    """The names in a text, or in several, that splits them by commas: each once."""
+    texts = [asked] if isinstance(asked, str) else asked
+    names = (name for text in texts for name in text.split(","))
     return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
 
 

@@ -26,7 +26,13 @@ ITEMS = [replace(A, cells={"who": "Ann"}), replace(B, cells={"where": "Rome", "w
 
 @pytest.mark.parametrize(
     ("asked", "names"),
-    [("", ()), ("who", ("who",)), (" where,who ,,where", ("where", "who")), (["a,b", "a,b"], ("a,b",)), ((), ())],
+    [
+        ("", ()),
+        ("who", ("who",)),
+        (" where,who ,,where", ("where", "who")),
+        (["a,b", "b", "c"], ("a", "b", "c")),
+        ((), ()),
+    ],
 )
 def test_names_are_split_by_commas(asked: str | list[str], names: tuple[str, ...]) -> None:
     assert split_columns(asked) == names
@@ -53,8 +59,8 @@ def made(
 
 def test_settings_are_as_json_has_them() -> None:
     settings = made(["cat"], labels=["cat", "dog"], classifier=Path("x")).settings
-    assert (settings["inputs"], settings["labels"], settings["classifier"]) == (("photos",), ("cat", "dog"), "x")
-    assert settings["keep_columns"] == ()
+    assert (settings["inputs"], settings["labels"], settings["classifier"]) == (["photos"], ["cat", "dog"], "x")
+    assert settings["keep_columns"] == []
     json.dumps(dict(settings))
 
 

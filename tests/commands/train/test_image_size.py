@@ -131,7 +131,7 @@ def test_a_run_at_another_size_resumes(models: dict[str, Path], pairs: Path, tmp
     clipcli.train(pairs, output=run, resume=True)
     after = load_file(run / WEIGHTS)
     assert all(torch.equal(before[name], after[name]) for name in before)
-    with pytest.raises(UsageError, match="--image-size was 48 and is 40"):
+    with pytest.raises(UsageError, match="image_size was 48 and is 40"):
         clipcli.train(pairs, output=run, resume=True, image_size=40)
 
 
@@ -163,14 +163,14 @@ def test_another_size_is_not_taken_where_nobody_asked(models: dict[str, Path], t
     [
         ("vit", 50, "vit, whose image tower works on parts of 8 pixels; give a multiple of 8, such as 48 or 56"),
         ("vit", 5, "vit, whose image tower works on parts of 8 pixels; give a multiple of 8, such as 8"),
-        ("resnet", 96, "resnet: the attention .* has weights for 64 pixels; leave --image-size out, or pretrain"),
+        ("resnet", 96, "resnet: the attention .* has weights for 64 pixels; leave image_size out, or pretrain"),
         ("sigmoid", 100, r"sigmoid \(.+\); leave it out, or take a model with an image tower that is convolutional"),
     ],
 )
 def test_a_size_that_does_not_fit_is_refused(
     models: dict[str, Path], pairs: Path, tmp_path: Path, name: str, size: int, says: str
 ) -> None:
-    with pytest.raises(UsageError, match=f"^--image-size {size} does not fit .*{says}"):
+    with pytest.raises(UsageError, match=f"^image_size={size} does not fit .*{says}"):
         clipcli.train(pairs, output=tmp_path / "run", model=str(models[name]), image_size=size, **short())
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
@@ -180,13 +180,13 @@ def test_a_size_to_pretrain_at_that_does_not_fit_is_refused(
     pairs: Path, tmp_path: Path, kind: str, changes: dict[str, Any], size: int
 ) -> None:
     arch = architecture(kind, tmp_path, **changes)
-    with pytest.raises(UsageError, match=f"^--image-size {size} does not fit small-{kind}, .* give a multiple of "):
+    with pytest.raises(UsageError, match=f"^image_size={size} does not fit small-{kind}, .* give a multiple of "):
         clipcli.train(pairs, output=tmp_path / "run", arch=str(arch), image_size=size, **short())
 
 
 def test_a_tower_that_takes_one_size_only_is_refused(pairs: Path, tmp_path: Path) -> None:
     arch = architecture("convolutional", tmp_path, timm_model_name="vit_tiny_patch16_224", image_size=224)
-    with pytest.raises(UsageError, match=r"^--image-size 96 does not fit small-\w+ \(.*height.*\); leave it out, or"):
+    with pytest.raises(UsageError, match=r"^image_size=96 does not fit small-\w+ \(.*height.*\); leave it out, or"):
         clipcli.train(pairs, output=tmp_path / "run", arch=str(arch), image_size=96, **short())
 
 
@@ -195,5 +195,5 @@ def test_positions_that_are_no_square_are_not_resized(pairs: Path, tmp_path: Pat
     wide = tmp_path / "wide"
     arch = architecture("vit", tmp_path, image_size=[32, 72])
     clipcli.train(pairs, output=wide, arch=str(arch), **short())
-    with pytest.raises(UsageError, match=r"does not fit .*, whose images are 32×72 and not square; leave --image-size"):
+    with pytest.raises(UsageError, match=r"does not fit .*, whose images are 32×72 and not square; leave image_size"):
         clipcli.train(pairs, output=tmp_path / "run", model=str(wide), image_size=48, **short())
