@@ -16,7 +16,8 @@ from .conftest import Run
 
 FLAGS = {
     "classify": "labels classifier prompts model output format top-k score device precision batch-size workers decode "
-    "engine cache no-cache cache-size verify no-verify resume no-resume overwrite no-overwrite keep-columns image-column manifest no-manifest",
+    "engine cache no-cache cache-size verify no-verify resume no-resume overwrite no-overwrite "
+    "keep-columns image-column manifest no-manifest",
     "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite",
     "evaluate": "data labels classifier prompts model output compare linear-probe shots seeds image-column "
     "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine "

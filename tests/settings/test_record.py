@@ -53,9 +53,9 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "cache_size": "5MB",
         "verify": True,
         "image_column": "picture",
-        "keep_columns": ("where", "who"),
+        "keep_columns": ["where", "who"],
     },
-    RowsFile: {"output": "rows.jsonl", "format": "jsonl", "resume": True, "overwrite": True},
+    RowsFile: {"output": "rows.jsonl", "format": "jsonl", "resume": True, "manifest": False, "overwrite": True},
     BuildClassifierSettings: {
         "labels": "labels.txt",
         "prompts": "a {}.",
