@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from clipcli.records import ModelFacts, Provenance, Row
+from clipcli.records import ModelRecord, Provenance, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,13 @@ class RowsPlanned:
 class ModelLoaded:
     """The model is ready; `runtime` says where and how it runs and why, `details` what was read off the checkpoint.
 
-    `facts` are those that a manifest holds; `None` where nothing is written that has a manifest.
+    `record` names the model in a manifest; `None` where nothing is written that has one.
     """
 
     name: str
     runtime: str
     details: str
-    facts: ModelFacts | None = None
+    record: ModelRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class ModelKnown:
     name: str
     precision: str
     details: str
-    facts: ModelFacts | None = None
+    record: ModelRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

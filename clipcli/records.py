@@ -146,7 +146,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFacts:
+class ModelRecord:
     """The model that rows are made with: its name, a fingerprint of its weights, and all that pixels depend on.
 
     `precision` is the one it runs in, `device` the one it runs on, or `None` where nothing had to be encoded.

@@ -34,7 +34,7 @@ from clipcli.outputs import STDOUT
 from clipcli.outputs.check import check_output, choose_format
 from clipcli.outputs.earlier import Earlier, find_earlier, left_over
 from clipcli.outputs.open import Output
-from clipcli.records import ModelFacts, Provenance, Row
+from clipcli.records import ModelRecord, Provenance, Row
 from clipcli.scoring.schema import Schema
 from clipcli.settings import to_yaml
 
@@ -138,7 +138,7 @@ def _write(
                 case RowsPlanned():
                     provenance = event.provenance
                 case ModelLoaded() | ModelKnown():
-                    model = _latest(model, event.facts)
+                    model = _latest(model, event.record)
                     if file and model:
                         file.made_by(model)
                 case RowsReady() if provenance and not (earlier and earlier.is_output and summary.is_complete()):
@@ -152,11 +152,11 @@ def _write(
             show(event)
 
 
-def _latest(model: ModelFacts | None, facts: ModelFacts | None) -> ModelFacts | None:
+def _latest(model: ModelRecord | None, latest: ModelRecord | None) -> ModelRecord | None:
     """The model as it was last told of; where nothing needs encoding any more, on the device where it last did."""
-    if model is None or facts is None or facts.device is not None:
-        return facts or model
-    return replace(facts, device=model.device)
+    if model is None or latest is None or latest.device is not None:
+        return latest or model
+    return replace(latest, device=model.device)
 
 
 class _Summary:

@@ -107,7 +107,7 @@ class Model:
         with self.watch.on("load"):
             backbone = self._backbone = load(checkpoint, runtime=runtime, towers=towers)
             self.known = known_of(checkpoint, backbone)
-        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone), self.known.facts(runtime.device))
+        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone), self.known.record(runtime.device))
         models.keep(self.known, asked=self._asked, memory=self.memory)
         return backbone
 

@@ -17,14 +17,14 @@ from typing import Any, TypeVar
 
 from clipcli.errors import BadFile
 from clipcli.files.atomic import write_text
-from clipcli.records import ModelFacts, Provenance
+from clipcli.records import ModelRecord, Provenance
 from clipcli.version import __version__
 
 # The version of what stands in a manifest: one that reads otherwise has another.
 VERSION = 1
 RUNNING, COMPLETE, INTERRUPTED = "running", "complete", "interrupted"
 _KEY = "clipcli_manifest"
-Record = TypeVar("Record", "Manifest", ModelFacts, Provenance)
+Record = TypeVar("Record", "Manifest", ModelRecord, Provenance)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Manifest:
     """
 
     provenance: Provenance
-    model: ModelFacts | None
+    model: ModelRecord | None
     format: str
     begun: str
     state: str = RUNNING
@@ -69,7 +69,7 @@ def read_manifest(file: Path) -> Manifest | None:
         raise BadFile(f"{path} is a manifest of another version of clipcli; move it, or give another --output")
     try:
         model, provenance = content["model"], content["provenance"]
-        content["model"] = None if model is None else _record(ModelFacts, model)
+        content["model"] = None if model is None else _record(ModelRecord, model)
         content["provenance"] = _record(Provenance, provenance)
         return _record(Manifest, content)
     except (KeyError, TypeError) as e:

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from clipcli.memory.memory import Memory
-from clipcli.records import ModelFacts
+from clipcli.records import ModelRecord
 
 KIND = "models"
 _LIBRARIES = ("open_clip_torch", "torch", "timm")
@@ -51,9 +51,9 @@ class Known:
     weights: str
     files: tuple[tuple[str, int, int], ...]
 
-    def facts(self, device: str | None) -> ModelFacts:
+    def record(self, device: str | None) -> ModelRecord:
         """What a manifest says of it, where it runs on this device, or `None` where it need not run."""
-        return ModelFacts(self.name, self.fingerprint, self.preprocessing, self.precision, device)
+        return ModelRecord(self.name, self.fingerprint, self.preprocessing, self.precision, device)
 
 
 @dataclass(frozen=True, slots=True)

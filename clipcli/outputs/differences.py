@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from clipcli.records import ModelFacts, Provenance
+from clipcli.records import ModelRecord, Provenance
 
 # All settings decide rows but those that change none, and those that are compared by what they come to: a file of
 # labels may have another name by now.
@@ -34,7 +34,7 @@ def differences(before: Provenance, now: Provenance) -> list[str]:
     return found
 
 
-def differences_of_models(before: ModelFacts, now: ModelFacts) -> list[str]:
+def differences_of_models(before: ModelRecord, now: ModelRecord) -> list[str]:
     """Each fact about the model that decides rows and is not the same, with its old and its new value."""
     found = []
     if before.fingerprint != now.fingerprint:

@@ -24,7 +24,7 @@ from clipcli.files.manifest import (
 )
 from clipcli.outputs import WRITERS
 from clipcli.outputs.check import check_manifest, is_stream
-from clipcli.records import ModelFacts, Row
+from clipcli.records import ModelRecord, Row
 from clipcli.scoring.schema import Schema
 
 
@@ -79,7 +79,7 @@ class Output:
             _remove(Path(self._part))
             raise OutputFailed(f"cannot write {output}: {e.strerror}; choose another --output") from None
 
-    def made_by(self, model: ModelFacts) -> None:
+    def made_by(self, model: ModelRecord) -> None:
         """Say which model the rows from here on are made by. Raises `OutputFailed`."""
         if self._manifest is not None and model != self._manifest.model:
             self._manifest = replace(self._manifest, model=model)

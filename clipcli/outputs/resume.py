@@ -14,7 +14,7 @@ from clipcli.errors import ClipcliError, UsageError
 from clipcli.events import Event, ModelKnown, ModelLoaded, RowsReady
 from clipcli.outputs.differences import differences, differences_of_models
 from clipcli.outputs.earlier import START_ANEW, Earlier
-from clipcli.records import ImageItem, ModelFacts, Provenance
+from clipcli.records import ImageItem, ModelRecord, Provenance
 
 _CHUNK = 1024
 
@@ -79,15 +79,15 @@ def go_on(resumed: Resumed, events: Iterator[Event], *, start: int) -> Iterator[
     """
     copied = False
     for event in events:
-        if isinstance(event, ModelLoaded | ModelKnown) and event.facts is not None:
-            _check_model(resumed.earlier, event.facts)
+        if isinstance(event, ModelLoaded | ModelKnown) and event.record is not None:
+            _check_model(resumed.earlier, event.record)
         if isinstance(event, RowsReady) and not copied:
             yield from resumed.rows(start)
             copied = True
         yield event
 
 
-def _check_model(earlier: Earlier, now: ModelFacts) -> None:
+def _check_model(earlier: Earlier, now: ModelRecord) -> None:
     before = earlier.manifest.model
     if before is not None:
         _refuse(earlier, differences_of_models(before, now))

@@ -37,7 +37,7 @@ def build(
     embeddings = model.memory.get(list(wanted))
     yield from model.memory.warnings()
     if model.known is not None and embeddings.keys() >= wanted.keys():
-        yield ModelKnown(model.known.name, model.known.precision, model.known.details, model.known.facts(None))
+        yield ModelKnown(model.known.name, model.known.precision, model.known.details, model.known.record(None))
     else:
         embeddings |= yield from _encoded(wanted, embeddings, model=model, towers=towers)
     if model.known is None:
@@ -58,7 +58,7 @@ def check_belongs(classifier: Classifier, *, model: Model) -> Generator[Event, N
             f"give --model {classifier.model}, or make the classifier anew"
         )
     if model.known is not None:
-        yield ModelKnown(model.known.name, model.known.precision, model.known.details, model.known.facts(None))
+        yield ModelKnown(model.known.name, model.known.precision, model.known.details, model.known.record(None))
 
 
 def _encoded(

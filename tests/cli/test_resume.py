@@ -22,7 +22,7 @@ from clipcli.files.atomic import part_of, parts_of
 from clipcli.files.manifest import manifest_path, manifests_without_parts, read_manifest, write_manifest
 from clipcli.outputs import WRITERS
 from clipcli.outputs.open import Output
-from clipcli.records import ModelFacts, Row
+from clipcli.records import ModelRecord, Row
 
 FORMATS = list(WRITERS)
 # Run by a process of its own: writes so many batches, and is killed in the middle of the next.
@@ -385,7 +385,7 @@ def test_more_images_at_the_end_are_labelled(classify: Command, images: Path) ->
 def test_a_model_that_only_its_cache_was_asked_for_is_where_it_last_ran() -> None:
     from clipcli.cli.classify import _latest
 
-    on_cpu = ModelFacts("tiny", "abcd", "64 pixels", "fp32", "cpu")
+    on_cpu = ModelRecord("tiny", "abcd", "64 pixels", "fp32", "cpu")
     nowhere, on_cuda = replace(on_cpu, device=None), replace(on_cpu, device="cuda")
     assert (_latest(None, nowhere), _latest(nowhere, on_cpu)) == (nowhere, on_cpu)
     assert (_latest(on_cpu, nowhere), _latest(on_cpu, on_cuda), _latest(on_cpu, None)) == (on_cpu, on_cuda, on_cpu)

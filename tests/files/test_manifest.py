@@ -23,7 +23,7 @@ from clipcli.files.manifest import (
     sha256_of,
     write_manifest,
 )
-from clipcli.records import ModelFacts, Provenance
+from clipcli.records import ModelRecord, Provenance
 from clipcli.version import __version__
 
 MANIFEST = Manifest(
@@ -40,7 +40,7 @@ MANIFEST = Manifest(
         images_digest="ab",
         kept=("who",),
     ),
-    model=ModelFacts("tiny", "abcd", "64 pixels", "fp32", "cpu"),
+    model=ModelRecord("tiny", "abcd", "64 pixels", "fp32", "cpu"),
     format="csv",
     begun="2026-01-02T03:04:05+00:00",
 )

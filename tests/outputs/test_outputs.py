@@ -24,7 +24,7 @@ from clipcli.outputs import WRITERS
 from clipcli.outputs.check import check_output, choose_format
 from clipcli.outputs.csv import CsvWriter
 from clipcli.outputs.open import Output
-from clipcli.records import ModelFacts, Provenance, Row
+from clipcli.records import ModelRecord, Provenance, Row
 from clipcli.scoring.schema import Schema
 
 GOOD = Row("a.jpg", ("cat", "dog"), (0.75, 0.25))
@@ -332,7 +332,7 @@ def _provenance(images: int) -> Provenance:
     return Provenance(command="classify", settings={}, model="tiny", classes=(), images=images, **facts)
 
 
-FACTS = ModelFacts("tiny", "abcd", "64 pixels", "fp32", None)
+FACTS = ModelRecord("tiny", "abcd", "64 pixels", "fp32", None)
 
 
 def test_a_manifest_is_beside_the_rows_from_the_first_on_and_then_beside_the_output(tmp_path: Path) -> None:

@@ -25,10 +25,10 @@ from clipcli.outputs.earlier import Earlier, find_earlier, left_over
 from clipcli.outputs.open import Output
 from clipcli.outputs.parquet import ParquetWriter, to_parquet
 from clipcli.outputs.read import read_begun
-from clipcli.records import ImageItem, ModelFacts, Provenance, Row
+from clipcli.records import ImageItem, ModelRecord, Provenance, Row
 from clipcli.scoring.schema import Schema
 
-FACTS = ModelFacts("model", "0123456789abcdef", "32 pixels", "fp32", "cpu")
+FACTS = ModelRecord("model", "0123456789abcdef", "32 pixels", "fp32", "cpu")
 SETTINGS = {"inputs": ("photos",), "labels": "labels.txt", "top_k": 1, "score": "auto", "batch_size": 4}
 CLASSES = tuple({"label": label, "aliases": (), "descriptions": ()} for label in ("cat", "dog"))
 MADE = Provenance(
@@ -151,7 +151,7 @@ def test_of_many_labels_those_are_shown_that_differ() -> None:
 )
 @pytest.mark.parametrize("kind", [ModelLoaded, ModelKnown])
 def test_another_model_is_refused_before_the_first_row(
-    facts: ModelFacts, message: str, kind: type[ModelLoaded | ModelKnown]
+    facts: ModelRecord, message: str, kind: type[ModelLoaded | ModelKnown]
 ) -> None:
     resumed = resume.check(earlier([row(n) for n in range(14)]), items(20), provenance=MADE)
     events = resume.go_on(resumed, iter([kind("model", "", "", facts), RowsReady((row(12),))]), start=12)
