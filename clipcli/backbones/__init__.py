@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 
 from clipcli.backbones import bundled, directory, files, hub, tags
-from clipcli.backbones.checkpoint import Checkpoint, Fetch, fingerprint
+from clipcli.backbones.checkpoint import Checkpoint, Fetch, fingerprint_of
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.events import Event
 
-__all__ = ["DEFAULT_MODEL", "ORIGINS", "Checkpoint", "Fetch", "fetch_all", "find", "fingerprint", "placed"]
+__all__ = ["DEFAULT_MODEL", "ORIGINS", "Checkpoint", "Fetch", "fetch_all", "find", "fingerprint_of", "placed"]
 
 # Each takes the text after `--model` and gives the way to the checkpoint, or `None` where the text is not of its kind.
 # The first that takes it has it.

@@ -45,7 +45,7 @@ class Checkpoint(Architecture):
 Fetch = Callable[[], Generator[Event, None, Checkpoint]]
 
 
-def fingerprint(checkpoint: Checkpoint) -> str:
+def fingerprint_of(checkpoint: Checkpoint) -> str:
     """A hash of the weights' bytes, the architecture and the tokenizer's configuration: 64 hexadecimal digits.
 
     The same files give the same fingerprint wherever they lie.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clipcli.backbones import towers as towers_room
 from clipcli.backbones.backbone import Backbone, Preprocessing, Tokenizer
-from clipcli.backbones.checkpoint import IMAGE, TEXT, Architecture, Checkpoint, fingerprint
+from clipcli.backbones.checkpoint import IMAGE, TEXT, Architecture, Checkpoint, fingerprint_of
 from clipcli.backbones.library import open_clip
 from clipcli.backbones.runtime import Runtime
 from clipcli.backbones.towers import Towers
@@ -50,22 +50,22 @@ def load(
     state = _read_weights(checkpoint, model)
     _fill(model, _resized(state, model) if resize else state, checkpoint=checkpoint)
     towers_room.cast(model, runtime.dtype)
-    return _backbone(checkpoint, model, runtime=runtime, print_=fingerprint(checkpoint))
+    return _backbone(checkpoint, model, runtime=runtime, fingerprint=fingerprint_of(checkpoint))
 
 
 def initialise(architecture: Architecture, *, runtime: Runtime) -> Backbone:
     """A model with new random weights in float32, drawn from torch's generator. It has no fingerprint yet."""
     with torch.device("cpu"):
         model = towers_room.build(architecture.model_cfg, towers=(IMAGE, TEXT), dtype=torch.float32, random=True)
-    return _backbone(architecture, model, runtime=runtime, print_="")
+    return _backbone(architecture, model, runtime=runtime, fingerprint="")
 
 
-def _backbone(architecture: Architecture, model: Towers, *, runtime: Runtime, print_: str) -> Backbone:
+def _backbone(architecture: Architecture, model: Towers, *, runtime: Runtime, fingerprint: str) -> Backbone:
     model.eval().requires_grad_(False).to(runtime.device)
     bias = None if model.logit_bias is None else float(model.logit_bias.item())
     return Backbone(
         name=architecture.name,
-        fingerprint=print_,
+        fingerprint=fingerprint,
         towers=model,
         tokenizer=_no_tokenizer if model.text is None else _tokenizer(architecture),
         preprocessing=_preprocessing(architecture),

@@ -74,10 +74,10 @@ class Model:
         """The fingerprint of the weights, and the precision that they run in, as far as possible without loading."""
         if self.known is not None:
             return self.known.fingerprint, self.known.precision
-        from clipcli.backbones.checkpoint import fingerprint
+        from clipcli.backbones.checkpoint import fingerprint_of
 
         checkpoint = yield from self.checkpoint()
-        return fingerprint(checkpoint), self._runtime().precision
+        return fingerprint_of(checkpoint), self._runtime().precision
 
     @property
     def name(self) -> str:
