@@ -87,13 +87,13 @@ def count_parameters(model_cfg: Mapping[str, Any]) -> int | None:
     import torch
 
     from clipcli.backbones.checkpoint import IMAGE, TEXT
-    from clipcli.backbones.towers import build
+    from clipcli.backbones.towers import build_towers
 
     if "hf_model_name" in model_cfg["text_cfg"]:
         return None
     try:
         with torch.device("meta"):
-            towers = build(model_cfg, towers=(IMAGE, TEXT), dtype=torch.float32)
+            towers = build_towers(model_cfg, towers=(IMAGE, TEXT), dtype=torch.float32)
     except MissingExtra:
         return None
     return sum(parameter.numel() for parameter in towers.parameters())

@@ -12,12 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clipcli.backbones import towers as towers_room
 from clipcli.backbones.backbone import Backbone, Preprocessing, Tokenizer
 from clipcli.backbones.checkpoint import IMAGE, TEXT, Architecture, Checkpoint, fingerprint_of
 from clipcli.backbones.library import open_clip
 from clipcli.backbones.runtime import Runtime
-from clipcli.backbones.towers import Towers
+from clipcli.backbones.towers import Towers, build_towers, cast_towers
 from clipcli.errors import BadFile, MissingExtra, ModelUnavailable, UnsafeWeights, WeightsMismatch, one_line
 
 # What checkpoints hold beside weights: buffers and facts that newer versions build by themselves.
@@ -46,17 +45,17 @@ def load(
     that needs to run code, `BadFile` for a file that is not a checkpoint.
     """
     with torch.device("cpu"):
-        model = towers_room.build(checkpoint.model_cfg, towers=towers, dtype=runtime.dtype)
+        model = build_towers(checkpoint.model_cfg, towers=towers, dtype=runtime.dtype)
     state = _read_weights(checkpoint, model)
     _fill(model, _resized(state, model) if resize else state, checkpoint=checkpoint)
-    towers_room.cast(model, runtime.dtype)
+    cast_towers(model, runtime.dtype)
     return _backbone(checkpoint, model, runtime=runtime, fingerprint=fingerprint_of(checkpoint))
 
 
 def initialise(architecture: Architecture, *, runtime: Runtime) -> Backbone:
     """A model with new random weights in float32, drawn from torch's generator. It has no fingerprint yet."""
     with torch.device("cpu"):
-        model = towers_room.build(architecture.model_cfg, towers=(IMAGE, TEXT), dtype=torch.float32, random=True)
+        model = build_towers(architecture.model_cfg, towers=(IMAGE, TEXT), dtype=torch.float32, random=True)
     return _backbone(architecture, model, runtime=runtime, fingerprint="")
 
 

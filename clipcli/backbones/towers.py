@@ -114,7 +114,9 @@ class SkipInit(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def build(model_cfg: Mapping[str, Any], *, towers: Sequence[str], dtype: torch.dtype, random: bool = False) -> Towers:
+def build_towers(
+    model_cfg: Mapping[str, Any], *, towers: Sequence[str], dtype: torch.dtype, random: bool = False
+) -> Towers:
     """The towers asked for, in float32, with `random` weights, or with none at all: then every one must be loaded.
 
     Raises `BadFile` for a configuration that open_clip does not understand, and `MissingExtra` where it needs
@@ -152,7 +154,7 @@ def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
-def cast(towers: Towers, dtype: torch.dtype) -> None:
+def cast_towers(towers: Towers, dtype: torch.dtype) -> None:
     """Convert to `dtype`, keeping in float32 the norms that compute in it."""
     if dtype == torch.float32:
         return

@@ -19,7 +19,7 @@ from clipcli.backbones.backbone import Backbone, Preprocessing
 from clipcli.backbones.checkpoint import IMAGE
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.runtime import Runtime
-from clipcli.backbones.towers import build
+from clipcli.backbones.towers import build_towers
 from clipcli.encoding.batch_size import batch_size_for, fitted
 
 GB = 1 << 30
@@ -128,7 +128,7 @@ def test_transformers_of_timm_are_told_by_their_positions(name: str) -> None:
 
 def _on_a_processor(model_cfg: Mapping[str, Any]) -> int:
     with torch.device("meta"):
-        towers = build(model_cfg, towers=(IMAGE,), dtype=torch.float32)
+        towers = build_towers(model_cfg, towers=(IMAGE,), dtype=torch.float32)
     size = (model_cfg["vision_cfg"]["image_size"],) * 2
     way = Preprocessing(size, "shortest", "bicubic", (0.5,) * 3, (0.5,) * 3, 0)
     runtime = Runtime("cpu", "fp32", reason="", batch_size=32, workers=1, most_workers=1)
