@@ -9,7 +9,7 @@ from clipcli.backbones.checkpoint import Checkpoint, Fetch, fingerprint_of
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.events import Event
 
-__all__ = ["DEFAULT_MODEL", "ORIGINS", "Checkpoint", "Fetch", "fetch_all", "find", "fingerprint_of", "placed"]
+__all__ = ["DEFAULT_MODEL", "ORIGINS", "Checkpoint", "Fetch", "absolute_name", "fetch_all", "find", "fingerprint_of"]
 
 # Each takes the text after `--model` and gives the way to the checkpoint, or `None` where the text is not of its kind.
 # The first that takes it has it.
@@ -34,11 +34,11 @@ def find(model: str) -> Fetch:
     raise tags.unknown_model(model)
 
 
-def placed(model: str) -> str:
+def absolute_name(model: str) -> str:
     """The text by which the same model is found from any folder: with the whole path, where it holds one."""
     if model in bundled.BUNDLED or model.startswith(hub.PREFIX):
         return model
-    return directory.placed(model) or files.placed(model) or model
+    return directory.absolute_name(model) or files.absolute_name(model) or model
 
 
 def fetch_all(models: Sequence[str]) -> Generator[Event, None, list[Checkpoint]]:

@@ -26,11 +26,11 @@ _PREFIX = "local-dir:"
 
 def find(model: str) -> Fetch | None:
     """The way to a model in a directory, if there is such a directory; `local-dir:` may stand before it."""
-    path = placed(model)
+    path = absolute_name(model)
     return None if path is None else partial(fetch, Path(path), name=path)
 
 
-def placed(model: str) -> str | None:
+def absolute_name(model: str) -> str | None:
     """The whole path of the directory that `find` takes the text for."""
     path = Path(model.removeprefix(_PREFIX)).expanduser()
     return str(path.absolute()) if model.startswith(_PREFIX) or (model and path.is_dir()) else None

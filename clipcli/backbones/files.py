@@ -27,7 +27,7 @@ def find(model: str) -> Fetch | None:
     return partial(_fetch, arch, Path(path).expanduser().absolute())
 
 
-def placed(model: str) -> str | None:
+def absolute_name(model: str) -> str | None:
     """The text with the file's whole path, if there is such a file; the architecture is not looked at."""
     arch, text = parted(model)
     path = Path(text).expanduser()

@@ -39,7 +39,7 @@ def _show(model: str, *, cached: bool) -> None:
     if model in bundled.BUNDLED:
         _describe(catalogue.listed_bundled(model))
         return _print_card(bundled.folder(model))
-    place = directory.placed(model)
+    place = directory.absolute_name(model)
     if place is not None:
         _describe(catalogue.listed_directory(Path(place), name=place, origin="a directory"))
         return _print_card(Path(place))

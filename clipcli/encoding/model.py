@@ -52,7 +52,7 @@ class Model:
 
     def __init__(self, name: str, settings: ModelSettings, *, memory: Memory, watch: Stopwatch | None = None) -> None:
         self.settings, self.memory, self.watch = settings, memory, watch or Stopwatch()
-        self._asked = Asked(backbones.placed(name), settings.device, settings.precision)
+        self._asked = Asked(backbones.absolute_name(name), settings.device, settings.precision)
         self.known: Known | None = models.look_up(self._asked, memory=memory)
         self._fetch: Fetch | None = None
         self._checkpoint: Checkpoint | None = None
