@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clipcli.backbones.checkpoint import Checkpoint, Fetch
-from clipcli.backbones.tags import model_config, parted, preprocessing, split, tag_config
+from clipcli.backbones.tags import model_config, preprocessing, split_architecture, split_name, tag_config
 from clipcli.errors import ModelUnavailable, UnknownName
 from clipcli.events import Event
 
@@ -19,7 +19,7 @@ def find(model: str) -> Fetch | None:
     """The way to a checkpoint file, if the text ends like one. Raises `UnknownName` where it names no architecture."""
     if not model.endswith(SUFFIXES):
         return None
-    arch, path = split(model)
+    arch, path = split_architecture(model)
     if arch is None:
         raise UnknownName(
             f"a checkpoint file needs its architecture before it, as in ViT-B-32/{model}; clipcli models lists them"
@@ -29,7 +29,7 @@ def find(model: str) -> Fetch | None:
 
 def absolute_name(model: str) -> str | None:
     """The text with the file's whole path, if there is such a file; the architecture is not looked at."""
-    arch, text = parted(model)
+    arch, text = split_name(model)
     path = Path(text).expanduser()
     return f"{arch}/{path.absolute()}" if model.endswith(SUFFIXES) and path.is_file() else None
 

@@ -34,21 +34,21 @@ def find(model: str) -> Fetch | None:
     """The way to a published checkpoint, if open_clip knows both the architecture and the tag."""
     from clipcli.backbones.library import open_clip
 
-    arch, tag = split(model)
+    arch, tag = split_architecture(model)
     if arch is None or not open_clip.pretrained.is_pretrained_cfg(arch, tag):
         return None
     return partial(_fetch, arch, tag.lower().replace("-", "_"))
 
 
-def split(model: str) -> tuple[str | None, str]:
+def split_architecture(model: str) -> tuple[str | None, str]:
     """The architecture that the text begins with, in open_clip's spelling, and the rest of the text."""
     from clipcli.backbones.library import open_clip
 
-    arch, rest = parted(model)
+    arch, rest = split_name(model)
     return (arch, rest) if arch in open_clip.list_models() else (None, model)
 
 
-def parted(model: str) -> tuple[str, str]:
+def split_name(model: str) -> tuple[str, str]:
     """What an architecture's name would be, in open_clip's spelling, and the rest of the text."""
     for openai, arch in OPENAI_NAMES.items():
         if model == openai:
@@ -92,7 +92,7 @@ def unknown_model(model: str) -> UnknownName:
     """The error for a text that no origin takes, with what was probably meant."""
     from clipcli.backbones.library import open_clip
 
-    arch, tag = split(model)
+    arch, tag = split_architecture(model)
     see = "clipcli models"
     if arch is None and model.startswith((".", "/", "~")):
         return UnknownName(f"no folder {model}; check the path after --model")

@@ -34,7 +34,7 @@ def command(
 
 def _show(model: str, *, cached: bool) -> None:
     from clipcli.backbones import bundled, catalogue, directory, tags
-    from clipcli.backbones.tags import split
+    from clipcli.backbones.tags import split_architecture
 
     if model in bundled.BUNDLED:
         _describe(catalogue.listed_bundled(model))
@@ -43,7 +43,7 @@ def _show(model: str, *, cached: bool) -> None:
     if place is not None:
         _describe(catalogue.listed_directory(Path(place), name=place, origin="a directory"))
         return _print_card(Path(place))
-    arch, tag = split(model)
+    arch, tag = split_architecture(model)
     if arch and not tag:
         of_arch = [entry for entry in catalogue.listed() if entry.name.startswith(f"{arch}/")]
         if of_arch:

@@ -225,7 +225,7 @@ def test_an_unknown_model_names_the_nearest(model: str, message: str) -> None:
     ],
 )
 def test_spellings(written: str, arch: str, tag: str) -> None:
-    assert tags.split(written) == (arch, tag)
+    assert tags.split_architecture(written) == (arch, tag)
     assert open_clip.pretrained.is_pretrained_cfg(arch, tag)
 
 
