@@ -16,7 +16,7 @@ from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory import models
 from clipcli.memory.images import ImageStore
 from clipcli.memory.memory import Memory
-from clipcli.memory.models import Asked, Known, known_of
+from clipcli.memory.models import Known, ModelRequest, known_of
 
 if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone
@@ -52,8 +52,8 @@ class Model:
 
     def __init__(self, name: str, settings: ModelSettings, *, memory: Memory, watch: Stopwatch | None = None) -> None:
         self.settings, self.memory, self.watch = settings, memory, watch or Stopwatch()
-        self._asked = Asked(backbones.absolute_name(name), settings.device, settings.precision)
-        self.known: Known | None = models.look_up(self._asked, memory=memory)
+        self._request = ModelRequest(backbones.absolute_name(name), settings.device, settings.precision)
+        self.known: Known | None = models.look_up(self._request, memory=memory)
         self._fetch: Fetch | None = None
         self._checkpoint: Checkpoint | None = None
         self._backbone: Backbone | None = None
@@ -61,12 +61,12 @@ class Model:
     def check(self) -> None:
         """See that there is a model of this name, unless it is known. Raises `UnknownName`."""
         if self.known is None and self._fetch is None:
-            self._fetch = backbones.find(self._asked.model)
+            self._fetch = backbones.find(self._request.model)
 
     def checkpoint(self) -> Generator[Event, None, Checkpoint]:
         """The model's files, downloaded if need be. Raises `UnknownName` and `ModelUnavailable`."""
         if self._checkpoint is None:
-            fetch = self._fetch or backbones.find(self._asked.model)
+            fetch = self._fetch or backbones.find(self._request.model)
             self._checkpoint = yield from fetch()
         return self._checkpoint
 
@@ -84,7 +84,7 @@ class Model:
         """The model's name, as it is written in outputs."""
         if self.known is not None:
             return self.known.name
-        return self._asked.model if self._checkpoint is None else self._checkpoint.name
+        return self._request.model if self._checkpoint is None else self._checkpoint.name
 
     def load(self, *towers: str) -> Generator[Event, None, Backbone]:
         """The model with at least these towers; those that an earlier call loaded are kept only if they are enough.
@@ -101,7 +101,7 @@ class Model:
             backbone = self._backbone = load(checkpoint, runtime=runtime, towers=towers)
             self.known = known_of(checkpoint, backbone)
         yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
-        models.keep(self.known, asked=self._asked, memory=self.memory)
+        models.keep(self.known, request=self._request, memory=self.memory)
         return backbone
 
     def for_images(self, count: int) -> Generator[Event, None, Backbone]:

@@ -52,7 +52,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ModelRequest:
     """A model as a run asks for it: what is decided by the model's files and by the machine stays `auto`.
 
     `model` finds it from any folder.
@@ -66,24 +66,24 @@ class Asked:
     def key(self) -> str:
         """The cache key of what is known of it."""
         surroundings = [*map(_version, _LIBRARIES), *(os.environ.get(name) for name in _ENVIRONMENT)]
-        asked = ["known/2", self.model, self.device, self.precision, *surroundings]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+        content = ["known/2", self.model, self.device, self.precision, *surroundings]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def look_up(asked: Asked, *, memory: Memory) -> Known | None:
+def look_up(request: ModelRequest, *, memory: Memory) -> Known | None:
     """What is known of the model, if its files are still the same."""
-    kept = memory.get_bytes([asked.key])
+    kept = memory.get_bytes([request.key])
     if not kept:
         return None
-    content = json.loads(kept[asked.key])
+    content = json.loads(kept[request.key])
     content["files"] = tuple(tuple(file) for file in content["files"])
     known = Known(**content)
     return known if known.files == files_around(Path(known.weights)) else None
 
 
-def keep(known: Known, *, asked: Asked, memory: Memory) -> None:
+def keep(known: Known, *, request: ModelRequest, memory: Memory) -> None:
     """Keep what is known for later runs that ask for the same."""
-    memory.put_bytes({asked.key: json.dumps(asdict(known)).encode()}, kind=KIND)
+    memory.put_bytes({request.key: json.dumps(asdict(known)).encode()}, kind=KIND)
 
 
 def files_around(weights: Path) -> tuple[tuple[str, int, int], ...]:
