@@ -37,7 +37,7 @@ def embed(items: Sequence[ImageItem], *, models: Sequence[Model]) -> Generator[E
     the errors of loading, and `ClipcliError` where a model gives something that is not a number.
     """
     done = 0
-    if all(model.known is not None for model in models):
+    if all(model.facts is not None for model in models):
         done = yield from _remembered(items, models)
     if done < len(items):
         yield from _encoded(items[done:], models)
@@ -48,7 +48,7 @@ def towers_for(items: Sequence[ImageItem], *, model: Model) -> tuple[str, ...]:
 
     An image that cannot be read needs no model either.
     """
-    if model.known is None:
+    if model.facts is None:
         return (IMAGE,)
     looked_up = _looked_up(items[:_PART], [model.store])
     return () if all(_settled(entry) is not None for entry in looked_up) else (IMAGE,)
@@ -56,7 +56,7 @@ def towers_for(items: Sequence[ImageItem], *, model: Model) -> tuple[str, ...]:
 
 def _remembered(items: Sequence[ImageItem], models: Sequence[Model]) -> Generator[Event | Embedded, None, int]:
     """The first images, up to the first one that a model must encode; gives how many there are."""
-    nothing = [np.empty((0, model.known.dimensions if model.known else 0), np.float32) for model in models]
+    nothing = [np.empty((0, model.facts.dimensions if model.facts else 0), np.float32) for model in models]
     done = 0
     looked_up = _looked_up(items, [model.store for model in models])
     while part := list(islice(looked_up, _PART)):

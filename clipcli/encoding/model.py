@@ -16,7 +16,7 @@ from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory import models
 from clipcli.memory.images import ImageStore
 from clipcli.memory.memory import Memory
-from clipcli.memory.models import Known, ModelRequest, known_of
+from clipcli.memory.models import ModelFacts, ModelRequest, facts_of
 
 if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone
@@ -46,21 +46,21 @@ class ModelSettings(Protocol):
 class Model:
     """One model of a command, by the name that `--model` takes.
 
-    `known` is what an earlier run left of it, or this one since it was loaded; `None` where there is nothing yet.
+    `facts` is what an earlier run left of it, or this one since it was loaded; `None` where there is nothing yet.
     `watch` takes the time that loading takes.
     """
 
     def __init__(self, name: str, settings: ModelSettings, *, memory: Memory, watch: Stopwatch | None = None) -> None:
         self.settings, self.memory, self.watch = settings, memory, watch or Stopwatch()
         self._request = ModelRequest(backbones.absolute_name(name), settings.device, settings.precision)
-        self.known: Known | None = models.look_up(self._request, memory=memory)
+        self.facts: ModelFacts | None = models.look_up(self._request, memory=memory)
         self._fetch: Fetch | None = None
         self._checkpoint: Checkpoint | None = None
         self._backbone: Backbone | None = None
 
     def check(self) -> None:
         """See that there is a model of this name, unless it is known. Raises `UnknownName`."""
-        if self.known is None and self._fetch is None:
+        if self.facts is None and self._fetch is None:
             self._fetch = backbones.find(self._request.model)
 
     def checkpoint(self) -> Generator[Event, None, Checkpoint]:
@@ -72,8 +72,8 @@ class Model:
 
     def identity(self) -> Generator[Event, None, tuple[str, str]]:
         """The fingerprint of the weights, and the precision that they run in, as far as possible without loading."""
-        if self.known is not None:
-            return self.known.fingerprint, self.known.precision
+        if self.facts is not None:
+            return self.facts.fingerprint, self.facts.precision
         from clipcli.backbones.checkpoint import fingerprint_of
 
         checkpoint = yield from self.checkpoint()
@@ -82,8 +82,8 @@ class Model:
     @property
     def name(self) -> str:
         """The model's name, as it is written in outputs."""
-        if self.known is not None:
-            return self.known.name
+        if self.facts is not None:
+            return self.facts.name
         return self._request.model if self._checkpoint is None else self._checkpoint.name
 
     def load(self, *towers: str) -> Generator[Event, None, Backbone]:
@@ -99,9 +99,9 @@ class Model:
         checkpoint = yield from self.checkpoint()
         with self.watch.on("load"):
             backbone = self._backbone = load(checkpoint, runtime=runtime, towers=towers)
-            self.known = known_of(checkpoint, backbone)
+            self.facts = facts_of(checkpoint, backbone)
         yield ModelLoaded(checkpoint.name, str(runtime), str(backbone))
-        models.keep(self.known, request=self._request, memory=self.memory)
+        models.keep(self.facts, request=self._request, memory=self.memory)
         return backbone
 
     def for_images(self, count: int) -> Generator[Event, None, Backbone]:
@@ -118,11 +118,11 @@ class Model:
     @property
     def store(self) -> ImageStore | None:
         """The image embeddings that this model gave in earlier runs; `None` where nothing is remembered."""
-        if not self.memory or self.known is None:
+        if not self.memory or self.facts is None:
             return None
         # All that embeddings depend on beside the model. The choices of `auto` give the same but for rounding.
         made_with = (self.settings.decode, self.settings.engine)
-        return ImageStore(self.memory, self.known, made_with=made_with, verify=self.settings.verify)
+        return ImageStore(self.memory, self.facts, made_with=made_with, verify=self.settings.verify)
 
     def _runtime(self) -> Runtime:
         from clipcli.backbones.runtime import choose_runtime

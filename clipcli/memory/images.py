@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.memory.memory import Memory
-from clipcli.memory.models import Known
+from clipcli.memory.models import ModelFacts
 from clipcli.records import Entry, ImageItem, Remembered, Skipped
 
 KIND = "image embeddings"
@@ -26,11 +26,11 @@ _AT_ONCE = 1024
 
 
 class ImageStore:
-    """The embeddings that one model gave, as `known` describes it; `made_with` is what else they depend on."""
+    """The embeddings that one model gave, as `facts` describes it; `made_with` is what else they depend on."""
 
-    def __init__(self, memory: Memory, known: Known, *, made_with: Sequence[str], verify: bool) -> None:
+    def __init__(self, memory: Memory, facts: ModelFacts, *, made_with: Sequence[str], verify: bool) -> None:
         self._memory, self._verify = memory, verify
-        self._made_by = json.dumps(["image/1", known.fingerprint, known.preprocessing, known.precision, *made_with])
+        self._made_by = json.dumps(["image/1", facts.fingerprint, facts.preprocessing, facts.precision, *made_with])
         self._read: dict[str, tuple[str, bytes]] = {}
 
     def look_up(self, items: Iterable[ImageItem]) -> Iterator[ImageItem | Remembered]:

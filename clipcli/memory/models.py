@@ -29,7 +29,7 @@ _ENVIRONMENT = ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class ModelFacts:
     """A model as it was loaded: what its embeddings depend on, and what scores are made with.
 
     `runtime` and `details` say how it ran and what it is, `preprocessing` all that pixels depend on, to the last digit.
@@ -70,20 +70,20 @@ class ModelRequest:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def look_up(request: ModelRequest, *, memory: Memory) -> Known | None:
+def look_up(request: ModelRequest, *, memory: Memory) -> ModelFacts | None:
     """What is known of the model, if its files are still the same."""
     kept = memory.get_bytes([request.key])
     if not kept:
         return None
     content = json.loads(kept[request.key])
     content["files"] = tuple(tuple(file) for file in content["files"])
-    known = Known(**content)
-    return known if known.files == files_around(Path(known.weights)) else None
+    facts = ModelFacts(**content)
+    return facts if facts.files == files_around(Path(facts.weights)) else None
 
 
-def keep(known: Known, *, request: ModelRequest, memory: Memory) -> None:
+def keep(facts: ModelFacts, *, request: ModelRequest, memory: Memory) -> None:
     """Keep what is known for later runs that ask for the same."""
-    memory.put_bytes({request.key: json.dumps(asdict(known)).encode()}, kind=KIND)
+    memory.put_bytes({request.key: json.dumps(asdict(facts)).encode()}, kind=KIND)
 
 
 def files_around(weights: Path) -> tuple[tuple[str, int, int], ...]:
@@ -105,9 +105,9 @@ def _version(library: str) -> str | None:
         return None
 
 
-def known_of(checkpoint: Checkpoint, backbone: Backbone) -> Known:
+def facts_of(checkpoint: Checkpoint, backbone: Backbone) -> ModelFacts:
     """What later runs are to know of a model, so that they need not load it."""
-    return Known(
+    return ModelFacts(
         name=checkpoint.name,
         fingerprint=backbone.fingerprint,
         device=backbone.runtime.device,

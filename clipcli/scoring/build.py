@@ -36,15 +36,15 @@ def build(
     wanted = {key: texts for n, of_recipe in enumerate(keys) for key, texts in zip(of_recipe, prompts[n], strict=True)}
     embeddings = model.memory.get(list(wanted))
     yield from model.memory.warnings()
-    if model.known is not None and embeddings.keys() >= wanted.keys():
-        yield ModelKnown(model.known.name, model.known.precision, model.known.details)
+    if model.facts is not None and embeddings.keys() >= wanted.keys():
+        yield ModelKnown(model.facts.name, model.facts.precision, model.facts.details)
     else:
         embeddings |= yield from _encoded(wanted, embeddings, model=model, towers=towers)
-    if model.known is None:
+    if model.facts is None:
         raise ModelUnavailable(f"nothing is known of {model.name}; load it first")
-    known = model.known
+    facts = model.facts
     return [
-        classifier_of(recipe, np.stack([embeddings[key] for key in of_recipe]), known)
+        classifier_of(recipe, np.stack([embeddings[key] for key in of_recipe]), facts)
         for recipe, of_recipe in zip(recipes, keys, strict=True)
     ]
 
@@ -57,8 +57,8 @@ def check_belongs(classifier: Classifier, *, model: Model) -> Generator[Event, N
             f"the classifier was made with {classifier.model} and not with these weights of {model.name}; "
             f"give --model {classifier.model}, or make the classifier anew"
         )
-    if model.known is not None:
-        yield ModelKnown(model.known.name, model.known.precision, model.known.details)
+    if model.facts is not None:
+        yield ModelKnown(model.facts.name, model.facts.precision, model.facts.details)
 
 
 def _encoded(

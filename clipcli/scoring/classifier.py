@@ -11,7 +11,7 @@ from clipcli.memory.classes import RECIPE
 
 if TYPE_CHECKING:
     from clipcli.classes.prompts import Recipe
-    from clipcli.memory.models import Known
+    from clipcli.memory.models import ModelFacts
 
 import json
 from dataclasses import dataclass
@@ -93,16 +93,16 @@ def _are_embeddings(array: NDArray[np.float32]) -> bool:
     return array.dtype == np.float32 and bool(np.isfinite(array).all())
 
 
-def classifier_of(recipe: Recipe, class_embeddings: NDArray[np.float32], known: Known) -> Classifier:
+def classifier_of(recipe: Recipe, class_embeddings: NDArray[np.float32], facts: ModelFacts) -> Classifier:
     """The classifier of a recipe, of embeddings `[C, D]` that this model gave."""
     return Classifier(
         class_embeddings=class_embeddings,
         labels=tuple(labelled.label for labelled in recipe.classes),
-        model=known.name,
-        fingerprint=known.fingerprint,
+        model=facts.name,
+        fingerprint=facts.fingerprint,
         prompts=recipe.prompt_set.name,
-        precision=known.precision,
-        logit_scale=known.logit_scale,
-        logit_bias=known.logit_bias,
-        score=known.score,
+        precision=facts.precision,
+        logit_scale=facts.logit_scale,
+        logit_bias=facts.logit_bias,
+        score=facts.score,
     )

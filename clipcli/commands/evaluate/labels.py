@@ -25,7 +25,7 @@ from clipcli.encoding.embed import towers_for
 from clipcli.encoding.model import Model
 from clipcli.errors import ModelUnavailable, UsageError
 from clipcli.events import Event, InputsFound, Warned
-from clipcli.memory.models import Known
+from clipcli.memory.models import ModelFacts
 from clipcli.records import ImageItem
 from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
@@ -50,11 +50,11 @@ class Trial:
     classifiers: tuple[Classifier, ...]
 
     @property
-    def known(self) -> Known:
+    def facts(self) -> ModelFacts:
         """What scores and files need of the model. Raises `ModelUnavailable` before it is known."""
-        if self.model.known is None:
+        if self.model.facts is None:
             raise ModelUnavailable(f"nothing is known of {self.model.name}; load it first")
-        return self.model.known
+        return self.model.facts
 
 
 def run(
@@ -76,7 +76,7 @@ def run(
     if training is not None:
         called = [trial.model.name for trial in trials]
         probes = yield from fit_probes(training, images[-1], tests, models=called, options=options, labels=names)
-    first = trials[0].known
+    first = trials[0].facts
     evaluation = Evaluation(CLASSIFICATION, names, runs, first.device, first.precision, tuple(probes))
     called = names_of(evaluation)
     found = [*comparison.differences(runs, called)]
@@ -162,7 +162,7 @@ def _runs(tests: Sequence[EvaluatedImages], trials: Sequence[Trial], classes: Cl
                     images,
                     answers,
                     labels=classes.names,
-                    model=trial.known.name,
-                    fingerprint=trial.known.fingerprint,
+                    model=trial.facts.name,
+                    fingerprint=trial.facts.fingerprint,
                     prompts=classifier.prompts,
                 )

@@ -28,6 +28,6 @@ def opened(names: Sequence[str], options: EvaluateOptions, *, memory: Memory) ->
     for model in models:
         model.check()
     for model in models:
-        if model.known is None:
+        if model.facts is None:
             yield from model.checkpoint()
     return models
