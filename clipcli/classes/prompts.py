@@ -114,7 +114,7 @@ def _filled(prompt_set: PromptSet) -> PromptSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class PromptedClasses:
     """What a classifier is made of: classes, and the prompt set that their names go into."""
 
     classes: tuple[LabelledClass, ...]
@@ -125,6 +125,6 @@ class Recipe:
         return [prompts_of(labelled, self.prompt_set.templates) for labelled in self.classes]
 
 
-def read_recipe(labels: str | Path | Sequence[str], prompts: str | None) -> Recipe:
+def read_prompted_classes(labels: str | Path | Sequence[str], prompts: str | None) -> PromptedClasses:
     """Labels and prompts, read and checked. Raises `BadFile`, `InputNotFound` or `UnknownName`."""
-    return Recipe(classes_from(labels), load_prompts(DEFAULT_PROMPTS if prompts is None else prompts))
+    return PromptedClasses(classes_from(labels), load_prompts(DEFAULT_PROMPTS if prompts is None else prompts))

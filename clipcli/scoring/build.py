@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clipcli.backbones.checkpoint import TEXT
 from clipcli.classes.labels import duplicate_warnings
-from clipcli.classes.prompts import Recipe
+from clipcli.classes.prompts import PromptedClasses
 from clipcli.encoding.model import Model
 from clipcli.errors import ModelUnavailable, WeightsMismatch
 from clipcli.events import ClassesEncoded, Event, ModelKnown, Warned
@@ -21,19 +22,19 @@ if TYPE_CHECKING:
 
 
 def build(
-    recipes: Sequence[Recipe], *, model: Model, towers: Sequence[str] = ()
+    prompted: Sequence[PromptedClasses], *, model: Model, towers: Sequence[str] = ()
 ) -> Generator[Event, None, list[Classifier]]:
     """The classifiers of several sets of classes and prompts, all of one model.
 
     Classes that are not in memory are encoded. For that, or where nothing is known of the model, it is loaded, with at
     least these `towers`, so that a caller who needs another tower soon loads the weights once.
     """
-    for message in dict.fromkeys(message for recipe in recipes for message in duplicate_warnings(recipe.classes)):
+    for message in dict.fromkeys(message for one in prompted for message in duplicate_warnings(one.classes)):
         yield Warned(message)
     fingerprint, precision = yield from model.identity()
-    prompts = [recipe.prompts() for recipe in recipes]
+    prompts = [one.prompts() for one in prompted]
     keys = [[class_key(texts, fingerprint=fingerprint, precision=precision) for texts in one] for one in prompts]
-    wanted = {key: texts for n, of_recipe in enumerate(keys) for key, texts in zip(of_recipe, prompts[n], strict=True)}
+    wanted = dict(zip(chain(*keys), chain(*prompts), strict=True))
     embeddings = model.memory.get(list(wanted))
     yield from model.memory.warnings()
     if model.facts is not None and embeddings.keys() >= wanted.keys():
@@ -44,8 +45,8 @@ def build(
         raise ModelUnavailable(f"nothing is known of {model.name}; load it first")
     facts = model.facts
     return [
-        classifier_of(recipe, np.stack([embeddings[key] for key in of_recipe]), facts)
-        for recipe, of_recipe in zip(recipes, keys, strict=True)
+        classifier_of(one, np.stack([embeddings[key] for key in class_keys]), facts)
+        for one, class_keys in zip(prompted, keys, strict=True)
     ]
 
 

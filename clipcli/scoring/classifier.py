@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from clipcli.memory.classes import RECIPE
 
 if TYPE_CHECKING:
-    from clipcli.classes.prompts import Recipe
+    from clipcli.classes.prompts import PromptedClasses
     from clipcli.memory.models import ModelFacts
 
 import json
@@ -93,14 +93,14 @@ def _are_embeddings(array: NDArray[np.float32]) -> bool:
     return array.dtype == np.float32 and bool(np.isfinite(array).all())
 
 
-def classifier_of(recipe: Recipe, class_embeddings: NDArray[np.float32], facts: ModelFacts) -> Classifier:
-    """The classifier of a recipe, of embeddings `[C, D]` that this model gave."""
+def classifier_of(prompted: PromptedClasses, class_embeddings: NDArray[np.float32], facts: ModelFacts) -> Classifier:
+    """The classifier of prompted classes with embeddings `[C, D]` that this model gave."""
     return Classifier(
         class_embeddings=class_embeddings,
-        labels=tuple(labelled.label for labelled in recipe.classes),
+        labels=tuple(labelled.label for labelled in prompted.classes),
         model=facts.name,
         fingerprint=facts.fingerprint,
-        prompts=recipe.prompt_set.name,
+        prompts=prompted.prompt_set.name,
         precision=facts.precision,
         logit_scale=facts.logit_scale,
         logit_bias=facts.logit_bias,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipcli import backbones
-from clipcli.classes.prompts import read_recipe
+from clipcli.classes.prompts import read_prompted_classes
 from clipcli.encoding.model import Model
 from clipcli.events import Event, result_of
 from clipcli.memory.cache import Cache
@@ -57,9 +57,9 @@ def run(
     use_cache: bool,
 ) -> Generator[Event, None, Classifier]:
     """`build_classifier`, saying what it does."""
-    recipe = read_recipe(labels, prompts)
+    prompted = read_prompted_classes(labels, prompts)
     memory = Memory(Cache() if use_cache else None)
     settings = _Settings(device=device, precision=precision)
     chosen = Model(backbones.DEFAULT_MODEL if model is None else model, settings, memory=memory)
-    [classifier] = yield from build([recipe], model=chosen)
+    [classifier] = yield from build([prompted], model=chosen)
     return classifier

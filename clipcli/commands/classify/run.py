@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
-from clipcli.classes.prompts import Recipe, read_recipe
+from clipcli.classes.prompts import PromptedClasses, read_prompted_classes
 from clipcli.data.sources import list_images
 from clipcli.encoding.embed import embed, towers_for
 from clipcli.encoding.model import Model
@@ -105,7 +105,7 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
 
     None is loaded as long as all that is needed is in the cache: torch takes longer to import than thousands of rows.
     """
-    made_of = _read_classifier_or_recipe(options)
+    made_of = _read_classifier_or_classes(options)
     _check_top_k(options.top_k, made_of)
     check_score(options.score)
     memory = Memory(Cache(limit=_limit(options)) if options.cache else None)
@@ -124,7 +124,7 @@ def run(options: ClassifyOptions) -> Iterator[Event]:
 
 
 def _label(
-    items: Sequence[ImageItem], made_of: Classifier | Recipe, memory: Memory, options: ClassifyOptions
+    items: Sequence[ImageItem], made_of: Classifier | PromptedClasses, memory: Memory, options: ClassifyOptions
 ) -> Iterator[Event]:
     """The rows of these images: embedded, scored, and the best labels taken."""
     stated = made_of.model if isinstance(made_of, Classifier) else DEFAULT_MODEL
@@ -141,7 +141,7 @@ def _label(
 
 
 def _classifier(
-    items: Sequence[ImageItem], made_of: Classifier | Recipe, model: Model
+    items: Sequence[ImageItem], made_of: Classifier | PromptedClasses, model: Model
 ) -> Generator[Event, None, Classifier]:
     """The classifier: as it was given, or built, with the image tower loaded beside it where that is needed as well."""
     if isinstance(made_of, Classifier):
@@ -155,12 +155,12 @@ def _limit(options: ClassifyOptions) -> int | None:
     return None if options.cache_size is None else read_size(options.cache_size)
 
 
-def _read_classifier_or_recipe(options: ClassifyOptions) -> Classifier | Recipe:
+def _read_classifier_or_classes(options: ClassifyOptions) -> Classifier | PromptedClasses:
     if (options.labels is None) == (options.classifier is None):
         given = "neither labels nor a classifier was" if options.labels is None else "both labels and a classifier were"
         raise UsageError(f"{given} given; give --labels FILE or --classifier FILE")
     if options.labels is not None:
-        return read_recipe(options.labels, options.prompts)
+        return read_prompted_classes(options.labels, options.prompts)
     if options.prompts is not None:
         raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
     if isinstance(options.classifier, Classifier):
@@ -168,11 +168,11 @@ def _read_classifier_or_recipe(options: ClassifyOptions) -> Classifier | Recipe:
     return Classifier.load(options.classifier or "")
 
 
-def _labels(made_of: Classifier | Recipe) -> Sequence[str]:
+def _labels(made_of: Classifier | PromptedClasses) -> Sequence[str]:
     return made_of.labels if isinstance(made_of, Classifier) else [labelled.label for labelled in made_of.classes]
 
 
-def _check_top_k(top_k: int, made_of: Classifier | Recipe) -> None:
+def _check_top_k(top_k: int, made_of: Classifier | PromptedClasses) -> None:
     count = len(_labels(made_of))
     if not 1 <= top_k <= count:
         raise UsageError(f"--top-k {top_k} does not fit {count} classes; choose from 1 to {count}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.labels import LabelledClass, classes_from
-from clipcli.classes.prompts import DEFAULT_PROMPTS, Recipe, load_prompts
+from clipcli.classes.prompts import DEFAULT_PROMPTS, PromptedClasses, load_prompts
 from clipcli.commands.evaluate import comparison
 from clipcli.commands.evaluate.classes import Classes, classes_in, given_classes, same_prompts, truth_of
 from clipcli.commands.evaluate.classification import evaluated, zero_shot
@@ -38,7 +38,7 @@ class Subject:
     classes: Classes
     tests: tuple[Labels, ...]
     training: Training | None
-    made_of: Classifier | tuple[Recipe, ...]
+    made_of: Classifier | tuple[PromptedClasses, ...]
     other: Mapping[str, str | None] | None
 
 
@@ -103,7 +103,7 @@ def _read(options: EvaluateOptions, data: Sequence[tuple[str, Data]], columns: C
     tests = tuple(Labels(name, one, truth_of(one, classes, allow_empty=options.allow_empty)) for name, one in read)
     training = None if options.linear_probe is None else read_training(options, columns, classes)
     other = None if options.compare is None else comparison.read_other(options.compare)
-    made_of = classifier or tuple(Recipe(classes.classes, prompt_set) for prompt_set in prompt_sets)
+    made_of = classifier or tuple(PromptedClasses(classes.classes, prompt_set) for prompt_set in prompt_sets)
     return Subject(classes, tests, training, made_of, other)
 
 
