@@ -35,7 +35,7 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Figures side by side, each as `clipcli.report.figures` gives it; any other text is shown as text.
+    """Figures side by side, each as `clipcli.report.line_charts` gives it; any other text is shown as text.
 
     `wide` ones lie below each other, as wide as the page lets them.
     """

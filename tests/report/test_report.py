@@ -15,7 +15,7 @@ import pytest
 
 from clipcli.errors import OutputFailed
 from clipcli.report import Code, Figures, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
-from clipcli.report.figures import Point, lines, thin, trade_off
+from clipcli.report.line_charts import Point, lines, thin, trade_off
 
 HOSTILE = "\"onload=x><img>'&"
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -99,7 +99,7 @@ def test_the_same_page_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_figure_is_the_same_in_another_process() -> None:
-    code = "from clipcli.report.figures import lines; import sys; sys.stdout.reconfigure(encoding='utf-8')\n"
+    code = "from clipcli.report.line_charts import lines; import sys; sys.stdout.reconfigure(encoding='utf-8')\n"
     code += "print(lines({'a': ([1, 2], [3, 4])}, title='t', x_label='x', y_label='y'), end='')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120, check=True)
     assert done.stdout == lines({"a": ([1, 2], [3, 4])}, title="t", x_label="x", y_label="y")
@@ -243,6 +243,6 @@ def test_a_trade_off_names_its_points_where_there_is_room() -> None:
 
 def test_importing_the_room_loads_neither_matplotlib_nor_jinja() -> None:
     heavy = "{'matplotlib', 'jinja2', 'torch'}"
-    code = f"import sys, clipcli.report, clipcli.report.figures; print({heavy} & set(sys.modules))"
+    code = f"import sys, clipcli.report, clipcli.report.line_charts; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "set()\n"

@@ -13,7 +13,7 @@ from clipcli.commands.train.config_file import CONFIG_FILE
 from clipcli.commands.train.run_folder import METRICS_FILE, SKIPPED_FILE
 from clipcli.commands.train.run_lines import Line, RunLines, number, read_lines, read_text, values
 from clipcli.report import Code, Figures, Headline, Number, Page, Section, Table, write_page
-from clipcli.report.figures import Point, lines, trade_off
+from clipcli.report.line_charts import Point, lines, trade_off
 
 REPORT_FILE = "report.html"
 

@@ -1,22 +1,16 @@
-"""Figures as SVG to put into a page: drawn by matplotlib, coloured by the page.
-
-Colours become the page's variables, so that a figure follows its light and dark; text stays text, in its font.
-"""
+"""Line charts: curves over steps, and the trade-off between two fractions."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
+
+from clipcli.report.svg import INK, SERIES, SOFT, label_text, svg_chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,23 +19,7 @@ Array = NDArray[np.float64]
 
 _MOST_POINTS = 250
 _FEW_POINTS = 30
-_LONGEST_NAME = 60
 _LONGEST_IN_LEGEND = 24
-_SIZE_INCHES = (5.0, 3.4)
-_REM_PER_INCH = 5.5
-# The colours that a figure is drawn in; the page gives them its own.
-SERIES = ("#2f6fde", "#d9691e", "#15855a", "#8a4fd3", "#c93a7c", "#857510")
-INK, SOFT, GRID, AXIS = "#808081", "#808082", "#808083", "#808084"
-# What a colour of the drawing is called in the page; after the comma, what it is where no page says so.
-_COLOURS = {
-    INK: "currentColor",
-    SOFT: "var(--soft, #808080)",
-    GRID: "var(--figure-grid, #80808040)",
-    AXIS: "var(--figure-axis, #808080)",
-    **{colour: f"var(--series-{n}, {colour})" for n, colour in enumerate(SERIES, 1)},
-}
-_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "clipcli", "text.parse_math": False, "path.simplify": False}
-_NOT_IN_XML = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +73,7 @@ def lines(
             _draw_legend(axes, list(curves))
 
     spoken = "; ".join(f"{name} {_ends(curve, percent=percent)}".strip() for name, curve in curves.items())
-    return svg(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken)
+    return svg_chart(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken)
 
 
 def trade_off(points: Sequence[Point], *, title: str, x_label: str, y_label: str, marked: int | None = None) -> Markup:
@@ -114,7 +92,7 @@ def trade_off(points: Sequence[Point], *, title: str, x_label: str, y_label: str
             point = points[n]
             colour, weight = (INK, "bold") if n == marked else (SOFT, "normal")
             axes.annotate(
-                plain(point.name),
+                label_text(point.name),
                 (point.x, point.y),
                 xytext=(7, 5),
                 textcoords="offset points",
@@ -126,7 +104,7 @@ def trade_off(points: Sequence[Point], *, title: str, x_label: str, y_label: str
         _set_ticks(axes, percent_x=True, percent_y=True, whole_x=False)
 
     spoken = "; ".join(f"{point.name}: {point.x:.1%}, {point.y:.1%}" for point in points)
-    return svg(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken)
+    return svg_chart(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken)
 
 
 def _names_apart(points: Sequence[Point], *, marked: int | None) -> list[int]:
@@ -168,7 +146,7 @@ def _draw_curve(axes: Axes, curve: Thinned, *, colour: str, dashed: bool) -> Non
 
 
 def _draw_legend(axes: Axes, names: list[str]) -> None:
-    shown = [plain(name, most=_LONGEST_IN_LEGEND) for name in names]
+    shown = [label_text(name, most=_LONGEST_IN_LEGEND) for name in names]
     in_one_row = sum(len(name) + 5 for name in shown) <= 55
     axes.figure.legend(
         list(axes.lines),
@@ -218,82 +196,3 @@ def _ends(curve: Thinned, *, percent: bool) -> str:
         return "has no values"
     first, last = (f"{value:.1%}" if percent else _short(value) for value in (finite[0], finite[-1]))
     return f"from {first} to {last}" if finite.size > 1 else first
-
-
-def plain(text: str, *, most: int = _LONGEST_NAME) -> str:
-    """The text in one line that is not too long and that XML can hold."""
-    text = _NOT_IN_XML.sub("\ufffd", " ".join(text.split()))
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def svg(
-    draw: Callable[[Axes], None],
-    *,
-    title: str,
-    x_label: str,
-    y_label: str,
-    spoken: str,
-    size: tuple[float, float] = _SIZE_INCHES,
-) -> Markup:
-    """An inline SVG of what `draw` draws, in the look of all figures; `spoken` says it to whoever hears the page."""
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    stream = io.StringIO()
-    # The user's own style would change the figures, and the font that is measured here is not the one that is shown.
-    settings: dict[Any, Any] = dict(matplotlib.rcParamsDefault) | _SETTINGS
-    del settings["backend"]
-    with warnings.catch_warnings(), matplotlib.rc_context(settings):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
-        axes = figure.add_subplot()
-        figure.suptitle(plain(title), x=0.01, ha="left", fontsize=13.5, fontweight="bold", color=INK)
-        axes.set_xlabel(plain(x_label), color=SOFT, fontsize=10.5)
-        axes.set_ylabel(plain(y_label), color=SOFT, fontsize=10.5)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(AXIS)
-        axes.tick_params(length=0, labelcolor=SOFT, labelsize=10.5, pad=5)
-        axes.grid(axis="y", color=GRID, linewidth=1)
-        axes.set_axisbelow(True)
-        draw(axes)
-        metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        figure.savefig(stream, format="svg", transparent=True, metadata=metadata)
-    most = f"; max-width: {_REM_PER_INCH * size[0]:.0f}rem" if size != _SIZE_INCHES else ""
-    return _for_page(stream.getvalue(), spoken=f"{title}, by {x_label}: {spoken}", style=most)
-
-
-def _for_page(svg: str, *, spoken: str, style: str) -> Markup:
-    """The drawing without what a page does not need, its ids its own and its colours the page's."""
-    root = ElementTree.fromstring(svg)
-    prefix = "f" + hashlib.sha256(f"{spoken}\0{svg}".encode(errors="replace")).hexdigest()[:10]
-    used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
-    for parent in list(root.iter()):
-        for child in list(parent):
-            # A style element would style the whole page.
-            if child.tag.rpartition("}")[2] in ("metadata", "style"):
-                parent.remove(child)
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-        attributes = {name.rpartition("}")[2]: value for name, value in element.attrib.items()}
-        element.attrib = {n: _attribute(n, v, prefix) for n, v in attributes.items() if n != "id" or v in used}
-        element.tail = None
-    label = _NOT_IN_XML.sub("\ufffd", spoken)
-    style = f"stroke-linejoin: round; stroke-linecap: butt{style}"
-    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": label, "style": style}
-    return Markup(ElementTree.tostring(root, encoding="unicode"))
-
-
-def _attribute(name: str, value: str, prefix: str) -> str:
-    if name == "id":
-        return f"{prefix}-{value}"
-    if name == "href":
-        return f"#{prefix}-{value.removeprefix('#')}"
-    if name == "clip-path":
-        return value.replace("url(#", f"url(#{prefix}-")
-    if name == "d":
-        return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", value)
-    if name == "style":
-        value = re.sub(r"font-family:[^;]*;? ?", "", value)
-        return re.sub(r"#[0-9a-f]{6}\b", lambda colour: _COLOURS.get(colour[0], colour[0]), value)
-    return value

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from clipcli.report.figures import INK, SERIES, SOFT, plain, svg
+from clipcli.report.svg import INK, SERIES, SOFT, label_text, svg_chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,16 +38,16 @@ def reliability_diagram(
             axis.set_ticks(ticks, [f"{tick:.0%}" for tick in ticks])
 
     spoken = "; ".join(f"scores from {low:.0%} to {high:.0%}: {right:.0%} right" for low, high, _, right in bins)
-    return svg(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken)
+    return svg_chart(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken)
 
 
-def field_of_counts(
+def confusion_matrix(
     counts: NDArray[np.int64], names: Sequence[str], *, title: str, x_label: str, y_label: str
 ) -> Markup:
     """An inline SVG of counts `[C, C]`, each cell as dark as its share of its row; `names` are those of both axes."""
     size = len(names)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    shown = [plain(name, most=_LONGEST_LABEL) for name in names]
+    shown = [label_text(name, most=_LONGEST_LABEL) for name in names]
 
     def draw(axes: Axes) -> None:
         from matplotlib.patches import Rectangle
@@ -70,4 +70,4 @@ def field_of_counts(
     side = min(12.0, 3.6 + 0.19 * size + (0.22 * size if size < _FEW_CELLS else 0))
     rows = (f"{name}: {counts[n, n]:,} of {counts[n].sum():,} right" for n, name in enumerate(shown))
     spoken = "; ".join(rows)
-    return svg(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken, size=(side + 0.6, side))
+    return svg_chart(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken, size=(side + 0.6, side))
