@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from clipcli.report.page import Code, Figures, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
+from clipcli.report.page import Charts, Code, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
 
 __all__ = [
+    "Charts",
     "Code",
-    "Figures",
     "Gallery",
     "Headline",
     "Number",

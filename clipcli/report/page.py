@@ -34,15 +34,15 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """Figures side by side, each as `clipcli.report.line_charts` gives it; any other text is shown as text.
+class Charts:
+    """Charts side by side, each an SVG of `clipcli.report`; any other text is shown as text.
 
     `wide` ones lie below each other, as wide as the page lets them.
     """
 
-    kind: ClassVar[str] = "figures"
+    kind: ClassVar[str] = "charts"
     heading: str
-    figures: Sequence[str]
+    charts: Sequence[str]
     note: str | None = None
     wide: bool = field(default=False, kw_only=True)
 
@@ -91,7 +91,7 @@ class Gallery:
     note: str | None = None
 
 
-Section = Headline | Figures | Table | Code | Gallery
+Section = Headline | Charts | Table | Code | Gallery
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ INK, SOFT, GRID, AXIS = "#808081", "#808082", "#808083", "#808084"
 _COLOURS = {
     INK: "currentColor",
     SOFT: "var(--soft, #808080)",
-    GRID: "var(--figure-grid, #80808040)",
-    AXIS: "var(--figure-axis, #808080)",
+    GRID: "var(--chart-grid, #80808040)",
+    AXIS: "var(--chart-axis, #808080)",
     **{colour: f"var(--series-{n}, {colour})" for n, colour in enumerate(SERIES, 1)},
 }
 _SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "clipcli", "text.parse_math": False, "path.simplify": False}

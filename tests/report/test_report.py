@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from clipcli.errors import OutputFailed
-from clipcli.report import Code, Figures, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
+from clipcli.report import Charts, Code, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
 from clipcli.report.line_charts import Point, lines, thin, trade_off
 
 HOSTILE = "\"onload=x><img>'&"
@@ -50,10 +50,8 @@ def everywhere(text: str) -> Page:
     """A page that shows this text in every place that takes one."""
     sections: list[Section] = [
         Headline([Number(text, text, text)], heading=text),
-        Figures(
-            text, [lines({text: ([1], [2]), f"{text} ": ([1], [3])}, title=text, x_label=text, y_label=text)], text
-        ),
-        Figures(text, [text]),
+        Charts(text, [lines({text: ([1], [2]), f"{text} ": ([1], [3])}, title=text, x_label=text, y_label=text)], text),
+        Charts(text, [text]),
         Table(text, (text, text), [(text, text)], text),
         Code(text, text),
         Gallery(text, [Thumbnail(PIXEL, text)], text),
@@ -129,7 +127,7 @@ def test_numbers_are_set_apart_from_text_and_one_row_is_marked(tmp_path: Path) -
 
 def test_every_colour_of_a_figure_is_one_of_the_page(tmp_path: Path) -> None:
     figure = lines({f"{n}": ([1, 2], [n, 2]) for n in range(7)}, title="t", x_label="x", y_label="y")
-    html = written(tmp_path, Page("title", "", [Figures("F", [figure])]))
+    html = written(tmp_path, Page("title", "", [Charts("F", [figure])]))
     used = set(re.findall(r"var\((--[\w-]+)", figure))
     styles = html[: html.index("</style>")]
     light, dark = (set(re.findall(r"(--[\w-]+):", part)) for part in styles.split("prefers-color-scheme: dark"))
@@ -140,7 +138,7 @@ def test_every_colour_of_a_figure_is_one_of_the_page(tmp_path: Path) -> None:
 
 def test_ids_are_unique_across_the_figures_of_a_page_and_lead_somewhere(tmp_path: Path) -> None:
     figures = [curve("Loss"), curve("Rate"), curve("Loss", n=5), curve("Long", n=999, log_y=True)]
-    html = written(tmp_path, Page("title", "", [Figures("F", figures)]))
+    html = written(tmp_path, Page("title", "", [Charts("F", figures)]))
     ids = [attributes["id"] for _, attributes in Reader(html).tags if "id" in attributes]
     targets = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', html))
     assert len(ids) == len(set(ids)) >= 4

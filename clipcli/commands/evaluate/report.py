@@ -24,7 +24,7 @@ from clipcli.commands.evaluate.tables import (
 )
 from clipcli.images.decode import attempt, decode
 from clipcli.records import ImageItem, Skipped
-from clipcli.report import Figures, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
+from clipcli.report import Charts, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
 from clipcli.report.accuracy_charts import confusion_matrix, reliability_diagram
 
 _MOST_CLASSES_DRAWN = 50
@@ -123,7 +123,7 @@ def _calibration(run: Run) -> list[Section]:
         " it could all be chance."
     )
     return [
-        Figures("Calibration", [drawn], note),
+        Charts("Calibration", [drawn], note),
         Table("Scores and shares that are right", ("score", "images", "mean score", "right"), rows),
     ]
 
@@ -131,7 +131,7 @@ def _calibration(run: Run) -> list[Section]:
 def _confusion(run: Run, labels: Sequence[str]) -> list[Section]:
     if len(labels) <= _MOST_CLASSES_DRAWN:
         drawn = confusion_matrix(run.confusion, labels, title="Confusion", x_label="label given", y_label="true class")
-        return [Figures("Confusion", [drawn], "Each row is a true class; the darker, the more of it.", wide=True)]
+        return [Charts("Confusion", [drawn], "Each row is a true class; the darker, the more of it.", wide=True)]
     wrong = run.confusion.copy()
     np.fill_diagonal(wrong, 0)
     places = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSED]

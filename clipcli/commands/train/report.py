@@ -12,7 +12,7 @@ from pathlib import Path
 from clipcli.commands.train.config_file import CONFIG_FILE
 from clipcli.commands.train.run_folder import METRICS_FILE, SKIPPED_FILE
 from clipcli.commands.train.run_lines import Line, RunLines, number, read_lines, read_text, values
-from clipcli.report import Code, Figures, Headline, Number, Page, Section, Table, write_page
+from clipcli.report import Charts, Code, Headline, Number, Page, Section, Table, write_page
 from clipcli.report.line_charts import Point, lines, trade_off
 
 REPORT_FILE = "report.html"
@@ -174,7 +174,7 @@ def _duration(seconds: float) -> str:
 
 
 def _section(heading: str, figures: Sequence[str]) -> list[Section]:
-    return [Figures(heading, figures)] if figures else []
+    return [Charts(heading, figures)] if figures else []
 
 
 def _drawn(figures: Sequence[_Curves], *, run: RunLines) -> list[str]:
