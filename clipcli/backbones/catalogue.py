@@ -15,7 +15,7 @@ from clipcli.errors import MissingExtra
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedModel:
     """One model: `parameters` is `None` where they cannot be counted offline, `weights` where they are not here."""
 
     name: str
@@ -33,37 +33,37 @@ class Listed:
         return f"{height}×{width}"
 
 
-def listed() -> Iterator[Listed]:
+def all_models() -> Iterator[ListedModel]:
     """The bundled models, the published ones in open_clip's order, and architectures to bring weights for."""
     from clipcli.backbones.library import open_clip
 
-    yield from (listed_bundled(name) for name in bundled.BUNDLED)
+    yield from (bundled_model(name) for name in bundled.BUNDLED)
     counts = published_parameters()
     for arch, tag in open_clip.list_pretrained():
-        yield listed_tag(arch, tag, parameters=counts.get(arch))
+        yield published_model(arch, tag, parameters=counts.get(arch))
     for arch in open_clip.list_models():
         if not open_clip.list_pretrained_tags_by_model(arch):
-            yield Listed(
+            yield ListedModel(
                 f"{arch}/CHECKPOINT", tags.model_config(arch), {}, counts.get(arch), "a file of your own", None
             )
 
 
-def listed_bundled(name: str) -> Listed:
+def bundled_model(name: str) -> ListedModel:
     """A bundled model."""
-    return listed_directory(bundled.folder(name), name=name, origin=bundled.BUNDLED[name])
+    return directory_model(bundled.folder(name), name=name, origin=bundled.BUNDLED[name])
 
 
-def listed_directory(folder: Path, *, name: str, origin: str) -> Listed:
+def directory_model(folder: Path, *, name: str, origin: str) -> ListedModel:
     """A model in a directory."""
     model_cfg, preprocess_cfg = read_config(folder / CONFIG_NAME, name=name)
     weights = next((folder / file for file in WEIGHTS_NAMES if (folder / file).is_file()), None)
-    return Listed(name, model_cfg, preprocess_cfg, count_parameters(model_cfg), origin, weights)
+    return ListedModel(name, model_cfg, preprocess_cfg, count_parameters(model_cfg), origin, weights)
 
 
-def listed_tag(arch: str, tag: str, *, parameters: int | None) -> Listed:
+def published_model(arch: str, tag: str, *, parameters: int | None) -> ListedModel:
     """A published model."""
     repository, filenames = tags.weights_location(arch, tag)
-    return Listed(
+    return ListedModel(
         name=f"{arch}/{tag}",
         model_cfg=tags.model_config(arch),
         preprocess_cfg=tags.preprocessing(tags.tag_config(arch, tag)),
