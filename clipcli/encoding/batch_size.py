@@ -22,7 +22,7 @@ _TOKENS = 32 * 50
 _PIXELS = 8 * 224 * 224
 
 
-def fitted(backbone: Backbone) -> Backbone:
+def with_batch_size(backbone: Backbone) -> Backbone:
     """The backbone with batches that fit its device.
 
     Of a card the whole memory counts and not what is free of it, so that the same card gives the same batches.

@@ -106,13 +106,13 @@ class Model:
 
     def for_images(self, count: int) -> Generator[Event, None, Backbone]:
         """The model ready to encode so many images: with its batch size, and the engine asked for."""
-        from clipcli.encoding.batch_size import fitted
+        from clipcli.encoding.batch_size import with_batch_size
         from clipcli.encoding.engines.choose import with_engine
 
         backbone = yield from self.load(IMAGE)
         with self.watch.on("load"):
             if self.settings.batch_size is None:
-                backbone = fitted(backbone)
+                backbone = with_batch_size(backbone)
             return (yield from with_engine(backbone, engine=self.settings.engine, images=count))
 
     @property
