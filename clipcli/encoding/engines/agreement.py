@@ -14,11 +14,11 @@ LEAST_COSINE = 0.999
 _PROBES = 8
 
 
-class Refused(Exception):
+class EngineRefused(Exception):
     """Why an engine is not used."""
 
 
-def probe(preprocessing: Preprocessing, *, images: int = _PROBES) -> Tensor:
+def probe_images(preprocessing: Preprocessing, *, images: int = _PROBES) -> Tensor:
     """Patches of colour from a seed, as uint8 pixels `[B, H, W, 3]`."""
     colours = torch.rand(images, 3, 7, 7, generator=torch.Generator().manual_seed(0))
     patches = functional.interpolate(colours, size=preprocessing.size, mode="bicubic").clamp(0, 1)
@@ -27,12 +27,12 @@ def probe(preprocessing: Preprocessing, *, images: int = _PROBES) -> Tensor:
 
 def least_cosine(encode: Callable[[Tensor], Tensor], backbone: Backbone, *, images: int = _PROBES) -> float:
     """How near `encode` is to the backbone on so many images of a probe; 0 where it gives no numbers."""
-    pixels = probe(backbone.preprocessing, images=images)
+    pixels = probe_images(backbone.preprocessing, images=images)
     cosines = (encode(pixels).cpu() * backbone.encode_images(pixels).cpu()).sum(dim=1)
     return float(cosines.nan_to_num(0).min())
 
 
 def check(cosine: float) -> None:
-    """Raises `Refused` where the least cosine is too small."""
+    """Raises `EngineRefused` where the least cosine is too small."""
     if cosine < LEAST_COSINE:
-        raise Refused(f"its embeddings are not torch's: least cosine {cosine:.4f}")
+        raise EngineRefused(f"its embeddings are not torch's: least cosine {cosine:.4f}")

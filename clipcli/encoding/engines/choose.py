@@ -12,7 +12,7 @@ from torch import Tensor
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.runtime import Runtime
 from clipcli.encoding.engines import compiled, openvino, store
-from clipcli.encoding.engines.agreement import Refused, check, least_cosine
+from clipcli.encoding.engines.agreement import EngineRefused, check, least_cosine
 from clipcli.encoding.engines.kinds import ENGINES
 from clipcli.encoding.engines.store import Verdict
 from clipcli.errors import CacheUnusable, MissingExtra, UsageError, one_line, unknown
@@ -65,7 +65,7 @@ def _with_compiled(backbone: Backbone, *, must_pay: bool) -> Generator[Event, No
         cosine = least_cosine(encode, backbone, images=size)
         check(cosine)
         if must_pay:
-            times = compiled.times_faster(encode, backbone)
+            times = compiled.speedup(encode, backbone)
     # Compilers raise nearly anything on what they do not know.
     except Exception as e:
         compiled.forget()
@@ -91,7 +91,7 @@ def _with_openvino(backbone: Backbone, *, images: int | None) -> Generator[Event
             yield Noted(f"Converting {backbone.name} for OpenVINO, once …")
             verdict = store.keep(key, lambda folder: _convert(backbone, folder))
         encode = _trusted(key, verdict, backbone)
-    except (CacheUnusable, Refused) as e:
+    except (CacheUnusable, EngineRefused) as e:
         yield Warned(f"OpenVINO cannot be used for {backbone.name}: {e}; torch goes on")
         return backbone
     yield Noted(f"OpenVINO {openvino.version()} encodes the images; least cosine to torch {verdict.cosine:.5f}")
@@ -99,15 +99,15 @@ def _with_openvino(backbone: Backbone, *, images: int | None) -> Generator[Event
 
 
 def _trusted(key: str, verdict: Verdict, backbone: Backbone) -> Callable[[Tensor], Tensor]:
-    """The encoder of a tower whose verdict is good. Raises `Refused`."""
+    """The encoder of a tower whose verdict is good. Raises `EngineRefused`."""
     if verdict.problem is not None:
-        raise Refused(verdict.problem)
+        raise EngineRefused(verdict.problem)
     try:
         return openvino.load(store.engines_path() / key, precision=backbone.runtime.precision)
     # A broken file makes OpenVINO raise nearly anything; the next run converts anew.
     except Exception as e:
         store.forget(key)
-        raise Refused(one_line(e)) from e
+        raise EngineRefused(one_line(e)) from e
 
 
 def _runs_openvino(runtime: Runtime) -> bool:

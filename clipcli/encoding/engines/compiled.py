@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clipcli.backbones.backbone import Backbone, normalised
-from clipcli.encoding.engines.agreement import probe
+from clipcli.encoding.engines.agreement import probe_images
 
 # The first calls compile, choose kernels and record the graph.
 _WARM_UP = 3
@@ -44,7 +44,7 @@ def encoder(backbone: Backbone) -> Callable[[Tensor], Tensor]:
 
 def warm_up(encode: Callable[[Tensor], Tensor], backbone: Backbone) -> None:
     """Compile now. Raises whatever the compiler raises."""
-    pixels = probe(backbone.preprocessing, images=backbone.runtime.batch_size)
+    pixels = probe_images(backbone.preprocessing, images=backbone.runtime.batch_size)
     with warnings.catch_warnings():
         # The compiler warns of settings that could be faster.
         warnings.simplefilter("ignore")
@@ -52,9 +52,9 @@ def warm_up(encode: Callable[[Tensor], Tensor], backbone: Backbone) -> None:
             encode(pixels)
 
 
-def times_faster(encode: Callable[[Tensor], Tensor], backbone: Backbone) -> float:
+def speedup(encode: Callable[[Tensor], Tensor], backbone: Backbone) -> float:
     """How much less time `encode` takes than torch as it is: the ratio of medians, taken in turn, of whole batches."""
-    pixels = probe(backbone.preprocessing, images=backbone.runtime.batch_size).to(backbone.runtime.device)
+    pixels = probe_images(backbone.preprocessing, images=backbone.runtime.batch_size).to(backbone.runtime.device)
     taken: tuple[list[float], list[float]] = [], []
     for _ in range(_ROUNDS):
         for seconds, way in zip(taken, (backbone.encode_images, encode), strict=True):
