@@ -1,4 +1,4 @@
-"""What models there are: their sizes, input resolution, and whether the weights are on this machine."""
+"""The list of all models that `--model` knows, with size, input resolution and cached weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from clipcli.errors import MissingExtra
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """One model: `parameters` is `None` where they cannot be counted offline, `weights` where they are not here."""
+    """One model of the list.
+
+    `parameters` is `None` if they cannot be counted offline, `weights` is `None` if they are not on this machine.
+    """
 
     name: str
     model_cfg: Mapping[str, Any]
@@ -27,14 +30,14 @@ class ListedModel:
 
     @property
     def image_size(self) -> str:
-        """Height and width of the input, in pixels."""
+        """Height and width of the model's input in pixels, as in `224×224`."""
         size = self.model_cfg["vision_cfg"].get("image_size", 224)
         height, width = size if isinstance(size, list | tuple) else (size, size)
         return f"{height}×{width}"
 
 
 def all_models() -> Iterator[ListedModel]:
-    """The bundled models, the published ones in open_clip's order, and architectures to bring weights for."""
+    """List the bundled models, the published ones in open_clip's order, and architectures without published weights."""
     from clipcli.backbones.library import open_clip
 
     yield from (bundled_model(name) for name in bundled.BUNDLED)
@@ -49,19 +52,19 @@ def all_models() -> Iterator[ListedModel]:
 
 
 def bundled_model(name: str) -> ListedModel:
-    """A bundled model."""
+    """Describe a bundled model."""
     return directory_model(bundled.folder(name), name=name, origin=bundled.BUNDLED[name])
 
 
 def directory_model(folder: Path, *, name: str, origin: str) -> ListedModel:
-    """A model in a directory."""
+    """Describe a model in a directory. Raises `ModelUnavailable` or `BadFile`."""
     model_cfg, preprocess_cfg = read_config(folder / CONFIG_NAME, name=name)
     weights = next((folder / file for file in WEIGHTS_NAMES if (folder / file).is_file()), None)
     return ListedModel(name, model_cfg, preprocess_cfg, count_parameters(model_cfg), origin, weights)
 
 
 def published_model(arch: str, tag: str, *, parameters: int | None) -> ListedModel:
-    """A published model."""
+    """Describe a published model, by its architecture and tag."""
     repository, filenames = tags.weights_location(arch, tag)
     return ListedModel(
         name=f"{arch}/{tag}",
@@ -74,16 +77,19 @@ def published_model(arch: str, tag: str, *, parameters: int | None) -> ListedMod
 
 
 def published_parameters() -> dict[str, int]:
-    """Parameters of the architectures that open_clip knows, counted once by `count_parameters` and kept beside this.
+    """The number of parameters of every architecture that open_clip knows, read from `parameters.json`.
 
-    To count anew: `python -m clipcli.backbones.catalogue`.
+    To count them anew: `python -m clipcli.backbones.catalogue`.
     """
     counts: dict[str, int] = json.loads(_COUNTS.read_text(encoding="utf-8"))
     return counts
 
 
 def count_parameters(model_cfg: Mapping[str, Any]) -> int | None:
-    """Parameters of both towers, counted without allocating them; `None` where open_clip asks the hub about a tower."""
+    """Count the parameters of both towers without allocating them; `None` if open_clip must ask the hub about a tower.
+
+    Raises `BadFile` for a configuration that open_clip does not understand.
+    """
     import torch
 
     from clipcli.backbones.checkpoint import IMAGE, TEXT

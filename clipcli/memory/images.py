@@ -1,6 +1,7 @@
-"""Image embeddings of earlier runs, by the images' files: path, size and time, or with `verify` their content as well.
+"""Image embeddings of earlier runs, found by the path, size and time of each image's file.
 
-An entry is of one model, preprocessing and precision; a file that was changed since is another image.
+With `verify` the content must be the same as well. An entry belongs to one model, preprocessing and precision. A file
+that was changed since counts as another image.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ _AT_ONCE = 1024
 
 
 class ImageStore:
-    """The embeddings that one model gave, as `facts` describes it; `made_with` is what else they depend on."""
+    """The image embeddings of one model, described by `facts`.
+
+    `made_with` are the settings that embeddings depend on beside the model. With `verify`, images are read and compared
+    with a hash of their content. A cache that fails finds nothing and keeps nothing; no method raises.
+    """
 
     def __init__(self, memory: Memory, facts: ModelFacts, *, made_with: Sequence[str], verify: bool) -> None:
         self._memory, self._verify = memory, verify
@@ -34,7 +39,10 @@ class ImageStore:
         self._read: dict[str, tuple[str, bytes]] = {}
 
     def look_up(self, items: Iterable[ImageItem]) -> Iterator[ImageItem | Remembered]:
-        """Each item with its embedding, or where there is none as it is, to be read and kept."""
+        """Yield each image with its embedding, or the image alone if it must be encoded.
+
+        An image yielded alone remembers its hash when it is read, for `keep`.
+        """
         items = iter(items)
         while part := list(islice(items, _AT_ONCE)):
             keys = [self._key(item) for item in part]
@@ -49,7 +57,7 @@ class ImageStore:
                     yield Remembered(item, (np.frombuffer(kept[_DIGEST:], dtype="<f4"),))
 
     def keep(self, entries: Sequence[Entry], embeddings: NDArray[np.float32]) -> None:
-        """Keep the embeddings `[N, D]` of those images that were read since they were looked up."""
+        """Keep the embeddings `[N, D]` of images that were read since `look_up`; skipped entries have no row."""
         rows = iter(embeddings)
         values = {}
         for entry in entries:
@@ -62,15 +70,15 @@ class ImageStore:
             self._memory.put_bytes(values, kind=KIND)
 
     def _key(self, item: ImageItem) -> str | None:
-        """A hash of all that the embedding depends on; `None` where the image is in no file that can be looked at."""
+        """The cache key: a hash of all that the embedding depends on; `None` for an image without a readable file."""
         if item.file is None:
             return None
         try:
             stat = os.stat(item.file)
         except (OSError, ValueError):
             return None
-        where = os.path.abspath(item.file) + item.id.removeprefix(item.file)
-        content = f"{self._made_by}\0{where}\0{stat.st_size}\0{stat.st_mtime_ns}"
+        path = os.path.abspath(item.file) + item.id.removeprefix(item.file)
+        content = f"{self._made_by}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
         return hashlib.blake2b(content.encode("utf-8", "surrogateescape"), digest_size=20).hexdigest()
 
     def _read_and_hash(self, item: ImageItem, key: str) -> bytes:
@@ -82,7 +90,7 @@ class ImageStore:
 def _is_content(item: ImageItem, digest: bytes) -> bool:
     try:
         return _digest(item.read()) == digest
-    # Why it cannot be read is said when it is read again.
+    # The reason is reported when the image is read again to be encoded.
     except Exception:
         return False
 

@@ -1,4 +1,4 @@
-"""Reports: pages of numbers, tables and figures that open anywhere, offline, in a light or a dark room."""
+"""Reports: single HTML files of numbers, tables and charts that open in any browser, offline."""
 
 from __future__ import annotations
 

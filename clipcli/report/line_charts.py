@@ -24,7 +24,7 @@ _LONGEST_IN_LEGEND = 24
 
 @dataclass(frozen=True, slots=True)
 class Thinned:
-    """A series in few enough points to draw: the mean of each bin, and its lowest and highest value."""
+    """A series averaged in bins, to have few points: the mean of each bin, and its lowest and highest value."""
 
     x: Array
     y: Array
@@ -34,7 +34,7 @@ class Thinned:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point of a trade-off, with what is written beside it."""
+    """A named point of a trade-off; `x` and `y` are fractions from 0 to 1."""
 
     name: str
     x: float
@@ -50,11 +50,11 @@ def lines(
     percent: bool = False,
     log_y: bool = False,
 ) -> Markup:
-    """An inline SVG of curves, each an `x` and a `y` of one length; the same series give the same text.
+    """Draw curves as an inline SVG. `series` maps a name to its x values and y values, both of one length.
 
-    `percent` writes fractions as percentages. `log_y` asks for a logarithmic axis, which is drawn where all values
-    are above 0 and span a factor of ten. A long series is averaged in bins, over a band from their lowest to their
-    highest value.
+    With `percent` the y values are fractions, shown as percentages. With `log_y` the y axis is logarithmic if all
+    values are above 0 and span a factor of ten. A series of more than 250 points is averaged in bins, over a band from
+    the lowest to the highest value of each bin.
     """
     curves = {name: thin(x, y) for name, (x, y) in series.items()}
     x_values, y_values = (_finite([pair[n] for pair in series.values()]) for n in (0, 1))
@@ -77,9 +77,9 @@ def lines(
 
 
 def trade_off(points: Sequence[Point], *, title: str, x_label: str, y_label: str, marked: int | None = None) -> Markup:
-    """An inline SVG of one fraction against another, through named points in order, in percent.
+    """Draw one fraction against another as an inline SVG, in percent: a line through named points in order.
 
-    `marked` is the index of the point that stands out. A name that would lie on another is left out.
+    `marked` is the index of a point to highlight. A name that would overlap another is left out.
     """
     named = _names_apart(points, marked=marked)
     x, y = [point.x for point in points], [point.y for point in points]
@@ -108,7 +108,7 @@ def trade_off(points: Sequence[Point], *, title: str, x_label: str, y_label: str
 
 
 def _names_apart(points: Sequence[Point], *, marked: int | None) -> list[int]:
-    """The points whose names have room, the marked one and the ends first."""
+    """The indices of the points whose names do not overlap; the marked point and the ends come first."""
     x, y = (np.array([getattr(point, axis) for point in points]) for axis in "xy")
     across, up = ((values - values.min()) / (np.ptp(values) or 1) for values in (x, y))
     first = [n for n in (marked, 0, len(points) - 1) if n is not None]
@@ -120,18 +120,18 @@ def _names_apart(points: Sequence[Point], *, marked: int | None) -> list[int]:
 
 
 def thin(x: Sequence[float], y: Sequence[float]) -> Thinned:
-    """At most 250 points of a series. What is not finite is left out of its bin, and a bin of nothing else is a gap."""
+    """Average a series in at most 250 bins. Values that are not finite are left out; a bin without others is a gap."""
     bins = np.array_split(np.array([x, y], float), max(1, min(len(x), _MOST_POINTS)), axis=1)
-    wheres, whats = [x for x, _ in bins], [y[np.isfinite(y)] for _, y in bins]
+    x_bins, y_bins = [x for x, _ in bins], [y[np.isfinite(y)] for _, y in bins]
 
     def each(function: Callable[[Array], float], parts: list[Array]) -> Array:
         return np.array([function(part) if part.size else np.nan for part in parts])
 
-    return Thinned(each(np.mean, wheres), each(np.mean, whats), each(np.min, whats), each(np.max, whats))
+    return Thinned(each(np.mean, x_bins), each(np.mean, y_bins), each(np.min, y_bins), each(np.max, y_bins))
 
 
 def _finite(series: Sequence[Sequence[float]]) -> Array:
-    """All values of all series that are numbers."""
+    """All finite values of all series."""
     values: Array = np.concatenate([np.zeros(0), *(np.asarray(one, float) for one in series)])
     finite: Array = values[np.isfinite(values)]
     return finite
@@ -150,7 +150,7 @@ def _draw_legend(axes: Axes, names: list[str]) -> None:
     in_one_row = sum(len(name) + 5 for name in shown) <= 55
     axes.figure.legend(
         list(axes.lines),
-        # matplotlib leaves out a name that begins with an underscore; a word joiner before it cannot be seen.
+        # matplotlib leaves out names that begin with an underscore, so an invisible word joiner goes before it.
         [f"\u2060{name}" if name.startswith("_") else name for name in shown],
         loc="outside lower center",
         ncols=len(shown) if in_one_row else 2,
@@ -190,7 +190,7 @@ def _short(value: float, _: object = None) -> str:
 
 
 def _ends(curve: Thinned, *, percent: bool) -> str:
-    """The first and the last value of a curve, for whoever hears the figure."""
+    """The first and the last value of a curve in words, for screen readers."""
     finite = curve.y[np.isfinite(curve.y)]
     if not finite.size:
         return "has no values"

@@ -38,7 +38,7 @@ _NOT_IN_XML = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def label_text(text: str, *, most: int = _LONGEST_NAME) -> str:
-    """The text in one line that is not too long and that XML can hold."""
+    """Fit a text for a chart: in one line, at most `most` characters, and without characters that XML forbids."""
     text = _NOT_IN_XML.sub("\ufffd", " ".join(text.split()))
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
@@ -52,16 +52,21 @@ def svg_chart(
     spoken: str,
     size: tuple[float, float] = _SIZE_INCHES,
 ) -> Markup:
-    """An inline SVG of what `draw` draws, in the look of all figures; `spoken` says it to whoever hears the page."""
+    """Draw a chart as an inline SVG in the common style.
+
+    `draw` draws into the axes. `spoken` describes the values for screen readers. `size` is (width, height) in inches.
+    The same arguments give the same text.
+    """
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     stream = io.StringIO()
-    # The user's own style would change the figures, and the font that is measured here is not the one that is shown.
+    # matplotlib's defaults, not the user's own style, so that charts look the same on every machine.
     settings: dict[Any, Any] = dict(matplotlib.rcParamsDefault) | _SETTINGS
     del settings["backend"]
     with warnings.catch_warnings(), matplotlib.rc_context(settings):
+        # Browsers draw the text in a font of their own, so a glyph that is missing here does not matter.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
         axes = figure.add_subplot()
@@ -81,13 +86,13 @@ def svg_chart(
 
 
 def _for_page(svg: str, *, spoken: str, style: str) -> Markup:
-    """The drawing without what a page does not need, its ids its own and its colours the page's."""
+    """Adapt matplotlib's SVG to the page: no metadata, ids unique on the page, and the page's colours."""
     root = ElementTree.fromstring(svg)
     prefix = "f" + hashlib.sha256(f"{spoken}\0{svg}".encode(errors="replace")).hexdigest()[:10]
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
     for parent in list(root.iter()):
         for child in list(parent):
-            # A style element would style the whole page.
+            # A style element would apply to the whole page.
             if child.tag.rpartition("}")[2] in ("metadata", "style"):
                 parent.remove(child)
     for element in root.iter():

@@ -1,4 +1,4 @@
-"""From classes and prompts to a classifier: what is in memory is taken from there, class by class."""
+"""Builds classifiers from classes and prompts; class embeddings in memory are not encoded again."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 def build(
     prompted: Sequence[PromptedClasses], *, model: Model, towers: Sequence[str] = ()
 ) -> Generator[Event, None, list[Classifier]]:
-    """The classifiers of several sets of classes and prompts, all of one model.
+    """Build one classifier for each of `prompted`, all with one model.
 
-    Classes that are not in memory are encoded. For that, or where nothing is known of the model, it is loaded, with at
-    least these `towers`, so that a caller who needs another tower soon loads the weights once.
+    Classes that are not in memory are encoded. For that, or if the model's facts are not in memory, the model is loaded
+    with at least these `towers`: a caller that will need the image tower anyway names it, and weights are read once.
+    Yields `Warned`, `ModelKnown`, `ModelLoaded`, `ClassesEncoded`. Raises the errors of loading a model.
     """
     for message in dict.fromkeys(message for one in prompted for message in duplicate_warnings(one.classes)):
         yield Warned(message)
@@ -51,7 +52,7 @@ def build(
 
 
 def check_belongs(classifier: Classifier, *, model: Model) -> Generator[Event, None, None]:
-    """See that a ready classifier was made with this model. Raises `WeightsMismatch`."""
+    """Check that a classifier was made with this model. Raises `WeightsMismatch`, and as `Model.identity`."""
     fingerprint, _ = yield from model.identity()
     if fingerprint != classifier.fingerprint:
         raise WeightsMismatch(
@@ -64,18 +65,18 @@ def check_belongs(classifier: Classifier, *, model: Model) -> Generator[Event, N
 
 def _encoded(
     wanted: Mapping[str, Sequence[str]],
-    there: Mapping[str, NDArray[np.float32]],
+    cached: Mapping[str, NDArray[np.float32]],
     *,
     model: Model,
     towers: Sequence[str],
 ) -> Generator[Event, None, dict[str, NDArray[np.float32]]]:
-    """The embeddings `[D]` of those classes, given by the prompts under their keys, that are not there yet."""
+    """Encode the wanted classes, prompts by key, that are not `cached`; returns the embedding `[D]` of each key."""
     from clipcli.encoding.ensemble import encode_classes
 
-    missing = {key: texts for key, texts in wanted.items() if key not in there}
+    missing = {key: texts for key, texts in wanted.items() if key not in cached}
     backbone = yield from model.load(*towers, *([TEXT] if missing else []))
     mean = sum(map(len, wanted.values())) / len(wanted)
-    start = ClassesEncoded(len(there), len(wanted), len(there), mean)
+    start = ClassesEncoded(len(cached), len(wanted), len(cached), mean)
     yield start
     with model.watch.on("load"):
         return (yield from encode_classes(missing, backbone=backbone, memory=model.memory, start=start))
