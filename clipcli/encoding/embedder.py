@@ -17,7 +17,7 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class Embedder:
-    """Encodes pixels with one model. If the memory is too small, it encodes half as many images at once from then on."""
+    """Encodes pixels with one model. If the memory is too small, it encodes half as many at once from then on."""
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone

@@ -1,4 +1,4 @@
-"""Figures of right and wrong are drawn from what they are given, and names in them are text."""
+"""Reliability diagrams and confusion matrices are drawn from their numbers, and names in them are text."""
 
 from __future__ import annotations
 
