@@ -15,7 +15,7 @@ from clipcli.backbones.architectures import find_architecture
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.load import initialise
 from clipcli.backbones.runtime import choose_runtime
-from clipcli.backbones.towers import cast
+from clipcli.backbones.towers import cast_towers
 
 ARCHS = ("ViT-B-32", "ViT-B-16", "RN50", "convnext_base")
 SIZES = (2, 4, 8, 16, 32, 64)
@@ -46,7 +46,7 @@ def main() -> None:
         for precision in given.precision:
             runtime = choose_runtime(device="cpu", precision=precision)
             backbone = initialise(find_architecture(arch), runtime=runtime)
-            cast(backbone.towers, runtime.dtype)
+            cast_towers(backbone.towers, runtime.dtype)
             backbone.encode_images(torch.zeros(1, *backbone.preprocessing.size, 3, dtype=torch.uint8))
             rounds = [[rate(backbone, size) for size in given.sizes] for _ in range(RUNS)]
             medians = [f"{statistics.median(rates):.1f}" for rates in zip(*rounds, strict=True)]

@@ -1,19 +1,19 @@
-"""Every error that clipcli raises on purpose, each with the exit code the command ends with.
+"""The errors that clipcli raises, with the exit codes of the command.
 
     ClipcliError            1  something failed while running
-    ├── UsageError          2  what was asked for cannot be done as it was asked
-    │   ├── UnknownName        a name that is not in a table: the nearest valid ones are in the message
-    │   ├── BadFile            a labels, prompts, config or classifier file that does not hold what it should
+    ├── UsageError          2  the request cannot be carried out as it is
+    │   ├── UnknownName        a name that is not in a table; the message has the nearest valid names
+    │   ├── BadFile            a labels, prompts, config or classifier file with the wrong content
     │   ├── InputNotFound      no such image, folder or list, or one without images
-    │   └── OutputExists       the output is there already
-    ├── ModelUnavailable    1  the weights could not be had
-    ├── WeightsMismatch     1  the weights are there and do not belong to this architecture or classifier
+    │   └── OutputExists       the output exists already
+    ├── ModelUnavailable    1  the weights cannot be found or downloaded
+    ├── WeightsMismatch     1  the weights do not belong to this architecture or classifier
     ├── UnsafeWeights       1  a pickle that wants to run code
-    ├── MissingExtra        1  an optional dependency is needed: the message holds the pip command
+    ├── MissingExtra        1  an optional dependency is not installed; the message has the pip command
     ├── CacheUnusable       1  the cache file cannot be opened, read or written
     └── OutputFailed        1  the output cannot be written
 
-A message is one line: what is wrong; what to do.
+A message is one line: what is wrong, a semicolon, what to do.
 """
 
 from __future__ import annotations
@@ -32,37 +32,37 @@ class ClipcliError(Exception):
 
 
 class UsageError(ClipcliError):
-    """The request itself is wrong."""
+    """The request cannot be carried out as it is."""
 
     exit_code = 2
 
 
 class UnknownName(UsageError):
-    """A name that no table holds."""
+    """A name is in no table."""
 
 
 class BadFile(UsageError):
-    """A file that was given does not hold what it should."""
+    """A file of the user's has the wrong content."""
 
 
 class InputNotFound(UsageError):
-    """There is nothing to read at an input."""
+    """An input does not exist or holds no images."""
 
 
 class OutputExists(UsageError):
-    """Writing would replace a file and nobody said that it may."""
+    """Writing would replace a file, and the user has not allowed it."""
 
 
 class ModelUnavailable(ClipcliError):
-    """The weights could not be had."""
+    """The weights cannot be found or downloaded."""
 
 
 class WeightsMismatch(ClipcliError):
-    """The weights belong to something else."""
+    """The weights do not belong to this architecture or classifier."""
 
 
 class UnsafeWeights(ClipcliError):
-    """The weights are a pickle that wants to run code."""
+    """The weights are a pickle that wants to run code when it is loaded."""
 
 
 class MissingExtra(ClipcliError):
@@ -70,7 +70,7 @@ class MissingExtra(ClipcliError):
 
 
 class CacheUnusable(ClipcliError):
-    """The cache cannot be used."""
+    """The cache cannot be opened, read or written."""
 
 
 class OutputFailed(ClipcliError):
@@ -78,7 +78,10 @@ class OutputFailed(ClipcliError):
 
 
 def unknown(kind: str, name: str, valid: Iterable[str], *, see: str | None = None) -> UnknownName:
-    """An `UnknownName` that names the valid names nearest to `name`, or all of them where they are few."""
+    """Make the error for an unknown name, with the nearest valid names, or with all of them if they are few.
+
+    `kind` says what the name is of, as in `model`. `see` is a command that lists the valid names.
+    """
     names = list(valid)
     lowered = {n.lower(): n for n in names}
     near = [lowered[n] for n in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)]
@@ -100,6 +103,6 @@ def some_of(names: Sequence[str]) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """What an error says first, in at most 200 characters."""
+    """The first line of an error's message, in at most 200 characters, or its type if it has none."""
     lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:200]

@@ -1,4 +1,4 @@
-"""What a pipeline says while it works. The command line renders these; a program may ignore them."""
+"""The events that pipelines yield as they work: the command line shows them, a program may not."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from clipcli.records import ModelRecord, Provenance, Row
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something the user should know that does not stop the work."""
+    """A warning: something the user should know, though the work goes on."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something about how the work is done."""
+    """A note about how the work is done."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Downloading:
-    """Progress of a download: bytes `done` of `total` (`None` where the server does not say)."""
+    """Progress of a download: bytes `done` of `total`, which is `None` if the server does not say."""
 
     name: str
     done: int
@@ -35,7 +35,7 @@ class Downloading:
 
 @dataclass(frozen=True, slots=True)
 class InputsFound:
-    """How many images there will be rows for, and of how many an earlier run that is resumed has left rows."""
+    """The number of images of the run; `earlier` of them have rows from the run that is resumed."""
 
     count: int
     earlier: int = 0
@@ -50,7 +50,7 @@ class RowsPlanned:
 
 @dataclass(frozen=True, slots=True)
 class ModelLoaded:
-    """The model is ready; `runtime` says where and how it runs and why, `details` what was read off the checkpoint.
+    """A model was loaded. `runtime` says where it runs, how and why; `details` sums up its checkpoint.
 
     `record` names the model in a manifest; `None` where nothing is written that has one.
     """
@@ -63,7 +63,7 @@ class ModelLoaded:
 
 @dataclass(frozen=True, slots=True)
 class ModelKnown:
-    """The model need not be loaded so far: what it gave in earlier runs, in this precision, is in the cache."""
+    """A model was not loaded, as its embeddings so far are in the cache, in this precision."""
 
     name: str
     precision: str
@@ -73,7 +73,7 @@ class ModelKnown:
 
 @dataclass(frozen=True, slots=True)
 class ClassesEncoded:
-    """Class embeddings: `done` of `total` classes are there, `cached` of them from the cache."""
+    """Progress of class embeddings: `done` of `total` classes, `cached` of them from the cache."""
 
     done: int
     total: int
@@ -83,7 +83,7 @@ class ClassesEncoded:
 
 @dataclass(frozen=True, slots=True)
 class RowsReady:
-    """The next rows of the output, in input order; `earlier` rows are those of the run that is resumed."""
+    """The next rows of the output, in input order. With `earlier` they are those of the run that is resumed."""
 
     rows: tuple[Row, ...]
     earlier: bool = False
@@ -91,10 +91,10 @@ class RowsReady:
 
 @dataclass(frozen=True, slots=True)
 class TimeSpent:
-    """Where the seconds of a run went, of `total`; `read` and `decode` add up those of `workers` threads.
+    """The seconds that a run spent on each kind of work, out of `total`.
 
-    `wait` is how long the model had no pixels, `copy` what it took to start their way to a card, `write` what whoever
-    takes the rows did with them.
+    `read` and `decode` are summed over `workers` threads. `wait` is the time that the model waited for pixels, `copy`
+    the time to start copies to a card, `write` the time that the caller took to consume the rows.
     """
 
     total: float
@@ -109,7 +109,7 @@ class TimeSpent:
 
     @property
     def bottleneck(self) -> str:
-        """What the rest waited for: `read`, `decode`, `copy`, `encode` or `write`."""
+        """The kind of work that the others waited for: `read`, `decode`, `copy`, `encode` or `write`."""
         in_turn = {"encode": self.encode, "write": self.write, "copy": self.copy}
         slowest = max(in_turn, key=in_turn.__getitem__)
         if in_turn[slowest] >= self.wait:
@@ -119,7 +119,7 @@ class TimeSpent:
 
 @dataclass(frozen=True, slots=True)
 class ImagesEmbedded:
-    """Image embeddings: `done` of `total` images have been read, those that cannot be read included."""
+    """Progress of image embeddings: `done` of `total` images, including those that cannot be read."""
 
     done: int
     total: int
@@ -127,7 +127,7 @@ class ImagesEmbedded:
 
 @dataclass(frozen=True, slots=True)
 class ProbeFitted:
-    """A linear probe is fitted: `done` of `total`; `shots` images a class, or `None` for all of them."""
+    """A linear probe was fitted: `done` of `total`. It had `shots` images per class, or all of them if `None`."""
 
     done: int
     total: int
@@ -136,7 +136,7 @@ class ProbeFitted:
 
 @dataclass(frozen=True, slots=True)
 class PairsFound:
-    """The pairs of images and captions to train on, and how many were skipped while they were listed."""
+    """The number of pairs of images and captions to train on, and of those skipped while listing them."""
 
     count: int
     skipped: int
@@ -144,11 +144,11 @@ class PairsFound:
 
 @dataclass(frozen=True, slots=True)
 class StepDone:
-    """One training step of `steps`: the loss over all processes, and how things go.
+    """A training step is done, of `steps`; `loss` is that of all processes.
 
-    `lr` is the peak of the tower's rates as it is now, `logit_scale` the factor itself, `images_per_second` that of all
-    processes of late, `memory` the peak in bytes of this process, or of its card; `seconds` have passed, and
-    `seconds_left` are left without validations.
+    `lr` is the current learning rate of a tower without one of its own. `logit_scale` is the factor itself.
+    `images_per_second` is the recent throughput of all processes. `memory` is the peak in bytes of this process, or of
+    its card. `seconds` have passed and `seconds_left` remain, without validations.
     """
 
     step: int
@@ -166,7 +166,7 @@ class StepDone:
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """Metrics by name after a step; shares are from 0 to 1."""
+    """The metrics of a validation after a step, by name; shares are from 0 to 1."""
 
     step: int
     metrics: Mapping[str, float]
@@ -174,7 +174,7 @@ class Validated:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSaved:
-    """A checkpoint is whole and on the disk."""
+    """A checkpoint was saved completely."""
 
     step: int
     folder: Path
@@ -182,9 +182,10 @@ class CheckpointSaved:
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """A model between the starting weights and the trained ones, `alpha` of the way, as measured.
+    """Measurements of a mix of starting weights and trained weights, by WiSE-FT (Wortsman et al. 2022).
 
-    `retention` is `None` where there is nothing to retain; `chosen` says that this one is kept.
+    `alpha` is the share of the trained weights. `retention` is `None` if nothing was to be retained. `chosen` marks the
+    mix that is kept.
     """
 
     alpha: float
@@ -216,7 +217,7 @@ Result = TypeVar("Result")
 
 
 def result_of(events: Generator[Event, None, Result], *, show: Callable[[Event], None] | None = None) -> Result:
-    """What a pipeline returns, when all its events have been shown to `show`."""
+    """Run a pipeline to its end and return its result; each event is passed to `show`. Raises what it raises."""
     while True:
         try:
             event = next(events)

@@ -1,18 +1,18 @@
-"""Models by the names people give them: one file per origin of weights, one `Backbone` record for all."""
+"""CLIP models by the names people give them: a module for each place that weights come from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 
 from clipcli.backbones import bundled, directory, files, hub, tags
-from clipcli.backbones.checkpoint import Checkpoint, Fetch, fingerprint
+from clipcli.backbones.checkpoint import Checkpoint, Fetch, fingerprint_of
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.events import Event
 
-__all__ = ["DEFAULT_MODEL", "ORIGINS", "Checkpoint", "Fetch", "fetch_all", "find", "fingerprint", "placed"]
+__all__ = ["DEFAULT_MODEL", "ORIGINS", "Checkpoint", "Fetch", "absolute_name", "fetch_all", "find", "fingerprint_of"]
 
-# Each takes the text after `--model` and gives the way to the checkpoint, or `None` where the text is not of its kind.
-# The first that takes it has it.
+# Each function takes the text after `--model`. It returns a `Fetch`, or `None` where the text is not of its kind. They
+# are tried in this order.
 ORIGINS: dict[str, Callable[[str], Fetch | None]] = {
     "bundled": bundled.find,
     "directory": directory.find,
@@ -23,7 +23,7 @@ ORIGINS: dict[str, Callable[[str], Fetch | None]] = {
 
 
 def find(model: str) -> Fetch:
-    """The way to a model's checkpoint. Nothing is read or downloaded yet, but the name is checked.
+    """Check a model's name and return the function that gets its checkpoint. Nothing is read or downloaded yet.
 
     Raises `UnknownName`, with the nearest valid names.
     """
@@ -34,15 +34,18 @@ def find(model: str) -> Fetch:
     raise tags.unknown_model(model)
 
 
-def placed(model: str) -> str:
-    """The text by which the same model is found from any folder: with the whole path, where it holds one."""
+def absolute_name(model: str) -> str:
+    """The model's name with its path made absolute, if it has one: it means the same from any working folder."""
     if model in bundled.BUNDLED or model.startswith(hub.PREFIX):
         return model
-    return directory.placed(model) or files.placed(model) or model
+    return directory.absolute_name(model) or files.absolute_name(model) or model
 
 
 def fetch_all(models: Sequence[str]) -> Generator[Event, None, list[Checkpoint]]:
-    """The checkpoints of several models; all names are checked before the first is downloaded. Raises as `find`."""
+    """Get the checkpoints of several models. All names are checked before the first download.
+
+    Yields `Downloading`. Raises `UnknownName`, `ModelUnavailable` or `BadFile`.
+    """
     checkpoints: list[Checkpoint] = []
     for fetch in [find(model) for model in models]:
         checkpoints += [(yield from fetch())]

@@ -1,4 +1,4 @@
-"""Architectures to train from random weights: a name that open_clip knows, or a configuration in a `.json` file."""
+"""Architectures to pretrain: by a name that open_clip knows, or from a `.json` configuration."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _PARTS = ("embed_dim", "vision_cfg", "text_cfg")
 
 
 def find_architecture(arch: str) -> Architecture:
-    """The architecture of this name or in this file. Raises `UnknownName`, `InputNotFound` or `BadFile`.
+    """Look up an architecture by its name, as in `ViT-B-32`, or read it from a `.json` file.
 
-    A file is open_clip's model configuration, or a whole `open_clip_config.json`.
+    The file holds open_clip's model configuration alone, or is a whole `open_clip_config.json`. Raises `UnknownName`,
+    `InputNotFound` or `BadFile`.
     """
     if arch.endswith(".json"):
         return _in_file(Path(arch).expanduser().absolute())
@@ -39,7 +40,7 @@ def _in_file(path: Path) -> Architecture:
     from clipcli.backbones.library import open_clip
 
     config = _read(path)
-    # open_clip finds a tokenizer by the name of a configuration it knows.
+    # open_clip finds a tokenizer by the name of its configuration, so it must know this one.
     open_clip.add_model_config(path)
     return Architecture(name=path.stem, model_cfg=config, preprocess_cfg={}, tokenizer=path.stem)
 

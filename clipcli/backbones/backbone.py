@@ -1,4 +1,4 @@
-"""The `Backbone` record: a model ready to encode, with everything that must not be assumed about it."""
+"""The `Backbone`: a CLIP model ready to encode images and texts, with its own preprocessing."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from torch import Tensor
 from clipcli.backbones.runtime import Runtime
 from clipcli.backbones.towers import Towers
 
-# Texts, and if need be another context length than the model's, to token ids `[B, L]`.
+# Turns texts into token ids `[B, L]`. A second argument may set another context length than the model's.
 Tokenizer = Callable[..., Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How an image becomes the model's input, as the checkpoint states it.
+    """The preprocessing that a checkpoint states: how an image becomes the model's input.
 
-    `size` is (height, width) in pixels; `resize_mode` is `shortest` (and crop), `longest` (and pad with `fill_color`)
-    or `squash`; `mean` and `std` are per channel, of values from 0 to 1.
+    `size` is (height, width) in pixels. `resize_mode` is `shortest` (resize the shorter side, then crop), `longest`
+    (resize the longer side, then pad with `fill_color`) or `squash`. `mean` and `std` are per channel, for values from
+    0 to 1.
     """
 
     size: tuple[int, int]
@@ -40,9 +41,9 @@ class Preprocessing:
 class Backbone:
     """Model, tokenizer and preprocessing of one checkpoint on one device.
 
-    `towers` holds those towers that were asked for; `dimensions` is `D`, the length of an embedding; `logit_scale` is
-    the factor itself, not its logarithm; `score` is the kind the model was trained for, `softmax` or `sigmoid`.
-    `engine`, where there is one, encodes images in place of the image tower.
+    `towers` holds only the towers that were requested. `dimensions` is `D`, the length of an embedding. `logit_scale`
+    is the factor itself, not its logarithm. `score` is the kind of score the model was trained for, `softmax` or
+    `sigmoid`. `engine`, if set, encodes images in place of the image tower.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Backbone:
 
     @torch.inference_mode()
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """Image embeddings `[B, D]`, L2-normalised float32, of uint8 pixels `[B, H, W, 3]`."""
+        """Encode uint8 pixels `[B, H, W, 3]` as image embeddings `[B, D]`, L2-normalised float32."""
         if self.engine is not None:
             return self.engine(pixels)
         images = normalised(pixels.to(self.runtime.device), self.preprocessing)
@@ -72,13 +73,13 @@ class Backbone:
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """Text embeddings `[B, D]`, L2-normalised float32. A text longer than the context is cut by the tokenizer."""
+        """Encode texts as embeddings `[B, D]`, L2-normalised float32. The tokenizer cuts texts to the context."""
         return self.towers.encode_texts(self.tokenizer(list(texts)))
 
 
 def normalised(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Images float32 `[B, 3, H, W]` with the checkpoint's mean and std, of uint8 pixels `[B, H, W, 3]`."""
-    # The order of operations is torchvision's (ToTensor, then Normalize), so that the input is the same to the bit.
+    """Turn uint8 pixels `[B, H, W, 3]` into float32 images `[B, 3, H, W]`, normalised by mean and std."""
+    # The same operations in the same order as torchvision's ToTensor and Normalize, for bit-identical inputs.
     images = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
     shape = (1, -1, 1, 1)
     mean = torch.tensor(preprocessing.mean, device=images.device).view(shape)

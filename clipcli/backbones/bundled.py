@@ -1,4 +1,4 @@
-"""Models that come with the package, asked for by name and never used in place of another."""
+"""Models that come with the package. They are used only when asked for by name."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 from clipcli.backbones import directory
 from clipcli.backbones.checkpoint import Fetch
 
-# Each with where it is from.
+# Each name with its origin, as `clipcli models` shows it.
 BUNDLED = {"tiny": "clipcli itself, for trying, testing and teaching, not for real work"}
 
 
 def folder(name: str) -> Path:
-    """Where the bundled model of this name lies."""
+    """The folder of the bundled model of this name."""
     return Path(__file__).parent.parent / "models" / name
 
 
 def as_path(folder: Path) -> str:
-    """How a folder is given as a model, also one that is called as a bundled model is."""
+    """Write a folder so that `--model` takes it for a folder, even if it has the name of a bundled model."""
     return f"./{folder}" if str(folder) in BUNDLED else str(folder)
 
 
 def find(model: str) -> Fetch | None:
-    """The way to a bundled model, if this is the name of one."""
+    """The function that gets a bundled model's checkpoint, or `None` if no bundled model has this name."""
     if model not in BUNDLED:
         return None
     return partial(directory.fetch, folder(model), name=model)

@@ -1,4 +1,4 @@
-"""What models there are: their sizes, input resolution, and whether the weights are on this machine."""
+"""The list of all models that `--model` knows, with size, input resolution and cached weights."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from clipcli.errors import MissingExtra
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """One model: `parameters` is `None` where they cannot be counted offline, `weights` where they are not here."""
+class ListedModel:
+    """One model of the list.
+
+    `parameters` is `None` if they cannot be counted offline, `weights` is `None` if they are not on this machine.
+    """
 
     name: str
     model_cfg: Mapping[str, Any]
@@ -27,43 +30,43 @@ class Listed:
 
     @property
     def image_size(self) -> str:
-        """Height and width of the input, in pixels."""
+        """Height and width of the model's input in pixels, as in `224×224`."""
         size = self.model_cfg["vision_cfg"].get("image_size", 224)
         height, width = size if isinstance(size, list | tuple) else (size, size)
         return f"{height}×{width}"
 
 
-def listed() -> Iterator[Listed]:
-    """The bundled models, the published ones in open_clip's order, and architectures to bring weights for."""
+def all_models() -> Iterator[ListedModel]:
+    """List the bundled models, the published ones in open_clip's order, and architectures without published weights."""
     from clipcli.backbones.library import open_clip
 
-    yield from (listed_bundled(name) for name in bundled.BUNDLED)
+    yield from (bundled_model(name) for name in bundled.BUNDLED)
     counts = published_parameters()
     for arch, tag in open_clip.list_pretrained():
-        yield listed_tag(arch, tag, parameters=counts.get(arch))
+        yield published_model(arch, tag, parameters=counts.get(arch))
     for arch in open_clip.list_models():
         if not open_clip.list_pretrained_tags_by_model(arch):
-            yield Listed(
+            yield ListedModel(
                 f"{arch}/CHECKPOINT", tags.model_config(arch), {}, counts.get(arch), "a file of your own", None
             )
 
 
-def listed_bundled(name: str) -> Listed:
-    """A bundled model."""
-    return listed_directory(bundled.folder(name), name=name, origin=bundled.BUNDLED[name])
+def bundled_model(name: str) -> ListedModel:
+    """Describe a bundled model."""
+    return directory_model(bundled.folder(name), name=name, origin=bundled.BUNDLED[name])
 
 
-def listed_directory(folder: Path, *, name: str, origin: str) -> Listed:
-    """A model in a directory."""
+def directory_model(folder: Path, *, name: str, origin: str) -> ListedModel:
+    """Describe a model in a directory. Raises `ModelUnavailable` or `BadFile`."""
     model_cfg, preprocess_cfg = read_config(folder / CONFIG_NAME, name=name)
     weights = next((folder / file for file in WEIGHTS_NAMES if (folder / file).is_file()), None)
-    return Listed(name, model_cfg, preprocess_cfg, count_parameters(model_cfg), origin, weights)
+    return ListedModel(name, model_cfg, preprocess_cfg, count_parameters(model_cfg), origin, weights)
 
 
-def listed_tag(arch: str, tag: str, *, parameters: int | None) -> Listed:
-    """A published model."""
+def published_model(arch: str, tag: str, *, parameters: int | None) -> ListedModel:
+    """Describe a published model, by its architecture and tag."""
     repository, filenames = tags.weights_location(arch, tag)
-    return Listed(
+    return ListedModel(
         name=f"{arch}/{tag}",
         model_cfg=tags.model_config(arch),
         preprocess_cfg=tags.preprocessing(tags.tag_config(arch, tag)),
@@ -74,26 +77,29 @@ def listed_tag(arch: str, tag: str, *, parameters: int | None) -> Listed:
 
 
 def published_parameters() -> dict[str, int]:
-    """Parameters of the architectures that open_clip knows, counted once by `count_parameters` and kept beside this.
+    """The number of parameters of every architecture that open_clip knows, read from `parameters.json`.
 
-    To count anew: `python -m clipcli.backbones.catalogue`.
+    To count them anew: `python -m clipcli.backbones.catalogue`.
     """
     counts: dict[str, int] = json.loads(_COUNTS.read_text(encoding="utf-8"))
     return counts
 
 
 def count_parameters(model_cfg: Mapping[str, Any]) -> int | None:
-    """Parameters of both towers, counted without allocating them; `None` where open_clip asks the hub about a tower."""
+    """Count the parameters of both towers without allocating them; `None` if open_clip must ask the hub about a tower.
+
+    Raises `BadFile` for a configuration that open_clip does not understand.
+    """
     import torch
 
     from clipcli.backbones.checkpoint import IMAGE, TEXT
-    from clipcli.backbones.towers import build
+    from clipcli.backbones.towers import build_towers
 
     if "hf_model_name" in model_cfg["text_cfg"]:
         return None
     try:
         with torch.device("meta"):
-            towers = build(model_cfg, towers=(IMAGE, TEXT), dtype=torch.float32)
+            towers = build_towers(model_cfg, towers=(IMAGE, TEXT), dtype=torch.float32)
     except MissingExtra:
         return None
     return sum(parameter.numel() for parameter in towers.parameters())

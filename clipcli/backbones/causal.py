@@ -1,7 +1,7 @@
-"""Text towers that read from left to right and pool at a text's end: what follows the end is left out.
+"""Causal text towers, encoded without the padding after the end token.
 
-Attention is causal there, so that padding after the end token cannot reach the embedding. Leaving it out is exact, and
-most of the work: a prompt has some ten tokens, and the context seventy-seven.
+In a causal tower padding after the end token cannot reach the embedding, so leaving it out is exact. It saves most of
+the work: a prompt has some ten tokens, the context has seventy-seven.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from clipcli.backbones.library import open_clip
 
 
 def is_causal(tower: Any) -> bool:
-    """Whether padding can be left out for this tower."""
+    """True for a causal text tower that pools at the end token: its padding can be left out."""
     if not isinstance(tower, open_clip.transformer.TextTransformer) or tower.output_tokens:
         return False
     return tower.cls_emb is None and tower.attn_mask is not None and tower.pool_type in ("argmax", "eos")
 
 
 def ends(tower: Any, tokens: Tensor) -> Tensor:
-    """Position `[B]` of each text's end token, in token ids `[B, L]`, as the tower pools."""
+    """The position `[B]` of the end token in each row of token ids `[B, L]`, found as the tower does for pooling."""
     if tower.pool_type == "argmax":
         return tokens.argmax(dim=-1)
     is_end: Tensor = tokens == tower.eos_id
@@ -30,7 +30,7 @@ def ends(tower: Any, tokens: Tensor) -> Tensor:
 
 
 def encode(tower: Any, tokens: Tensor, positions: Tensor) -> Tensor:
-    """What `tower(tokens)` gives, `[B, D]`, computed no further than the last of the end tokens' `positions`."""
+    """Compute `tower(tokens)` `[B, D]` only up to the longest text; `positions` `[B]` are those of the end tokens."""
     length = int(positions.max()) + 1
     dtype = tower.transformer.get_cast_dtype()
     x: Tensor = tower.token_embedding(tokens[:, :length]).to(dtype) + tower.positional_embedding[:length].to(dtype)
@@ -39,7 +39,7 @@ def encode(tower: Any, tokens: Tensor, positions: Tensor) -> Tensor:
 
 
 def projected(tower: Any, x: Tensor) -> Tensor:
-    """Embeddings `[B, D]` of the last layer's states `[B, W]` at the texts' ends."""
+    """Project the last layer's states `[B, W]` at the end tokens to embeddings `[B, D]`, not normalised."""
     x = tower.ln_final(x)
     projection = tower.text_projection
     if projection is None:

@@ -1,4 +1,4 @@
-"""A checkpoint: the files of a model and what is stated about it, before anything is loaded."""
+"""The `Checkpoint`: a model's files and configuration, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.js
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """A model without its weights, and how images are prepared for it.
+    """A model without its weights: configuration, preprocessing and tokenizer.
 
-    `model_cfg` and `preprocess_cfg` are open_clip's dictionaries; `tokenizer` is the name under which
-    `open_clip.get_tokenizer` finds the tokenizer.
+    `model_cfg` and `preprocess_cfg` are open_clip's dictionaries. `tokenizer` is the name that
+    `open_clip.get_tokenizer` takes.
     """
 
     name: str
@@ -36,19 +36,19 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint(Architecture):
-    """Weights on disk, and the architecture they belong to."""
+    """An architecture with the file of its weights."""
 
     weights: Path
 
 
-# Gets the files, downloading them if need be.
+# Gets a checkpoint's files, downloading them if need be. Raises `ModelUnavailable` or `BadFile`.
 Fetch = Callable[[], Generator[Event, None, Checkpoint]]
 
 
-def fingerprint(checkpoint: Checkpoint) -> str:
-    """A hash of the weights' bytes, the architecture and the tokenizer's configuration: 64 hexadecimal digits.
+def fingerprint_of(checkpoint: Checkpoint) -> str:
+    """Hash the weights, the architecture and the tokenizer's files: 64 hexadecimal digits.
 
-    The same files give the same fingerprint wherever they lie.
+    The same files give the same fingerprint in any folder.
     """
     architecture = json.dumps(checkpoint.model_cfg, sort_keys=True, default=str)
     files = [checkpoint.weights, *_tokenizer_files(checkpoint)]
@@ -56,7 +56,10 @@ def fingerprint(checkpoint: Checkpoint) -> str:
 
 
 def read_config(path: Path, *, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The `model_cfg` and `preprocess_cfg` of an `open_clip_config.json`. Raises `BadFile`."""
+    """Read `model_cfg` and `preprocess_cfg` from an `open_clip_config.json`; `name` is the model's, for messages.
+
+    Raises `ModelUnavailable` if there is no such file, and `BadFile` if it is no configuration.
+    """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         model_cfg = config["model_cfg"]
@@ -73,7 +76,7 @@ def read_config(path: Path, *, name: str) -> tuple[dict[str, Any], dict[str, Any
 
 
 def _tokenizer_files(checkpoint: Checkpoint) -> list[Path]:
-    """The files of a tokenizer that lies beside the weights, sorted by name."""
+    """The files of a Hugging Face tokenizer in the folder of the weights, sorted by name."""
     if not checkpoint.tokenizer.startswith("local-dir:") or "hf_tokenizer_name" not in checkpoint.model_cfg["text_cfg"]:
         return []
     folder = checkpoint.weights.parent
@@ -91,6 +94,6 @@ def _hash(path: Path) -> str:
 
 @functools.lru_cache(maxsize=16)
 def _file_hash(path: Path, _identity: tuple[int, int, int]) -> str:
-    """The SHA-256 of a file; read once a process as long as it is the same file."""
+    """The SHA-256 of a file. A process reads a file once, unless its inode, size or time changes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Devices, precisions, sizes of batches, engines and ways to decode, by name: tables light enough for `--help`."""
+"""Tables of devices, precisions and batch sizes, light enough to import for `--help`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PRECISIONS = {
     "fp16": "as bf16, with more digits and less range; for cards",
 }
 
-# Images encoded at once, by device, where the model does not say more. The largest is a multiple of all others.
+# Images per batch, by device, where `encoding/batch_size.py` does not choose. The largest is a multiple of all others.
 BATCH_SIZES = {"cpu": 32, "cuda": 256, "mps": 64}
 
-# Threads that wait for bytes, from a network for one, are cheap.
+# The most threads that read and decode. Threads that wait for bytes, from a network for example, are cheap.
 MOST_WORKERS = 64

@@ -1,4 +1,4 @@
-"""A directory with `open_clip_config.json` and weights, as open_clip and `clipcli train` save it."""
+"""Models in a directory, as open_clip and `clipcli train` save them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clipcli.backbones.checkpoint import CONFIG_NAME, Checkpoint, Fetch, read_co
 from clipcli.errors import ModelUnavailable
 from clipcli.events import Event
 
-# As open_clip looks for them.
+# In the order in which open_clip looks for them.
 WEIGHTS_NAMES = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
@@ -25,19 +25,22 @@ _PREFIX = "local-dir:"
 
 
 def find(model: str) -> Fetch | None:
-    """The way to a model in a directory, if there is such a directory; `local-dir:` may stand before it."""
-    path = placed(model)
+    """The function that gets the checkpoint in a directory, or `None` if there is no such directory.
+
+    The prefix `local-dir:` may stand before the path; then it is taken for a directory in any case.
+    """
+    path = absolute_name(model)
     return None if path is None else partial(fetch, Path(path), name=path)
 
 
-def placed(model: str) -> str | None:
-    """The whole path of the directory that `find` takes the text for."""
+def absolute_name(model: str) -> str | None:
+    """The absolute path of the directory that `model` names, or `None` if it names none."""
     path = Path(model.removeprefix(_PREFIX)).expanduser()
     return str(path.absolute()) if model.startswith(_PREFIX) or (model and path.is_dir()) else None
 
 
 def fetch(path: Path, *, name: str) -> Generator[Event, None, Checkpoint]:
-    """The checkpoint in this directory. Raises `ModelUnavailable` or `BadFile`."""
+    """Get the checkpoint in a directory, under the given name. Raises `ModelUnavailable` or `BadFile`."""
     yield from ()
     if not path.is_dir():
         raise ModelUnavailable(f"no folder {path}; check the path after --model")

@@ -1,4 +1,4 @@
-"""`ARCH/path/to/checkpoint.pt`: weights of one's own in an architecture that open_clip knows."""
+"""Models as `ARCH/path/to/checkpoint.pt`: your own weights for an architecture of open_clip."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clipcli.backbones.checkpoint import Checkpoint, Fetch
-from clipcli.backbones.tags import model_config, parted, preprocessing, split, tag_config
+from clipcli.backbones.tags import model_config, preprocessing, split_architecture, split_name, tag_config
 from clipcli.errors import ModelUnavailable, UnknownName
 from clipcli.events import Event
 
@@ -16,10 +16,13 @@ SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 
 def find(model: str) -> Fetch | None:
-    """The way to a checkpoint file, if the text ends like one. Raises `UnknownName` where it names no architecture."""
+    """The function that gets a checkpoint file, or `None` if the name does not end like one.
+
+    Raises `UnknownName` if no architecture stands before the path.
+    """
     if not model.endswith(SUFFIXES):
         return None
-    arch, path = split(model)
+    arch, path = split_architecture(model)
     if arch is None:
         raise UnknownName(
             f"a checkpoint file needs its architecture before it, as in ViT-B-32/{model}; clipcli models lists them"
@@ -27,9 +30,9 @@ def find(model: str) -> Fetch | None:
     return partial(_fetch, arch, Path(path).expanduser().absolute())
 
 
-def placed(model: str) -> str | None:
-    """The text with the file's whole path, if there is such a file; the architecture is not looked at."""
-    arch, text = parted(model)
+def absolute_name(model: str) -> str | None:
+    """The name with the file's absolute path, or `None` if there is no such file. The architecture is not checked."""
+    arch, text = split_name(model)
     path = Path(text).expanduser()
     return f"{arch}/{path.absolute()}" if model.endswith(SUFFIXES) and path.is_file() else None
 
@@ -48,7 +51,10 @@ def _fetch(arch: str, path: Path) -> Generator[Event, None, Checkpoint]:
 
 
 def _preprocessing(arch: str) -> dict[str, Any]:
-    """A bare file does not say how images are prepared; all published weights of the architecture may agree on it."""
+    """The preprocessing that all published weights of the architecture share; empty if they differ.
+
+    A file of weights alone does not state its own.
+    """
     from clipcli.backbones.library import open_clip
 
     stated = [preprocessing(tag_config(arch, tag)) for tag in open_clip.list_pretrained_tags_by_model(arch)]

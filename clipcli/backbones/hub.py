@@ -1,6 +1,6 @@
-"""`hf-hub:org/name`: a model in a repository of the Hugging Face hub, kept in huggingface_hub's own cache.
+"""Models as `hf-hub:org/name`: a repository of the Hugging Face hub, kept in its own cache.
 
-A copy in the cache is used as it is, without asking the network.
+A copy in the cache is used without asking the network.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ DEFAULT_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 def find(model: str) -> Fetch | None:
-    """The way to a model on the hub, if this is written as one."""
+    """The function that gets a model from the hub, or `None` if the name does not begin with `hf-hub:`.
+
+    Raises `UnknownName` if the rest is no name of a repository.
+    """
     if not model.startswith(PREFIX):
         return None
     from huggingface_hub.errors import HFValidationError
@@ -52,7 +55,7 @@ def _fetch(repository: str, *, name: str) -> Generator[Event, None, Checkpoint]:
 
 
 def cached(repository: str, filenames: Sequence[str]) -> Path | None:
-    """The first of these files that the local cache has."""
+    """The path of the first of these files that is in the local cache, or `None`."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -67,10 +70,13 @@ def cached(repository: str, filenames: Sequence[str]) -> Path | None:
 
 
 def download(repository: str, filenames: Sequence[str], *, model: str) -> Generator[Event, None, Path]:
-    """The first of these files that the cache or the hub has. Yields `Downloading`; raises `ModelUnavailable`."""
-    here = cached(repository, filenames)
-    if here is not None:
-        return here
+    """Get the first of these files that the local cache has, else the first that the hub has.
+
+    `model` is the name for messages. Yields `Downloading`. Raises `ModelUnavailable`.
+    """
+    cached_path = cached(repository, filenames)
+    if cached_path is not None:
+        return cached_path
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     for filename in filenames:
@@ -80,17 +86,18 @@ def download(repository: str, filenames: Sequence[str], *, model: str) -> Genera
             raise _unavailable(model, repository, filename, e) from e
         except EntryNotFoundError as e:
             missing = e
-        # The hub's client has many ways to fail, some of them its dependencies' own: each means no weights.
+        # The hub's client fails in many ways, some of them errors of its dependencies. Each means that there are no
+        # weights.
         except Exception as e:
             raise _unavailable(model, repository, filename, e) from e
     raise _unavailable(model, repository, " or ".join(filenames), missing)
 
 
 def _download(repository: str, filename: str) -> Generator[Event, None, Path]:
-    """One file, in a thread, so that its progress can be yielded from here."""
+    """Download one file in a thread, so that this generator can yield its progress."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
-    # Asked by itself, the hub is asked once: the download would try for half a minute to reach it.
+    # One request first: where the hub cannot be reached it fails at once. The download would retry for half a minute.
     get_hf_file_metadata(hf_hub_url(repository, filename))
     events: queue.SimpleQueue[Event | Path | Exception] = queue.SimpleQueue()
 
@@ -112,13 +119,13 @@ def _download(repository: str, filename: str) -> Generator[Event, None, Path]:
 
 
 def _progress_bar(filename: str, events: queue.SimpleQueue[Any]) -> type[Any]:
-    """A tqdm class that shows nothing and passes on how far it is."""
+    """A tqdm class that shows nothing and puts its progress into the queue."""
     from tqdm.auto import tqdm
 
     class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self._nowhere = open(os.devnull, "w")  # noqa: SIM115 - closed with the bar
-            super().__init__(*args, **{**kwargs, "file": self._nowhere, "disable": False})
+            self._devnull = open(os.devnull, "w")  # noqa: SIM115 - closed with the bar
+            super().__init__(*args, **{**kwargs, "file": self._devnull, "disable": False})
 
         def update(self, n: float | None = 1) -> bool | None:
             shown: bool | None = super().update(n)
@@ -127,7 +134,7 @@ def _progress_bar(filename: str, events: queue.SimpleQueue[Any]) -> type[Any]:
 
         def close(self) -> None:
             super().close()
-            self._nowhere.close()
+            self._devnull.close()
 
     return Bar
 

@@ -1,4 +1,4 @@
-"""From a checkpoint to a `Backbone`: build, read the weights, check that every one fits, convert."""
+"""Loads a checkpoint as a `Backbone`: builds the towers, then reads and checks the weights."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clipcli.backbones import towers as towers_room
 from clipcli.backbones.backbone import Backbone, Preprocessing, Tokenizer
-from clipcli.backbones.checkpoint import IMAGE, TEXT, Architecture, Checkpoint, fingerprint
+from clipcli.backbones.checkpoint import IMAGE, TEXT, Architecture, Checkpoint, fingerprint_of
 from clipcli.backbones.library import open_clip
 from clipcli.backbones.runtime import Runtime
-from clipcli.backbones.towers import Towers
+from clipcli.backbones.towers import Towers, build_towers, cast_towers
 from clipcli.errors import BadFile, MissingExtra, ModelUnavailable, UnsafeWeights, WeightsMismatch, one_line
 
-# What checkpoints hold beside weights: buffers and facts that newer versions build by themselves.
+# Entries of checkpoints that are no weights: buffers and facts that newer versions of open_clip compute themselves.
 _IGNORED = {
     "attn_mask",
     "text.attn_mask",
@@ -37,35 +36,39 @@ _OLD_TEXT_NAMES = ("text_projection", "positional_embedding", "token_embedding",
 def load(
     checkpoint: Checkpoint, *, runtime: Runtime, towers: Sequence[str] = (IMAGE, TEXT), resize: bool = False
 ) -> Backbone:
-    """The model of a checkpoint on the runtime's device and in its precision, with only the towers asked for.
+    """Load a checkpoint on the runtime's device and in its precision, with only the named towers.
 
-    With `resize` the positions of a ViT of open_clip are interpolated where the configuration states another image size
-    than that of the weights.
+    With `resize`, the positional embeddings of open_clip's own ViT are interpolated if the configuration states another
+    image size than the weights were trained at.
 
-    Raises `WeightsMismatch` where a weight is missing, left over or of another shape, `UnsafeWeights` for a pickle
-    that needs to run code, `BadFile` for a file that is not a checkpoint.
+    Raises `WeightsMismatch` if a weight is missing, left over or of another shape, `UnsafeWeights` for a pickle that
+    wants to run code, `BadFile` for a file that is not a checkpoint or a configuration that open_clip does not know,
+    `ModelUnavailable` if the tokenizer cannot be had, and `MissingExtra` if transformers is needed.
     """
     with torch.device("cpu"):
-        model = towers_room.build(checkpoint.model_cfg, towers=towers, dtype=runtime.dtype)
+        model = build_towers(checkpoint.model_cfg, towers=towers, dtype=runtime.dtype)
     state = _read_weights(checkpoint, model)
     _fill(model, _resized(state, model) if resize else state, checkpoint=checkpoint)
-    towers_room.cast(model, runtime.dtype)
-    return _backbone(checkpoint, model, runtime=runtime, print_=fingerprint(checkpoint))
+    cast_towers(model, runtime.dtype)
+    return _backbone(checkpoint, model, runtime=runtime, fingerprint=fingerprint_of(checkpoint))
 
 
 def initialise(architecture: Architecture, *, runtime: Runtime) -> Backbone:
-    """A model with new random weights in float32, drawn from torch's generator. It has no fingerprint yet."""
+    """Make a model with random float32 weights from torch's default generator. Its fingerprint is empty.
+
+    Raises `BadFile`, `ModelUnavailable` or `MissingExtra`, as `load` does.
+    """
     with torch.device("cpu"):
-        model = towers_room.build(architecture.model_cfg, towers=(IMAGE, TEXT), dtype=torch.float32, random=True)
-    return _backbone(architecture, model, runtime=runtime, print_="")
+        model = build_towers(architecture.model_cfg, towers=(IMAGE, TEXT), dtype=torch.float32, random=True)
+    return _backbone(architecture, model, runtime=runtime, fingerprint="")
 
 
-def _backbone(architecture: Architecture, model: Towers, *, runtime: Runtime, print_: str) -> Backbone:
+def _backbone(architecture: Architecture, model: Towers, *, runtime: Runtime, fingerprint: str) -> Backbone:
     model.eval().requires_grad_(False).to(runtime.device)
     bias = None if model.logit_bias is None else float(model.logit_bias.item())
     return Backbone(
         name=architecture.name,
-        fingerprint=print_,
+        fingerprint=fingerprint,
         towers=model,
         tokenizer=_no_tokenizer if model.text is None else _tokenizer(architecture),
         preprocessing=_preprocessing(architecture),
@@ -78,7 +81,7 @@ def _backbone(architecture: Architecture, model: Towers, *, runtime: Runtime, pr
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file, read without running anything that is in it.
+    """Read the tensors of a weights file, on the CPU, without running any code in it.
 
     Raises `UnsafeWeights` or `BadFile`.
     """
@@ -92,12 +95,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
             raise BadFile(f"{path} is not a safetensors file ({e}); get it anew") from None
     try:
         with warnings.catch_warnings():
-            # torch warns of what it then refuses.
+            # torch warns about files that it then refuses.
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except OSError as e:
         raise BadFile(f"cannot read {path}: {e.strerror}; check its permissions") from None
-    # Unpickling what is no pickle raises nearly anything.
+    # Unpickling a file that is no pickle raises nearly anything.
     except Exception as e:
         raise _unreadable(path, e) from None
     state = content.get("state_dict", content) if isinstance(content, dict) else None
@@ -117,7 +120,7 @@ def _unreadable(path: Path, error: Exception) -> UnsafeWeights | BadFile:
 
 
 def _read_weights(checkpoint: Checkpoint, model: Towers) -> dict[str, Tensor]:
-    """The checkpoint's tensors under the names of `Towers`, those of towers that are not there left out."""
+    """The checkpoint's tensors under the names of `Towers`, without those of towers that were not built."""
     state = read_state(checkpoint.weights)
     if model.visual is not None:
         state = open_clip.convert.convert_state_dict(model, state)
@@ -133,14 +136,14 @@ def _read_weights(checkpoint: Checkpoint, model: Towers) -> dict[str, Tensor]:
 
 
 def _resized(state: Mapping[str, Tensor], model: Towers) -> dict[str, Tensor]:
-    # Half precision cannot be interpolated everywhere.
+    # Not every device interpolates half precision.
     resized = {k: v.to(torch.float32) if k == "visual.positional_embedding" else v for k, v in state.items()}
     open_clip.model.resize_pos_embed(resized, model)
     return resized
 
 
 def _fill(model: Towers, state: Mapping[str, Tensor], *, checkpoint: Checkpoint) -> None:
-    """Put the weights in place. Raises `WeightsMismatch`."""
+    """Put the tensors into the model. Raises `WeightsMismatch` unless they fit exactly."""
     expected = model.state_dict()
     missing = [key for key in expected if key not in state]
     surplus = [key for key in state if key not in expected]
@@ -160,7 +163,7 @@ def _fill(model: Towers, state: Mapping[str, Tensor], *, checkpoint: Checkpoint)
 
 
 def _preprocessing(architecture: Architecture) -> Preprocessing:
-    # The image size belongs to the architecture, whatever the preprocessing says.
+    # The image size is the architecture's, even where the preprocessing states another.
     size = architecture.model_cfg["vision_cfg"].get("image_size", 224)
     defaults = open_clip.transform.PreprocessCfg()
     stated = open_clip.transform.merge_preprocess_dict(defaults, {**architecture.preprocess_cfg, "size": size})

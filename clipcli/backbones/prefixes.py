@@ -1,12 +1,13 @@
-"""Texts that begin alike: what a causal text tower makes of a shared beginning is computed once.
+"""Encodes prompts that begin alike with one computation for each shared prefix.
 
-The tokens of all texts make a prefix tree: a node is a token at its place after those before it. A tower that reads
-from left to right gives a node one state, whatever follows, so that the layers run on nodes `[N, W]`: each once, and
-no padding among them. Of the positions of ImageNet's prompts less than half are nodes.
+The tokens of all texts form a prefix tree. A node is a token at a position after certain other tokens. In a causal text
+tower a node has one state whatever follows it, so the layers run on the nodes `[N, W]`: each node once, and no padding.
+Less than half of the token positions of ImageNet's prompts are nodes.
 
-Nodes are numbered depth first, and attention runs on blocks of consecutive nodes. What a block's nodes may attend to,
-their paths from the root, lies in the block itself and on the path of its first node: a small dense attention under a
-mask. Language model servers share prefixes in the same way (RadixAttention, Zheng et al. 2023).
+Nodes are numbered depth first, and attention runs on blocks of consecutive nodes. A node attends to its path from the
+root. For all nodes of a block these paths lie in the block itself and on the path of its first node, so the attention
+of a block is small and dense, under a mask. Language model servers share prefixes in the same way (RadixAttention,
+Zheng et al. 2023).
 """
 
 from __future__ import annotations
@@ -21,18 +22,19 @@ from torch.nn import functional
 from clipcli.backbones import causal
 from clipcli.backbones.library import open_clip
 
-# Of 8 to 128, the size at which attention was fastest, in fp32 and in bf16.
+# Nodes per block. Attention was fastest at this size, of 8 to 128, in fp32 and in bf16.
 _BLOCK = 32
-# Enough rows for the full speed of matrix products, and few enough for the processor's cache.
+# Enough rows for fast matrix products, and few enough for the processor's cache.
 _NODES_PER_BATCH = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The prefix tree of `R` texts, in `B` blocks of `S` nodes, the last filled up with its last node.
+    """The prefix tree of `R` texts, in `B` blocks of `S` nodes. The last block is padded with its last node.
 
-    `tokens` and `positions` `[B, S]` are the nodes' own; a block's nodes attend to the nodes `keys` `[B, K]`, of which
-    `mask` `[B, 1, S, K]` leaves each one those on its path (0, else minus infinity); `ends` `[R]` are the texts' ends.
+    `tokens` and `positions` `[B, S]` belong to the nodes. `keys` `[B, K]` are the nodes that a block attends to, and
+    `mask` `[B, 1, S, K]` is 0 where such a key lies on the node's path and minus infinity elsewhere. `ends` `[R]` are
+    the nodes of the end tokens.
     """
 
     tokens: Tensor
@@ -43,7 +45,7 @@ class Tree:
 
 
 def can_share(tower: Any) -> bool:
-    """Whether this is a causal tower of plain residual attention blocks, on the processor."""
+    """True for a causal tower of plain residual attention blocks on the CPU: its prefixes can be shared."""
     if not causal.is_causal(tower) or tower.positional_embedding.device.type != "cpu":
         return False
     return all(
@@ -56,10 +58,10 @@ def can_share(tower: Any) -> bool:
 
 
 def encode(tower: Any, tokens: Tensor) -> Tensor:
-    """What `tower(tokens)` gives, `[B, D]`, of as many token ids `[B, L]` as there are, without gradients."""
+    """Compute `tower(tokens)` `[B, D]` for any number of token ids `[B, L]`, for inference only."""
     lengths = causal.ends(tower, tokens)[:, None] + 1
     columns = torch.arange(int(lengths.max()))
-    # No token has the id -1: what follows a text's end is the same for all.
+    # No token has the id -1, so padding is the same for all texts.
     texts = tokens[:, : len(columns)].where(columns < lengths, -1)
     distinct, which = torch.unique(texts, dim=0, return_inverse=True)
     nodes = _is_new(distinct).sum(dim=1).cumsum(dim=0)
@@ -68,11 +70,11 @@ def encode(tower: Any, tokens: Tensor) -> Tensor:
 
 
 def tree_of(texts: Tensor, *, dtype: torch.dtype) -> Tree:
-    """The tree of distinct texts, token ids `[R, L]` with -1 after each one's end; of sorted ones it is smallest."""
+    """Make the tree of distinct texts: token ids `[R, L]`, with -1 after the end token. Sorted texts share the most."""
     is_new = _is_new(texts)
     row, position = is_new.nonzero(as_tuple=True)
     numbers = (is_new.flatten().cumsum(dim=0) - 1).view_as(texts)
-    # The node of a text's position is the last one made there.
+    # A text's node at a position is the newest node at that position.
     paths = numbers.where(is_new, -1).cummax(dim=0).values
     size = min(_BLOCK, len(row))
     nodes = torch.arange(-(-len(row) // size) * size).view(-1, size)
@@ -88,16 +90,16 @@ def tree_of(texts: Tensor, *, dtype: torch.dtype) -> Tree:
 
 
 def _is_new(texts: Tensor) -> Tensor:
-    """Which positions `[R, L]` of each text are not shared with the text before it, padding left out."""
-    there = texts >= 0
+    """Mark the positions `[R, L]` of each text that it does not share with the text before it; padding is False."""
+    is_token = texts >= 0
     shared = (texts[1:] == texts[:-1]).cumprod(dim=1).to(torch.bool)
-    return torch.cat([there[:1], there[1:] & ~shared])
+    return torch.cat([is_token[:1], is_token[1:] & ~shared])
 
 
 def _reach(nodes: Tensor, positions: Tensor, paths: Tensor) -> tuple[Tensor, Tensor]:
-    """The nodes `[B, K]` that blocks of `nodes` `[B, S]` attend to, and which of them `[B, S, K]` each node does.
+    """The nodes `[B, K]` that blocks of `nodes` `[B, S]` attend to, and a mask `[B, S, K]` of those of each node.
 
-    `paths` `[B, S, L]` are those of the nodes' texts. A -1 stands where a path, or what is above a block, has ended.
+    `paths` `[B, S, L]` are the paths of the nodes' texts, filled up with -1.
     """
     columns = torch.arange(paths.shape[2])
     paths = paths.where(columns <= positions[..., None], -1)
@@ -110,7 +112,7 @@ def _reach(nodes: Tensor, positions: Tensor, paths: Tensor) -> tuple[Tensor, Ten
 
 
 def _encode(tower: Any, texts: Tensor) -> Tensor:
-    """Embeddings `[R, D]` of distinct texts, token ids `[R, L]` with -1 after each one's end."""
+    """Embeddings `[R, D]` of distinct texts: token ids `[R, L]`, with -1 after the end token."""
     dtype = tower.transformer.get_cast_dtype()
     tree = tree_of(texts, dtype=dtype)
     x = tower.token_embedding(tree.tokens).to(dtype) + tower.positional_embedding[tree.positions].to(dtype)
@@ -119,7 +121,7 @@ def _encode(tower: Any, texts: Tensor) -> Tensor:
     for block in blocks:
         attended = _attend(block.attn, block.ln_1(x), tree)
         if block is blocks[-1]:
-            # No layer is left to look at the other nodes.
+            # After the last layer only the end tokens count.
             x, attended = x[tree.ends], attended[tree.ends]
         x = x + block.ls_1(block.attn.out_proj(attended))
         x = x + block.ls_2(block.mlp(block.ln_2(x)))
@@ -127,7 +129,7 @@ def _encode(tower: Any, texts: Tensor) -> Tensor:
 
 
 def _attend(attention: Any, x: Tensor, tree: Tree) -> Tensor:
-    """What the nodes `[N, W]` take from their paths, `[N, W]`, before the projection of the attention's output."""
+    """Attention `[N, W]` of the nodes' states `[N, W]` to their paths, before the output projection."""
     qkv = functional.linear(x, attention.in_proj_weight, attention.in_proj_bias)
     queries = qkv.view(*tree.tokens.shape, 3, attention.num_heads, -1)[:, :, 0]
     reached = functional.embedding(tree.keys, qkv).view(*tree.keys.shape, 3, attention.num_heads, -1)

@@ -1,4 +1,4 @@
-"""Where and how a model runs: the only device and precision policy, and its reasons."""
+"""Chooses the device and the precision that a model runs in, and says why."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Device, precision, and why they were chosen; images a batch; decode threads, and how many more there may be."""
+    """The device and precision a model runs in, why they were chosen, images per batch, and decode threads.
+
+    `workers` is the number of decode threads at the start, `most_workers` the number that they may grow to.
+    """
 
     device: str
     precision: str
@@ -26,7 +29,7 @@ class Runtime:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The torch dtype of `precision`."""
+        """The torch dtype of the precision."""
         return DTYPES[self.precision]
 
     def __str__(self) -> str:
@@ -37,9 +40,10 @@ class Runtime:
 def choose_runtime(
     *, device: str = "auto", precision: str = "auto", batch_size: int | None = None, workers: int | None = None
 ) -> Runtime:
-    """What was asked for, with `auto` and `None` decided by what this machine has.
+    """Resolve the user's settings for this machine: `auto` and `None` become what suits its hardware.
 
-    Raises `UnknownName` for a name that is not in the tables and `UsageError` for a device that is not here.
+    Raises `UnknownName` for an unknown device or precision, and `UsageError` for a device that this machine does not
+    have or a number below 1.
     """
     for name, number in (("batch size", batch_size), ("number of workers", workers)):
         if number is not None and number < 1:
@@ -59,12 +63,12 @@ def choose_runtime(
 def _device(requested: str) -> str:
     if requested not in DEVICES:
         raise unknown("device", requested, DEVICES)
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if requested == "auto":
-        return next(name for name, available in here.items() if available)
-    if not here[requested]:
-        available = ", ".join(name for name, there in here.items() if there)
-        raise UsageError(f"no device {requested} on this machine; choose {available} or auto")
+        return next(name for name, is_available in available.items() if is_available)
+    if not available[requested]:
+        choices = ", ".join(name for name, is_available in available.items() if is_available)
+        raise UsageError(f"no device {requested} on this machine; choose {choices} or auto")
     return requested
 
 
@@ -83,11 +87,11 @@ def _precision(requested: str, device: str) -> tuple[str, str]:
 
 
 def _cores() -> int:
-    # Not all cores of a machine need be ours, in a container for one.
+    # This process may use only some of the machine's cores, as in a container.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_has_bf16() -> bool:
-    # Only instructions that multiply bf16 count; emulated bf16 is slower than fp32.
+    # Only native bf16 multiplication counts; emulated bf16 is slower than fp32.
     has = torch.cpu.get_capabilities()
     return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16"))

@@ -1,4 +1,4 @@
-"""`ARCH/TAG`: the published checkpoints that open_clip knows, also in OpenAI's spelling (`ViT-B/32`)."""
+"""Models as `ARCH/TAG`: the published checkpoints that open_clip knows, and OpenAI's `ViT-B/32`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from clipcli.events import Event
 
 DEFAULT_MODEL = "ViT-B-32-256/datacomp_s34b_b86k"
 _PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode")
-# The names of OpenAI's release stand for its own weights where no tag is given.
+# OpenAI's names and open_clip's names of the same architectures. Without a tag they mean OpenAI's own weights.
 OPENAI_NAMES = {
     "RN50": "RN50",
     "RN101": "RN101",
@@ -31,25 +31,29 @@ OPENAI_NAMES = {
 
 
 def find(model: str) -> Fetch | None:
-    """The way to a published checkpoint, if open_clip knows both the architecture and the tag."""
+    """The function that gets a published checkpoint, or `None` if open_clip does not know the architecture and tag."""
     from clipcli.backbones.library import open_clip
 
-    arch, tag = split(model)
+    arch, tag = split_architecture(model)
     if arch is None or not open_clip.pretrained.is_pretrained_cfg(arch, tag):
         return None
     return partial(_fetch, arch, tag.lower().replace("-", "_"))
 
 
-def split(model: str) -> tuple[str | None, str]:
-    """The architecture that the text begins with, in open_clip's spelling, and the rest of the text."""
+def split_architecture(model: str) -> tuple[str | None, str]:
+    """Split a model's name into architecture and rest, as `ViT-B/32/own.pt` into `ViT-B-32` and `own.pt`.
+
+    The architecture is in open_clip's spelling, or `None` if open_clip does not know it; then the rest is the whole
+    name.
+    """
     from clipcli.backbones.library import open_clip
 
-    arch, rest = parted(model)
+    arch, rest = split_name(model)
     return (arch, rest) if arch in open_clip.list_models() else (None, model)
 
 
-def parted(model: str) -> tuple[str, str]:
-    """What an architecture's name would be, in open_clip's spelling, and the rest of the text."""
+def split_name(model: str) -> tuple[str, str]:
+    """As `split_architecture`, by spelling alone: the architecture need not exist, and open_clip is not imported."""
     for openai, arch in OPENAI_NAMES.items():
         if model == openai:
             return arch, "openai"
@@ -60,14 +64,14 @@ def parted(model: str) -> tuple[str, str]:
 
 
 def model_config(arch: str) -> dict[str, Any]:
-    """open_clip's configuration of an architecture it knows."""
+    """open_clip's model configuration of an architecture that it knows."""
     from clipcli.backbones.library import open_clip
 
     return dict(open_clip.get_model_config(arch))
 
 
 def tag_config(arch: str, tag: str) -> Mapping[str, Any]:
-    """What open_clip states about a published checkpoint."""
+    """open_clip's configuration of a published checkpoint: the location of its weights, and its preprocessing."""
     from clipcli.backbones.library import open_clip
 
     config: Mapping[str, Any] = open_clip.get_pretrained_cfg(arch, tag)
@@ -75,7 +79,7 @@ def tag_config(arch: str, tag: str) -> Mapping[str, Any]:
 
 
 def weights_location(arch: str, tag: str) -> tuple[str, tuple[str, ...]]:
-    """The repository of a published checkpoint, and the names its weights may have there, best first."""
+    """The hub repository of a published checkpoint, and the names its weights may have there, best first."""
     repository, filename = os.path.split(tag_config(arch, tag)["hf_hub"])
     if not filename or filename in hub.DEFAULT_WEIGHTS:
         return repository, hub.DEFAULT_WEIGHTS
@@ -84,15 +88,15 @@ def weights_location(arch: str, tag: str) -> tuple[str, tuple[str, ...]]:
 
 
 def preprocessing(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a tag's configuration that says how images are prepared."""
+    """The preprocessing part of a tag's configuration."""
     return {key: config[key] for key in _PREPROCESS_KEYS if key in config}
 
 
 def unknown_model(model: str) -> UnknownName:
-    """The error for a text that no origin takes, with what was probably meant."""
+    """The error for a name that is no model, with the names that were probably meant."""
     from clipcli.backbones.library import open_clip
 
-    arch, tag = split(model)
+    arch, tag = split_architecture(model)
     see = "clipcli models"
     if arch is None and model.startswith((".", "/", "~")):
         return UnknownName(f"no folder {model}; check the path after --model")

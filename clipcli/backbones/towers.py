@@ -1,6 +1,6 @@
-"""The two towers of a CLIP model, built by open_clip's own builders, each only if it is needed.
+"""The image and text towers of a CLIP model, built by open_clip, each only if it is needed.
 
-The names of the weights are those of open_clip's `CustomTextCLIP`: `visual.*`, `text.*`, `logit_scale`, `logit_bias`.
+Weights are named as in open_clip's `CustomTextCLIP`: `visual.*`, `text.*`, `logit_scale`, `logit_bias`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from clipcli.errors import BadFile, MissingExtra, ModelUnavailable
 # The logarithm of 1 / 0.07, the temperature that CLIP starts from.
 INIT_LOGIT_SCALE = math.log(1 / 0.07)
 _TEXTS_PER_BATCH = 64
-# Prompts times weights, where a prompt has some five positions to compute: a few seconds' work for a processor.
+# Prompts encoded at a time: as many as keep a processor busy for a few seconds, at some five new positions a prompt.
 _LEAST_PROMPTS, _MOST_PROMPTS, _PROMPTS_TIMES_WEIGHTS = 256, 1280, 60_000_000_000
 
 
 class Towers(nn.Module):
-    """Image tower, text tower, or both, with the logit scale (a logarithm, as trained) and bias."""
+    """Image tower, text tower, or both, with the logit scale (its logarithm, as it is trained) and the logit bias."""
 
     def __init__(
         self,
@@ -47,18 +47,18 @@ class Towers(nn.Module):
         self.logit_bias = None if logit_bias is None else nn.Parameter(torch.full(scale_shape, float(logit_bias)))
 
     def has(self, *names: str) -> bool:
-        """These towers were built."""
+        """True if all these towers were built; names are `image` and `text`."""
         built = {IMAGE: self.visual, TEXT: self.text}
         return all(built[name] is not None for name in names)
 
     def encode_image(self, images: Tensor) -> Tensor:
-        """Embeddings `[B, D]`, L2-normalised float32, of normalised images `[B, 3, H, W]`."""
+        """Encode normalised images `[B, 3, H, W]` as embeddings `[B, D]`, L2-normalised float32."""
         if self.visual is None:
             raise RuntimeError("the image tower was not loaded")
         return _normalised(self.visual(images))
 
     def encode_text(self, tokens: Tensor) -> Tensor:
-        """Embeddings `[B, D]`, L2-normalised float32, of token ids `[B, L]`."""
+        """Encode token ids `[B, L]` as embeddings `[B, D]`, L2-normalised float32."""
         if self.text is None:
             raise RuntimeError("the text tower was not loaded")
         if not causal.is_causal(self.text):
@@ -66,9 +66,10 @@ class Towers(nn.Module):
         return _normalised(causal.encode(self.text, tokens, causal.ends(self.text, tokens)))
 
     def encode_texts(self, tokens: Tensor) -> Tensor:
-        """As `encode_text`, of token ids `[B, L]` on the processor, however many: for inference.
+        """As `encode_text`, for any number of token ids `[B, L]` on the CPU, for inference only.
 
-        Texts that begin alike are encoded together, or else those of like length, so that little of a batch is padding.
+        Texts with a common prefix share its computation where the tower allows it. Otherwise texts of similar length
+        are encoded together, so that little of a batch is padding.
         """
         if self.text is not None and prefixes.can_share(self.text):
             return _normalised(prefixes.encode(self.text, tokens))
@@ -78,7 +79,7 @@ class Towers(nn.Module):
         return encoded[order.argsort().to(encoded.device)]
 
     def prompts_at_a_time(self) -> int:
-        """How many prompts of an ensemble to encode together: more share more, and fewer show progress sooner."""
+        """The number of prompts to encode together: more prompts share more, fewer show progress sooner."""
         if self.text is None or not prefixes.can_share(self.text):
             return _LEAST_PROMPTS
         tables = sum(module.weight.numel() for module in self.text.modules() if isinstance(module, nn.Embedding))
@@ -86,14 +87,14 @@ class Towers(nn.Module):
         return min(_MOST_PROMPTS, max(_LEAST_PROMPTS, _PROMPTS_TIMES_WEIGHTS // weights))
 
     def _text_lengths(self, tokens: Tensor) -> Tensor:
-        """How many of the token ids `[B, L]` the text tower works on for each text, `[B]`."""
+        """The number `[B]` of token ids in each row of `[B, L]` that the text tower must compute."""
         if self.text is not None and causal.is_causal(self.text):
             return causal.ends(self.text, tokens) + 1
         return torch.full(tokens.shape[:1], tokens.shape[1])
 
 
 class SkipInit(TorchFunctionMode):
-    """Leaves new parameters as they are: weights that are loaded next need no random numbers first."""
+    """Skips the random initialisation of new parameters, to save time where weights are loaded next."""
 
     _FILLS = frozenset(
         {
@@ -114,20 +115,22 @@ class SkipInit(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def build(model_cfg: Mapping[str, Any], *, towers: Sequence[str], dtype: torch.dtype, random: bool = False) -> Towers:
-    """The towers asked for, in float32, with `random` weights, or with none at all: then every one must be loaded.
+def build_towers(
+    model_cfg: Mapping[str, Any], *, towers: Sequence[str], dtype: torch.dtype, random: bool = False
+) -> Towers:
+    """Build the named towers in float32. Without `random` the weights are undefined, and all must be loaded afterwards.
 
-    Raises `BadFile` for a configuration that open_clip does not understand, and `MissingExtra` where it needs
-    transformers.
+    `dtype` is the precision that `cast_towers` will convert to. Raises `BadFile` for a configuration that open_clip
+    does not understand, `MissingExtra` if it needs transformers, and `ModelUnavailable` if it needs the hub.
     """
     config = dict(model_cfg)
     embed_dim, quick_gelu = config["embed_dim"], bool(config.get("quick_gelu", False))
-    # Pretrained parts of a tower are never wanted: all weights come from the checkpoint.
+    # All weights come from the checkpoint, so timm and transformers must not download pretrained ones.
     vision_cfg = {**config["vision_cfg"], "timm_model_pretrained": False}
     text_cfg = {**config["text_cfg"], "hf_model_pretrained": False}
     if "hf_model_name" in text_cfg:
         _need_transformers()
-    # open_clip keeps layer norms in float32 where the rest is not; it must know when it builds them.
+    # open_clip keeps layer norms in float32 in a half-precision model, and must know that when it builds them.
     cast = dtype if dtype != torch.float32 else None
     vision_tower, text_tower = open_clip.model._build_vision_tower, open_clip.model._build_text_tower
     try:
@@ -148,12 +151,12 @@ def build(model_cfg: Mapping[str, Any], *, towers: Sequence[str], dtype: torch.d
 
 
 def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """Every batch norm in the model, of whatever kind."""
+    """All batch norms in the model, of any kind."""
     return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
-def cast(towers: Towers, dtype: torch.dtype) -> None:
-    """Convert to `dtype`, keeping in float32 the norms that compute in it."""
+def cast_towers(towers: Towers, dtype: torch.dtype) -> None:
+    """Convert the towers to `dtype` in place. Norms that compute in float32 stay in it, as do logit scale and bias."""
     if dtype == torch.float32:
         return
     scale, bias = towers.logit_scale.data, None if towers.logit_bias is None else towers.logit_bias.data
@@ -169,7 +172,7 @@ def cast(towers: Towers, dtype: torch.dtype) -> None:
 
 
 def _normalised(features: Tensor | tuple[Tensor, ...]) -> Tensor:
-    # CoCa's towers give tokens as well.
+    # CoCa's towers return tokens beside the pooled features.
     pooled = features[0] if isinstance(features, tuple) else features
     return functional.normalize(pooled.to(torch.float32), dim=-1)
 

@@ -1,1 +1,1 @@
-"""What the classes are called: labels with their aliases, and the prompts that they are put into."""
+"""Classes by their labels and aliases, and the prompt sets that names are put into."""

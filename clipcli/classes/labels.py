@@ -1,4 +1,4 @@
-"""Label files: what the classes are called.
+"""Reads label files: one class with its label, aliases and descriptions per entry.
 
 A `.txt` holds one label a line; a `.csv` has the column `label`, and may have `aliases` (split by `;`) and
 `description`; a `.yaml` is a list of labels, or maps each label to its aliases or to `aliases` and `descriptions`.
@@ -25,7 +25,7 @@ YAML_KEYS = ("aliases", "description", "descriptions")
 
 @dataclass(frozen=True, slots=True)
 class LabelledClass:
-    """One class: its label, other names for it, and sentences that describe it; `line` is where it was read."""
+    """One class: its label, aliases, and whole sentences that describe it; `line` is its line in the file, from 1."""
 
     label: str
     aliases: tuple[str, ...] = ()
@@ -39,9 +39,9 @@ class LabelledClass:
 
 
 def read_labels(path: str | Path) -> tuple[LabelledClass, ...]:
-    """The classes of a label file, in order.
+    """Read the classes of a label file, in order.
 
-    Raises `InputNotFound` where there is no such file and `BadFile`, with the line, where it cannot be understood.
+    Raises `InputNotFound` if the file cannot be read, and `BadFile`, with the line, if it cannot be understood.
     """
     path = Path(path)
     reader = READERS.get(path.suffix.lower())
@@ -54,7 +54,7 @@ def read_labels(path: str | Path) -> tuple[LabelledClass, ...]:
 
 
 def classes_from(labels: str | Path | Sequence[str]) -> tuple[LabelledClass, ...]:
-    """The classes of a label file, or of a sequence of labels given by a program."""
+    """The classes of a label file, or of a sequence of labels. Raises `InputNotFound` or `BadFile`."""
     if isinstance(labels, str | Path):
         return read_labels(labels)
     classes = tuple(_labelled(label, where=f"label {n}", line=n) for n, label in enumerate(labels, 1))
@@ -64,7 +64,7 @@ def classes_from(labels: str | Path | Sequence[str]) -> tuple[LabelledClass, ...
 
 
 def duplicate_warnings(classes: Sequence[LabelledClass]) -> list[str]:
-    """One sentence for each label that stands on more than one line."""
+    """One sentence for each label that several classes have."""
     lines: dict[str, list[int]] = {}
     for c in classes:
         if c.line is not None:
@@ -155,7 +155,7 @@ def _csv_class(header: list[str], fields: list[str], *, where: str, line: int) -
 
 
 def _read_yaml(text: str, path: str) -> Iterator[LabelledClass]:
-    # Nodes rather than values: they know their lines, and `no` or `12` stays the text that was written.
+    # Nodes, not values: a node knows its line, and `no` or `12` stays text.
     import yaml
 
     try:
@@ -195,7 +195,7 @@ def _yaml_class(key: Node, value: Node, path: str) -> LabelledClass:
 
 
 def _strings(node: Node, path: str) -> list[str]:
-    """A scalar or a list of scalars as a list of strings; nothing for an empty value."""
+    """A scalar or a list of scalars as a list of strings; an empty value gives an empty list."""
     import yaml
 
     nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]

@@ -1,6 +1,6 @@
-"""Prompt sets: the sentences that a class name is put into.
+"""Prompt sets: templates such as `a photo of a {}.` that class names are put into.
 
-A template holds one `{}`. A prompt set is a file in `prompts/`, a file of one's own, or a single template.
+A template holds one `{}`. A prompt set is shipped in `prompts/`, or is a file of your own or a single template.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FILE_SUFFIXES = (".yaml", ".yml", ".txt")
 
 @dataclass(frozen=True, slots=True)
 class PromptSet:
-    """Templates in order, under a name, with a sentence about them and where they come from."""
+    """Named templates in order; `about` is a sentence about them and `source` their origin, for `clipcli prompts`."""
 
     name: str
     templates: tuple[str, ...]
@@ -27,7 +27,7 @@ class PromptSet:
 
 
 def prompts_folder() -> Path:
-    """Where the shipped prompt sets lie: inside an installed package, or beside the package in a checkout."""
+    """The folder of the shipped prompt sets: in the package if it is installed, beside it in a checkout."""
     package = Path(__file__).parent.parent
     installed = package / "prompt_sets"
     return installed if installed.is_dir() else package.parent / "prompts"
@@ -39,9 +39,10 @@ def prompt_set_names() -> list[str]:
 
 
 def load_prompts(spec: str) -> PromptSet:
-    """The prompt set behind a name, a `.yaml` or `.txt` file, or a template.
+    """Load a prompt set by its name, from a `.yaml` or `.txt` file, or of a single template.
 
-    Raises `UnknownName` for a name that is none of these and `BadFile` for a template without exactly one `{}`.
+    Raises `UnknownName` for anything else, `InputNotFound` if there is no such file, and `BadFile` for a file that is
+    no prompt set or a template without exactly one `{}`.
     """
     if "{}" in spec:
         return PromptSet(name=spec, templates=(_checked(spec, where="--prompts"),))
@@ -60,7 +61,7 @@ def load_prompts(spec: str) -> PromptSet:
 
 
 def prompts_of(labelled: LabelledClass, templates: Sequence[str]) -> tuple[str, ...]:
-    """All prompts of a class: each of its names in each template, then its descriptions as they are."""
+    """All prompts of a class: each of its names in each template, then its descriptions unchanged."""
     # str.replace, not str.format: a label or a template may hold braces of its own.
     named = (template.replace("{}", name) for name in labelled.names for template in templates)
     return (*named, *labelled.descriptions)
@@ -114,17 +115,20 @@ def _filled(prompt_set: PromptSet) -> PromptSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a classifier is made of: classes, and the prompt set that their names go into."""
+class PromptedClasses:
+    """Classes with the prompt set that their names go into: all that a classifier needs beside a model."""
 
     classes: tuple[LabelledClass, ...]
     prompt_set: PromptSet
 
     def prompts(self) -> list[tuple[str, ...]]:
-        """All prompts of each class."""
+        """The prompts of each class, in the order of the classes."""
         return [prompts_of(labelled, self.prompt_set.templates) for labelled in self.classes]
 
 
-def read_recipe(labels: str | Path | Sequence[str], prompts: str | None) -> Recipe:
-    """Labels and prompts, read and checked. Raises `BadFile`, `InputNotFound` or `UnknownName`."""
-    return Recipe(classes_from(labels), load_prompts(DEFAULT_PROMPTS if prompts is None else prompts))
+def read_prompted_classes(labels: str | Path | Sequence[str], prompts: str | None) -> PromptedClasses:
+    """Read and check labels and prompts; the default prompt set is `imagenet`.
+
+    Raises `BadFile`, `InputNotFound` or `UnknownName`.
+    """
+    return PromptedClasses(classes_from(labels), load_prompts(DEFAULT_PROMPTS if prompts is None else prompts))

@@ -10,7 +10,7 @@ import typer
 from clipcli.cli.columns import print_columns, printable, size
 
 if TYPE_CHECKING:
-    from clipcli.backbones.catalogue import Listed
+    from clipcli.backbones.catalogue import ListedModel
 
 # As the hub names it.
 _CARD_NAME = "README.md"
@@ -27,39 +27,39 @@ def command(
     if model is not None:
         _show(model, cached=cached)
         return
-    from clipcli.backbones.catalogue import listed
+    from clipcli.backbones.catalogue import all_models
 
-    _list([entry for entry in listed() if entry.weights or not cached])
+    _list([entry for entry in all_models() if entry.weights or not cached])
 
 
 def _show(model: str, *, cached: bool) -> None:
     from clipcli.backbones import bundled, catalogue, directory, tags
-    from clipcli.backbones.tags import split
+    from clipcli.backbones.tags import split_architecture
 
     if model in bundled.BUNDLED:
-        _describe(catalogue.listed_bundled(model))
+        _describe(catalogue.bundled_model(model))
         return _print_card(bundled.folder(model))
-    place = directory.placed(model)
+    place = directory.absolute_name(model)
     if place is not None:
-        _describe(catalogue.listed_directory(Path(place), name=place, origin="a directory"))
+        _describe(catalogue.directory_model(Path(place), name=place, origin="a directory"))
         return _print_card(Path(place))
-    arch, tag = split(model)
+    arch, tag = split_architecture(model)
     if arch and not tag:
-        of_arch = [entry for entry in catalogue.listed() if entry.name.startswith(f"{arch}/")]
+        of_arch = [entry for entry in catalogue.all_models() if entry.name.startswith(f"{arch}/")]
         if of_arch:
             return _list([entry for entry in of_arch if entry.weights or not cached])
     if arch is None or tags.find(model) is None:
         raise tags.unknown_model(model)
     parameters = catalogue.count_parameters(tags.model_config(arch))
-    return _describe(catalogue.listed_tag(arch, tag, parameters=parameters))
+    return _describe(catalogue.published_model(arch, tag, parameters=parameters))
 
 
-def _list(entries: list[Listed]) -> None:
+def _list(entries: list[ListedModel]) -> None:
     header = ("model", "parameters", "pixels", "on this machine")
     print_columns([header, *((e.name, _millions(e), e.image_size, _weights(e)) for e in entries)])
 
 
-def _describe(entry: Listed) -> None:
+def _describe(entry: ListedModel) -> None:
     text_cfg = entry.model_cfg["text_cfg"]
     stated = entry.preprocess_cfg
     rows = [
@@ -85,9 +85,9 @@ def _print_card(folder: Path) -> None:
     print("", *map(printable, card.strip().splitlines()), sep="\n")
 
 
-def _millions(entry: Listed) -> str:
+def _millions(entry: ListedModel) -> str:
     return f"{entry.parameters / 1e6:,.1f} M" if entry.parameters else "?"
 
 
-def _weights(entry: Listed) -> str:
+def _weights(entry: ListedModel) -> str:
     return size(entry.weights.stat().st_size) if entry.weights else "-"

@@ -1,1 +1,1 @@
-"""From pixels and prompts to embeddings."""
+"""From images and prompts to embeddings, with memory, batches and engines."""

@@ -1,7 +1,7 @@
-"""How many images are encoded at once: on a card as many as its memory is sure to hold, on a processor its cache.
+"""Chooses the batch size: what fits a card's memory, or what a processor encodes fastest.
 
-The same model on the same machine gets the same size, so that the last digits are the same as well. Not yet run on a
-card.
+The same model on the same machine always gets the same batch size, so that embeddings are the same to the last digit.
+Not yet run on a card.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ import torch
 
 from clipcli.backbones.backbone import Backbone
 
-# Of the card's memory, the part that what is computed for a batch may take; the rest is for weights and for others.
+# The share of a card's memory that a batch's activations may take. The rest is for weights and for other programs.
 _SHARE = 0.5
 _PROBES = 8
-# What a processor encodes fastest, as measured: 32 images of 50 tokens by a transformer, 8 of 224 × 224 pixels by
-# convolutions. More do not stay in its cache.
+# The fastest batches on a processor, as measured: 32 images of 50 tokens for a transformer, 8 images of 224 × 224
+# pixels for convolutions. Larger batches do not stay in its cache.
 _TOKENS = 32 * 50
 _PIXELS = 8 * 224 * 224
 
 
-def fitted(backbone: Backbone) -> Backbone:
-    """The backbone with batches that fit its device.
+def with_batch_size(backbone: Backbone) -> Backbone:
+    """The backbone with a batch size that suits its device.
 
-    Of a card the whole memory counts and not what is free of it, so that the same card gives the same batches.
+    For a card its total memory counts, not its free memory, so that the same card gives the same batch size. On an
+    Apple card the batch size stays as it is.
     """
     runtime = backbone.runtime
     if runtime.device == "mps":
@@ -48,21 +49,21 @@ def _for_a_card(backbone: Backbone) -> int:
     try:
         return batch_size_for(_bytes_an_image(backbone), total=total, most=runtime.batch_size)
     except torch.OutOfMemoryError:
-        # Encoding halves what does not fit.
+        # Encoding halves a batch that does not fit.
         return min(_PROBES, runtime.batch_size)
 
 
 def batch_size_for(bytes_an_image: float, *, total: int, most: int) -> int:
-    """The largest power of two, at most `most`, of images that take no more than half of `total` bytes; at least 1."""
+    """The largest power of two of images that fit into half of `total` bytes, at least 1 and at most `most`."""
     fitting = most if bytes_an_image <= 0 else min(most, int(_SHARE * total / bytes_an_image))
     return 1 << max(fitting, 1).bit_length() - 1
 
 
 def _bytes_an_image(backbone: Backbone) -> float:
-    """What encoding takes for each image at its peak, beside the weights."""
+    """The peak memory in bytes that encoding takes per image, without the weights."""
     height, width = backbone.preprocessing.size
     blank = torch.zeros(_PROBES, height, width, 3, dtype=torch.uint8)
-    # The first time the card's libraries take memory for themselves.
+    # The first call also allocates memory for the card's libraries.
     backbone.encode_images(blank)
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()

@@ -1,4 +1,4 @@
-"""Pixels on their way to a card, while it encodes those before them. Not yet run on a card."""
+"""Copies the next batch of pixels to a card while it encodes this one. Not yet run on a card."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Thing = TypeVar("Thing")
+Item = TypeVar("Item")
 Sent = TypeVar("Sent")
 
 
-def one_ahead(batches: Iterable[Thing], send: Callable[[Thing], Sent]) -> Iterator[tuple[Thing, Sent]]:
-    """Each batch with the result of `send` for it; the next batch is sent before this one is handed on."""
-    waiting: tuple[Thing, Sent] | None = None
+def one_ahead(batches: Iterable[Item], send: Callable[[Item], Sent]) -> Iterator[tuple[Item, Sent]]:
+    """Yield each batch with the result of `send`, after the next batch has been sent."""
+    waiting: tuple[Item, Sent] | None = None
     for batch in batches:
         sent = send(batch)
         if waiting is not None:
@@ -27,21 +27,21 @@ def one_ahead(batches: Iterable[Thing], send: Callable[[Thing], Sent]) -> Iterat
 
 
 class Copies:
-    """Copies of pixels to the card, from pinned memory, beside what the card computes."""
+    """Copies pixels to the card from pinned memory, in a CUDA stream of their own."""
 
     def __init__(self) -> None:
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def start(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, torch.cuda.Event]:
-        """The pixels on the card, and the event of their arrival."""
+        """Start a copy of the pixels; returns the tensor on the card and the event of its completion."""
         with torch.cuda.stream(self._stream):
             on_card = torch.from_numpy(pixels).pin_memory().to("cuda", non_blocking=True)
             return on_card, self._stream.record_event()
 
     def finished(self, started: tuple[Tensor, torch.cuda.Event]) -> Tensor:
-        """The pixels, for work that is queued from now on."""
-        pixels, there = started
+        """The copied pixels, safe to use in work that is queued on the current stream from now on."""
+        pixels, copied = started
         current = torch.cuda.current_stream()
-        current.wait_event(there)
+        current.wait_event(copied)
         pixels.record_stream(current)
         return pixels

@@ -1,7 +1,7 @@
-"""From images to embeddings, for every command: from memory where they were encoded before, else by the model.
+"""From images to embeddings, for every command: taken from memory, or encoded by the models.
 
-The images are read and decoded once, whatever the number of models, and resized once for all models that want the same
-pixels. New embeddings are kept for later runs.
+Images are read and decoded once for all models, and resized once for all models with the same preprocessing. New
+embeddings are kept for later runs.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone, Preprocessing
 
 Array = NDArray[np.float32]
-# So many remembered images come at once.
+# The number of remembered images that are passed on together.
 _PART = 1024
 
 
 def embed(
     items: Sequence[ImageItem], *, models: Sequence[Model], images: int | None = None
 ) -> Generator[Event | Embedded, None, None]:
-    """The embeddings of all images by every model, part by part in order, bad images included as `Skipped`.
+    """Embed all images with every model, in parts, in order. Bad images come as `Skipped`.
 
-    `images` is the number of images of the whole run, by which an engine is chosen, where these are the rest of them.
-    As long as every model remembers the images, none is loaded. Where one was loaded, `TimeSpent` comes last. Raises
-    the errors of loading, and `ClipcliError` where a model gives something that is not a number.
+    No model is loaded while all models remember the images. If one is loaded, `TimeSpent` comes last. `images` is the
+    number of images of the whole run, by which an engine is chosen, if these are the rest of them. Raises the errors of
+    loading a model, and `ClipcliError` if a model gives NaN or infinity.
     """
     done = 0
-    if all(model.known is not None for model in models):
+    if all(model.facts is not None for model in models):
         done = yield from _remembered(items, models)
     if done < len(items):
         yield from _encoded(items[done:], models, images=images or len(items))
 
 
 def towers_for(items: Sequence[ImageItem], *, model: Model) -> tuple[str, ...]:
-    """The towers that the images need: none where the model remembers the first thousand, as then it may know them all.
+    """The towers to load for the images: none if the model remembers the first thousand, else the image tower.
 
-    An image that cannot be read needs no model either.
+    Then it probably remembers the others too. An image that cannot be read needs no tower.
     """
-    if model.known is None:
+    if model.facts is None:
         return (IMAGE,)
     looked_up = _looked_up(items[:_PART], [model.store])
     return () if all(_settled(entry) is not None for entry in looked_up) else (IMAGE,)
 
 
 def _remembered(items: Sequence[ImageItem], models: Sequence[Model]) -> Generator[Event | Embedded, None, int]:
-    """The first images, up to the first one that a model must encode; gives how many there are."""
-    nothing = [np.empty((0, model.known.dimensions if model.known else 0), np.float32) for model in models]
+    """Yield the embeddings of the first images, up to the first one that must be encoded; returns their number."""
+    nothing = [np.empty((0, model.facts.dimensions if model.facts else 0), np.float32) for model in models]
     done = 0
     looked_up = _looked_up(items, [model.store for model in models])
     while part := list(islice(looked_up, _PART)):
@@ -77,7 +77,7 @@ def _remembered(items: Sequence[ImageItem], models: Sequence[Model]) -> Generato
 def _encoded(
     items: Sequence[ImageItem], models: Sequence[Model], *, images: int
 ) -> Generator[Event | Embedded, None, None]:
-    """The images, encoded by those models that do not remember them; new embeddings are kept."""
+    """Yield the embeddings of the images, encoded by the models that do not remember them, and keep the new ones."""
     backbones: list[Backbone] = []
     for model in models:
         backbones += [(yield from model.for_images(images))]
@@ -104,11 +104,11 @@ def encode(
     digests: bool = False,
     watch: Stopwatch | None = None,
 ) -> Generator[Event | Embedded, None, None]:
-    """The embeddings of images by backbones that are loaded, in batches; `TimeSpent` comes last.
+    """Embed images in batches with backbones that are loaded; `TimeSpent` comes last.
 
-    An image is encoded by those backbones that have no embedding of it in a `Remembered`; with `digests` its content is
-    hashed as it is read. Raises `ClipcliError` where a
-    backbone gives something that is not a number.
+    A backbone does not encode images whose embedding is in a `Remembered`. With `digests`, images are hashed when they
+    are read. `decode` is a key of `DECODES`. Raises `ClipcliError` if a backbone gives NaN or infinity, and `UsageError` if
+    `--decode card` meets several input sizes.
     """
     from clipcli.encoding.encoders import Encoders
 
@@ -126,7 +126,7 @@ def encode(
 
 
 def _looked_up(items: Iterable[ImageItem], stores: Sequence[ImageStore | None]) -> Iterator[ImageItem | Remembered]:
-    """Each image with the embeddings that the stores have of it, or as it is where none has one."""
+    """Yield each image with the embeddings that the stores remember; as it is if no store does."""
     known = [None if store is None else store.look_up(items) for store in stores]
     if len(known) == 1 and known[0] is not None:
         yield from known[0]
@@ -138,7 +138,7 @@ def _looked_up(items: Iterable[ImageItem], stores: Sequence[ImageStore | None]) 
 
 
 def _settled(entry: ImageItem | Remembered) -> Remembered | Skipped | None:
-    """The image as far as no model is needed: remembered by all, or one that cannot be read; `None` otherwise."""
+    """The entry of an image that needs no model, as all remember it or it cannot be read; `None` otherwise."""
     if isinstance(entry, Remembered) and entry.is_whole:
         return entry
     from clipcli.images.decode import attempt, decode, register_plugins
@@ -156,7 +156,7 @@ def _decoded(
     threads: DecodeThreads,
     digests: bool = False,
 ) -> Iterator[tuple[Batch, ...]]:
-    """Batches of the images, one for each backbone; backbones that want the same pixels get the same batch."""
+    """Yield batches of the images, one for each backbone. Backbones with the same preprocessing share a batch."""
     from clipcli.images.batches import batches_for_each
     from clipcli.images.resize import least_pixels, resizer
 
@@ -184,13 +184,13 @@ def _decoded(
 
 
 def _pixels_of(preprocessing: Preprocessing) -> object:
-    """All of it that pixels depend on; mean and standard deviation come later."""
+    """The part of the preprocessing that the pixels depend on. Mean and std are applied later, on the device."""
     p = preprocessing
     return p.size, p.resize_mode, p.interpolation, p.fill_color
 
 
 def _joined(entries: Sequence[Entry | Remembered], encoded: Sequence[Array]) -> Embedded:
-    """The entries with the embeddings `[N, D]` of each model: those encoded now, and those remembered, in order."""
+    """Merge the embeddings `[N, D]` that each model encoded now with the remembered ones, in order."""
     plain = tuple(entry.item if isinstance(entry, Remembered) else entry for entry in entries)
     if not any(isinstance(entry, Remembered) for entry in entries):
         return Embedded(plain, tuple(encoded))

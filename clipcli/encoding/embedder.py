@@ -1,4 +1,4 @@
-"""Image embeddings of one model from pixels, as many at once as the memory holds."""
+"""Encodes pixels with one model, in smaller parts if the memory does not hold the whole batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class Embedder:
-    """Image embeddings by one model: where they do not fit into memory, of half as many images at once from then on."""
+    """Encodes pixels with one model. If the memory is too small, it encodes half as many at once from then on."""
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
@@ -25,9 +25,9 @@ class Embedder:
         self._note: str | None = None
 
     def __call__(self, pixels: Tensor, *, ids: Sequence[str]) -> NDArray[np.float32]:
-        """Embeddings `[N, D]` of uint8 pixels `[N, H, W, 3]`, on whatever device; `ids` name the images in errors.
+        """Encode uint8 pixels `[N, H, W, 3]` on any device as embeddings `[N, D]` float32; `ids` name images in errors.
 
-        Raises `ClipcliError` where the model gives something that is not a number, and where not even one image fits.
+        Raises `ClipcliError` if the model gives NaN or infinity, and if the memory does not hold even one image.
         """
         if not len(pixels):
             return np.empty((0, self._backbone.dimensions), np.float32)
@@ -42,7 +42,7 @@ class Embedder:
         return embeddings
 
     def warnings(self) -> Iterator[Warned]:
-        """A warning where fewer images are encoded at once since this was last asked."""
+        """A warning if the number of images at once was reduced since the last call."""
         note, self._note = self._note, None
         if note is not None:
             yield Warned(note)
@@ -61,7 +61,7 @@ class Embedder:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _attempt(self, pixels: Tensor) -> NDArray[np.float32] | None:
-        """Embeddings of these images, or `None` where they are too many."""
+        """Embeddings of these images, or `None` if they are too many for the memory."""
         try:
             embeddings: NDArray[np.float32] = self._backbone.encode_images(pixels).cpu().numpy()
             return embeddings

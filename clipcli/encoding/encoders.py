@@ -1,4 +1,4 @@
-"""The models of one run, each encoding those images of a batch that it has no embedding of yet."""
+"""Encodes batches with several models, each only the images that it does not remember."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from clipcli.images.stopwatch import Stopwatch
 from clipcli.records import Batch, ImageItem, Remembered, Skipped
 
 Array = NDArray[np.float32]
-# One batch for each model: the same images, with the pixels that the model wants.
+# One batch for each model: the same images, preprocessed for that model.
 Batches = tuple[Batch, ...]
 
 
 class Encoders:
-    """Encodes the batches of several models; the watch takes the time that it takes to start a `copy` to a card."""
+    """Encodes batches with several models; the watch counts the time to start copies to a card as `copy`."""
 
     def __init__(self, backbones: Sequence[Backbone], *, watch: Stopwatch) -> None:
         self._backbones, self._watch = backbones, watch
         self._embedders = [Embedder(backbone) for backbone in backbones]
 
     def each(self, coming: Iterable[Batches]) -> Iterator[tuple[Batches, list[Array]]]:
-        """The batches, each with the embeddings `[N, D]` that every model encoded of it, in the order of its images.
+        """Yield the batches, each with the embeddings `[N, D]` that every model encoded, in the order of its images.
 
-        To a card the pixels of the next batch are copied while this one is encoded, where there is one model.
+        With one model on a card, the next batch is copied to the card while this one is encoded. Raises `ClipcliError`
+        as `Embedder` does.
         """
         if len(self._backbones) > 1 or self._backbones[0].runtime.device != "cuda":
             for batches in coming:
@@ -48,7 +49,7 @@ class Encoders:
             yield batches, [self._embedders[0](copies.finished(started), ids=ids)]
 
     def warnings(self) -> Iterator[Warned]:
-        """Warnings that are due, such as of memory that was too small."""
+        """Warnings since the last call, as of memory that was too small."""
         for embedder in self._embedders:
             yield from embedder.warnings()
 
@@ -57,7 +58,7 @@ class Encoders:
         with_pixels = [entry for entry in batch.entries if not _is_without_pixels(entry)]
         wanted = [not isinstance(one, Remembered) or one.embeddings[model] is None for one in with_pixels]
         pixels = torch.from_numpy(batch.pixels if all(wanted) else batch.pixels[np.array(wanted, dtype=np.bool_)])
-        # The batch may be larger than this model's own, where another model's is.
+        # The batch may be larger than this model's batch size, if another model's is larger.
         size, ids = self._backbones[model].runtime.batch_size, [image.id for image in images]
         if len(pixels) <= size:
             return self._embedders[model](pixels, ids=ids)
@@ -67,7 +68,7 @@ class Encoders:
 
 
 def _encoded_by(model: int, batch: Batch) -> Iterator[ImageItem]:
-    """The images that a model encodes of a batch."""
+    """The images of a batch that a model, given by its index, must encode."""
     for entry in batch.entries:
         if isinstance(entry, ImageItem):
             yield entry

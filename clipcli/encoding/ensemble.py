@@ -1,7 +1,7 @@
-"""Class embeddings from prompts: normalise each prompt's embedding, average over the class, normalise.
+"""Class embeddings from prompt ensembles: the normalised mean of the prompts' embeddings.
 
-The prompt ensemble in embedding space of Radford et al. 2021, section 3.1.4, as in open_clip's
-`build_zero_shot_classifier`.
+Each prompt's embedding is normalised, they are averaged over the class, and the mean is normalised again: the ensemble
+in embedding space of Radford et al. 2021, section 3.1.4, as in open_clip's `build_zero_shot_classifier`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ CACHE_KIND = "class embeddings"
 def encode_classes(
     prompts: Mapping[str, Sequence[str]], *, backbone: Backbone, memory: Memory, start: ClassesEncoded
 ) -> Generator[Event, None, dict[str, Array]]:
-    """Embeddings `[D]` of classes, given the prompts of each under its key.
+    """Encode classes, given the prompts of each under its cache key; returns the embedding `[D]` of each key.
 
-    The embeddings are kept group by group, so that an interrupted run loses little. `start` says how far the
-    work was before; what is yielded counts on from there.
+    Embeddings are kept in memory group by group, so that an interrupted run loses little. Yields `ClassesEncoded`
+    counting on from `start`.
     """
     embeddings: dict[str, Array] = {}
     for group in _groups(prompts, backbone):
@@ -42,14 +42,14 @@ def encode_classes(
 
 
 def class_embeddings(prompts: Sequence[Sequence[str]], *, backbone: Backbone) -> Array:
-    """Class embeddings `[C, D]` of classes given by their prompts, neither from a cache nor into it."""
+    """Encode the prompts of each class as class embeddings `[C, D]`, L2-normalised float32, without the cache."""
     keyed = {str(n): texts for n, texts in enumerate(prompts)}
     encoded = [_encode_group([keyed[key] for key in group], backbone) for group in _groups(keyed, backbone)]
     return np.stack([embedding for group in encoded for embedding in group])
 
 
 def _groups(prompts: Mapping[str, Sequence[str]], backbone: Backbone) -> Generator[list[str], None, None]:
-    """Keys of classes, some at a time: progress shows, and little is lost, between two groups."""
+    """Group the keys of classes, so that progress is shown and embeddings are kept after each group."""
     limit = backbone.towers.prompts_at_a_time()
     group: list[str] = []
     size = 0
@@ -64,7 +64,7 @@ def _groups(prompts: Mapping[str, Sequence[str]], backbone: Backbone) -> Generat
 
 
 def _encode_group(prompts: Sequence[Sequence[str]], backbone: Backbone) -> list[Array]:
-    """Class embeddings, each `[D]`, of a few classes given by their prompts."""
+    """Encode the prompts of a few classes as class embeddings, each `[D]`."""
     texts = [text for class_prompts in prompts for text in class_prompts]
     per_class = torch.split(backbone.encode_texts(texts), [len(class_prompts) for class_prompts in prompts])
     means = torch.stack([embeddings.mean(dim=0) for embeddings in per_class])

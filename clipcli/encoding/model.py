@@ -1,7 +1,7 @@
-"""A model in use: known from earlier runs, or loaded, each tower when it is first needed.
+"""A `Model` in use: its facts from earlier runs, and its towers, loaded when first needed.
 
-What earlier runs left of a model (its preprocessing, scale and fingerprint) is enough to take embeddings from memory.
-So a run that needs no new embedding loads neither the model nor torch.
+The facts that earlier runs left of a model (preprocessing, logit scale, fingerprint) are enough to take embeddings from
+memory. So a run that needs no new embedding loads neither the model nor torch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory import models
 from clipcli.memory.images import ImageStore
 from clipcli.memory.memory import Memory
-from clipcli.memory.models import Asked, Known, known_of
+from clipcli.memory.models import ModelFacts, ModelRequest, facts_of
 
 if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class ModelSettings(Protocol):
-    """The settings of a command that say where and how its models run."""
+    """The settings of a command that its models need: where and how they run."""
 
     @property
     def device(self) -> str: ...
@@ -46,57 +46,60 @@ class ModelSettings(Protocol):
 class Model:
     """One model of a command, by the name that `--model` takes.
 
-    `known` is what an earlier run left of it, or this one since it was loaded; `None` where there is nothing yet.
-    `watch` takes the time that loading takes.
+    `facts` come from an earlier run, or from this one once the model is loaded; until then they are `None`. `watch`
+    counts the time of loading as `load`.
     """
 
     def __init__(self, name: str, settings: ModelSettings, *, memory: Memory, watch: Stopwatch | None = None) -> None:
         self.settings, self.memory, self.watch = settings, memory, watch or Stopwatch()
-        self._asked = Asked(backbones.placed(name), settings.device, settings.precision)
-        self.known: Known | None = models.look_up(self._asked, memory=memory)
+        self._request = ModelRequest(backbones.absolute_name(name), settings.device, settings.precision)
+        self.facts: ModelFacts | None = models.look_up(self._request, memory=memory)
         self._fetch: Fetch | None = None
         self._checkpoint: Checkpoint | None = None
         self._backbone: Backbone | None = None
 
     def check(self) -> None:
-        """See that there is a model of this name, unless it is known. Raises `UnknownName`."""
-        if self.known is None and self._fetch is None:
-            self._fetch = backbones.find(self._asked.model)
+        """Check the model's name, unless an earlier run has left its facts. Raises `UnknownName`."""
+        if self.facts is None and self._fetch is None:
+            self._fetch = backbones.find(self._request.model)
 
     def checkpoint(self) -> Generator[Event, None, Checkpoint]:
-        """The model's files, downloaded if need be. Raises `UnknownName` and `ModelUnavailable`."""
+        """Get the model's files, downloading them if need be. Raises `UnknownName`, `ModelUnavailable` or `BadFile`."""
         if self._checkpoint is None:
-            fetch = self._fetch or backbones.find(self._asked.model)
+            fetch = self._fetch or backbones.find(self._request.model)
             self._checkpoint = yield from fetch()
         return self._checkpoint
 
     @property
     def asked(self) -> str:
         """The text by which the same model is found from any folder."""
-        return self._asked.model
+        return self._request.model
 
     def identity(self) -> Generator[Event, None, tuple[str, str]]:
-        """The fingerprint of the weights, and the precision that they run in, as far as possible without loading."""
-        if self.known is not None:
-            return self.known.fingerprint, self.known.precision
-        from clipcli.backbones.checkpoint import fingerprint
+        """The model's fingerprint and its precision, found without loading the weights.
+
+        Raises as `checkpoint`, and `UsageError` or `MissingExtra` for settings that do not fit this machine.
+        """
+        if self.facts is not None:
+            return self.facts.fingerprint, self.facts.precision
+        from clipcli.backbones.checkpoint import fingerprint_of
 
         # Settings that do not fit are said before anything is downloaded.
         precision = self._runtime().precision
         checkpoint = yield from self.checkpoint()
-        return fingerprint(checkpoint), precision
+        return fingerprint_of(checkpoint), precision
 
     @property
     def name(self) -> str:
-        """The model's name, as it is written in outputs."""
-        if self.known is not None:
-            return self.known.name
-        return self._asked.model if self._checkpoint is None else self._checkpoint.name
+        """The model's name as outputs hold it."""
+        if self.facts is not None:
+            return self.facts.name
+        return self._request.model if self._checkpoint is None else self._checkpoint.name
 
     def load(self, *towers: str) -> Generator[Event, None, Backbone]:
-        """The model with at least these towers; those that an earlier call loaded are kept only if they are enough.
+        """Load the model with these towers, `image` or `text`; a model loaded before is returned if it has them all.
 
-        Raises the errors of settings that do not fit this machine, and those of loading.
+        Raises as `identity`, and as `backbones.load.load`.
         """
         from clipcli.backbones.load import load
 
@@ -106,30 +109,30 @@ class Model:
         checkpoint = yield from self.checkpoint()
         with self.watch.on("load"):
             backbone = self._backbone = load(checkpoint, runtime=runtime, towers=towers)
-            self.known = known_of(checkpoint, backbone)
-        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone), self.known.record(runtime.device))
-        models.keep(self.known, asked=self._asked, memory=self.memory)
+            self.facts = facts_of(checkpoint, backbone)
+        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone), self.facts.record(runtime.device))
+        models.keep(self.facts, request=self._request, memory=self.memory)
         return backbone
 
     def for_images(self, count: int) -> Generator[Event, None, Backbone]:
-        """The model ready to encode so many images: with its batch size, and the engine asked for."""
-        from clipcli.encoding.batch_size import fitted
+        """Load the model to encode `count` images, with its batch size and engine. Raises as `load`."""
+        from clipcli.encoding.batch_size import with_batch_size
         from clipcli.encoding.engines.choose import with_engine
 
         backbone = yield from self.load(IMAGE)
         with self.watch.on("load"):
             if self.settings.batch_size is None:
-                backbone = fitted(backbone)
+                backbone = with_batch_size(backbone)
             return (yield from with_engine(backbone, engine=self.settings.engine, images=count))
 
     @property
     def store(self) -> ImageStore | None:
-        """The image embeddings that this model gave in earlier runs; `None` where nothing is remembered."""
-        if not self.memory or self.known is None:
+        """The store of image embeddings from earlier runs; `None` without a cache or before the model is known."""
+        if not self.memory or self.facts is None:
             return None
-        # All that embeddings depend on beside the model. The choices of `auto` give the same but for rounding.
+        # Embeddings depend on these beside the model. The engines that `auto` may choose differ only by rounding.
         made_with = (self.settings.decode, self.settings.engine)
-        return ImageStore(self.memory, self.known, made_with=made_with, verify=self.settings.verify)
+        return ImageStore(self.memory, self.facts, made_with=made_with, verify=self.settings.verify)
 
     def _runtime(self) -> Runtime:
         from clipcli.backbones.runtime import choose_runtime

@@ -1,6 +1,7 @@
-"""JPEGs decoded and resized on a card, for `--decode card`. Not yet run on one.
+"""Decodes and resizes JPEGs on an NVIDIA card, for `--decode card`. Not yet run on a card.
 
-Its pixels are nearly Pillow's, not the same. What is no plain JPEG, and what the card refuses, goes Pillow's way.
+The pixels are nearly those of Pillow, but not the same. Pillow decodes images that are no plain JPEGs, and those that
+the card refuses.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ from clipcli.records import Batch, ImageItem, Remembered, Skipped
 
 _JPEG = b"\xff\xd8\xff"
 _END = b"\xff\xd9"
-# Pixels that are decoded at once: 200 MB of them, and about as much again for the decoder.
+# The most pixels decoded at once: they take 200 MB, and the decoder about as much again.
 _MOST_PIXELS = 1 << 26
-# By EXIF orientation: whether to swap height and width, and which axes of `[3, H, W]` to turn round then.
+# By EXIF orientation: if height and width are swapped, and the axes of `[3, H, W]` to flip afterwards.
 _TURNS: dict[int, tuple[bool, tuple[int, ...]]] = {
     2: (False, (2,)),
     3: (False, (1, 2)),
@@ -49,7 +50,7 @@ _TURNS: dict[int, tuple[bool, tuple[int, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Jpeg:
-    """A JPEG that a card can decode: its bytes, its orientation, and how many pixels it has."""
+    """A JPEG that a card can decode: its bytes, its EXIF orientation from 1 to 8, and its area in pixels."""
 
     data: bytes
     orientation: int
@@ -69,11 +70,14 @@ def batches(
     threads: DecodeThreads,
     digests: bool = False,
 ) -> Iterator[Batch]:
-    """As `batches.batches`, with plain JPEGs decoded on the device. The threads are closed in the end."""
+    """Yield batches of the images in order, with plain JPEGs decoded on the device, looking two batches ahead.
+
+    Bad images are `Skipped` in their batch. The threads are closed at the end.
+    """
     register_plugins()
     decoder = _Decoder(preprocessing, device=device, threads=threads, digests=digests)
     pending: deque[Future[Batch]] = deque()
-    # The decode threads read; this one waits for them, and for the card.
+    # The decode threads read files. This single thread waits for them, and for the card.
     card = ThreadPoolExecutor(1, thread_name_prefix="card")
     try:
         items = iter(items)
@@ -89,17 +93,17 @@ def batches(
 
 
 class _Decoder:
-    """Decodes batch after batch."""
+    """Decodes batches, on the device or by Pillow."""
 
     def __init__(self, preprocessing: Preprocessing, *, device: str, threads: DecodeThreads, digests: bool) -> None:
         self._resize, self._steps = resizer(preprocessing), resize_steps(preprocessing)
         self._device, self._threads, self._digests = device, threads, digests
         self._refusal: str | None = None
-        # Beside the stream that the model is on.
+        # A stream of its own, beside the model's.
         self._stream = torch.cuda.Stream() if device == "cuda" else None  # type: ignore[no-untyped-call]
 
     def started(self, items: Sequence[ImageItem | Remembered]) -> Callable[[], Batch]:
-        """Start to read these in the threads; what comes back waits for them and gives the batch."""
+        """Start reading these images in the threads; returns a function that waits for them and makes the batch."""
         return partial(self._finished, [self._start(item) for item in items])
 
     def _start(self, one: ImageItem | Remembered) -> Callable[[], tuple[ImageItem, Found]]:
@@ -115,7 +119,7 @@ class _Decoder:
             item, one = wait()
             items.append(item)
             found.append(one)
-        told = self._refusal is not None
+        already_noted = self._refusal is not None
         for group in groups([(place, one) for place, one in enumerate(found) if isinstance(one, Jpeg)]):
             places, jpegs = zip(*group, strict=True)
             for place, one in zip(places, self._decoded(jpegs, [items[n] for n in places]), strict=True):
@@ -123,16 +127,16 @@ class _Decoder:
         pixels = [one for one in found if isinstance(one, np.ndarray)]
         pairs = zip(items, found, strict=True)
         entries = [one if isinstance(one, Skipped | Remembered) else item for item, one in pairs]
-        notes = () if told or self._refusal is None else (self._refusal,)
+        notes = () if already_noted or self._refusal is None else (self._refusal,)
         return replace(to_batch(entries, pixels), notes=notes)
 
     def _decoded(self, jpegs: Sequence[Jpeg], items: Sequence[ImageItem]) -> Sequence[Found]:
-        """Pixels of these JPEGs, which are the items' bytes; why the card refused the first is kept."""
+        """Decode the JPEGs of these items, by Pillow if the card refuses them. The first refusal is kept as a note."""
         watch = self._threads.watch
         try:
             with watch.on("decode"), self._queue():
                 return list(decode_on(self._device, jpegs, steps=self._steps).cpu().numpy())
-        # The decoder raises for all of them where it does not know one; memory may be short, or the decoder not there.
+        # The decoder raises for the whole group if one JPEG is bad, memory is short, or it is not installed.
         except Exception as e:
             refusal = f"the card cannot decode JPEGs such as {items[0].id}: {one_line(e)}; Pillow decodes them"
             self._refusal = self._refusal or refusal
@@ -158,7 +162,7 @@ def _awaited(item: ImageItem, read: Future[Read | Skipped]) -> tuple[ImageItem, 
 
 
 def groups(jpegs: Iterable[tuple[int, Jpeg]]) -> Iterator[list[tuple[int, Jpeg]]]:
-    """JPEGs with their places, as many at once as a card decodes at once."""
+    """Group JPEGs, each with its index in the batch, so that a card can decode each group at once."""
     group: list[tuple[int, Jpeg]] = []
     area = 0
     for place, jpeg in jpegs:
@@ -172,25 +176,26 @@ def groups(jpegs: Iterable[tuple[int, Jpeg]]) -> Iterator[list[tuple[int, Jpeg]]
 
 
 def plain_jpeg(data: bytes) -> Jpeg | None:
-    """The JPEG that these bytes are, where a card can decode it and Pillow would find nothing wrong with it.
+    """Read these bytes as a JPEG for the card, or return `None` if Pillow must decode them.
 
-    It is baseline, grey or of the usual colours, of a size that fits on a card, and it ends as it should.
+    The card takes baseline JPEGs, grey or in YCbCr, that are complete and small enough. Raises whatever Pillow raises
+    for a broken header.
     """
     if not (data.startswith(_JPEG) and data.endswith(_END)):
         return None
     image = Image.open(io.BytesIO(data))
     area = image.width * image.height
     plain = image.format == "JPEG" and image.mode in ("L", "RGB") and "progressive" not in image.info
-    # Adobe's mark for colours that are stored as red, green and blue.
+    # Adobe's marker says that the colours are stored as RGB.
     if not plain or image.info.get("adobe_transform", 1) != 1 or area > _MOST_PIXELS:
         return None
     return Jpeg(data, image.getexif().get(ExifTags.Base.Orientation, 1), area)
 
 
 def decode_on(device: str, jpegs: Sequence[Jpeg], *, steps: Sequence[Callable[[Any], Any]]) -> Tensor:
-    """Upright uint8 pixels `[B, H, W, 3]` of JPEGs, resized on the device by the steps of open_clip's transform.
+    """Decode JPEGs on the device into upright uint8 pixels `[B, H, W, 3]`, resized by steps of open_clip's transform.
 
-    Raises whatever the decoder raises where it cannot decode one of them.
+    Raises whatever the decoder raises if it cannot decode one of them.
     """
     from torchvision.io import ImageReadMode, decode_jpeg
 
@@ -210,7 +215,7 @@ def _resized(image: Tensor, steps: Sequence[Callable[[Any], Any]]) -> Tensor:
 
     for step in steps:
         if isinstance(step, open_clip.transform.ResizeKeepRatio):
-            # It reads the size as Pillow gives it.
+            # This step reads the image's size as Pillow gives it: (width, height).
             size = step.get_params(SimpleNamespace(size=(image.shape[2], image.shape[1])), step.size, step.longest)
             image = resize(image, size, step.interpolation, antialias=True)
         else:

@@ -1,4 +1,4 @@
-"""Ways to decode, by name: a table light enough for `--help`."""
+"""The table of ways to decode, light enough to import for `--help`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DECODES = {
 
 
 def check_decode(decode: str, *, device: str) -> None:
-    """Raises `UnknownName` for a way to decode that is not in the table, `UsageError` where the device cannot."""
+    """Check a way to decode. Raises `UnknownName` if it is not in the table, `UsageError` if the device cannot."""
     if decode not in DECODES:
         raise unknown("way to decode", decode, DECODES)
     if decode == "card" and device != "cuda":

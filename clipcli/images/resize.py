@@ -1,4 +1,4 @@
-"""From an image to the model's input size: the checkpoint's own way, as open_clip does it."""
+"""Resizes images to a model's input size, as its checkpoint states and open_clip does it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 Resize = Callable[[Image.Image], Image.Image]
 
 
-# From the width and height of an upright image to the least of them that decoding must leave.
+# Gives the least (width, height) to decode an upright image of (width, height) at.
 Least = Callable[[tuple[int, int]], tuple[int, int]]
 
 
-def least_pixels(ways: Sequence[Preprocessing], *, decode: str) -> Least | None:
-    """For `fast` twice the size that an image is resized to in any of these ways, and never less; else nothing."""
+def least_pixels(preprocessings: Sequence[Preprocessing], *, decode: str) -> Least | None:
+    """The least size to decode at, for `--decode fast`: twice the size that any of the preprocessings resizes to.
+
+    `None` for the other ways to decode: they decode at full size.
+    """
     if decode != "fast":
         return None
-    each = [_least_of(preprocessing) for preprocessing in ways]
+    each = [_least_of(preprocessing) for preprocessing in preprocessings]
 
     def least(size: tuple[int, int]) -> tuple[int, int]:
         widths, heights = zip(*(one(size) for one in each), strict=True)
@@ -36,18 +39,18 @@ def _least_of(preprocessing: Preprocessing) -> Least:
     height, width = preprocessing.size
     if preprocessing.resize_mode == "longest":
         return partial(_twice_fitted, width=width, height=height)
-    # Squashed to this size, or resized until both sides reach it and then cropped.
+    # The image is squashed to this size, or resized until both sides reach it, then cropped.
     return lambda _: (2 * width, 2 * height)
 
 
 def _twice_fitted(size: tuple[int, int], *, width: int, height: int) -> tuple[int, int]:
-    """Twice the size that an image has when it just fits into `width` and `height`."""
+    """Twice the size of the image when it is scaled to fit into `width` × `height`."""
     ratio = max(size[0] / width, size[1] / height)
     return math.ceil(2 * size[0] / ratio), math.ceil(2 * size[1] / ratio)
 
 
 def resizer(preprocessing: Preprocessing) -> Resize:
-    """The checkpoint's own way from an image to the model's input size, as open_clip does it, up to uint8."""
+    """A function that resizes and crops an RGB image to the model's input size, as uint8, exactly as open_clip does."""
     steps = resize_steps(preprocessing)
 
     def resize(image: Image.Image) -> Image.Image:
@@ -59,7 +62,7 @@ def resizer(preprocessing: Preprocessing) -> Resize:
 
 
 def resize_steps(preprocessing: Preprocessing) -> Sequence[Callable[[Any], Any]]:
-    """The steps of it."""
+    """The steps of `resizer`, from open_clip's inference transform."""
     from clipcli.backbones.library import open_clip
 
     config = open_clip.transform.PreprocessCfg(
@@ -70,7 +73,7 @@ def resize_steps(preprocessing: Preprocessing) -> Sequence[Callable[[Any], Any]]
         resize_mode=preprocessing.resize_mode,
         fill_color=preprocessing.fill_color,
     )
-    # The last two steps, to a tensor and normalising, are done for a whole batch on the device.
+    # The last two steps, ToTensor and Normalize, are done for a whole batch on the device.
     steps: Sequence[Callable[[Any], Any]]
     steps = open_clip.transform.image_transform_v2(config, is_train=False).transforms[:-2]
     return steps

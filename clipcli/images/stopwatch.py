@@ -1,4 +1,4 @@
-"""Where the time goes: seconds by what they were spent on, added up over threads."""
+"""Measures the seconds spent on each kind of work, summed over threads."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TypeVar
 
-Thing = TypeVar("Thing")
+Item = TypeVar("Item")
 
 
 class Stopwatch:
-    """Takes the time of pieces of work; several threads may use one."""
+    """Sums up wall and CPU time by kind of work, such as `read` or `decode`. It is safe to use from several threads."""
 
     def __init__(self) -> None:
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -23,20 +23,20 @@ class Stopwatch:
 
     @property
     def total(self) -> float:
-        """The seconds since this was made."""
+        """The seconds since the stopwatch was created."""
         return time.perf_counter() - self._started
 
     def __getitem__(self, work: str) -> float:
-        """The seconds that went into this kind of work."""
+        """The wall-clock seconds spent on this kind of work."""
         return self._seconds[work]
 
     def cpu(self, work: str) -> float:
-        """Those of them in which a core worked for it: the rest is waiting."""
+        """The CPU seconds spent on this kind of work. The rest of its wall-clock time is waiting."""
         return self._cpu[work]
 
     @contextmanager
     def on(self, work: str) -> Iterator[None]:
-        """Count the time until the block ends."""
+        """Count the time of a `with` block as this kind of work."""
         start, cpu = time.perf_counter(), time.thread_time()
         try:
             yield
@@ -45,13 +45,13 @@ class Stopwatch:
                 self._seconds[work] += time.perf_counter() - start
                 self._cpu[work] += time.thread_time() - cpu
 
-    def each(self, things: Iterable[Thing], *, work: str) -> Iterator[Thing]:
-        """The same things; the time until each of them is there counts."""
-        iterator = iter(things)
+    def each(self, items: Iterable[Item], *, work: str) -> Iterator[Item]:
+        """Yield the same items; the time until each one comes counts as this kind of work."""
+        iterator = iter(items)
         while True:
             with self.on(work):
                 try:
-                    thing = next(iterator)
+                    item = next(iterator)
                 except StopIteration:
                     return
-            yield thing
+            yield item

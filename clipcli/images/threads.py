@@ -1,4 +1,4 @@
-"""Threads that read and decode: one a core, and more of them where they mostly wait for the bytes to come."""
+"""A pool of threads that read and decode: one per core, or more if they mostly wait for bytes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TypeVar
 from clipcli.images.stopwatch import Stopwatch
 
 Result = TypeVar("Result")
-# So many images show how reading and decoding go here.
+# The pool may grow once this many images were read and decoded.
 _PROBE = 32
 
 
 class DecodeThreads:
-    """A pool of `count` threads, that may grow to `most`, once, by what a `watch` on their work says.
+    """A pool of `count` threads that may grow once, to at most `most`, depending on the times of the `watch`.
 
-    As many threads keep the cores busy as there are cores, times one and the ratio of waiting to work (Goetz, Java
-    Concurrency in Practice, 8.2). Where they wait for less than they work, as on a disk, one thread a core is enough.
+    The cores stay busy with cores × (1 + waiting / working) threads (Goetz, Java Concurrency in Practice, 8.2). Threads
+    that wait less than they work, as with a local disk, need no more than one per core.
     """
 
     def __init__(self, count: int, *, most: int | None = None, watch: Stopwatch | None = None) -> None:
@@ -27,28 +27,28 @@ class DecodeThreads:
         self._pool = _pool(count)
 
     def submit(self, work: Callable[[], Result]) -> Future[Result]:
-        """Have a thread do this."""
+        """Run `work` in a thread of the pool."""
         return self._pool.submit(work)
 
     def one_done(self) -> None:
-        """Say that an image was read and decoded."""
+        """Count an image as read and decoded; after the first few the pool may grow."""
         self._done += 1
         if self._done == _PROBE and self.count < self._most:
             self._grow(threads_for(self.watch, count=self.count, most=self._most))
 
     def close(self) -> None:
-        """Forget what was submitted and not begun, and wait for nothing."""
+        """Cancel all work that has not begun, without waiting for the rest."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _grow(self, count: int) -> None:
         if count > self.count:
-            # What was submitted goes on in the threads of before.
+            # Work submitted before goes on in the old threads.
             self._pool.shutdown(wait=False)
             self.count, self._pool = count, _pool(count)
 
 
 def threads_for(watch: Stopwatch, *, count: int, most: int) -> int:
-    """How many threads keep `count` cores busy, at most `most`, by the time that reading and decoding took so far."""
+    """The number of threads that keep `count` cores busy, at most `most`, by the times of reading and decoding."""
     work = watch.cpu("read") + watch.cpu("decode")
     waiting = watch["read"] - watch.cpu("read")
     return count if waiting <= work else max(count, min(most, math.ceil(count * (1 + waiting / work))))

@@ -1,1 +1,1 @@
-"""What earlier runs left: models, class embeddings and image embeddings, in one cache."""
+"""Memory of earlier runs: model facts, class embeddings and image embeddings, in one cache."""

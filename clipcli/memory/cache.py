@@ -1,7 +1,8 @@
-"""A cache on disk: key → bytes, most often those of a float32 vector, in one SQLite file. It knows nothing of CLIP.
+"""A bounded key-value cache in one SQLite file; it knows nothing of CLIP.
 
-Keys are hashes of all that went into a value, so an entry is never stale. SQLite's write-ahead log makes each write
-atomic and lets several runs share the file. It is bounded: what was not used for longest goes first.
+Values are bytes, most often of a float32 vector. Keys are hashes of everything that a value depends on, so an entry is
+never stale. SQLite's write-ahead log makes each write atomic and lets several runs share the file. The entries least
+recently used are removed first.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ CREATE INDEX IF NOT EXISTS entries_by_use ON entries (used);
 _BUSY_SECONDS = 60
 _PAGE_SIZE = 16384
 _KEYS_PER_QUERY = 500
-# When an entry was last used is written down this exactly, in seconds, so that most reads write nothing.
+# The time of last use is updated at most once in so many seconds, so that most reads write nothing.
 _USE_GRAIN = 3600
-# So much of the limit is left when entries had to go.
+# Removing entries goes on until the cache is down to this share of its limit.
 _LEFT = 0.9
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How many entries of a kind there are, and their size in bytes."""
+    """The number of entries of a kind, and their size in bytes."""
 
     kind: str
     entries: int
@@ -47,7 +48,7 @@ class Usage:
 
 
 def cache_path() -> Path:
-    """Where the cache lies: in `$CLIPCLI_CACHE`, else in `clipcli` under `$XDG_CACHE_HOME` or `~/.cache`."""
+    """The cache's file: in `$CLIPCLI_CACHE`, else in `clipcli` under `$XDG_CACHE_HOME` or `~/.cache`."""
     folder = os.environ.get("CLIPCLI_CACHE")
     if not folder:
         folder = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "clipcli")
@@ -55,7 +56,7 @@ def cache_path() -> Path:
 
 
 def read_size(text: str) -> int:
-    """Bytes of a size such as `500MB` or `2 GB`. Raises `UsageError`."""
+    """Read a size such as `500MB` or `2 GB` as bytes; units are powers of 1000. Raises `UsageError`."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]?B?)", text.strip().upper())
     unit = match and (match[2] if match[2] in _UNITS else f"{match[2]}B")
     if not match or unit is None:
@@ -64,9 +65,10 @@ def read_size(text: str) -> int:
 
 
 class Cache:
-    """The cache in one file, made when it is first written, of about `limit` bytes at most.
+    """The cache in one file, created at the first write, of about `limit` bytes at most.
 
-    Without one it is `$CLIPCLI_CACHE_SIZE`, else 5 GB. Every method may raise `CacheUnusable`.
+    The default limit is `$CLIPCLI_CACHE_SIZE`, else 5 GB. Raises `UsageError` for a size that cannot be read. Every
+    method may raise `CacheUnusable`.
     """
 
     def __init__(self, path: Path | None = None, *, limit: int | None = None) -> None:
@@ -74,13 +76,13 @@ class Cache:
         self.limit = read_size(os.environ.get("CLIPCLI_CACHE_SIZE") or DEFAULT_SIZE) if limit is None else limit
 
     def get(self, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The arrays there are for these keys."""
+        """The float32 vectors of those keys that are in the cache."""
         import numpy as np
 
         return {key: np.frombuffer(value, dtype="<f4") for key, value in self.get_bytes(keys).items()}
 
     def get_bytes(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """The values there are for these keys, which count as used now."""
+        """The values of those keys that are in the cache. They count as used now."""
         found: dict[str, bytes] = {}
         if not self.path.exists():
             return found
@@ -97,7 +99,7 @@ class Cache:
         return found
 
     def put(self, arrays: Mapping[str, NDArray[np.float32]], *, kind: str) -> None:
-        """Keep these arrays, all or none of them."""
+        """Keep these float32 vectors, all of them or none. Others may be removed, as by `put_bytes`."""
         import numpy as np
 
         self.put_bytes(
@@ -105,7 +107,7 @@ class Cache:
         )
 
     def put_bytes(self, values: Mapping[str, bytes], *, kind: str) -> None:
-        """Keep these values, all or none of them, and let the oldest go where that is too much."""
+        """Keep these values, all of them or none. Beyond the limit the least recently used are removed."""
         now = int(time.time())
         entries = [(key, kind, value, now) for key, value in values.items()]
         with self._connection() as connection:
@@ -126,7 +128,7 @@ class Cache:
             count, size = count - share, _used_bytes(connection)
 
     def usage(self) -> list[Usage]:
-        """What the cache holds, by kind."""
+        """The entries of each kind, sorted by kind."""
         if not self.path.exists():
             return []
         query = "SELECT kind, COUNT(*), SUM(LENGTH(value)) FROM entries GROUP BY kind ORDER BY kind"
@@ -134,7 +136,7 @@ class Cache:
             return [Usage(*row) for row in connection.execute(query)]
 
     def clear(self) -> int:
-        """Remove all entries, or the whole file if it cannot be read any more; the number of entries."""
+        """Remove all entries, or the whole file if it cannot be read, and return the number of entries removed."""
         if not self.path.exists():
             return 0
         with suppress(CacheUnusable):
@@ -166,8 +168,8 @@ class Cache:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Make the file what it must be, if it is new."""
-    # Of embeddings of 2 kB a page of the default size would hold one.
+    """Set up the connection, and the file if it is new."""
+    # A page of the default size would hold just one embedding of 2 kB.
     connection.execute(f"PRAGMA page_size={_PAGE_SIZE}")
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
@@ -175,17 +177,17 @@ def _prepare(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA journal_mode=WAL")
             break
         except sqlite3.OperationalError as e:
-            # SQLite does not wait by itself where another run is making the same file.
+            # SQLite does not wait by itself while another run creates the same file.
             if "locked" not in str(e) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
     connection.executescript(_SCHEMA)
-    # The log is on the disk at checkpoints only: a power cut may lose the last entries, and harms no other.
+    # The log is synced at checkpoints only: a power cut may lose the last entries, but harms no others.
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:
-    """What the entries take up in the file, without its free pages."""
+    """The bytes of the file in use, without its free pages."""
     pages, free, size = (
         int(connection.execute(f"PRAGMA {name}").fetchone()[0])
         for name in ("page_count", "freelist_count", "page_size")

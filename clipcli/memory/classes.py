@@ -1,4 +1,4 @@
-"""Class embeddings of earlier runs: the key that each is kept under."""
+"""Cache keys of class embeddings, and the name of the recipe that makes them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-# Names the way class embeddings are made, in caches and files: a change of the way is a change of the name.
+# The recipe: how a prompt ensemble becomes a class embedding. Cache keys and classifier files hold its name, so that a
+# change of the recipe needs a new name.
 RECIPE = "normalise-mean-normalise/1"
 
 
 def class_key(prompts: Sequence[str], *, fingerprint: str, precision: str) -> str:
-    """The cache key of a class embedding: a hash of all that goes into it."""
+    """The cache key of a class embedding: a hash of recipe, prompts, model fingerprint and precision."""
     content = json.dumps([RECIPE, fingerprint, precision, list(prompts)])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()

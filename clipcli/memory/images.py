@@ -1,6 +1,7 @@
-"""Image embeddings of earlier runs, by the images' files: path, size and time, or with `verify` their content as well.
+"""Image embeddings of earlier runs, found by the path, size and time of each image's file.
 
-An entry is of one model, preprocessing and precision; a file that was changed since is another image.
+With `verify` the content must be the same as well. An entry belongs to one model, preprocessing and precision. A file
+that was changed since counts as another image.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from clipcli.data.reference import DIGEST_SIZE, digest_of, read
 from clipcli.memory.memory import Memory
-from clipcli.memory.models import Known
+from clipcli.memory.models import ModelFacts
 from clipcli.records import Entry, ImageItem, Remembered, Skipped
 
 KIND = "image embeddings"
@@ -24,16 +25,23 @@ _AT_ONCE = 1024
 
 
 class ImageStore:
-    """The embeddings that one model gave, as `known` describes it; `made_with` is what else they depend on."""
+    """The image embeddings of one model, described by `facts`.
 
-    def __init__(self, memory: Memory, known: Known, *, made_with: Sequence[str], verify: bool) -> None:
+    `made_with` are the settings that embeddings depend on beside the model. With `verify`, images are read and compared
+    with a hash of their content. A cache that fails finds nothing and keeps nothing; no method raises.
+    """
+
+    def __init__(self, memory: Memory, facts: ModelFacts, *, made_with: Sequence[str], verify: bool) -> None:
         self._memory, self._verify = memory, verify
-        self._made_by = json.dumps(["image/1", known.fingerprint, known.preprocessing, known.precision, *made_with])
+        self._made_by = json.dumps(["image/1", facts.fingerprint, facts.preprocessing, facts.precision, *made_with])
         # The keys of images that were looked up and not found: an image may change before its embedding is there.
         self._keys: dict[str, str] = {}
 
     def look_up(self, items: Iterable[ImageItem]) -> Iterator[ImageItem | Remembered]:
-        """Each item with its embedding, or where there is none as it is, to be read, hashed and kept."""
+        """Yield each image with its embedding, or the image alone if it must be encoded.
+
+        An image yielded alone must be hashed when it is read, for `keep`.
+        """
         items = iter(items)
         while part := list(islice(items, _AT_ONCE)):
             keys = [self._key(item) for item in part]
@@ -49,7 +57,7 @@ class ImageStore:
                     yield Remembered(item, (np.frombuffer(kept[DIGEST_SIZE:], dtype="<f4"),))
 
     def keep(self, entries: Sequence[Entry], embeddings: NDArray[np.float32]) -> None:
-        """Keep the embeddings `[N, D]` of those images that were read, and hashed, since they were looked up."""
+        """Keep the embeddings `[N, D]` of images that were read and hashed since `look_up`; skipped ones have no row."""
         rows = iter(embeddings)
         values = {}
         for entry in entries:
@@ -63,7 +71,7 @@ class ImageStore:
             self._memory.put_bytes(values, kind=KIND)
 
     def _key(self, item: ImageItem) -> str | None:
-        """A hash of all that the embedding depends on; `None` where the image is in no file that can be looked at."""
+        """The cache key: a hash of all that the embedding depends on; `None` for an image without a readable file."""
         if item.file is None:
             return None
         try:
@@ -72,14 +80,14 @@ class ImageStore:
             return None
         # An image of a zip may be called otherwise than the zip, as a table that names it is free to do.
         inside = item.id.removeprefix(item.file) if item.id.startswith(item.file) else f"\0{item.id}"
-        where = os.path.abspath(item.file) + inside
-        content = f"{self._made_by}\0{where}\0{stat.st_size}\0{stat.st_mtime_ns}"
+        path = os.path.abspath(item.file) + inside
+        content = f"{self._made_by}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
         return hashlib.blake2b(content.encode("utf-8", "surrogateescape"), digest_size=20).hexdigest()
 
 
 def _is_content(item: ImageItem, digest: bytes) -> bool:
     try:
         return digest_of(read(item.reference)) == digest
-    # Why it cannot be read is said when it is read again.
+    # The reason is reported when the image is read again to be encoded.
     except Exception:
         return False

@@ -1,4 +1,4 @@
-"""The cache as commands use it: where it fails, the work goes on without it, and that is said once."""
+"""The cache as commands use it: if it fails, one warning is given and work goes on without it."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ Result = TypeVar("Result")
 
 
 class Memory:
-    """Arrays and bytes by key, of earlier runs and for later ones.
+    """Vectors and bytes by key, from earlier runs and for later ones.
 
-    Without a cache, and from the moment on that the cache cannot be used, nothing is found and nothing is kept.
+    Without a cache, and after the cache has failed, nothing is found and nothing is kept. No method raises.
     """
 
     def __init__(self, cache: Cache | None) -> None:
         self._cache = cache
-        self._trouble: CacheUnusable | None = None
+        self._failure: CacheUnusable | None = None
 
     def __bool__(self) -> bool:
-        """Something may be found or kept."""
+        """True while the cache is in use."""
         return self._cache is not None
 
     def get(self, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The arrays that are there for these keys."""
+        """The float32 vectors of those keys that are in the cache."""
         return self._attempt(lambda cache: cache.get(keys), {})
 
     def get_bytes(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """The values that are there for these keys."""
+        """The values of those keys that are in the cache."""
         return self._attempt(lambda cache: cache.get_bytes(keys), {})
 
     def put(self, arrays: Mapping[str, NDArray[np.float32]], *, kind: str) -> None:
-        """Keep these arrays."""
+        """Keep these float32 vectors."""
         self._attempt(lambda cache: cache.put(arrays, kind=kind), None)
 
     def put_bytes(self, values: Mapping[str, bytes], *, kind: str) -> None:
@@ -47,10 +47,10 @@ class Memory:
         self._attempt(lambda cache: cache.put_bytes(values, kind=kind), None)
 
     def warnings(self) -> Iterator[Warned]:
-        """A warning where the cache has failed since this was last asked: pipelines yield it as it comes."""
-        trouble, self._trouble = self._trouble, None
-        if trouble is not None:
-            yield Warned(f"{trouble}; going on without it")
+        """A warning if the cache has failed since the last call. Pipelines yield it as an event."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            yield Warned(f"{failure}; going on without it")
 
     def _attempt(self, use: Callable[[Cache], Result], otherwise: Result) -> Result:
         if self._cache is None:
@@ -58,5 +58,5 @@ class Memory:
         try:
             return use(self._cache)
         except CacheUnusable as e:
-            self._cache, self._trouble = None, e
+            self._cache, self._failure = None, e
             return otherwise

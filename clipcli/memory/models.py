@@ -1,15 +1,10 @@
-"""What is known of a model from an earlier run, so that a run that needs no new embedding need not load it.
+"""Facts about models from earlier runs, so that a run without new embeddings loads no model.
 
-It holds as long as the model's files are the same, by size and time, and the libraries that read them as well.
+They are valid while the model's files have the same sizes and times, and the libraries that read them the same
+versions.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from clipcli.backbones.backbone import Backbone
-    from clipcli.backbones.checkpoint import Checkpoint
 
 import hashlib
 import json
@@ -17,24 +12,29 @@ import os
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clipcli.memory.memory import Memory
 from clipcli.records import ModelRecord
 
+if TYPE_CHECKING:
+    from clipcli.backbones.backbone import Backbone
+    from clipcli.backbones.checkpoint import Checkpoint
+
 KIND = "models"
 _LIBRARIES = ("open_clip_torch", "torch", "timm")
-# As open_clip and transformers call what they read.
+# The files of a model, by the names that open_clip and transformers read.
 _FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "open_clip_config.json", "tokenizer*", "vocab*", "merges.txt")
-# Where a name on the hub leads to is up to these.
+# The environment variables that decide where models from the hub are cached.
 _ENVIRONMENT = ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """A model as it was loaded: what its embeddings depend on, and what scores are made with.
+class ModelFacts:
+    """Facts about a model as it was loaded: all that embeddings depend on, and what scores need.
 
-    `runtime` and `details` say how it ran and what it is, `preprocessing` all that pixels depend on, to the last digit.
-    `weights` is the file they were read from, `files` are those around it, with their sizes and times.
+    `runtime` and `details` are sentences about how it ran and what it is. `preprocessing` is the `repr` of the whole
+    record. `weights` is the path of the weights, `files` are those of `files_around` it.
     """
 
     name: str
@@ -57,11 +57,8 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A model as a run asks for it: what is decided by the model's files and by the machine stays `auto`.
-
-    `model` finds it from any folder.
-    """
+class ModelRequest:
+    """A model as a run requests it: its absolute name, with device and precision as given, `auto` included."""
 
     model: str
     device: str
@@ -69,32 +66,32 @@ class Asked:
 
     @property
     def key(self) -> str:
-        """The cache key of what is known of it."""
+        """The cache key of the model's facts."""
         surroundings = [*map(_version, _LIBRARIES), *(os.environ.get(name) for name in _ENVIRONMENT)]
-        asked = ["known/2", self.model, self.device, self.precision, *surroundings]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+        content = ["known/2", self.model, self.device, self.precision, *surroundings]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def look_up(asked: Asked, *, memory: Memory) -> Known | None:
-    """What is known of the model, if its files are still the same."""
-    kept = memory.get_bytes([asked.key])
+def look_up(request: ModelRequest, *, memory: Memory) -> ModelFacts | None:
+    """The facts that an earlier run left for this request; `None` without any, or if the model's files have changed."""
+    kept = memory.get_bytes([request.key])
     if not kept:
         return None
-    content = json.loads(kept[asked.key])
+    content = json.loads(kept[request.key])
     content["files"] = tuple(tuple(file) for file in content["files"])
-    known = Known(**content)
-    return known if known.files == files_around(Path(known.weights)) else None
+    facts = ModelFacts(**content)
+    return facts if facts.files == files_around(Path(facts.weights)) else None
 
 
-def keep(known: Known, *, asked: Asked, memory: Memory) -> None:
-    """Keep what is known for later runs that ask for the same."""
-    memory.put_bytes({asked.key: json.dumps(asdict(known)).encode()}, kind=KIND)
+def keep(facts: ModelFacts, *, request: ModelRequest, memory: Memory) -> None:
+    """Keep the facts for later runs with the same request."""
+    memory.put_bytes({request.key: json.dumps(asdict(facts)).encode()}, kind=KIND)
 
 
 def files_around(weights: Path) -> tuple[tuple[str, int, int], ...]:
-    """What decides which model this is: the weights, what belongs to a model beside them, and the hub's word on it.
+    """The files that decide which model this is: the weights, other model files in their folder, and the hub's ref.
 
-    Each is a path with its size and its time of change in nanoseconds.
+    Each is (path, size in bytes, time of change in nanoseconds).
     """
     around = {weights, *(path for pattern in _FILES for path in weights.parent.glob(pattern))}
     if weights.parent.parent.name == "snapshots":
@@ -110,9 +107,9 @@ def _version(library: str) -> str | None:
         return None
 
 
-def known_of(checkpoint: Checkpoint, backbone: Backbone) -> Known:
-    """What later runs are to know of a model, so that they need not load it."""
-    return Known(
+def facts_of(checkpoint: Checkpoint, backbone: Backbone) -> ModelFacts:
+    """Collect the facts about a loaded model."""
+    return ModelFacts(
         name=checkpoint.name,
         fingerprint=backbone.fingerprint,
         device=backbone.runtime.device,

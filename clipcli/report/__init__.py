@@ -1,12 +1,12 @@
-"""Reports: pages of numbers, tables and figures that open anywhere, offline, in a light or a dark room."""
+"""Reports: single HTML files of numbers, tables and charts that open in any browser, offline."""
 
 from __future__ import annotations
 
-from clipcli.report.page import Code, Figures, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
+from clipcli.report.page import Charts, Code, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
 
 __all__ = [
+    "Charts",
     "Code",
-    "Figures",
     "Gallery",
     "Headline",
     "Number",

@@ -1,6 +1,7 @@
-"""What a report holds, and the one file of HTML that it becomes.
+"""The sections of a report, and how they are written as one HTML file.
 
-Names come from other people's folders, so every text is escaped, and the page forbids itself scripts and requests.
+Labels and file names are not to be trusted, so every text is escaped, and a content security policy forbids scripts and
+requests.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from clipcli.files.atomic import write_text
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """One large number, written as it should be read; the note is small, such as an interval or a change."""
+    """A large number with its label, formatted by the caller, and a small note such as an interval or a change."""
 
     label: str
     value: str
@@ -34,25 +35,25 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """Figures side by side, each as `clipcli.report.figures` gives it; any other text is shown as text.
+class Charts:
+    """Charts side by side, as `Markup` from `line_charts` or `accuracy_charts`; any other string is shown as text.
 
-    `wide` ones lie below each other, as wide as the page lets them.
+    With `wide` each chart has a row of its own and is as wide as the page allows.
     """
 
-    kind: ClassVar[str] = "figures"
+    kind: ClassVar[str] = "charts"
     heading: str
-    figures: Sequence[str]
+    charts: Sequence[str]
     note: str | None = None
     wide: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of cells written as they should be read, empty where they are `None`.
+    """A table of cells formatted by the caller; `None` is an empty cell.
 
-    The first `text_columns` columns hold text and the others numbers, which are set to the right; `marked` is the
-    index of the row that stands out.
+    The first `text_columns` columns are aligned left, as text, the others right, as numbers. `marked` is the index of a
+    row to highlight.
     """
 
     kind: ClassVar[str] = "table"
@@ -66,7 +67,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Text that keeps its lines and spaces."""
+    """Preformatted text, such as a configuration."""
 
     kind: ClassVar[str] = "code"
     heading: str
@@ -75,7 +76,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A small image, as a `data:image/…` URI, and what is said about it."""
+    """A small image, as a `data:image/…` URI, with its caption."""
 
     image: str
     caption: str
@@ -91,7 +92,7 @@ class Gallery:
     note: str | None = None
 
 
-Section = Headline | Figures | Table | Code | Gallery
+Section = Headline | Charts | Table | Code | Gallery
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +105,11 @@ class Page:
 
 
 def write_page(path: Path, page: Page) -> None:
-    """Write the page as one HTML file that needs nothing beside it; the same page gives the same bytes.
+    """Write the page as one self-contained HTML file, atomically. The same page gives the same bytes.
 
     Raises `OutputFailed`.
     """
-    # A name that is not UTF-8 came in as lone surrogates: they are shown as escapes, for no browser can show them.
+    # A file name that is not UTF-8 holds lone surrogates, which no browser can show: they become escapes.
     try:
         write_text(path, _render(page), errors="backslashreplace")
     except OSError as e:

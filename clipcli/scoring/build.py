@@ -1,15 +1,16 @@
-"""From classes and prompts to a classifier: what is in memory is taken from there, class by class."""
+"""Builds classifiers from classes and prompts; class embeddings in memory are not encoded again."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clipcli.backbones.checkpoint import TEXT
 from clipcli.classes.labels import duplicate_warnings
-from clipcli.classes.prompts import Recipe
+from clipcli.classes.prompts import PromptedClasses
 from clipcli.encoding.model import Model
 from clipcli.errors import ModelUnavailable, WeightsMismatch
 from clipcli.events import ClassesEncoded, Event, ModelKnown, Warned
@@ -19,62 +20,69 @@ from clipcli.scoring.classifier import Classifier, classifier_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from clipcli.memory.models import ModelFacts
+
 
 def build(
-    recipes: Sequence[Recipe], *, model: Model, towers: Sequence[str] = ()
+    prompted: Sequence[PromptedClasses], *, model: Model, towers: Sequence[str] = ()
 ) -> Generator[Event, None, list[Classifier]]:
-    """The classifiers of several sets of classes and prompts, all of one model.
+    """Build one classifier for each of `prompted`, all with one model.
 
-    Classes that are not in memory are encoded. For that, or where nothing is known of the model, it is loaded, with at
-    least these `towers`, so that a caller who needs another tower soon loads the weights once.
+    Classes that are not in memory are encoded. For that, or if the model's facts are not in memory, the model is loaded
+    with at least these `towers`: a caller that will need the image tower anyway names it, and weights are read once.
+    Yields `Warned`, `ModelKnown`, `ModelLoaded`, `ClassesEncoded`. Raises the errors of loading a model.
     """
-    for message in dict.fromkeys(message for recipe in recipes for message in duplicate_warnings(recipe.classes)):
+    for message in dict.fromkeys(message for one in prompted for message in duplicate_warnings(one.classes)):
         yield Warned(message)
     fingerprint, precision = yield from model.identity()
-    prompts = [recipe.prompts() for recipe in recipes]
+    prompts = [one.prompts() for one in prompted]
     keys = [[class_key(texts, fingerprint=fingerprint, precision=precision) for texts in one] for one in prompts]
-    wanted = {key: texts for n, of_recipe in enumerate(keys) for key, texts in zip(of_recipe, prompts[n], strict=True)}
+    wanted = dict(zip(chain(*keys), chain(*prompts), strict=True))
     embeddings = model.memory.get(list(wanted))
     yield from model.memory.warnings()
-    if model.known is not None and embeddings.keys() >= wanted.keys():
-        yield ModelKnown(model.known.name, model.known.precision, model.known.details, model.known.record(None))
+    if model.facts is not None and embeddings.keys() >= wanted.keys():
+        yield _known(model.facts)
     else:
         embeddings |= yield from _encoded(wanted, embeddings, model=model, towers=towers)
-    if model.known is None:
+    if model.facts is None:
         raise ModelUnavailable(f"nothing is known of {model.name}; load it first")
-    known = model.known
+    facts = model.facts
     return [
-        classifier_of(recipe, np.stack([embeddings[key] for key in of_recipe]), known)
-        for recipe, of_recipe in zip(recipes, keys, strict=True)
+        classifier_of(one, np.stack([embeddings[key] for key in class_keys]), facts)
+        for one, class_keys in zip(prompted, keys, strict=True)
     ]
 
 
 def check_belongs(classifier: Classifier, *, model: Model) -> Generator[Event, None, None]:
-    """See that a ready classifier was made with this model. Raises `WeightsMismatch`."""
+    """Check that a classifier was made with this model. Raises `WeightsMismatch`, and as `Model.identity`."""
     fingerprint, _ = yield from model.identity()
     if fingerprint != classifier.fingerprint:
         raise WeightsMismatch(
             f"the classifier was made with {classifier.model} and not with these weights of {model.name}; "
             f"give --model {classifier.model}, or make the classifier anew"
         )
-    if model.known is not None:
-        yield ModelKnown(model.known.name, model.known.precision, model.known.details, model.known.record(None))
+    if model.facts is not None:
+        yield _known(model.facts)
+
+
+def _known(facts: ModelFacts) -> ModelKnown:
+    return ModelKnown(facts.name, facts.precision, facts.details, facts.record(None))
 
 
 def _encoded(
     wanted: Mapping[str, Sequence[str]],
-    there: Mapping[str, NDArray[np.float32]],
+    cached: Mapping[str, NDArray[np.float32]],
     *,
     model: Model,
     towers: Sequence[str],
 ) -> Generator[Event, None, dict[str, NDArray[np.float32]]]:
-    """The embeddings `[D]` of those classes, given by the prompts under their keys, that are not there yet."""
+    """Encode the wanted classes, prompts by key, that are not `cached`; returns the embedding `[D]` of each key."""
     from clipcli.encoding.ensemble import encode_classes
 
-    missing = {key: texts for key, texts in wanted.items() if key not in there}
+    missing = {key: texts for key, texts in wanted.items() if key not in cached}
     backbone = yield from model.load(*towers, *([TEXT] if missing else []))
     mean = sum(map(len, wanted.values())) / len(wanted)
-    start = ClassesEncoded(len(there), len(wanted), len(there), mean)
+    start = ClassesEncoded(len(cached), len(wanted), len(cached), mean)
     yield start
     with model.watch.on("load"):
         return (yield from encode_classes(missing, backbone=backbone, memory=model.memory, start=start))

@@ -1,36 +1,35 @@
-"""A classifier: a set of class embeddings with all that is needed to score images by it, and its file.
+"""The `Classifier`: class embeddings with all that scoring needs, and the file that it is saved in.
 
 The file is safetensors: the tensor `class_embeddings` `[C, D]` float32, everything else as text metadata.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from clipcli.memory.classes import RECIPE
-
-if TYPE_CHECKING:
-    from clipcli.classes.prompts import Recipe
-    from clipcli.memory.models import Known
-
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.errors import BadFile, InputNotFound, OutputFailed
 from clipcli.files.atomic import write_bytes
+from clipcli.memory.classes import RECIPE
+
+if TYPE_CHECKING:
+    from clipcli.classes.prompts import PromptedClasses
+    from clipcli.memory.models import ModelFacts
 
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
-    """Class embeddings `[C, D]`, L2-normalised float32, and where they come from.
+    """Class embeddings `[C, D]`, L2-normalised float32, with their labels, model and prompt set.
 
-    `logit_scale` is the factor itself, not its logarithm; `score` is `softmax` or `sigmoid`; `fingerprint` is that of
-    the weights; `prompts` names the prompt set, `precision` what the prompts were encoded in.
+    `model` is the model's name and `fingerprint` identifies its weights. `prompts` is the name of the prompt set,
+    `precision` the one that the prompts were encoded in. `logit_scale` is the factor itself, not its logarithm. `score`
+    is `softmax` or `sigmoid`. `recipe` names the way in which prompts became class embeddings.
     """
 
     class_embeddings: NDArray[np.float32]
@@ -45,7 +44,7 @@ class Classifier:
     recipe: str = RECIPE
 
     def save(self, path: str | Path) -> None:
-        """Write the file, atomically. Raises `OutputFailed`."""
+        """Save the classifier to a file, atomically. Raises `OutputFailed`."""
         from safetensors.numpy import save
 
         data = save({"class_embeddings": np.ascontiguousarray(self.class_embeddings)}, metadata=self._metadata())
@@ -56,7 +55,7 @@ class Classifier:
 
     @classmethod
     def load(cls, path: str | Path) -> Classifier:
-        """Read the file. Raises `InputNotFound` or `BadFile`."""
+        """Load a classifier from a file. Raises `InputNotFound`, or `BadFile` if it is no classifier."""
         from safetensors import SafetensorError, safe_open
 
         if not Path(path).is_file():
@@ -90,7 +89,7 @@ METADATA = ("labels", "model", "fingerprint", "prompts", "precision", "logit_sca
 
 
 def _json(value: object) -> str:
-    # The path of a model may hold bytes that are not UTF-8: they become JSON's own escapes.
+    # A model's path may hold bytes that are not UTF-8: they become JSON escapes.
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -98,16 +97,16 @@ def _are_embeddings(array: NDArray[np.float32]) -> bool:
     return array.dtype == np.float32 and bool(np.isfinite(array).all())
 
 
-def classifier_of(recipe: Recipe, class_embeddings: NDArray[np.float32], known: Known) -> Classifier:
-    """The classifier of a recipe, of embeddings `[C, D]` that this model gave."""
+def classifier_of(prompted: PromptedClasses, class_embeddings: NDArray[np.float32], facts: ModelFacts) -> Classifier:
+    """Make a classifier of class embeddings `[C, D]` that the model with these facts gave."""
     return Classifier(
         class_embeddings=class_embeddings,
-        labels=tuple(labelled.label for labelled in recipe.classes),
-        model=known.name,
-        fingerprint=known.fingerprint,
-        prompts=recipe.prompt_set.name,
-        precision=known.precision,
-        logit_scale=known.logit_scale,
-        logit_bias=known.logit_bias,
-        score=known.score,
+        labels=tuple(labelled.label for labelled in prompted.classes),
+        model=facts.name,
+        fingerprint=facts.fingerprint,
+        prompts=prompted.prompt_set.name,
+        precision=facts.precision,
+        logit_scale=facts.logit_scale,
+        logit_bias=facts.logit_bias,
+        score=facts.score,
     )

@@ -1,4 +1,4 @@
-"""How right answers are counted, in numpy: top-k accuracy and retrieval recall."""
+"""Top-k accuracy and retrieval recall, in numpy."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _ROWS = 1024
 
 
 def top_k_accuracy(scores: NDArray[np.float32], truth: NDArray[np.intp], *, k: int) -> float:
-    """The share of images whose true class is among the `k` best of `scores` `[N, C]`; `truth` is `[N]`.
+    """The share of images, from 0 to 1, whose true class is among the `k` best of `scores` `[N, C]`.
 
-    With fewer than `k` classes this is 1.
+    `truth` `[N]` are class indices. With `k` classes or fewer the share is 1. `N` must not be 0.
     """
     return float(top_k_hits(scores, truth, k=k).mean())
 
 
 def top_k_hits(scores: NDArray[np.float32], truth: NDArray[np.intp], *, k: int) -> NDArray[np.bool_]:
-    """For each image `[N]` whether its true class is among the `k` best of its scores."""
+    """True for each image `[N]` whose true class is among the `k` best of its scores; arguments as `top_k_accuracy`."""
     hits: NDArray[np.bool_] = (best(scores, k) == truth[:, None]).any(axis=1)
     return hits
 
@@ -37,10 +37,10 @@ def recall_hits(
     target_groups: NDArray[np.intp],
     ks: Sequence[int],
 ) -> dict[int, NDArray[np.bool_]]:
-    """For each `k` and each query of `queries` `[N, D]` whether a target of its own group is among the `k` nearest.
+    """For each `k`, mark the queries `[N]` that have a target of their own group among their `k` nearest targets.
 
-    `targets` are `[M, D]`; groups are ids `[N]` and `[M]`: an image and its captions share one. A query with several
-    right targets counts once, as CLIP_benchmark counts it.
+    `queries` are `[N, D]` and `targets` `[M, D]`. Groups are ids `[N]` and `[M]`: an image and its captions share one.
+    A query with several right targets counts once, as in CLIP_benchmark.
     """
     found: dict[int, list[NDArray[np.bool_]]] = {k: [] for k in ks}
     for start in range(0, len(queries), _ROWS):
@@ -55,11 +55,12 @@ def recall_hits(
 def recall_both_ways(
     images: Array, texts: Array, *, image_groups: Places, text_groups: Places
 ) -> dict[str, NDArray[np.bool_]]:
-    """Whether each image `[N, D]` and each text `[T, D]` finds one of its own group, by the names of the figures.
+    """Recall at 1, 5 and 10 in both directions: hits by metric, of images `[N, D]` and texts `[T, D]`.
 
-    `image_to_text_recall@k` has a value for each image, `text_to_image_recall@k` for each text.
+    `image_to_text_recall@k` `[N]` has a value for each image, `text_to_image_recall@k` `[T]` for each text. Groups are
+    as in `recall_hits`.
     """
-    there = recall_hits(images, texts, query_groups=image_groups, target_groups=text_groups, ks=RECALLS)
-    back = recall_hits(texts, images, query_groups=text_groups, target_groups=image_groups, ks=RECALLS)
-    hits = {f"image_to_text_recall@{k}": found for k, found in there.items()}
-    return hits | {f"text_to_image_recall@{k}": found for k, found in back.items()}
+    image_to_text = recall_hits(images, texts, query_groups=image_groups, target_groups=text_groups, ks=RECALLS)
+    text_to_image = recall_hits(texts, images, query_groups=text_groups, target_groups=image_groups, ks=RECALLS)
+    hits = {f"image_to_text_recall@{k}": found for k, found in image_to_text.items()}
+    return hits | {f"text_to_image_recall@{k}": found for k, found in text_to_image.items()}

@@ -1,6 +1,6 @@
 """Scores of images against classes, in numpy float32.
 
-`softmax`: probabilities over the classes at the model's own logit scale (Radford et al. 2021).
+`softmax`: probabilities over the classes, at the model's logit scale (Radford et al. 2021).
 `sigmoid`: the probability of each class by itself, with the model's bias (Zhai et al. 2023, SigLIP).
 `cosine`: the similarity itself.
 """
@@ -19,9 +19,9 @@ Array = NDArray[np.float32]
 
 
 def choose_score(requested: str, classifier: Classifier) -> str:
-    """The kind of score: the one asked for, or the model's own where `requested` is `auto`.
+    """The kind of score to use: the requested one, or the model's own for `auto`.
 
-    Raises `UsageError` for a sigmoid of a model that has no bias.
+    Raises `UsageError` for `sigmoid` with a model that has no logit bias.
     """
     kind = classifier.score if requested == "auto" else requested
     if kind == "sigmoid" and classifier.logit_bias is None:
@@ -30,19 +30,19 @@ def choose_score(requested: str, classifier: Classifier) -> str:
 
 
 def score(embeddings: Array, classifier: Classifier, *, kind: str) -> Array:
-    """Scores `[N, C]` of image embeddings `[N, D]`, both sides L2-normalised, against the classes.
+    """Score image embeddings `[N, D]`, L2-normalised, against the classes: `[N, C]` float32.
 
-    Similarities are multiplied by the logit scale, and for a sigmoid the bias is added, before they become
-    probabilities.
+    `kind` is `softmax`, `sigmoid` or `cosine`. For the first two, cosines are multiplied by the logit scale before they
+    become probabilities, and for `sigmoid` the logit bias is added.
     """
     return from_cosine(cosine_of(embeddings, classifier), classifier, kind=kind)
 
 
 def cosine_of(embeddings: Array, classifier: Classifier) -> Array:
-    """Similarities `[N, C]` of image embeddings `[N, D]` to the classes.
+    """Cosines `[N, C]` float32 of image embeddings `[N, D]` to the classes.
 
-    Added up in float64, a row is the same however many others there are. In float32 BLAS gives other last digits for
-    other numbers of rows, and a run that goes on from a cache has others.
+    They are summed in float64, so that a row does not depend on the number of rows. In float32 BLAS gives other last
+    digits for other numbers of rows, and a run that goes on from the cache has other batches.
     """
     classes = classifier.class_embeddings.astype(np.float64)
     similarities: Array = (embeddings.astype(np.float64) @ classes.T).astype(np.float32)
@@ -50,12 +50,12 @@ def cosine_of(embeddings: Array, classifier: Classifier) -> Array:
 
 
 def from_cosine(cosine: Array, classifier: Classifier, *, kind: str) -> Array:
-    """Scores `[N, C]` of similarities that are there already."""
+    """Turn cosines `[N, C]` into scores `[N, C]` of this kind."""
     return _FUNCTIONS[kind](cosine, classifier)
 
 
 def best(scores: Array, k: int) -> NDArray[np.intp]:
-    """Indices `[N, k]` of the best classes, best first; of equal scores the earlier class comes first."""
+    """Indices `[N, k]` of the best classes of `scores` `[N, C]`, best first; among equals the earlier class first."""
     order: NDArray[np.intp] = np.argsort(-scores, axis=1, kind="stable")
     return order[:, :k]
 
@@ -69,7 +69,7 @@ def _softmax(cosine: Array, classifier: Classifier) -> Array:
 
 def _sigmoid(cosine: Array, classifier: Classifier) -> Array:
     logits = cosine * np.float32(classifier.logit_scale) + np.float32(classifier.logit_bias or 0.0)
-    # Either form of the sigmoid overflows on one side; exp of a negative number never does.
+    # Each form of the sigmoid overflows on one side; exp of a negative number never does.
     power = np.exp(-np.abs(logits))
     probabilities: Array = np.where(logits >= 0, 1 / (1 + power), power / (1 + power)).astype(np.float32)
     return probabilities

@@ -21,7 +21,7 @@ from clipcli import backbones
 from clipcli.backbones import tags
 from clipcli.backbones.bundled import BUNDLED
 from clipcli.backbones.bundled import folder as folder_of
-from clipcli.backbones.catalogue import count_parameters, listed, published_parameters
+from clipcli.backbones.catalogue import all_models, count_parameters, published_parameters
 from clipcli.backbones.checkpoint import Checkpoint
 from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
@@ -225,7 +225,7 @@ def test_an_unknown_model_names_the_nearest(model: str, message: str) -> None:
     ],
 )
 def test_spellings(written: str, arch: str, tag: str) -> None:
-    assert tags.split(written) == (arch, tag)
+    assert tags.split_architecture(written) == (arch, tag)
     assert open_clip.pretrained.is_pretrained_cfg(arch, tag)
 
 
@@ -256,13 +256,13 @@ def test_openai_weights_get_the_activation_they_were_trained_with(
 
 
 def test_the_catalogue_lists_every_published_model() -> None:
-    names = [entry.name for entry in listed()]
+    names = [entry.name for entry in all_models()]
     published = [f"{arch}/{tag}" for arch, tag in open_clip.list_pretrained()]
     assert names[: len(BUNDLED) + len(published)] == [*BUNDLED, *published]
 
 
 def test_the_catalogue_lists_every_architecture() -> None:
-    assert {entry.name.split("/")[0] for entry in listed()} == set(BUNDLED) | set(open_clip.list_models())
+    assert {entry.name.split("/")[0] for entry in all_models()} == set(BUNDLED) | set(open_clip.list_models())
 
 
 @pytest.mark.parametrize("arch", ["RN50", "ViT-B-32", "ViT-B-16-SigLIP"])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from clipcli.backbones import directory
-from clipcli.backbones.checkpoint import CONFIG_NAME, Checkpoint, fingerprint, read_config
+from clipcli.backbones.checkpoint import CONFIG_NAME, Checkpoint, fingerprint_of, read_config
 from clipcli.errors import BadFile, ModelUnavailable
 from clipcli.events import Event
 
@@ -45,47 +45,47 @@ def _fetch(model: str | Path) -> Checkpoint:
 
 
 def test_a_fingerprint_is_64_hexadecimal_digits(folder: Path) -> None:
-    assert len(bytes.fromhex(fingerprint(_fetch(folder)))) == 32
+    assert len(bytes.fromhex(fingerprint_of(_fetch(folder)))) == 32
 
 
 def test_the_same_files_have_the_same_fingerprint_elsewhere(folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "elsewhere" / "renamed")
     (tmp_path / "link").symlink_to(folder)
-    expected = fingerprint(_fetch(folder))
-    assert fingerprint(_fetch(copy)) == fingerprint(_fetch(tmp_path / "link")) == expected
-    assert fingerprint(_fetch(f"local-dir:{folder}")) == expected
+    expected = fingerprint_of(_fetch(folder))
+    assert fingerprint_of(_fetch(copy)) == fingerprint_of(_fetch(tmp_path / "link")) == expected
+    assert fingerprint_of(_fetch(f"local-dir:{folder}")) == expected
 
 
 def test_the_order_of_the_configuration_does_not_matter(folder: Path) -> None:
     checkpoint = _fetch(folder)
     turned = dict(reversed(list(MODEL_CFG.items())))
-    assert fingerprint(replace(checkpoint, model_cfg=turned)) == fingerprint(checkpoint)
+    assert fingerprint_of(replace(checkpoint, model_cfg=turned)) == fingerprint_of(checkpoint)
 
 
 @pytest.mark.parametrize("weights", [b"weightz", b"weights ", b""])
 def test_other_weights_have_another_fingerprint(folder: Path, weights: bytes) -> None:
-    before = fingerprint(_fetch(folder))
+    before = fingerprint_of(_fetch(folder))
     # Written elsewhere and moved in, as a training run does.
     part = folder / "part"
     part.write_bytes(weights)
     os.utime(part, (1, 1))
     part.replace(folder / directory.WEIGHTS_NAMES[0])
-    assert fingerprint(_fetch(folder)) != before
+    assert fingerprint_of(_fetch(folder)) != before
 
 
 @pytest.mark.parametrize("changes", [{"quick_gelu": True}, {"text_cfg": {"width": 8, "context_length": 64}}])
 def test_another_architecture_has_another_fingerprint(folder: Path, changes: dict[str, Any]) -> None:
     checkpoint = _fetch(folder)
-    assert fingerprint(replace(checkpoint, model_cfg={**MODEL_CFG, **changes})) != fingerprint(checkpoint)
+    assert fingerprint_of(replace(checkpoint, model_cfg={**MODEL_CFG, **changes})) != fingerprint_of(checkpoint)
 
 
 def test_another_tokenizer_in_the_folder_has_another_fingerprint(folder: Path) -> None:
     model_cfg = {**MODEL_CFG, "text_cfg": {"hf_tokenizer_name": "own"}}
     (folder / CONFIG_NAME).write_text(json.dumps({"model_cfg": model_cfg}))
     (folder / "tokenizer.json").write_text('{"vocab": {"cat": 0}}')
-    before = fingerprint(_fetch(folder))
+    before = fingerprint_of(_fetch(folder))
     (folder / "tokenizer.json").write_text('{"vocab": {"cat": 1}}')
-    assert fingerprint(_fetch(folder)) != before
+    assert fingerprint_of(_fetch(folder)) != before
 
 
 def test_a_file_of_the_hub_cache_is_known_by_its_name(folder: Path, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_file_of_the_hub_cache_is_known_by_its_name(folder: Path, tmp_path: Pa
     link.parent.mkdir(parents=True)
     blob.write_bytes(b"never read")
     link.symlink_to(blob)
-    assert fingerprint(replace(checkpoint, weights=link)) == fingerprint(checkpoint)
+    assert fingerprint_of(replace(checkpoint, weights=link)) == fingerprint_of(checkpoint)
 
 
 @pytest.mark.parametrize("name", ["short", "G" * 64, "0" * 40])
@@ -106,7 +106,7 @@ def test_a_name_that_is_no_digest_is_not_believed(folder: Path, tmp_path: Path, 
     blob = tmp_path / "blobs" / name
     blob.parent.mkdir()
     shutil.copy(checkpoint.weights, blob)
-    assert fingerprint(replace(checkpoint, weights=blob)) == fingerprint(checkpoint)
+    assert fingerprint_of(replace(checkpoint, weights=blob)) == fingerprint_of(checkpoint)
 
 
 def test_a_configuration_is_the_model_and_its_preprocessing(folder: Path) -> None:

@@ -40,7 +40,7 @@ def tower_of(change: dict[str, Any], *, dtype: torch.dtype = torch.float32) -> T
         for parameter in text.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
     made = Towers(visual=None, text=text, scale_shape=[], logit_scale=1.0, logit_bias=None)
-    towers.cast(made, dtype)
+    towers.cast_towers(made, dtype)
     return made.requires_grad_(False)
 
 

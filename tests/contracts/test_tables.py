@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 import clipcli
 from clipcli.backbones import DEFAULT_MODEL, ORIGINS
 from clipcli.backbones.bundled import BUNDLED, folder
-from clipcli.backbones.catalogue import listed_bundled
+from clipcli.backbones.catalogue import bundled_model
 from clipcli.classes.labels import READERS
 from clipcli.classes.prompts import DEFAULT_PROMPTS, load_prompts, prompt_set_names
 from clipcli.cli import COMMANDS
@@ -54,7 +54,7 @@ def test_every_command_says_what_it_does() -> None:
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_every_bundled_model_is_small_and_has_a_card(name: str) -> None:
-    model = listed_bundled(name)
+    model = bundled_model(name)
     assert model.weights is not None
     assert model.weights.stat().st_size <= 24e6
     tensors = load_file(model.weights).values()

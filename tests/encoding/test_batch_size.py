@@ -19,8 +19,8 @@ from clipcli.backbones.backbone import Backbone, Preprocessing
 from clipcli.backbones.checkpoint import IMAGE
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.runtime import Runtime
-from clipcli.backbones.towers import build
-from clipcli.encoding.batch_size import batch_size_for, fitted
+from clipcli.backbones.towers import build_towers
+from clipcli.encoding.batch_size import batch_size_for, with_batch_size
 
 GB = 1 << 30
 BYTES = st.integers(0, 4 * GB)
@@ -89,20 +89,20 @@ class Card:
 def test_the_peak_of_a_few_blank_images_decides(monkeypatch: pytest.MonkeyPatch, an_image: int, size: int) -> None:
     card = Card(monkeypatch, an_image=an_image)
     backbone = card.backbone()
-    assert [fitted(backbone).runtime.batch_size for _ in range(3)] == [size] * 3
+    assert [with_batch_size(backbone).runtime.batch_size for _ in range(3)] == [size] * 3
     assert set(card.encoded) == {(8, 24, 40, 3)}
 
 
 def test_where_not_even_the_probe_fits_batches_are_no_larger(monkeypatch: pytest.MonkeyPatch) -> None:
     card = Card(monkeypatch, an_image=1)
     card.error = torch.OutOfMemoryError("CUDA out of memory")
-    assert fitted(card.backbone()).runtime.batch_size == 8
+    assert with_batch_size(card.backbone()).runtime.batch_size == 8
 
 
 def test_an_apple_card_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     card = Card(monkeypatch, an_image=GB)
     backbone = card.backbone(device="mps")
-    assert fitted(backbone) is backbone
+    assert with_batch_size(backbone) is backbone
     assert not card.encoded
 
 
@@ -128,12 +128,14 @@ def test_transformers_of_timm_are_told_by_their_positions(name: str) -> None:
 
 def _on_a_processor(model_cfg: Mapping[str, Any]) -> int:
     with torch.device("meta"):
-        towers = build(model_cfg, towers=(IMAGE,), dtype=torch.float32)
+        towers = build_towers(model_cfg, towers=(IMAGE,), dtype=torch.float32)
     size = (model_cfg["vision_cfg"]["image_size"],) * 2
     way = Preprocessing(size, "shortest", "bicubic", (0.5,) * 3, (0.5,) * 3, 0)
     runtime = Runtime("cpu", "fp32", reason="", batch_size=32, workers=1, most_workers=1)
     no_tokenizer: Any = None
-    return fitted(Backbone("x", "x", towers, no_tokenizer, way, 4, 1.0, None, "softmax", runtime)).runtime.batch_size
+    return with_batch_size(
+        Backbone("x", "x", towers, no_tokenizer, way, 4, 1.0, None, "softmax", runtime)
+    ).runtime.batch_size
 
 
 def test_a_batch_size_that_was_given_stays(photos: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +145,7 @@ def test_a_batch_size_that_was_given_stays(photos: Path, model: str, monkeypatch
         asked.append(backbone.name)
         return backbone
 
-    monkeypatch.setattr("clipcli.encoding.batch_size.fitted", noted)
+    monkeypatch.setattr("clipcli.encoding.batch_size.with_batch_size", noted)
     for batch_size, count in ((4, 0), (None, 1)):
         rows = clipcli.classify(photos, labels=["cat", "dog"], model=model, cache=False, batch_size=batch_size)
         assert len(list(rows)) == 6

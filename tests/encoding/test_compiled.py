@@ -20,7 +20,7 @@ from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
 from clipcli.encoding.embedder import Embedder
 from clipcli.encoding.engines import choose, compiled
-from clipcli.encoding.engines.agreement import probe
+from clipcli.encoding.engines.agreement import probe_images
 from clipcli.encoding.engines.choose import COMPILING_PAYS_FROM, check_engine, with_engine
 from clipcli.events import Event, Noted, Warned, result_of
 
@@ -87,14 +87,14 @@ def on_a_card(backbone: Backbone, monkeypatch: pytest.MonkeyPatch, *, times: flo
     """The backbone as if it were on a card, on which compiled code is so many times as fast."""
     as_it_is = backbone.encode_images
     monkeypatch.setattr(compiled, "encoder", lambda _: as_it_is)
-    monkeypatch.setattr(compiled, "times_faster", lambda *_: times)
+    monkeypatch.setattr(compiled, "speedup", lambda *_: times)
     return replace(backbone, runtime=replace(backbone.runtime, device="cuda"), engine=as_it_is)
 
 
 @pytest.mark.parametrize("count", range(1, SIZE + 1))
 def test_only_whole_batches_are_compiled(compiler: Compiler, backbone: Backbone, count: int) -> None:
     encode = compiled.encoder(backbone)
-    pixels = probe(backbone.preprocessing, images=count)
+    pixels = probe_images(backbone.preprocessing, images=count)
     torch.testing.assert_close(encode(pixels), backbone.encode_images(pixels))
     assert compiler.batches == ([] if count <= SIZE // 2 else [SIZE])
     assert compiler.settings == {"dynamic": False, "mode": None}
@@ -103,7 +103,7 @@ def test_only_whole_batches_are_compiled(compiler: Compiler, backbone: Backbone,
 @pytest.mark.usefixtures("compiler")
 def test_a_result_outlives_the_next_batch(backbone: Backbone) -> None:
     encode = compiled.encoder(backbone)
-    pixels = probe(backbone.preprocessing, images=2 * SIZE)
+    pixels = probe_images(backbone.preprocessing, images=2 * SIZE)
     found = torch.cat([encode(part) for part in pixels.split(SIZE)])
     torch.testing.assert_close(found, backbone.encode_images(pixels))
 
@@ -111,7 +111,7 @@ def test_a_result_outlives_the_next_batch(backbone: Backbone) -> None:
 def test_what_the_memory_does_not_hold_gets_smaller(compiler: Compiler, backbone: Backbone) -> None:
     kept, _ = chosen(backbone)
     compiler.failure = torch.OutOfMemoryError("CUDA out of memory")
-    pixels = probe(backbone.preprocessing, images=SIZE)
+    pixels = probe_images(backbone.preprocessing, images=SIZE)
     embedder = Embedder(kept)
     embeddings = embedder(pixels, ids=[str(n) for n in range(SIZE)])
     np.testing.assert_allclose(embeddings, backbone.encode_images(pixels).numpy(), atol=1e-6)
@@ -182,7 +182,7 @@ def test_auto_compiles_for_very_long_runs_on_a_card_alone(backbone: Backbone, mo
 def test_both_ways_are_timed_in_turn(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = iter([4.0, 1.0, 9.0, 2.0, 4.0, 2.0, 1.0, 2.0, 4.0, 9.0])
     monkeypatch.setattr(compiled, "_seconds", lambda *_: next(taken))
-    assert compiled.times_faster(backbone.encode_images, backbone) == 2.0
+    assert compiled.speedup(backbone.encode_images, backbone) == 2.0
 
 
 def test_every_device_and_precision_may_try(backbone: Backbone) -> None:

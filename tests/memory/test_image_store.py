@@ -14,10 +14,10 @@ from small_data import in_memory
 from clipcli.data.reference import digest_of, nothing
 from clipcli.memory.cache import Cache
 from clipcli.memory.images import ImageStore
-from clipcli.memory.models import Known
+from clipcli.memory.models import ModelFacts
 from clipcli.records import Cell, Embedded, ImageItem, Reference, Remembered, Skipped, Span
 
-KNOWN = Known(
+KNOWN = ModelFacts(
     name="m",
     fingerprint="fingerprint",
     precision="fp32",

@@ -1,4 +1,4 @@
-"""Pages open offline, show every name as text, and draw the same figures from the same numbers."""
+"""Pages open offline, show every name as text, and draw the same charts from the same numbers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from clipcli.errors import OutputFailed
-from clipcli.report import Code, Figures, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
-from clipcli.report.figures import Point, lines, thin, trade_off
+from clipcli.report import Charts, Code, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
+from clipcli.report.line_charts import Point, lines, thin, trade_off
 
 HOSTILE = "\"onload=x><img>'&"
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -50,10 +50,8 @@ def everywhere(text: str) -> Page:
     """A page that shows this text in every place that takes one."""
     sections: list[Section] = [
         Headline([Number(text, text, text)], heading=text),
-        Figures(
-            text, [lines({text: ([1], [2]), f"{text} ": ([1], [3])}, title=text, x_label=text, y_label=text)], text
-        ),
-        Figures(text, [text]),
+        Charts(text, [lines({text: ([1], [2]), f"{text} ": ([1], [3])}, title=text, x_label=text, y_label=text)], text),
+        Charts(text, [text]),
         Table(text, (text, text), [(text, text)], text),
         Code(text, text),
         Gallery(text, [Thumbnail(PIXEL, text)], text),
@@ -98,8 +96,8 @@ def test_the_same_page_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a/page.html").read_bytes() == (tmp_path / "b/page.html").read_bytes()
 
 
-def test_a_figure_is_the_same_in_another_process() -> None:
-    code = "from clipcli.report.figures import lines; import sys; sys.stdout.reconfigure(encoding='utf-8')\n"
+def test_a_chart_is_the_same_in_another_process() -> None:
+    code = "from clipcli.report.line_charts import lines; import sys; sys.stdout.reconfigure(encoding='utf-8')\n"
     code += "print(lines({'a': ([1, 2], [3, 4])}, title='t', x_label='x', y_label='y'), end='')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120, check=True)
     assert done.stdout == lines({"a": ([1, 2], [3, 4])}, title="t", x_label="x", y_label="y")
@@ -127,27 +125,27 @@ def test_numbers_are_set_apart_from_text_and_one_row_is_marked(tmp_path: Path) -
     assert "None" not in page.text
 
 
-def test_every_colour_of_a_figure_is_one_of_the_page(tmp_path: Path) -> None:
-    figure = lines({f"{n}": ([1, 2], [n, 2]) for n in range(7)}, title="t", x_label="x", y_label="y")
-    html = written(tmp_path, Page("title", "", [Figures("F", [figure])]))
-    used = set(re.findall(r"var\((--[\w-]+)", figure))
+def test_every_colour_of_a_chart_is_one_of_the_page(tmp_path: Path) -> None:
+    chart = lines({f"{n}": ([1, 2], [n, 2]) for n in range(7)}, title="t", x_label="x", y_label="y")
+    html = written(tmp_path, Page("title", "", [Charts("F", [chart])]))
+    used = set(re.findall(r"var\((--[\w-]+)", chart))
     styles = html[: html.index("</style>")]
     light, dark = (set(re.findall(r"(--[\w-]+):", part)) for part in styles.split("prefers-color-scheme: dark"))
     assert len(used) >= 8
     assert used <= light & dark
-    assert set(re.findall(r"(?<!, )#[0-9a-f]{6}\b", figure)) == set()
+    assert set(re.findall(r"(?<!, )#[0-9a-f]{6}\b", chart)) == set()
 
 
-def test_ids_are_unique_across_the_figures_of_a_page_and_lead_somewhere(tmp_path: Path) -> None:
-    figures = [curve("Loss"), curve("Rate"), curve("Loss", n=5), curve("Long", n=999, log_y=True)]
-    html = written(tmp_path, Page("title", "", [Figures("F", figures)]))
+def test_ids_are_unique_across_the_charts_of_a_page_and_lead_somewhere(tmp_path: Path) -> None:
+    charts = [curve("Loss"), curve("Rate"), curve("Loss", n=5), curve("Long", n=999, log_y=True)]
+    html = written(tmp_path, Page("title", "", [Charts("F", charts)]))
     ids = [attributes["id"] for _, attributes in Reader(html).tags if "id" in attributes]
     targets = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', html))
     assert len(ids) == len(set(ids)) >= 4
     assert {a or b for a, b in targets} == set(ids)
 
 
-def test_a_figure_says_what_it_shows() -> None:
+def test_a_chart_says_what_it_shows() -> None:
     root = ElementTree.fromstring(
         lines({"a": ([1, 2], [0.25, 0.5])}, title="Top-1", x_label="step", y_label="", percent=True)
     )
@@ -156,8 +154,8 @@ def test_a_figure_says_what_it_shows() -> None:
     assert {element.tag for element in root.iter()} & {"style", "metadata", "script"} == set()
 
 
-def texts(figure: str) -> set[str]:
-    return {"".join(element.itertext()).strip("\u2060") for element in ElementTree.fromstring(figure).iter("text")}
+def texts(chart: str) -> set[str]:
+    return {"".join(element.itertext()).strip("\u2060") for element in ElementTree.fromstring(chart).iter("text")}
 
 
 def test_only_several_series_have_a_legend() -> None:
@@ -207,16 +205,16 @@ def test_a_logarithmic_axis_is_only_for_what_spans_a_factor_of_ten_above_0(
 
 
 @pytest.mark.parametrize("values", [[], [float("nan")] * 3, [float("inf")]], ids=["empty", "nan", "infinite"])
-def test_a_figure_without_numbers_says_so(values: list[float]) -> None:
+def test_a_chart_without_numbers_says_so(values: list[float]) -> None:
     assert "no values" in texts(lines({"a": (range(len(values)), values)}, title="t", x_label="x", y_label="y"))
 
 
-def test_a_figure_takes_any_name_without_a_warning() -> None:
+def test_a_chart_takes_any_name_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = lines({"猫\x00\ud800\n$": ([1], [1]), "b" * 999: ([1], [2])}, title="\x1b", x_label="ش", y_label="y")
-    assert "猫\ufffd\ufffd $" in texts(figure)
-    assert max(len(text) for text in texts(figure)) < 50
+        chart = lines({"猫\x00\ud800\n$": ([1], [1]), "b" * 999: ([1], [2])}, title="\x1b", x_label="ش", y_label="y")
+    assert "猫\ufffd\ufffd $" in texts(chart)
+    assert max(len(text) for text in texts(chart)) < 50
 
 
 def test_the_users_own_style_of_matplotlib_changes_nothing() -> None:
@@ -235,14 +233,14 @@ def test_a_trade_off_names_its_points_where_there_is_room() -> None:
         Point("kept", 0.2, 0.6),
         Point("end", 0.1, 0.7),
     ]
-    figure = trade_off(points, title="t", x_label="x", y_label="y", marked=2)
-    assert {"start", "kept", "end"} <= texts(figure)
-    assert "hidden" not in texts(figure)
-    assert "hidden: 22.0%, 30.1%" in str(ElementTree.fromstring(figure).get("aria-label"))
+    chart = trade_off(points, title="t", x_label="x", y_label="y", marked=2)
+    assert {"start", "kept", "end"} <= texts(chart)
+    assert "hidden" not in texts(chart)
+    assert "hidden: 22.0%, 30.1%" in str(ElementTree.fromstring(chart).get("aria-label"))
 
 
 def test_importing_the_room_loads_neither_matplotlib_nor_jinja() -> None:
     heavy = "{'matplotlib', 'jinja2', 'torch'}"
-    code = f"import sys, clipcli.report, clipcli.report.figures; print({heavy} & set(sys.modules))"
+    code = f"import sys, clipcli.report, clipcli.report.line_charts; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "set()\n"

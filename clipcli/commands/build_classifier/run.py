@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from clipcli import backbones
-from clipcli.classes.prompts import read_recipe
+from clipcli.classes.prompts import read_prompted_classes
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings
 from clipcli.encoding.model import Model
 from clipcli.events import Event, result_of
@@ -41,9 +41,9 @@ class _TextOnly:
 
 def run(options: BuildClassifierSettings) -> Generator[Event, None, Classifier]:
     """`build_classifier`, saying what it does."""
-    recipe = read_recipe(options.labels, options.prompts)
+    prompted = read_prompted_classes(options.labels, options.prompts)
     memory = Memory(Cache() if options.cache else None)
     runs = _TextOnly(device=options.device, precision=options.precision)
     model = Model(options.model or backbones.DEFAULT_MODEL, runs, memory=memory)
-    [classifier] = yield from build([recipe], model=model)
+    [classifier] = yield from build([prompted], model=model)
     return classifier

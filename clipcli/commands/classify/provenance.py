@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clipcli.classes.labels import LabelledClass
-from clipcli.classes.prompts import Recipe
+from clipcli.classes.prompts import PromptedClasses
 from clipcli.records import ImageItem, Provenance
 from clipcli.scoring.classifier import Classifier
 
 
 def provenance_of(
-    made_of: Classifier | Recipe,
+    made_of: Classifier | PromptedClasses,
     *,
     settings: Mapping[str, Any],
     model: str,

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
-from clipcli.classes.prompts import Recipe, read_recipe
+from clipcli.classes.prompts import PromptedClasses, read_prompted_classes
 from clipcli.commands.classify.keep import kept_columns
 from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.settings import ClassifySettings
@@ -51,7 +51,7 @@ def run(options: ClassifySettings, *, earlier: Earlier | None = None) -> Iterato
     It goes on with the rows of an `earlier` run, where there are some. No model is loaded as long as all that is needed
     is in the cache: torch takes longer to import than thousands of rows.
     """
-    made_of = _read_classifier_or_recipe(options)
+    made_of = _read_classifier_or_classes(options)
     _check_top_k(options.top_k, made_of)
     memory = Memory(Cache(limit=_limit(options)) if options.cache else None)
     items = list_images(options.inputs, stdin=sys.stdin, image_column=options.image_column, keep=options.keep_columns)
@@ -76,7 +76,7 @@ def run(options: ClassifySettings, *, earlier: Earlier | None = None) -> Iterato
 
 def _label(
     items: Sequence[ImageItem],
-    made_of: Classifier | Recipe,
+    made_of: Classifier | PromptedClasses,
     model: Model,
     options: ClassifySettings,
     kept: Sequence[str],
@@ -96,7 +96,7 @@ def _label(
 
 
 def _classifier(
-    items: Sequence[ImageItem], made_of: Classifier | Recipe, model: Model
+    items: Sequence[ImageItem], made_of: Classifier | PromptedClasses, model: Model
 ) -> Generator[Event, None, Classifier]:
     """The classifier: as it was given, or built, with the image tower loaded beside it where that is needed as well."""
     if isinstance(made_of, Classifier):
@@ -110,12 +110,12 @@ def _limit(options: ClassifySettings) -> int | None:
     return None if options.cache_size is None else read_size(options.cache_size)
 
 
-def _read_classifier_or_recipe(options: ClassifySettings) -> Classifier | Recipe:
+def _read_classifier_or_classes(options: ClassifySettings) -> Classifier | PromptedClasses:
     if (options.labels is None) == (options.classifier is None):
         given = "neither labels nor a classifier was" if options.labels is None else "both labels and a classifier were"
         raise UsageError(f"{given} given; give --labels FILE or --classifier FILE")
     if options.labels is not None:
-        return read_recipe(options.labels, options.prompts)
+        return read_prompted_classes(options.labels, options.prompts)
     if options.prompts is not None:
         raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
     if isinstance(options.classifier, Classifier):
@@ -123,11 +123,11 @@ def _read_classifier_or_recipe(options: ClassifySettings) -> Classifier | Recipe
     return Classifier.load(options.classifier or "")
 
 
-def _labels(made_of: Classifier | Recipe) -> Sequence[str]:
+def _labels(made_of: Classifier | PromptedClasses) -> Sequence[str]:
     return made_of.labels if isinstance(made_of, Classifier) else [labelled.label for labelled in made_of.classes]
 
 
-def _check_top_k(top_k: int, made_of: Classifier | Recipe) -> None:
+def _check_top_k(top_k: int, made_of: Classifier | PromptedClasses) -> None:
     count = len(_labels(made_of))
     if not 1 <= top_k <= count:
         raise UsageError(f"--top-k {top_k} does not fit {count} classes; choose from 1 to {count}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.labels import LabelledClass, classes_from
-from clipcli.classes.prompts import DEFAULT_PROMPTS, Recipe, load_prompts
+from clipcli.classes.prompts import DEFAULT_PROMPTS, PromptedClasses, load_prompts
 from clipcli.commands.evaluate import comparison
 from clipcli.commands.evaluate.classes import Classes, classes_in, given_classes, same_prompts, truth_of
 from clipcli.commands.evaluate.classification import evaluated, zero_shot
@@ -26,7 +26,7 @@ from clipcli.encoding.embed import towers_for
 from clipcli.encoding.model import Model
 from clipcli.errors import ModelUnavailable, UsageError, some_of
 from clipcli.events import Event, InputsFound, Warned
-from clipcli.memory.models import Known
+from clipcli.memory.models import ModelFacts
 from clipcli.records import ImageItem
 from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
@@ -39,7 +39,7 @@ class Subject:
     classes: Classes
     tests: tuple[Labels, ...]
     training: Training | None
-    made_of: Classifier | tuple[Recipe, ...]
+    made_of: Classifier | tuple[PromptedClasses, ...]
     other: Mapping[str, str | None] | None
 
 
@@ -51,11 +51,11 @@ class Trial:
     classifiers: tuple[Classifier, ...]
 
     @property
-    def known(self) -> Known:
+    def facts(self) -> ModelFacts:
         """What scores and files need of the model. Raises `ModelUnavailable` before it is known."""
-        if self.model.known is None:
+        if self.model.facts is None:
             raise ModelUnavailable(f"nothing is known of {self.model.name}; load it first")
-        return self.model.known
+        return self.model.facts
 
 
 def run(
@@ -77,7 +77,7 @@ def run(
     if training is not None:
         called = [trial.model.name for trial in trials]
         probes = yield from fit_probes(training, images[-1], tests, models=called, options=options, labels=names)
-    first = trials[0].known
+    first = trials[0].facts
     evaluation = Evaluation(CLASSIFICATION, names, runs, first.device, first.precision, tuple(probes))
     called = names_of(evaluation)
     found = [*comparison.differences(runs, called)]
@@ -104,7 +104,7 @@ def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: 
     tests = tuple(Labels(name, one, truth_of(one, classes, allow_empty=options.allow_empty)) for name, one in read)
     training = None if options.linear_probe is None else read_training(options, columns, classes)
     other = None if options.compare is None else comparison.read_other(options.compare)
-    made_of = classifier or tuple(Recipe(classes.classes, prompt_set) for prompt_set in prompt_sets)
+    made_of = classifier or tuple(PromptedClasses(classes.classes, prompt_set) for prompt_set in prompt_sets)
     return Subject(classes, tests, training, made_of, other)
 
 
@@ -163,7 +163,7 @@ def _runs(tests: Sequence[EvaluatedImages], trials: Sequence[Trial], classes: Cl
                     images,
                     answers,
                     labels=classes.names,
-                    model=trial.known.name,
-                    fingerprint=trial.known.fingerprint,
+                    model=trial.facts.name,
+                    fingerprint=trial.facts.fingerprint,
                     prompts=classifier.prompts,
                 )

@@ -29,6 +29,6 @@ def opened(names: Sequence[str], options: EvaluateSettings, *, memory: Memory) -
     for model in models:
         model.check()
     for model in models:
-        if model.known is None:
+        if model.facts is None:
             yield from model.checkpoint()
     return models

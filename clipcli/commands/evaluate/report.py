@@ -24,8 +24,8 @@ from clipcli.commands.evaluate.tables import (
 )
 from clipcli.images.decode import attempt, decode
 from clipcli.records import ImageItem, Skipped
-from clipcli.report import Figures, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
-from clipcli.report.charts import field_of_counts, reliability_diagram
+from clipcli.report import Charts, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
+from clipcli.report.accuracy_charts import confusion_matrix, reliability_diagram
 
 _MOST_CLASSES_DRAWN = 50
 _MOST_CONFUSED = 40
@@ -123,15 +123,15 @@ def _calibration(run: Run) -> list[Section]:
         " it could all be chance."
     )
     return [
-        Figures("Calibration", [drawn], note),
+        Charts("Calibration", [drawn], note),
         Table("Scores and shares that are right", ("score", "images", "mean score", "right"), rows),
     ]
 
 
 def _confusion(run: Run, labels: Sequence[str]) -> list[Section]:
     if len(labels) <= _MOST_CLASSES_DRAWN:
-        drawn = field_of_counts(run.confusion, labels, title="Confusion", x_label="label given", y_label="true class")
-        return [Figures("Confusion", [drawn], "Each row is a true class; the darker, the more of it.", wide=True)]
+        drawn = confusion_matrix(run.confusion, labels, title="Confusion", x_label="label given", y_label="true class")
+        return [Charts("Confusion", [drawn], "Each row is a true class; the darker, the more of it.", wide=True)]
     wrong = run.confusion.copy()
     np.fill_diagonal(wrong, 0)
     places = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSED]

@@ -50,7 +50,7 @@ def overridden(given: Mapping[str, Any], *, by: Mapping[str, Any]) -> dict[str, 
 def absolute(config: TrainConfig) -> TrainConfig:
     """The configuration with paths that hold wherever a run is resumed from; names of models and sets stay names."""
     # Each command's --help loads this file.
-    from clipcli.backbones import placed
+    from clipcli.backbones import absolute_name
 
     data = []
     for text in config.data:
@@ -62,7 +62,7 @@ def absolute(config: TrainConfig) -> TrainConfig:
     paths += [name for name, text in names.items() if text.lower().endswith(_FILES) and os.path.exists(text)]
     moved = {name: os.path.abspath(getattr(config, name)) for name in paths}
     moved |= {name: kinds.absolute(text) for name, text in tests.items() if text is not None}
-    model = None if config.model is None else placed(config.model)
+    model = None if config.model is None else absolute_name(config.model)
     return dataclasses.replace(config, data=tuple(data), model=model, **moved)
 
 

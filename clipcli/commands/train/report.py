@@ -12,8 +12,8 @@ from pathlib import Path
 from clipcli.commands.train.config_file import CONFIG_FILE
 from clipcli.commands.train.run_folder import METRICS_FILE, SKIPPED_FILE
 from clipcli.commands.train.run_lines import Line, RunLines, number, read_lines, read_text, values
-from clipcli.report import Code, Figures, Headline, Number, Page, Section, Table, write_page
-from clipcli.report.figures import Point, lines, trade_off
+from clipcli.report import Charts, Code, Headline, Number, Page, Section, Table, write_page
+from clipcli.report.line_charts import Point, lines, trade_off
 
 REPORT_FILE = "report.html"
 
@@ -179,7 +179,7 @@ def _duration(seconds: float) -> str:
 
 
 def _charts_section(heading: str, charts: Sequence[str]) -> list[Section]:
-    return [Figures(heading, charts)] if charts else []
+    return [Charts(heading, charts)] if charts else []
 
 
 def _charts(charts: Sequence[_Chart], *, run: RunLines) -> list[str]:

@@ -1,1 +1,1 @@
-"""Other engines than torch for the image tower, each held against torch before it is trusted."""
+"""Engines beside torch for the image tower, each compared with torch before it is used."""

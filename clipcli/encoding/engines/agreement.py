@@ -1,4 +1,4 @@
-"""Whether an engine gives what torch gives, on images made for the question."""
+"""Checks that an engine gives the same embeddings as torch, on generated images."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ LEAST_COSINE = 0.999
 _PROBES = 8
 
 
-class Refused(Exception):
-    """Why an engine is not used."""
+class EngineRefused(Exception):
+    """An engine cannot be used; the message says why."""
 
 
-def probe(preprocessing: Preprocessing, *, images: int = _PROBES) -> Tensor:
-    """Patches of colour from a seed, as uint8 pixels `[B, H, W, 3]`."""
+def probe_images(preprocessing: Preprocessing, *, images: int = _PROBES) -> Tensor:
+    """Generate images of coloured patches from a fixed seed, as uint8 pixels `[B, H, W, 3]`."""
     colours = torch.rand(images, 3, 7, 7, generator=torch.Generator().manual_seed(0))
     patches = functional.interpolate(colours, size=preprocessing.size, mode="bicubic").clamp(0, 1)
     return patches.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def least_cosine(encode: Callable[[Tensor], Tensor], backbone: Backbone, *, images: int = _PROBES) -> float:
-    """How near `encode` is to the backbone on so many images of a probe; 0 where it gives no numbers."""
-    pixels = probe(backbone.preprocessing, images=images)
+    """The least cosine between embeddings by `encode` and by the backbone, over generated images; NaN counts as 0."""
+    pixels = probe_images(backbone.preprocessing, images=images)
     cosines = (encode(pixels).cpu() * backbone.encode_images(pixels).cpu()).sum(dim=1)
     return float(cosines.nan_to_num(0).min())
 
 
 def check(cosine: float) -> None:
-    """Raises `Refused` where the least cosine is too small."""
+    """Raise `EngineRefused` if the least cosine is below `LEAST_COSINE`."""
     if cosine < LEAST_COSINE:
-        raise Refused(f"its embeddings are not torch's: least cosine {cosine:.4f}")
+        raise EngineRefused(f"its embeddings are not torch's: least cosine {cosine:.4f}")

@@ -1,4 +1,4 @@
-"""Which engine encodes images: what was asked for, or what pays, where it gives what torch gives."""
+"""Chooses the engine that encodes images: the one named, or the one that pays for a long run."""
 
 from __future__ import annotations
 
@@ -12,21 +12,27 @@ from torch import Tensor
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.runtime import Runtime
 from clipcli.encoding.engines import compiled, openvino, store
-from clipcli.encoding.engines.agreement import Refused, check, least_cosine
+from clipcli.encoding.engines.agreement import EngineRefused, check, least_cosine
 from clipcli.encoding.engines.kinds import ENGINES
 from clipcli.encoding.engines.store import Verdict
 from clipcli.errors import CacheUnusable, MissingExtra, UsageError, one_line, unknown
 from clipcli.events import Event, Noted, Warned
 
-# A conversion of ViT-B/32 takes as long as what it gains on 7,000 images or so, and later runs gain from it as well.
+# From this many images on, `auto` converts for OpenVINO. Converting ViT-B/32 takes as long as OpenVINO saves on some
+# 7,000 images, and later runs save as well.
 PAYS_FROM = 5000
-# Compiling takes a minute or so, in which a card encodes tens of thousands of images. An estimate: not yet measured.
+# From this many images on, `auto` compiles on a card. Compiling takes about a minute, in which a card encodes tens of
+# thousands of images. An estimate, not yet measured.
 COMPILING_PAYS_FROM = 50_000
 _LEAST_TIMES_FASTER = 1.1
 
 
 def check_engine(engine: str, *, runtime: Runtime) -> None:
-    """Raises `UnknownName`, `MissingExtra`, or `UsageError` for what the engine cannot do."""
+    """Check that the engine can run here.
+
+    Raises `UnknownName`, `MissingExtra` if it is not installed, and `UsageError` for a device or precision that it does
+    not support.
+    """
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
     if engine != "openvino":
@@ -40,10 +46,10 @@ def check_engine(engine: str, *, runtime: Runtime) -> None:
 
 
 def with_engine(backbone: Backbone, *, engine: str, images: int) -> Generator[Event, None, Backbone]:
-    """The backbone with the engine asked for; `auto` takes another than torch where so many `images` pay for it.
+    """The backbone with the named engine; `auto` chooses another engine than torch if it pays for this many `images`.
 
-    Another engine is held against torch. Where it gives something else, or cannot be had, there is a warning, and torch
-    stays. Expects an engine that `check_engine` let pass.
+    Another engine is first compared with torch. If it gives other embeddings or fails, a `Warned` says so and torch
+    stays. The engine must have passed `check_engine`.
     """
     runtime = backbone.runtime
     long_on_a_card = runtime.device == "cuda" and images >= COMPILING_PAYS_FROM
@@ -55,7 +61,7 @@ def with_engine(backbone: Backbone, *, engine: str, images: int) -> Generator[Ev
 
 
 def _with_compiled(backbone: Backbone, *, must_pay: bool) -> Generator[Event, None, Backbone]:
-    """The backbone compiled, held against torch in every run, and where it `must_pay` timed against it as well."""
+    """The backbone compiled and compared with torch, and with `must_pay` only if it is faster."""
     size = backbone.runtime.batch_size
     yield Noted(f"Compiling {backbone.name} for {size} images at once …")
     times = None
@@ -65,8 +71,8 @@ def _with_compiled(backbone: Backbone, *, must_pay: bool) -> Generator[Event, No
         cosine = least_cosine(encode, backbone, images=size)
         check(cosine)
         if must_pay:
-            times = compiled.times_faster(encode, backbone)
-    # Compilers raise nearly anything on what they do not know.
+            times = compiled.speedup(encode, backbone)
+    # Compilers raise nearly anything on code that they do not support.
     except Exception as e:
         compiled.forget()
         yield Warned(f"torch.compile cannot be used for {backbone.name}: {one_line(e)}; torch goes on as it is")
@@ -81,7 +87,7 @@ def _with_compiled(backbone: Backbone, *, must_pay: bool) -> Generator[Event, No
 
 
 def _with_openvino(backbone: Backbone, *, images: int | None) -> Generator[Event, None, Backbone]:
-    """The backbone in OpenVINO, converted and held against torch once; given `images`, only if so many pay for it."""
+    """The backbone in OpenVINO, converted and compared with torch once; given `images`, only if so many pay for it."""
     key = _key(backbone)
     verdict = store.verdict_on(key)
     if images is not None and (images < PAYS_FROM if verdict is None else verdict.problem is not None):
@@ -91,7 +97,7 @@ def _with_openvino(backbone: Backbone, *, images: int | None) -> Generator[Event
             yield Noted(f"Converting {backbone.name} for OpenVINO, once …")
             verdict = store.keep(key, lambda folder: _convert(backbone, folder))
         encode = _trusted(key, verdict, backbone)
-    except (CacheUnusable, Refused) as e:
+    except (CacheUnusable, EngineRefused) as e:
         yield Warned(f"OpenVINO cannot be used for {backbone.name}: {e}; torch goes on")
         return backbone
     yield Noted(f"OpenVINO {openvino.version()} encodes the images; least cosine to torch {verdict.cosine:.5f}")
@@ -99,15 +105,15 @@ def _with_openvino(backbone: Backbone, *, images: int | None) -> Generator[Event
 
 
 def _trusted(key: str, verdict: Verdict, backbone: Backbone) -> Callable[[Tensor], Tensor]:
-    """The encoder of a tower whose verdict is good. Raises `Refused`."""
+    """Load the encoder of a converted tower. Raises `EngineRefused` if its verdict is bad or its file is broken."""
     if verdict.problem is not None:
-        raise Refused(verdict.problem)
+        raise EngineRefused(verdict.problem)
     try:
         return openvino.load(store.engines_path() / key, precision=backbone.runtime.precision)
-    # A broken file makes OpenVINO raise nearly anything; the next run converts anew.
+    # OpenVINO raises nearly anything on a broken file. The next run converts anew.
     except Exception as e:
         store.forget(key)
-        raise Refused(one_line(e)) from e
+        raise EngineRefused(one_line(e)) from e
 
 
 def _runs_openvino(runtime: Runtime) -> bool:
@@ -115,21 +121,21 @@ def _runs_openvino(runtime: Runtime) -> bool:
 
 
 def _key(backbone: Backbone) -> str:
-    """A name for all that a converted tower comes from."""
+    """The key of a converted tower: a name for everything that it depends on."""
     height, width = backbone.preprocessing.size
     made_of = hashlib.sha256(f"{backbone.fingerprint} {backbone.preprocessing!r}".encode()).hexdigest()[:32]
     return f"{made_of}-{height}x{width}-{backbone.runtime.precision}-openvino-{openvino.version()}"
 
 
 def _convert(backbone: Backbone, folder: Path) -> Verdict:
-    """Convert, and hold what comes out against torch. Whatever goes wrong is the verdict."""
+    """Convert the tower and compare it with torch. Any failure is part of the verdict."""
     cosine = None
     try:
         openvino.convert(backbone, folder)
         encode = openvino.load(folder, precision=backbone.runtime.precision)
         cosine = least_cosine(encode, backbone)
         check(cosine)
-    # Converters raise nearly anything on what they do not know.
+    # Converters raise nearly anything on models that they do not support.
     except Exception as e:
         for path in folder.iterdir():
             path.unlink()

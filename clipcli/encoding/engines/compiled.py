@@ -1,4 +1,7 @@
-"""The image tower through torch.compile, on a card replayed as a CUDA graph: for long runs. Not yet run on a card."""
+"""The image tower by torch.compile, and on a card as a CUDA graph, for long runs.
+
+Not yet run on a card.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clipcli.backbones.backbone import Backbone, normalised
-from clipcli.encoding.engines.agreement import probe
+from clipcli.encoding.engines.agreement import probe_images
 
 # The first calls compile, choose kernels and record the graph.
 _WARM_UP = 3
@@ -20,10 +23,10 @@ _ROUNDS = 5
 
 
 def encoder(backbone: Backbone) -> Callable[[Tensor], Tensor]:
-    """The encoder: embeddings `[B, D]` of uint8 pixels `[B, H, W, 3]`, compiled for batches of the runtime's size.
+    """An encoder compiled for the runtime's batch size: uint8 pixels `[B, H, W, 3]` to embeddings `[B, D]`.
 
-    A smaller batch is padded to that size. Of half of it or less the tower encodes as it is: padding would cost more
-    than it brings, and what the memory does not hold at once must get smaller when it is halved.
+    A smaller batch is padded to that size. Half a batch or less is encoded without the compiled code: padding it would
+    cost more than it gains, and a batch that was halved for lack of memory must really become smaller.
     """
     runtime = backbone.runtime
     mode = "reduce-overhead" if runtime.device == "cuda" else None
@@ -36,25 +39,25 @@ def encoder(backbone: Backbone) -> Callable[[Tensor], Tensor]:
         if missing := runtime.batch_size - len(pixels):
             images = functional.pad(images, (0, 0, 0, 0, 0, 0, 0, missing))
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        # A graph that is replayed writes over its last result.
+        # The next replay of the graph overwrites this result.
         return tower(images)[: len(pixels)].clone()
 
     return torch.inference_mode()(encode)
 
 
 def warm_up(encode: Callable[[Tensor], Tensor], backbone: Backbone) -> None:
-    """Compile now. Raises whatever the compiler raises."""
-    pixels = probe(backbone.preprocessing, images=backbone.runtime.batch_size)
+    """Compile now, by encoding a few batches. Raises whatever the compiler raises."""
+    pixels = probe_images(backbone.preprocessing, images=backbone.runtime.batch_size)
     with warnings.catch_warnings():
-        # The compiler warns of settings that could be faster.
+        # The compiler warns about settings that might be faster.
         warnings.simplefilter("ignore")
         for _ in range(_WARM_UP):
             encode(pixels)
 
 
-def times_faster(encode: Callable[[Tensor], Tensor], backbone: Backbone) -> float:
-    """How much less time `encode` takes than torch as it is: the ratio of medians, taken in turn, of whole batches."""
-    pixels = probe(backbone.preprocessing, images=backbone.runtime.batch_size).to(backbone.runtime.device)
+def speedup(encode: Callable[[Tensor], Tensor], backbone: Backbone) -> float:
+    """The speedup of `encode` over torch on whole batches: the ratio of median times, measured in turn."""
+    pixels = probe_images(backbone.preprocessing, images=backbone.runtime.batch_size).to(backbone.runtime.device)
     taken: tuple[list[float], list[float]] = [], []
     for _ in range(_ROUNDS):
         for seconds, way in zip(taken, (backbone.encode_images, encode), strict=True):
@@ -63,12 +66,12 @@ def times_faster(encode: Callable[[Tensor], Tensor], backbone: Backbone) -> floa
 
 
 def forget() -> None:
-    """Give back the memory of what was compiled."""
+    """Free the memory of the compiled code."""
     torch.compiler.reset()
 
 
 def _seconds(encode: Callable[[Tensor], Tensor], pixels: Tensor) -> float:
     start = time.perf_counter()
-    # The copy waits for the card.
+    # The copy waits until the card is done.
     encode(pixels).cpu()
     return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Engines, by name: a table light enough for `--help`."""
+"""The table of engines, light enough to import for `--help`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image tower in OpenVINO: converted from torch, kept, compiled for the processor."""
+"""The image tower in OpenVINO: converted from torch, saved, and compiled for the processor."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def version() -> str | None:
 
 
 def convert(backbone: Backbone, folder: Path) -> None:
-    """Write the image tower, with its normalisation, into the folder. Raises whatever the conversion raises."""
+    """Convert the image tower with its normalisation and save it in the folder. Raises whatever OpenVINO raises."""
     openvino = _openvino()
     height, width = backbone.preprocessing.size
-    # Of the tower in bf16 the weights are what counts; OpenVINO chooses by itself where it computes in bf16.
+    # In float32, whatever the precision: OpenVINO itself chooses the operations that it computes in bf16.
     tower = _FromPixels(copy.deepcopy(backbone.towers).float(), backbone).eval()
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-        # Tracing warns of every branch.
+        # Tracing warns about every branch.
         warnings.simplefilter("ignore")
         example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
         model = openvino.convert_model(tower, example_input=example, input=([-1, height, width, 3], openvino.Type.u8))
@@ -44,7 +44,10 @@ def convert(backbone: Backbone, folder: Path) -> None:
 
 
 def load(folder: Path, *, precision: str) -> Callable[[Tensor], Tensor]:
-    """The encoder that `convert` wrote: embeddings `[B, D]` of uint8 pixels `[B, H, W, 3]`."""
+    """Load the encoder that `convert` saved: uint8 pixels `[B, H, W, 3]` to embeddings `[B, D]`.
+
+    `precision` is `fp32` or `bf16`. Raises whatever OpenVINO raises.
+    """
     settings = {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "NUM_STREAMS": 1,
@@ -59,13 +62,13 @@ def load(folder: Path, *, precision: str) -> Callable[[Tensor], Tensor]:
 
 
 def _openvino() -> Any:
-    """The package, without the part of it that reports every import to a server."""
+    """Import OpenVINO without its telemetry, which reports every import to a server."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return importlib.import_module("openvino")
 
 
 class _FromPixels(nn.Module):
-    """Embeddings `[B, D]`, L2-normalised, of uint8 pixels `[B, H, W, 3]`."""
+    """The module to convert: uint8 pixels `[B, H, W, 3]` to embeddings `[B, D]`, L2-normalised."""
 
     def __init__(self, towers: nn.Module, backbone: Backbone) -> None:
         super().__init__()

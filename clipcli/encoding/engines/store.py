@@ -1,4 +1,4 @@
-"""Converted image towers on disk, each with the verdict on it, in a folder that is whole or not there."""
+"""Keeps converted image towers on disk, each in a folder with the verdict on its accuracy."""
 
 from __future__ import annotations
 
@@ -17,19 +17,23 @@ _VERDICT = "verdict.json"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How near a converted tower's embeddings are to torch's, as the least cosine, or why there are none."""
+    """The result of comparing a converted tower with torch.
+
+    `cosine` is the least cosine between their embeddings, `None` if there are none. `problem` says why the tower must
+    not be used, and is `None` for a good one.
+    """
 
     cosine: float | None
     problem: str | None
 
 
 def engines_path() -> Path:
-    """Where converted towers lie: beside the cache of embeddings."""
+    """The folder of all converted towers, beside the cache of embeddings."""
     return cache_path().parent / "engines"
 
 
 def verdict_on(key: str) -> Verdict | None:
-    """The verdict on a tower, or `None` where it was never converted."""
+    """The verdict on a tower, or `None` if it was never converted."""
     try:
         return Verdict(**json.loads((engines_path() / key / _VERDICT).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -37,9 +41,10 @@ def verdict_on(key: str) -> Verdict | None:
 
 
 def keep(key: str, write: Callable[[Path], Verdict]) -> Verdict:
-    """The verdict that `write` gives when it has written a tower's files into an empty folder, which becomes the key's.
+    """Keep a tower under its key, and return the verdict on it.
 
-    Raises `CacheUnusable`.
+    `write` writes the tower's files into an empty folder and returns the verdict. The folder is moved into place when
+    it is complete. Raises `CacheUnusable`.
     """
     target = engines_path() / key
     part = part_of(target)
@@ -47,7 +52,7 @@ def keep(key: str, write: Callable[[Path], Verdict]) -> Verdict:
         part.mkdir(parents=True)
         verdict = write(part)
         (part / _VERDICT).write_text(json.dumps(asdict(verdict)), encoding="utf-8")
-        # What lies there by now has no verdict that can be read, or another run was quicker with the same.
+        # A folder in its place has no readable verdict, or is the same tower from a run that was quicker.
         shutil.rmtree(target, ignore_errors=True)
         part.rename(target)
     except OSError as e:
@@ -58,18 +63,18 @@ def keep(key: str, write: Callable[[Path], Verdict]) -> Verdict:
 
 
 def forget(key: str) -> None:
-    """Remove a tower."""
+    """Remove a tower, if it is there."""
     shutil.rmtree(engines_path() / key, ignore_errors=True)
 
 
 def usage() -> tuple[int, int]:
-    """How many towers there are, and their size in bytes."""
+    """The number of converted towers, and their size in bytes."""
     sizes = [path.stat().st_size for path in engines_path().rglob("*") if path.is_file()]
     return len(list(engines_path().glob(f"*/{_VERDICT}"))), sum(sizes)
 
 
 def clear() -> int:
-    """Remove all towers; how many there were. Raises `CacheUnusable`."""
+    """Remove all towers, and return how many there were. Raises `CacheUnusable`."""
     count, _ = usage()
     try:
         if engines_path().exists():

@@ -11,7 +11,7 @@ import pytest
 from small_data import in_memory
 
 import clipcli
-from clipcli.classes.prompts import read_recipe
+from clipcli.classes.prompts import read_prompted_classes
 from clipcli.commands.classify.keep import kept_columns, split_columns
 from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.settings import ClassifySettings
@@ -52,7 +52,7 @@ def test_two_columns_of_one_name_are_refused() -> None:
 def made(
     of: list[str] | Classifier, items: list[ImageItem] = ITEMS, *, prompts: str = "plain", **options: object
 ) -> Provenance:
-    recipe = of if isinstance(of, Classifier) else read_recipe(of, prompts)
+    recipe = of if isinstance(of, Classifier) else read_prompted_classes(of, prompts)
     asked = ClassifySettings(inputs=("photos",), **options)
     return provenance_of(recipe, settings=as_dict(asked), model="tiny", items=items, kept=())
 

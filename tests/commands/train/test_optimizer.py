@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipcli.backbones.checkpoint import IMAGE, TEXT
-from clipcli.backbones.towers import Towers, build
+from clipcli.backbones.towers import Towers, build_towers
 from clipcli.commands.train.optimizer import make_optimizer, set_learning_rates, share_of_peak, step_optimizer
 from clipcli.commands.train.settings import TrainConfig, configured
 
@@ -26,7 +26,7 @@ def towers() -> Towers:
     text = {"context_length": 8, "vocab_size": 50, "width": 32, "heads": 2, "layers": 1}
     torch.manual_seed(0)
     config = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
-    return build(config, towers=(IMAGE, TEXT), dtype=torch.float32, random=True)
+    return build_towers(config, towers=(IMAGE, TEXT), dtype=torch.float32, random=True)
 
 
 def config(**given: Any) -> TrainConfig:

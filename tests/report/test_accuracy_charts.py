@@ -1,4 +1,4 @@
-"""Figures of right and wrong are drawn from what they are given, and names in them are text."""
+"""Reliability diagrams and confusion matrices are drawn from their numbers, and names in them are text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from clipcli.report.charts import field_of_counts, reliability_diagram
+from clipcli.report.accuracy_charts import confusion_matrix, reliability_diagram
 
 LABELS = {"title": "T", "x_label": "x", "y_label": "y"}
 
@@ -21,9 +21,9 @@ def test_a_reliability_diagram_says_its_bins() -> None:
     assert ElementTree.fromstring(reliability_diagram([], **LABELS)).tag == "svg"
 
 
-def test_a_field_of_counts_shows_every_cell_that_is_not_empty() -> None:
+def test_a_confusion_matrix_shows_every_cell_that_is_not_empty() -> None:
     counts = np.array([[7, 3], [0, 1234]])
-    drawn = field_of_counts(counts, ["<script>alert(1)</script>", "_cat $x$"], **LABELS)
+    drawn = confusion_matrix(counts, ["<script>alert(1)</script>", "_cat $x$"], **LABELS)
     root = ElementTree.fromstring(drawn)
     texts = ["".join(element.itertext()) for element in root.iter("text")]
     assert {"7", "3", "1,234", "_cat $x$"} <= set(texts)
@@ -36,7 +36,7 @@ def test_a_field_of_counts_shows_every_cell_that_is_not_empty() -> None:
 def test_many_classes_have_no_numbers_and_a_class_without_images_has_no_shade() -> None:
     counts = np.eye(50, dtype=np.int64) * 5
     counts[3] = 0
-    drawn = field_of_counts(counts, [f"class {n}" for n in range(50)], **LABELS)
+    drawn = confusion_matrix(counts, [f"class {n}" for n in range(50)], **LABELS)
     texts = ["".join(element.itertext()) for element in ElementTree.fromstring(drawn).iter("text")]
     assert "5" not in texts
     assert {"class 0", "class 49"} <= set(texts)

@@ -1,4 +1,4 @@
-"""Figures of right and wrong: a reliability diagram, and a table of counts as a field of shades."""
+"""Charts of accuracy: reliability diagrams and confusion matrices."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from clipcli.report.figures import INK, SERIES, SOFT, plain, svg
+from clipcli.report.svg import INK, SERIES, SOFT, label_text, svg_chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LONGEST_LABEL = 22
-# From so many cells in a row on there is no room for their numbers.
+# With this many classes or more, the cells have no room for their counts.
 _FEW_CELLS = 13
 
 
 def reliability_diagram(
     bins: Sequence[tuple[float, float, float, float]], *, title: str, x_label: str, y_label: str
 ) -> Markup:
-    """An inline SVG of bins, each its edges, mean score and share right, against the line where both are equal."""
+    """Draw a reliability diagram as an inline SVG: accuracy by score, against the diagonal of perfect calibration.
+
+    Each bin is (lower edge, upper edge, mean score, accuracy), all from 0 to 1.
+    """
 
     def draw(axes: Axes) -> None:
         for low, high, confidence, accuracy in bins:
-            place, width = (low + high) / 2, (high - low) * 0.92
-            axes.bar(place, accuracy, width=width, color=SERIES[0], alpha=0.75, linewidth=0)
-            gap = abs(confidence - accuracy)
-            axes.bar(place, gap, width=width, bottom=min(confidence, accuracy), color=SERIES[1], alpha=0.3, linewidth=0)
+            centre, width = (low + high) / 2, (high - low) * 0.92
+            axes.bar(centre, accuracy, width=width, color=SERIES[0], alpha=0.75, linewidth=0)
+            gap, lower = abs(confidence - accuracy), min(confidence, accuracy)
+            axes.bar(centre, gap, width=width, bottom=lower, color=SERIES[1], alpha=0.3, linewidth=0)
         axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--")
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
@@ -38,16 +41,19 @@ def reliability_diagram(
             axis.set_ticks(ticks, [f"{tick:.0%}" for tick in ticks])
 
     spoken = "; ".join(f"scores from {low:.0%} to {high:.0%}: {right:.0%} right" for low, high, _, right in bins)
-    return svg(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken)
+    return svg_chart(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken)
 
 
-def field_of_counts(
+def confusion_matrix(
     counts: NDArray[np.int64], names: Sequence[str], *, title: str, x_label: str, y_label: str
 ) -> Markup:
-    """An inline SVG of counts `[C, C]`, each cell as dark as its share of its row; `names` are those of both axes."""
+    """Draw a confusion matrix of counts `[C, C]` as an inline SVG, each cell as dark as its share of its row.
+
+    Rows are true classes and columns predicted ones; `names` are the `C` labels of both.
+    """
     size = len(names)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    shown = [plain(name, most=_LONGEST_LABEL) for name in names]
+    shown = [label_text(name, most=_LONGEST_LABEL) for name in names]
 
     def draw(axes: Axes) -> None:
         from matplotlib.patches import Rectangle
@@ -70,4 +76,4 @@ def field_of_counts(
     side = min(12.0, 3.6 + 0.19 * size + (0.22 * size if size < _FEW_CELLS else 0))
     rows = (f"{name}: {counts[n, n]:,} of {counts[n].sum():,} right" for n, name in enumerate(shown))
     spoken = "; ".join(rows)
-    return svg(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken, size=(side + 0.6, side))
+    return svg_chart(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken, size=(side + 0.6, side))
