@@ -107,8 +107,8 @@ def encode(
     """Embed images in batches with backbones that are loaded; `TimeSpent` comes last.
 
     A backbone does not encode images whose embedding is in a `Remembered`. With `digests`, images are hashed when they
-    are read. `decode` is a key of `DECODES`. Raises `ClipcliError` if a backbone gives NaN or infinity, and `UsageError` if
-    `--decode card` meets several input sizes.
+    are read. `decode` is a key of `DECODES`. Raises `ClipcliError` if a backbone gives NaN or infinity, and
+    `UsageError` if `--decode card` meets several input sizes.
     """
     from clipcli.encoding.encoders import Encoders
 

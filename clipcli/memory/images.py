@@ -57,7 +57,7 @@ class ImageStore:
                     yield Remembered(item, (np.frombuffer(kept[DIGEST_SIZE:], dtype="<f4"),))
 
     def keep(self, entries: Sequence[Entry], embeddings: NDArray[np.float32]) -> None:
-        """Keep the embeddings `[N, D]` of images that were read and hashed since `look_up`; skipped ones have no row."""
+        """Keep the embeddings `[N, D]` of images that were read and hashed since `look_up`; bad ones have no row."""
         rows = iter(embeddings)
         values = {}
         for entry in entries:

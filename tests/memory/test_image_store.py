@@ -14,15 +14,18 @@ from small_data import in_memory
 from clipcli.data.reference import digest_of, nothing
 from clipcli.memory.cache import Cache
 from clipcli.memory.images import ImageStore
+from clipcli.memory.memory import Memory
 from clipcli.memory.models import ModelFacts
-from clipcli.records import Cell, Embedded, ImageItem, Reference, Remembered, Skipped, Span
+from clipcli.records import Cell, ImageItem, Reference, Remembered, Skipped, Span
 
-KNOWN = ModelFacts(
+FACTS = ModelFacts(
     name="m",
     fingerprint="fingerprint",
+    device="cpu",
     precision="fp32",
     runtime="",
     details="",
+    dimensions=4,
     preprocessing="preprocessing",
     logit_scale=1.0,
     logit_bias=None,
@@ -43,10 +46,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
 
 def kept(cache: Cache, item: ImageItem, digest: bytes | None) -> bool:
     """Look an image up, keep an embedding of it, and look it up again: it may be there then."""
-    store = ImageStore(cache, KNOWN, made_with=("exact",), verify=False)
+    store = ImageStore(Memory(cache), FACTS, made_with=("exact",), verify=False)
     assert list(store.look_up([item])) == [item]
     read = ImageItem(item.id, item.reference, digest=digest)
-    store.keep(Embedded((Skipped(in_memory("bad"), "truncated"), read), ROW[None]))
+    store.keep((Skipped(in_memory("bad"), "truncated"), read), ROW[None])
     [found] = store.look_up([item])
     return isinstance(found, Remembered)
 
@@ -92,15 +95,15 @@ def test_what_was_not_hashed_is_not_kept(cache: Cache) -> None:
 def test_a_name_of_its_own_is_another_image(cache: Cache) -> None:
     """A table may name an image of a zip by another path than the zip's."""
     assert kept(cache, ImageItem("b.jpg", Reference("zip", "a.zip", "b.jpg")), digest_of(b""))
-    store = ImageStore(cache, KNOWN, made_with=("exact",), verify=False)
+    store = ImageStore(Memory(cache), FACTS, made_with=("exact",), verify=False)
     other = ImageItem("a.zip/b.jpg", Reference("zip", "a.zip", "b.jpg"))
     assert list(store.look_up([other])) == [other]
 
 
 def test_an_image_that_changes_while_it_is_read_is_kept_as_it_was(cache: Cache) -> None:
     item = ImageItem("a.zip", Reference("file", "a.zip"))
-    store = ImageStore(cache, KNOWN, made_with=("exact",), verify=False)
+    store = ImageStore(Memory(cache), FACTS, made_with=("exact",), verify=False)
     list(store.look_up([item]))
     Path("a.zip").write_bytes(b"changed meanwhile")
-    store.keep(Embedded((ImageItem("a.zip", item.reference, digest=digest_of(b"content")),), ROW[None]))
+    store.keep((ImageItem("a.zip", item.reference, digest=digest_of(b"content")),), ROW[None])
     assert list(store.look_up([item])) == [item]

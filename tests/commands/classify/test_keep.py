@@ -52,9 +52,9 @@ def test_two_columns_of_one_name_are_refused() -> None:
 def made(
     of: list[str] | Classifier, items: list[ImageItem] = ITEMS, *, prompts: str = "plain", **options: object
 ) -> Provenance:
-    recipe = of if isinstance(of, Classifier) else read_prompted_classes(of, prompts)
+    prompted = of if isinstance(of, Classifier) else read_prompted_classes(of, prompts)
     asked = ClassifySettings(inputs=("photos",), **options)
-    return provenance_of(recipe, settings=as_dict(asked), model="tiny", items=items, kept=())
+    return provenance_of(prompted, settings=as_dict(asked), model="tiny", items=items, kept=())
 
 
 def test_settings_are_as_json_has_them() -> None:
