@@ -140,7 +140,7 @@ def _write(
                 case ModelLoaded() | ModelKnown():
                     model = _latest(model, event.record)
                     if file and model:
-                        file.made_by(model)
+                        file.set_model(model)
                 case RowsReady() if provenance and not (earlier and earlier.is_output and summary.is_complete()):
                     if file is None:
                         schema = Schema(top_k=top_k, kept=provenance.kept)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar, overload
 
 import typer
 
-from clipcli.settings import Described, Settings, check_names, described, made, read_yaml, record, setting
+from clipcli.settings import Described, Settings, build_record, check_names, described, read_yaml, record, setting
 
 First = TypeVar("First", bound=Settings)
 Second = TypeVar("Second", bound=Settings)
@@ -80,12 +80,15 @@ def settings_of(
 
 
 def settings_of(given: Mapping[str, Any], terminal: Terminal, /, *records: type[Settings]) -> tuple[Settings, ...]:
-    """Records of what was given by flags, over what the file of `--config` says. Raises as `read_yaml` and `made`."""
+    """Records of what was given by flags, over what the file of `--config` says.
+
+    Raises as `read_yaml` and `build_record`.
+    """
     asked = ({} if terminal.config is None else read_yaml(terminal.config)) | dict(given)
     names = [[field.name for field in dataclasses.fields(record)] for record in records]
     check_names(asked, [name for own in names for name in own], command=records[0].command)
     return tuple(
-        made(record, {name: asked[name] for name in own if name in asked})
+        build_record(record, {name: asked[name] for name in own if name in asked})
         for record, own in zip(records, names, strict=True)
     )
 

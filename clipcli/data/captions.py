@@ -1,4 +1,4 @@
-"""Captions as they are written: a line each in `.txt` and `.caption`, under a key in `.json`, a cell of a table."""
+"""Reads captions: lines of `.txt` and `.caption` files, a key of a `.json`, or a cell of a table."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ CAPTION_KEYS = ("caption", "captions", "text", "texts", "description")
 
 
 class Uncaptioned(ValueError):
-    """There is no caption to be had here; the message is the reason, in a few words."""
+    """No caption was found; the message is the reason, in a few words."""
 
 
 def caption_suffix(name: str) -> str | None:
-    """The suffix of a caption file in lower case; `None` for a file that is none."""
+    """The suffix of a caption file, in lower case; `None` if this is not a caption file."""
     suffix = os.path.splitext(name)[1].lower()
     return suffix if suffix in CAPTION_SUFFIXES else None
 
 
 def captions_beside(texts: Mapping[str, Reference], *, read: Callable[[Reference], bytes]) -> tuple[str, ...]:
-    """The captions of the first caption file that is there, of those beside an image by their suffixes.
+    """The captions of an image, from the caption files beside it, which `texts` has by suffix.
 
-    Raises `Uncaptioned`.
+    If there are several files, the first suffix in `CAPTION_SUFFIXES` counts. Raises `Uncaptioned` if the file is
+    missing, unreadable, not UTF-8, or has no caption.
     """
     suffix = next((suffix for suffix in CAPTION_SUFFIXES if suffix in texts), None)
     if suffix is None:
@@ -43,7 +44,10 @@ def captions_beside(texts: Mapping[str, Reference], *, read: Callable[[Reference
 
 
 def cleaned(value: object) -> tuple[str, ...]:
-    """A caption, or a list of them, as stripped captions without blank ones. Raises `Uncaptioned`."""
+    """A caption or a list of captions, stripped, without blank ones.
+
+    Raises `Uncaptioned` if none is left, or one is not text or not UTF-8.
+    """
     texts = [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
     captions: list[str] = []
     for text in texts:
@@ -59,7 +63,11 @@ def cleaned(value: object) -> tuple[str, ...]:
 
 
 def is_utf8(text: str) -> bool:
-    """True for whole text: no NUL as in UTF-16 read as UTF-8, and no byte or half character on its own."""
+    """True if the text was decoded from proper UTF-8.
+
+    A NUL hints at UTF-16 that was read as UTF-8. A surrogate stands for a byte that was not UTF-8, or for half of a
+    character.
+    """
     return "\0" not in text and (text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text))
 
 
@@ -80,5 +88,5 @@ def _under_a_key(text: str) -> object:
     return next((content[key] for key in CAPTION_KEYS if content.get(key)), None)
 
 
-# In the order of preference where an image has several.
+# Caption files by suffix, with their parsers. An image with several uses the first of these.
 CAPTION_SUFFIXES: dict[str, Callable[[str], object]] = {".txt": _lines, ".caption": _lines, ".json": _under_a_key}

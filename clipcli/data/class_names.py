@@ -1,4 +1,4 @@
-"""Names of classes as data has them: in folders, cells and text files, and the classes that they stand for."""
+"""Finds the class name of an image in folders, cells and text files, and matches names to classes."""
 
 from __future__ import annotations
 
@@ -15,42 +15,45 @@ _LABEL_KEYS = ("label", "class", "class_name", "cls", "category")
 
 
 def from_names(names: Iterable[str]) -> dict[str, LabelledClass]:
-    """A class for each name that is whole text, a `_` of it being a space in prompts."""
+    """A class for each name, with `_` as a space in its label. Names that are not UTF-8 are left out."""
     return {name: LabelledClass(name.replace("_", " ").strip() or name) for name in names if is_utf8(name)}
 
 
 def matched(
     names: Iterable[str], classes: tuple[LabelledClass, ...], *, where: str, noun: str = "folder"
 ) -> dict[str, LabelledClass]:
-    """The class that each name belongs to: by its exact name, else whatever the case and with `_` for spaces.
+    """The class of each name: by exact label or alias, else ignoring case and with `_` as a space.
 
-    Raises `BadFile` where a name belongs to no class. `noun` is the word for a name in the message: `folder` for names
-    of folders, `value` for those in cells and files.
+    `noun` is the word for a name in the error: `folder` for names of folders, `value` for names in cells and files;
+    `where` names the data. Raises `BadFile` if a name fits no class.
     """
     # Labels before aliases, so that one class's alias never hides another class.
     known = [(c.label, c) for c in classes] + [(alias, c) for c in classes for alias in c.aliases]
     exact = dict(reversed(known))
     loosely = {folded(name): c for name, c in reversed(known)}
     found = {name: exact.get(name) or loosely.get(folded(name)) for name in names}
-    strangers = [name for name, labelled in found.items() if labelled is None]
-    if strangers:
-        what, them = (noun, "it") if len(strangers) == 1 else (f"{noun}s", "them")
+    unmatched = [name for name, labelled in found.items() if labelled is None]
+    if unmatched:
+        what, them = (noun, "it") if len(unmatched) == 1 else (f"{noun}s", "them")
         raise BadFile(
-            f"{where}: no label fits {what} {some_of(strangers)}; rename {them} to labels,"
+            f"{where}: no label fits {what} {some_of(unmatched)}; rename {them} to labels,"
             f" as in {some_of([c.label for c in classes])}, or add {them} to the labels"
         )
     return {name: labelled for name, labelled in found.items() if labelled is not None}
 
 
 def folded(name: str) -> str:
-    """The name whatever its case and with spaces for `_`."""
+    """The name in a form for comparing: case folded, with `_` as a space."""
     return name.replace("_", " ").casefold()
 
 
 def name_in(cell: object) -> str | None:
-    """The name in a cell or a file: text, or a whole number. `None` for all else, for blanks and for broken text."""
+    """The class name in a cell or a file, as text: text or a whole number.
+
+    `None` for blanks, for text that is not UTF-8, and for any other type.
+    """
     if isinstance(cell, float) and cell.is_integer():
-        # Tables with a gap in a column write all its numbers as 1.0.
+        # pandas and others write the integers of a column with gaps as floats: 1.0.
         cell = int(cell)
     if isinstance(cell, bool) or not isinstance(cell, str | int):
         return None
@@ -59,7 +62,11 @@ def name_in(cell: object) -> str | None:
 
 
 def name_in_texts(texts: Mapping[str, Reference], *, read: Callable[[Reference], bytes]) -> str | None:
-    """The name in the files of a shard's key: its `.cls`, else a key of its `.json`, else the line of its `.txt`."""
+    """The class name in the text files of a shard's key, which `texts` has by suffix.
+
+    It is the content of the `.cls`, else a value in the `.json`, else the content of the `.txt`; `None` if there is
+    none. Raises what `read` raises.
+    """
     for suffix in (LABEL_SUFFIX, ".json", ".txt"):
         if suffix not in texts:
             continue
@@ -72,7 +79,7 @@ def name_in_texts(texts: Mapping[str, Reference], *, read: Callable[[Reference],
 
 
 def name_in_json(text: str) -> str:
-    """The name under the key of a label in a JSON object; empty where there is none."""
+    """The class name in a JSON object, under a key such as `label`; empty if there is none."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):

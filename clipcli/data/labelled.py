@@ -1,7 +1,7 @@
-"""Images with the names of their classes, for evaluation, in a fixed order.
+"""Reads images with the names of their classes, for `evaluate`.
 
-A tree with a folder per class; a table with an image and a label column, also inside a tree; WebDataset shards whose
-`.cls`, `.json` or `.txt` says the class; and images that are named one by one, of the class of the folder they lie in.
+The class of an image is the top folder in a folder or a zip, the label column of a table (also of one inside a folder),
+the `.cls`, `.json` or `.txt` beside it in a shard, or for paths in a list or a glob the folder that the image is in.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from clipcli.data.captions import is_utf8
 from clipcli.data.class_names import name_in, name_in_texts
 from clipcli.data.columns import IMAGE, LABEL, Columns
 from clipcli.data.kinds import KINDS, TREES, kind_of
-from clipcli.data.reference import reading_on
+from clipcli.data.reference import sequential_reader
 from clipcli.data.samples import Reading, Sample
 from clipcli.data.tables import in_tree
 from clipcli.data.tree import Data, top_folders
@@ -25,7 +25,7 @@ from clipcli.records import ImageItem, Skipped
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """An image with the name of its class, as DATA says it; `key` is its place within DATA, without a suffix."""
+    """An image with the name of its class, as DATA spells it; `key` is its path within DATA, without suffix."""
 
     item: ImageItem
     name: str
@@ -34,10 +34,10 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class LabelledData:
-    """One DATA, read.
+    """The labelled images of one DATA, as the user wrote it in `text`.
 
-    `names` are those of all classes, also without images. They are names of folders, or values in cells or text files,
-    as `noun` says.
+    `entries` hold every image in order, also those skipped. `names` are those of all classes, also of folders without
+    images. `noun` says where the names come from: folders, or values of cells and text files.
     """
 
     text: str
@@ -47,15 +47,15 @@ class LabelledData:
 
 
 def read_labelled(data: Data, columns: Columns) -> LabelledData:
-    """The images of one DATA with the names of their classes.
+    """The images of one DATA with the names of their classes, in a fixed order.
 
-    Raises `InputNotFound` where there is no such data or no image in it, and `BadFile` for a table or a shard that
-    cannot be understood.
+    Raises `InputNotFound` if there is no such data or no labelled image in it, `BadFile` for a table that cannot be
+    parsed, and `MissingExtra` for Parquet without pyarrow.
     """
     kind = kind_of(data)
     if kind is None:
         raise InputNotFound(f"no such data: {data.text or repr('')}; check the path")
-    reading = Reading(IMAGE.called(columns.image), told=LABEL.called(columns.label))
+    reading = Reading(IMAGE.named(columns.image), target=LABEL.named(columns.label))
     table = in_tree.table_of(data) if kind in TREES else None
     if table is not None:
         read = _from_rows(data, in_tree.samples_in([table], data.files, reading))
@@ -76,7 +76,7 @@ def read_labelled(data: Data, columns: Columns) -> LabelledData:
 
 
 def labelled_of(read: LabelledData) -> Iterator[Labelled]:
-    """The entries that are images with a label."""
+    """The entries that are not skipped."""
     return (entry for entry in read.entries if isinstance(entry, Labelled))
 
 
@@ -86,7 +86,7 @@ def names_of(entries: Sequence[Labelled | Skipped]) -> tuple[str, ...]:
 
 
 def named_twice(read: LabelledData) -> dict[str, tuple[str, ...]]:
-    """The images that stand there with more than one name, with those names."""
+    """The images that have more than one class name, with these names."""
     names: dict[str, dict[str, None]] = {}
     for labelled in labelled_of(read):
         names.setdefault(os.path.normpath(labelled.item.id), {})[labelled.name] = None
@@ -106,11 +106,11 @@ def _from_rows(data: Data, samples: Iterable[Sample | Skipped]) -> LabelledData:
 
 def _from_texts(data: Data, samples: Iterable[Sample | Skipped]) -> LabelledData:
     entries: list[Labelled | Skipped] = []
-    with reading_on() as read:
+    with sequential_reader() as read:
         for sample in samples:
             if isinstance(sample, Skipped):
                 entries.append(sample)
-            elif not sample.aside:
+            elif not sample.auxiliary:
                 name = name_in_texts(sample.texts, read=read)
                 unlabelled = Skipped(sample.item, "no label")
                 entries.append(unlabelled if name is None else Labelled(sample.item, name, sample.key))
@@ -118,7 +118,7 @@ def _from_texts(data: Data, samples: Iterable[Sample | Skipped]) -> LabelledData
 
 
 def _from_folders(data: Data, samples: Sequence[Sample | Skipped], *, is_tree: bool) -> LabelledData:
-    """Images of the classes of their folders; where shards are listed they have none, but texts."""
+    """Each image with its folder as the class. Where all samples are from listed shards, their texts are used."""
     if samples and all(isinstance(sample, Skipped) or sample.folder is None for sample in samples) and not is_tree:
         return _from_texts(data, samples)
     entries: list[Labelled | Skipped] = []
@@ -133,13 +133,13 @@ def _from_folders(data: Data, samples: Sequence[Sample | Skipped], *, is_tree: b
             entries.append(Labelled(sample.item, sample.folder, sample.key))
     if not is_tree:
         return LabelledData(data.text, "folder", _rooted(entries), names_of(entries))
-    # A class may have a folder without images.
+    # Folders without images are classes too.
     names = tuple(name for name in top_folders(data.text) if is_utf8(name)) if data.images else ()
     return LabelledData(data.text, "folder", tuple(entries), names)
 
 
 def _rooted(entries: Sequence[Labelled | Skipped]) -> tuple[Labelled | Skipped, ...]:
-    """The entries with keys that begin below the folder that all of them share."""
+    """The entries with keys relative to the deepest folder that they all share."""
     above = [os.path.dirname(entry.key) for entry in entries if isinstance(entry, Labelled)]
     shared = os.path.commonpath(above) if above and len({os.path.isabs(path) for path in above}) == 1 else ""
     return tuple(_below(entry, shared) for entry in entries)

@@ -13,7 +13,7 @@ from clipcli.data.captions import CAPTION_SUFFIXES, Uncaptioned, captions_beside
 from clipcli.data.class_names import from_names, matched
 from clipcli.data.columns import CAPTION, IMAGE
 from clipcli.data.kinds import KINDS, TREES, kind_of
-from clipcli.data.reference import reading_on
+from clipcli.data.reference import sequential_reader
 from clipcli.data.samples import Reading, Sample
 from clipcli.data.tables import in_tree
 from clipcli.data.tree import Data
@@ -66,8 +66,8 @@ class Found:
     @property
     def reading(self) -> Reading:
         """How tables are read: whether the images that they name are there is not looked at."""
-        image, caption = IMAGE.called(self.options.image_column), CAPTION.called(self.options.caption_column)
-        return Reading(image, told=caption, look_up=False)
+        image, caption = IMAGE.named(self.options.image_column), CAPTION.named(self.options.caption_column)
+        return Reading(image, target=caption, look_up=False)
 
     @property
     def stream(self) -> Iterable[Sample | Skipped]:
@@ -81,7 +81,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class CaptionSource:
+class CaptionKind:
     """One place where captions are found: how such data is written, whether DATA has it, and its pairs."""
 
     written: str
@@ -100,7 +100,7 @@ def read_pairs(data: str, *, options: PairOptions) -> PairsRead:
     if kind is None:
         raise InputNotFound(f"no such data: {data or repr('')}; check the path")
     found = Found(given, kind, options)
-    source = next((source for source in CAPTIONS.values() if source.matches(found)), None)
+    source = next((source for source in CAPTION_KINDS.values() if source.matches(found)), None)
     if source is None:
         raise _without_captions(given)
     read = source.read(found)
@@ -127,11 +127,11 @@ def has_folders(found: Found) -> bool:
 def from_texts(samples: Iterable[Sample | Skipped]) -> PairsRead:
     """Each image with the captions of the file beside it, in the order of the images."""
     found = PairsRead([], [])
-    with reading_on() as read:
+    with sequential_reader() as read:
         for sample in samples:
             if isinstance(sample, Skipped):
                 found.skipped.append(sample)
-            elif not sample.aside:
+            elif not sample.auxiliary:
                 try:
                     found.pairs.append(Pair(sample.item, captions_beside(sample.texts, read=read)))
                 except Uncaptioned as reason:
@@ -163,8 +163,8 @@ def from_rows(samples: Iterable[Sample | Skipped]) -> PairsRead:
 def _from_metadata(found: Found) -> PairsRead:
     """A pair for each image that metadata names, in their order; the other images are skipped."""
     options = found.options
-    image, text = in_tree.FILE_NAME.called(options.image_column), in_tree.TEXT.called(options.caption_column)
-    reading = replace(found.reading, image=image, told=text)
+    image, text = in_tree.FILE_NAME.named(options.image_column), in_tree.TEXT.named(options.caption_column)
+    reading = replace(found.reading, image=image, target=text)
     samples = list(in_tree.samples_in(in_tree.metadata_in(found.data), found.data.files, reading))
     named = {sample.item.id for sample in samples if not isinstance(sample, Skipped)}
     read = from_rows(samples)
@@ -196,20 +196,20 @@ def _from_folders(found: Found) -> PairsRead:
 
 
 # The first row that matches is taken.
-CAPTIONS: dict[str, CaptionSource] = {
-    "table": CaptionSource(
+CAPTION_KINDS: dict[str, CaptionKind] = {
+    "table": CaptionKind(
         "a .csv, .tsv, .jsonl or .parquet of images and captions",
         lambda found: found.kind == "table",
         lambda found: from_rows(found.stream),
     ),
-    "shards": CaptionSource(
+    "shards": CaptionKind(
         "WebDataset .tar shards", lambda found: found.kind == "shards", lambda found: from_texts(found.stream)
     ),
-    "metadata": CaptionSource("a folder with metadata.csv or metadata.jsonl", has_metadata, _from_metadata),
-    "texts": CaptionSource(
+    "metadata": CaptionKind("a folder with metadata.csv or metadata.jsonl", has_metadata, _from_metadata),
+    "texts": CaptionKind(
         "a folder of images with a .txt, .caption or .json each", has_texts, lambda found: from_texts(found.samples)
     ),
-    "folders": CaptionSource("a folder of images per class", has_folders, _from_folders),
+    "folders": CaptionKind("a folder of images per class", has_folders, _from_folders),
 }
 
 
@@ -229,5 +229,5 @@ def _without_captions(data: Data) -> InputNotFound:
             f"no pairs found in {data.text}, as its images have no captions;"
             " put a .txt beside each image, or the images into a folder per class, or give a table of captions"
         )
-    places = "; ".join(source.written for source in CAPTIONS.values())
+    places = "; ".join(source.written for source in CAPTION_KINDS.values())
     return InputNotFound(f"no pairs found in {data.text}; looked for {places}")

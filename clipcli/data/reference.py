@@ -1,4 +1,4 @@
-"""Bytes of a reference: the one place that knows how each kind of reference is read."""
+"""Reads the bytes of a reference: a file, a member of a zip or a shard, or a Parquet cell."""
 
 from __future__ import annotations
 
@@ -14,42 +14,46 @@ from typing import Any, BinaryIO
 from clipcli.records import Cell, Reference, Span
 
 DIGEST_SIZE = 16
-# Zip files that a process keeps open: an input, or a table, seldom leads into more.
+# The number of zip files that a process keeps open: an input, or a table, seldom refers to more.
 _ZIPS_KEPT = 8
-# A row group may hold a hundred images or more: a few of them are kept for the reads that come next.
+# A row group may hold a hundred images or more. This many are kept, for the images that are read next.
 _ROW_GROUPS_KEPT = 4
 
 
 class NoImage(Exception):
-    """The reference is of kind `nothing`: no image was named. The message is the reason, in a few words."""
+    """There is no image to read: the reference is of kind `nothing`. The message is the reason, in a few words."""
 
 
 def read(reference: Reference) -> bytes:
-    """The bytes that the reference leads to.
+    """The bytes that the reference points to.
 
-    Raises `OSError` where they are not there, `NoImage`, and whatever `zipfile` or pyarrow raise on a damaged file.
+    Raises `OSError` if they do not exist, `NoImage` for a reference of kind `nothing`, and whatever `zipfile` or
+    pyarrow raise on a damaged file.
     """
     return READERS[reference.kind](reference.path, reference.member)
 
 
 def digest_of(data: bytes) -> bytes:
-    """A hash of an image's content, `DIGEST_SIZE` bytes of BLAKE2b."""
+    """The BLAKE2b hash of an image's bytes, `DIGEST_SIZE` bytes long."""
     return hashlib.blake2b(data, digest_size=DIGEST_SIZE).digest()
 
 
-def nothing(reason: str) -> Reference:
-    """A reference that leads nowhere, and says why when it is read."""
+def no_image(reason: str) -> Reference:
+    """A reference for a row or entry without an image; reading it raises `NoImage` with the reason."""
     return Reference("nothing", member=reason)
 
 
 @contextmanager
-def reading_on() -> Iterator[Callable[[Reference], bytes]]:
-    """`read` for many small spans in the order in which they lie: the file of the last one stays open until the end."""
+def sequential_reader() -> Iterator[Callable[[Reference], bytes]]:
+    """A `read` that keeps the file of the last span open, for reading many small spans of a shard in order.
+
+    It is for one thread. The file is closed at the end of the context.
+    """
     with ExitStack() as stack:
         path: str | None = None
         file: BinaryIO | None = None
 
-        def read_on(reference: Reference) -> bytes:
+        def read_next(reference: Reference) -> bytes:
             nonlocal path, file
             if not isinstance(reference.member, Span) or reference.path is None:
                 return read(reference)
@@ -58,13 +62,13 @@ def reading_on() -> Iterator[Callable[[Reference], bytes]]:
                 path, file = reference.path, stack.enter_context(open(reference.path, "rb"))
             return _span_in(file, path, reference.member)
 
-        yield read_on
+        yield read_next
 
 
 def open_zip(path: str) -> zipfile.ZipFile:
-    """The zip file, opened once for all threads of a process, which may read from it at the same time.
+    """The zip file, opened once for all threads of a process; they may read from it at the same time.
 
-    It is opened anew once it was replaced by another. Raises `OSError` and `zipfile.BadZipFile`.
+    It is opened again if its size or time changed. Raises `OSError` and `zipfile.BadZipFile`.
     """
     found = os.stat(path)
     # A forked process must not share a position in an open file with its parent.
@@ -73,7 +77,7 @@ def open_zip(path: str) -> zipfile.ZipFile:
 
 @lru_cache(maxsize=_ZIPS_KEPT)
 def _opened_zip(_process: int, path: str, _modified: int, _size: int) -> zipfile.ZipFile:
-    # One that falls out of the cache is closed when no thread uses it any more, by its own destructor.
+    # A zip that drops out of the cache is closed by its destructor, when no thread uses it any more.
     return zipfile.ZipFile(path)
 
 
@@ -108,7 +112,7 @@ def _span_in(file: BinaryIO, path: str, span: Span) -> bytes:
 
 
 def _read_cell(path: str, place: Cell) -> bytes:
-    """The bytes in one cell, or of the file that the cell names: beside the table, as Hugging Face writes them."""
+    """The bytes in a Parquet cell, or of the file beside the table that it names, as in Hugging Face data sets."""
     found = os.stat(path)
     group = _row_group(path, found.st_mtime_ns, found.st_size, place.row_group, place.column)
     cell = group[place.row].as_py()
@@ -122,7 +126,7 @@ def _read_cell(path: str, place: Cell) -> bytes:
 
 @lru_cache(maxsize=_ROW_GROUPS_KEPT)
 def _row_group(path: str, _modified: int, _size: int, group: int, column: str) -> Any:
-    """The images of one row group, read anew unless it was among the last few and the file is the same."""
+    """The image column of one row group; the last few are kept while the file does not change."""
     import pyarrow.parquet as pq
 
     return pq.ParquetFile(path).read_row_group(group, columns=[column]).column(column)
@@ -136,7 +140,7 @@ def _read_nothing(_: None, reason: str) -> bytes:
     raise NoImage(reason)
 
 
-# By kind: from a reference's path and member to its bytes.
+# Functions from a reference's path and member to its bytes, by the reference's kind.
 READERS: dict[str, Callable[[Any, Any], bytes]] = {
     # The file at `path`.
     "file": _read_file,
@@ -146,10 +150,10 @@ READERS: dict[str, Callable[[Any, Any], bytes]] = {
     "span": _read_span,
     # A `Cell` of the Parquet file at `path`.
     "cell": _read_cell,
-    # The same, where some cells of the row group hold no bytes and may name another file.
+    # The same, for a row group in which some cells may name a file in place of holding bytes.
     "cell or file": _read_cell,
-    # The bytes that are the `member`.
+    # The bytes in `member` itself.
     "bytes": _read_bytes,
-    # No image: the `member` says why.
+    # No image; `member` is the reason.
     "nothing": _read_nothing,
 }

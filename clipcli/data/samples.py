@@ -1,4 +1,4 @@
-"""Samples: one image of DATA with all that is known of it without reading more than is needed."""
+"""The `Sample`, one image of DATA with its texts and cells, and the options for reading samples."""
 
 from __future__ import annotations
 
@@ -7,59 +7,60 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from clipcli.data.columns import IMAGE, Column
-from clipcli.data.reference import nothing
-from clipcli.data.suffixes import without_suffix
+from clipcli.data.file_names import without_suffix
+from clipcli.data.reference import no_image
 from clipcli.records import ImageItem, Reference, Skipped
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image.
+    """One image of DATA.
 
-    `place` is its path within DATA, and `folder` the name of the folder that may be its class. `texts` are the text
-    files that belong to it, by their suffixes. `cells` are those of its row that were asked for, by what they hold, as
-    in `caption`. `aside` says that it is not the main image of its key in a shard, but a mask of it or the like.
+    `path` is its path within DATA, and `folder` the name of the folder that may be its class. `texts` are the text
+    files that belong to it, by suffix. `cells` has the cell of the target column, under `label` or `caption`.
+    `auxiliary` marks an image of a shard's key that is not the main one, such as a mask.
     """
 
     item: ImageItem
-    place: str
+    path: str
     folder: str | None = None
     texts: Mapping[str, Reference] = field(default_factory=dict)
     cells: Mapping[str, object] = field(default_factory=dict)
-    aside: bool = False
+    auxiliary: bool = False
 
     @property
     def key(self) -> str:
-        """Its place without the suffix, by which images of several DATA are told to be the same."""
-        return without_suffix(self.place)
+        """The path without suffix: images of several DATA with the same key are taken for the same image."""
+        return without_suffix(self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How data is read.
+    """Options for reading samples.
 
-    Tables must have the column `image`, and where `told` is given that one too; the cells of the columns named in
-    `keep` go along with the images as text. With `look_up` paths in a table are looked for beside it and then in the
-    working folder; otherwise they are beside it, whatever is there. `stdin` is what `-` reads.
+    `image` is the column of images in tables, and `target` the column of labels or captions; `None` reads images alone.
+    The cells of the columns named in `keep` are copied to the items, as text. With `look_up`, paths in a table are
+    tried beside the table and then from the working folder; without it they are taken to be beside the table, and the
+    disk is not checked. `stdin` is the stream that `-` reads.
     """
 
     image: Column = IMAGE
-    told: Column | None = None
+    target: Column | None = None
     keep: tuple[str, ...] = ()
     look_up: bool = True
     stdin: TextIO | None = None
 
     @property
     def images_only(self) -> bool:
-        """True where nobody asks for labels or captions: texts and folders need not be known."""
-        return self.told is None
+        """True if neither labels nor captions are read, so that texts need not be looked for."""
+        return self.target is None
 
 
 def image_file(path: str) -> ImageItem:
-    """A file as an image, named as the path is written; whether it is there shows when it is read."""
+    """The image file at this path, with the path as its id; the disk is not checked."""
     return ImageItem(path, Reference("file", path))
 
 
-def skipped_place(where: str, reason: str, *, cells: Mapping[str, str | None] | None = None) -> Skipped:
-    """Something that names no image, such as a line of a table, as skipped."""
-    return Skipped(ImageItem(where, nothing(reason), cells or {}), reason)
+def skipped_entry(where: str, reason: str, *, cells: Mapping[str, str | None] | None = None) -> Skipped:
+    """A skipped entry for something without an image, such as a row of a table."""
+    return Skipped(ImageItem(where, no_image(reason), cells or {}), reason)

@@ -1,7 +1,7 @@
-"""Uncompressed `.tar` files as WebDataset writes them: an image and its texts follow each other under one key.
+"""Indexes WebDataset shards: uncompressed `.tar` files whose members are grouped by key.
 
-The key of a member is its path up to the first dot of its name, as in webdataset; members that are no image, caption
-or `.cls` are left alone. A shard is gone through once, for its headers; images and texts are then read where they lie.
+The key of a member is its path up to the first dot of its file name, as in webdataset. Members that are no image,
+caption or `.cls` are ignored. Only the headers are read; images and texts are read later, straight from the `.tar`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from clipcli.data.captions import caption_suffix
-from clipcli.data.suffixes import is_hidden, is_image_name
+from clipcli.data.file_names import is_hidden, is_image_name
 from clipcli.records import Reference, Span
 
 LABEL_SUFFIX = ".cls"
 
 
 @dataclass(slots=True)
-class Keyed:
-    """One key: its images by their names in the order of the shard, and its texts by their suffixes."""
+class KeyGroup:
+    """The members of one key: `images` by name, in the order of the shard, and `texts` by suffix."""
 
     key: str
     images: dict[str, Reference] = field(default_factory=dict)
@@ -29,21 +29,21 @@ class Keyed:
 
     @property
     def main(self) -> str:
-        """The image with the shortest suffix: a key may have a `mask.png` besides its `jpg`."""
+        """The name of the main image, which has the fewest dots: a key may have a `mask.png` beside its `jpg`."""
         return min(self.images, key=lambda name: os.path.basename(name).count("."))
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The whole members of a shard in the order of their keys, and its damage, if there is some."""
+    """The complete members of a shard, grouped by key in order, and a description of its damage, if there is any."""
 
-    keyed: tuple[Keyed, ...]
+    groups: tuple[KeyGroup, ...]
     damage: str | None
 
 
 def read_shard(path: str) -> Shard:
-    """The members of a shard by their keys. Nothing is raised: a shard that cannot be read is empty, and damaged."""
-    collected: dict[str, Keyed] = {}
+    """Index a shard. Raises nothing: a shard that cannot be read is empty, with its damage described."""
+    collected: dict[str, KeyGroup] = {}
     try:
         with open(path, "rb") as file:
             damage = _collect(file, path, collected)
@@ -53,12 +53,12 @@ def read_shard(path: str) -> Shard:
 
 
 def images_in(path: str) -> Mapping[str, Reference]:
-    """References to all images of a shard, by their names in it."""
-    return {name: where for keyed in read_shard(path).keyed for name, where in keyed.images.items()}
+    """References to all images of a shard, by the names of the members."""
+    return {name: where for group in read_shard(path).groups for name, where in group.images.items()}
 
 
 def split_tar(text: str) -> tuple[str, str] | None:
-    """The `.tar` file that the path leads through, and the name of a member of it; `None` without one."""
+    """Split a path such as `shard.tar/a.jpg` into the `.tar` file and the member; `None` if it has no such file."""
     parts = text.split("/")
     for n in range(len(parts) - 1, 0, -1):
         path = "/".join(parts[:n])
@@ -67,8 +67,8 @@ def split_tar(text: str) -> tuple[str, str] | None:
     return None
 
 
-def _collect(file: BinaryIO, path: str, found: dict[str, Keyed]) -> str | None:
-    """Sort the whole members by their keys, and say how the shard is damaged where it is."""
+def _collect(file: BinaryIO, path: str, found: dict[str, KeyGroup]) -> str | None:
+    """Add the complete members to `found`, by key; return a description of the damage, or `None`."""
     offset = 0
     try:
         with tarfile.open(fileobj=file, mode="r:") as archive:
@@ -77,27 +77,27 @@ def _collect(file: BinaryIO, path: str, found: dict[str, Keyed]) -> str | None:
             offset = archive.offset
     except tarfile.TarError as e:
         return f"cut off or damaged: {e}"
-    # tarfile takes whatever it does not understand for the end; the real end is marked with zeros.
+    # tarfile takes any header that it cannot parse for the end; the real end is a block of zeros.
     file.seek(offset)
     mark = file.read(tarfile.BLOCKSIZE)
     return None if mark == bytes(tarfile.BLOCKSIZE) else f"cut off or damaged at byte {offset}"
 
 
 def _members(archive: tarfile.TarFile, *, end: int) -> Iterator[tuple[str, Span]]:
-    """The names of the files that are there as a whole, and where their bytes lie."""
+    """The names of the files that are complete, and the spans of their bytes."""
     for info in archive:
         if info.isreg() and info.offset_data + info.size <= end:
             yield info.name.removeprefix("./"), Span(info.offset_data, info.size)
 
 
-def _add(name: str, where: Reference, found: dict[str, Keyed]) -> None:
+def _add(name: str, where: Reference, found: dict[str, KeyGroup]) -> None:
     parts = name.split("/")
     if any(map(is_hidden, parts)):
         return
     key = "/".join((*parts[:-1], parts[-1].partition(".")[0]))
-    keyed = found.setdefault(key, Keyed(key))
+    group = found.setdefault(key, KeyGroup(key))
     suffix = LABEL_SUFFIX if parts[-1].lower().endswith(LABEL_SUFFIX) else caption_suffix(parts[-1])
     if suffix is not None:
-        keyed.texts.setdefault(suffix, where)
+        group.texts.setdefault(suffix, where)
     elif is_image_name(parts[-1]):
-        keyed.images[name] = where
+        group.images[name] = where

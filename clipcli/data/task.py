@@ -1,4 +1,4 @@
-"""Tasks that DATA can be evaluated on: classification where it has classes, retrieval where it has captions."""
+"""Chooses the task that DATA is evaluated on: classification for classes, retrieval for captions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from clipcli.data.class_names import name_in_json
 from clipcli.data.columns import CAPTION, LABEL, Columns
 from clipcli.data.kinds import KINDS, TREES, kind_of, tables
 from clipcli.data.pairs import Found, PairOptions, from_texts, has_folders, has_metadata, has_texts
-from clipcli.data.reference import reading_on
+from clipcli.data.reference import sequential_reader
 from clipcli.data.samples import Reading, Sample
 from clipcli.data.tables import in_tree
 from clipcli.data.tars import LABEL_SUFFIX
@@ -16,16 +16,20 @@ from clipcli.data.tree import Data
 from clipcli.records import Skipped
 
 CLASSIFICATION, RETRIEVAL = "classification", "retrieval"
-# So many texts of a shard show whether they are names of classes or captions.
+# This many texts of a shard are read to tell captions from class names.
 _PEEK = 1000
 
 
 def task_of(data: Data, columns: Columns, *, labelled: bool) -> str:
-    """`classification` or `retrieval`: what DATA can be used for; `labelled` says that labels were given.
+    """The task for DATA: `classification` or `retrieval`. `labelled` is true if the user gave labels.
 
-    Captions in metadata or in a table make it `retrieval`, and so do captions beside images, where there are folders
-    of which each could be a class only if most images have one. The `.txt` of shards are captions where most of them
-    differ, and names of classes otherwise.
+    Labels, or a named label column, make it classification; a named caption column makes it retrieval. Otherwise:
+
+    - a table is for retrieval if it has a caption column and no label column, and so is a folder with metadata files;
+    - images with caption files beside them are for retrieval; if they are in folders, only if most have captions;
+    - shards are for retrieval if they have no `.cls` or JSON label, and most of their texts differ.
+
+    Raises as the samples of DATA's kind do.
     """
     if labelled or columns.label is not None:
         return CLASSIFICATION
@@ -43,7 +47,7 @@ def _has_captions(data: Data) -> bool:
         named = set(tables.columns_of(data) if table is None else in_tree.open_table(table).columns)
         return not named & set(LABEL.names) and bool(named & set(CAPTION.names))
     if kind == "shards":
-        return _texts_are_captions(KINDS[kind].samples(data, Reading(told=LABEL)))
+        return _texts_are_captions(KINDS[kind].samples(data, Reading(target=LABEL)))
     found = Found(data, kind, PairOptions(()))
     if has_metadata(found):
         return True
@@ -54,11 +58,11 @@ def _has_captions(data: Data) -> bool:
 
 
 def _texts_are_captions(samples: Iterable[Sample | Skipped]) -> bool:
-    """True without a `.cls` or a label in a `.json`, where most texts are of their own."""
+    """True if no sample has a `.cls` or a JSON label, and more than half of the texts are distinct."""
     texts: list[str] = []
-    with reading_on() as read:
+    with sequential_reader() as read:
         for sample in samples:
-            if isinstance(sample, Skipped) or sample.aside:
+            if isinstance(sample, Skipped) or sample.auxiliary:
                 continue
             if LABEL_SUFFIX in sample.texts:
                 return False

@@ -1,6 +1,6 @@
-"""The files below a folder, or below a folder inside a `.zip`: the same record for both, in the same order.
+"""Lists the files below a folder, or below a folder in a zip, as the same records in the same order.
 
-The order is the code-point order of the parts of the paths. Hidden files and folders are left out.
+Paths are sorted by their parts in code-point order. Hidden files and folders are left out.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
 
+from clipcli.data.file_names import is_hidden, is_image_name
 from clipcli.data.reference import open_zip
-from clipcli.data.suffixes import is_hidden, is_image_name
 from clipcli.errors import InputNotFound
 from clipcli.records import ImageItem, Reference
 
 
 @dataclass(frozen=True, slots=True)
 class TreeFile:
-    """One file: its path below the root in parts, its name as the user will see it, and where its bytes lie."""
+    """One file of a tree: `parts` of its path below the root, `id` as users see it, and a reference to its bytes."""
 
     parts: tuple[str, ...]
     id: str
@@ -28,24 +28,24 @@ class TreeFile:
 
     @property
     def is_image(self) -> bool:
-        """True where its suffix is that of an image."""
+        """True if it has the suffix of an image."""
         return is_image_name(self.parts[-1])
 
     @property
     def item(self) -> ImageItem:
-        """The same file as an image."""
+        """The file as an image."""
         return ImageItem(self.id, self.reference)
 
 
 @dataclass(frozen=True)
 class Data:
-    """One DATA or INPUT as it was written; what lies below it is listed once, when it is first asked for."""
+    """One DATA or INPUT as the user wrote it; its files are listed once, at the first use."""
 
     text: str
 
     @property
     def is_one_file(self) -> bool:
-        """True where the path names one file of a zip."""
+        """True if the path names a single file in a zip."""
         split = split_zip(self.text)
         if split is None or not split[1] or len(self.files) != 1:
             return False
@@ -53,24 +53,24 @@ class Data:
 
     @cached_property
     def files(self) -> tuple[TreeFile, ...]:
-        """The files below the folder or inside the zip; none where it is something else."""
+        """The files below the folder or in the zip; empty for anything else."""
         return tuple(files_below(self.text))
 
     @cached_property
     def images(self) -> tuple[TreeFile, ...]:
-        """Those of the files that are images by their names."""
+        """The files that have the suffix of an image."""
         return tuple(file for file in self.files if file.is_image)
 
 
 def files_below(text: str) -> Iterator[TreeFile]:
-    """The files of a folder, of a zip or of a folder inside a zip; none where the text names something else."""
+    """The files of a folder, a zip or a folder in a zip; empty for anything else. Raises `InputNotFound`."""
     if os.path.isdir(text):
         return _scan(text, ())
     return iter(()) if split_zip(text) is None else zip_files(text)
 
 
 def top_folders(text: str) -> list[str]:
-    """The names of the folders right below a folder, a zip or a folder inside a zip, sorted, empty ones included."""
+    """The names of the folders directly in a folder, a zip or a folder in a zip, sorted; also of empty ones."""
     if os.path.isdir(text):
         with os.scandir(text) as scan:
             names = {entry.name for entry in scan if entry.is_dir(follow_symlinks=False)}
@@ -87,7 +87,7 @@ def top_folders(text: str) -> list[str]:
 
 
 def zip_files(text: str) -> Iterator[TreeFile]:
-    """The files in a zip below the folder named after it, or the one file named there. Raises `InputNotFound`."""
+    """The files of a zip, of a folder in it, or the single file named. Raises `InputNotFound` for a bad zip."""
     split = split_zip(text)
     if split is None:
         raise InputNotFound(f"no zip file in {text}; check the path")
@@ -105,7 +105,7 @@ def zip_files(text: str) -> Iterator[TreeFile]:
 
 
 def split_zip(text: str) -> tuple[str, tuple[str, ...]] | None:
-    """The zip file that the path leads to or through, and the parts of the path inside it; `None` without one."""
+    """Split a path such as `data.zip/val` into the zip file and the parts below it; `None` if it has no zip file."""
     parts = text.split("/")
     for n in range(len(parts), 0, -1):
         path = "/".join(parts[:n])
@@ -115,7 +115,7 @@ def split_zip(text: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _scan(folder: str, above: tuple[str, ...]) -> Iterator[TreeFile]:
-    """The files below a folder, listed as one goes along; links to folders are not followed."""
+    """The files below a folder, listed lazily; links to folders are not followed."""
     try:
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=attrgetter("name"))

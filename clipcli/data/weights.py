@@ -1,4 +1,4 @@
-"""Weights of DATA: `photos=0.3` gives it a share of every batch."""
+"""Parses weights of DATA: `photos=0.3` is the share of `photos` in every batch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from clipcli.errors import UsageError
 
 
 def split_weight(text: str) -> tuple[str, float | None]:
-    """The path and the weight of `path=0.3`; what lies there under the whole text, or has no `=`, has no weight.
+    """The path and the weight of `path=0.3`.
 
-    Raises `UsageError` for a weight that is not a positive number.
+    The weight is `None` if there is no `=`, or if the whole text is an existing path. Raises `UsageError` for a weight
+    that is not a positive number.
     """
     path, equals, written = text.rpartition("=")
     if not equals or os.path.exists(text):

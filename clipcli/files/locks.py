@@ -10,7 +10,7 @@ if sys.platform != "win32":
     import fcntl
 
 
-def hold(part: Path) -> int | None:
+def lock_file(part: Path) -> int | None:
     """Mark the file as being written by a run that is alive: until this descriptor is closed, or the process ends."""
     if sys.platform == "win32":
         return None
@@ -19,7 +19,7 @@ def hold(part: Path) -> int | None:
     return descriptor
 
 
-def is_held(part: Path) -> bool:
+def is_locked(part: Path) -> bool:
     """Whether a run that is alive holds this file; never so where the system has no such locks."""
     if sys.platform == "win32":
         return False

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clipcli.errors import BadFile, OutputExists, UsageError
 from clipcli.files.atomic import parts_of
-from clipcli.files.locks import is_held
+from clipcli.files.locks import is_locked
 from clipcli.files.manifest import Manifest, manifest_path, read_manifest, sha256_of
 from clipcli.outputs.differences import differences
 from clipcli.outputs.read import read_begun
@@ -36,7 +36,7 @@ def left_over(output: str) -> list[Path]:
     """The files beside the output in which runs that were killed have left rows, the newest first."""
     try:
         parts = parts_of(Path(output).resolve())
-        return _newest_first(part for part in parts if part.stat().st_size and not is_held(part))
+        return _newest_first(part for part in parts if part.stat().st_size and not is_locked(part))
     except OSError:
         # The folder may be one to write in and not to list; this is for information only.
         return []
@@ -51,7 +51,7 @@ def find_earlier(output: str, *, format: str, top_k: int) -> Earlier | None:
     """
     path = Path(output)
     parts = parts_of(path.resolve())
-    if any(map(is_held, parts)):
+    if any(map(is_locked, parts)):
         raise UsageError(f"another run is writing {output}; wait for its end, or give another --output")
     begun, refused = _begun(path, parts)
     fitting = {file: one for file, one in begun.items() if _fits(one, format=format, top_k=top_k)}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clipcli.errors import OutputExists, OutputFailed
 from clipcli.files.atomic import part_of, put_in_place
-from clipcli.files.locks import hold, is_held
+from clipcli.files.locks import is_locked, lock_file
 from clipcli.files.manifest import (
     COMPLETE,
     INTERRUPTED,
@@ -70,7 +70,7 @@ class Output:
             raise
         except OSError as e:
             raise OutputFailed(f"cannot write {output}: {e.strerror}; choose another --output") from None
-        self._held = None if direct else hold(Path(self._part))
+        self._held = None if direct else lock_file(Path(self._part))
         try:
             # After the file it is about, and before its first row: a manifest without its file is always a stray.
             self._write_manifest()
@@ -79,7 +79,7 @@ class Output:
             _remove(Path(self._part))
             raise OutputFailed(f"cannot write {output}: {e.strerror}; choose another --output") from None
 
-    def made_by(self, model: ModelRecord) -> None:
+    def set_model(self, model: ModelRecord) -> None:
         """Say which model the rows from here on are made by. Raises `OutputFailed`."""
         if self._manifest is not None and model != self._manifest.model:
             self._manifest = replace(self._manifest, model=model)
@@ -143,7 +143,7 @@ class Output:
                 finished.unlink(missing_ok=True)
         _remove(part)
         for path in self._superseded:
-            if not is_held(path):
+            if not is_locked(path):
                 _remove(path)
         for path in manifests_without_parts(target):
             path.unlink(missing_ok=True)

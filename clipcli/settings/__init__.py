@@ -13,7 +13,7 @@ the values come from: `ClassifySettings(top_k=0)` raises `UsageError`.
 
 from clipcli.settings.api import api
 from clipcli.settings.described import GROUPS, Described, described
-from clipcli.settings.record import Settings, about, check_names, flag, made, record, setting
+from clipcli.settings.record import Settings, about, build_record, check_names, flag, record, setting
 from clipcli.settings.values import AsNumberOrText, AsText, AsTexts, Reads, as_text, as_texts
 from clipcli.settings.written import as_dict, read_yaml, to_yaml
 
@@ -30,10 +30,10 @@ __all__ = [
     "as_dict",
     "as_text",
     "as_texts",
+    "build_record",
     "check_names",
     "described",
     "flag",
-    "made",
     "read_yaml",
     "record",
     "setting",

@@ -96,7 +96,7 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def made(record: type[AnySettings], given: Mapping[str, Any]) -> AnySettings:
+def build_record(record: type[AnySettings], given: Mapping[str, Any]) -> AnySettings:
     """The record with the given settings.
 
     Raises `UnknownName` for a setting that there is not, and `UsageError` for a value that does not fit or is missing.

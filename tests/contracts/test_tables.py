@@ -16,7 +16,7 @@ from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.commands.train import defaults, loss, settings
 from clipcli.data import reference
 from clipcli.data.kinds import KINDS
-from clipcli.data.pairs import CAPTIONS
+from clipcli.data.pairs import CAPTION_KINDS
 from clipcli.data.tables import TABLES, TEXT_TABLES
 from clipcli.outputs import WRITERS
 from clipcli.outputs.check import choose_format
@@ -81,5 +81,5 @@ def test_every_prompt_set_says_what_it_is_for() -> None:
 
 
 def test_every_table_has_rows() -> None:
-    assert all((ORIGINS, KINDS, READERS, WRITERS, COMMANDS, CAPTIONS, TABLES, reference.READERS))
+    assert all((ORIGINS, KINDS, READERS, WRITERS, COMMANDS, CAPTION_KINDS, TABLES, reference.READERS))
     assert set(TEXT_TABLES) < TABLES.keys()

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from clipcli.classes.labels import LabelledClass
-from clipcli.data.pairs import CAPTIONS, PairOptions, PairsRead, read_pairs
+from clipcli.data.pairs import CAPTION_KINDS, PairOptions, PairsRead, read_pairs
 from clipcli.data.reference import read as read_bytes
 from clipcli.data.weights import split_weight
 from clipcli.errors import BadFile, InputNotFound, UsageError
@@ -292,7 +292,7 @@ def test_every_kind_is_named_where_none_fits() -> None:
     Path("empty").mkdir()
     with pytest.raises(InputNotFound) as caught:
         read("empty")
-    assert all(source.written in str(caught.value) for source in CAPTIONS.values())
+    assert all(source.written in str(caught.value) for source in CAPTION_KINDS.values())
     assert "\n" not in str(caught.value)
 
 

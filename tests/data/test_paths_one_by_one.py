@@ -12,7 +12,7 @@ from small_data import jpeg, read, sharded
 from clipcli.commands.evaluate.classes import classes_in
 from clipcli.data.columns import Columns
 from clipcli.data.images import list_images
-from clipcli.data.kinds import KINDS, absolute, is_there, kind_of
+from clipcli.data.kinds import KINDS, absolute, exists, kind_of
 from clipcli.data.labelled import labelled_of
 from clipcli.data.pairs import PairOptions, PairsRead, read_pairs
 from clipcli.data.task import task_of
@@ -187,9 +187,9 @@ def test_what_lies_there_under_a_whole_text() -> None:
     Path("a=1").mkdir()
     Path("a=1/s-0.tar").touch()
     for text in ("a=1", "a=1/*.tar", "a=1/s-{0..1}.tar", "z.zip/in", "@list.txt"):
-        assert is_there(text)
+        assert exists(text)
     for text in ("b=1", "b=*", "b={0..1}.tar", "@none.txt"):
-        assert not is_there(text)
+        assert not exists(text)
 
 
 def test_images_of_stdin_are_listed_with_their_order() -> None:

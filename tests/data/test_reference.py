@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clipcli.data.reference import READERS, NoImage, digest_of, nothing, open_zip, read, reading_on
+from clipcli.data.reference import READERS, NoImage, digest_of, no_image, open_zip, read, sequential_reader
 from clipcli.images.decode import read_pixels
 from clipcli.records import Cell, ImageItem, Reference, Skipped, Span
 
@@ -84,15 +84,15 @@ def test_a_reference_is_read_here_and_from_a_pickle_elsewhere(kind: str, tmp_pat
 
 @pytest.mark.parametrize("kind", [*MADE, "nothing"])
 def test_an_image_lies_in_the_file_that_it_changes_with(kind: str, tmp_path: Path) -> None:
-    reference = nothing("no image path") if kind == "nothing" else MADE[kind](tmp_path)
+    reference = no_image("no image path") if kind == "nothing" else MADE[kind](tmp_path)
     alone = kind in ("bytes", "nothing", "cell or file")
     assert ImageItem("x", reference).file == (None if alone else reference.path)
 
 
 def test_nothing_says_why() -> None:
     with pytest.raises(NoImage, match=r"^no image path$"):
-        read(nothing("no image path"))
-    item = ImageItem("t.csv line 2", nothing("no image path"))
+        read(no_image("no image path"))
+    item = ImageItem("t.csv line 2", no_image("no image path"))
     assert read_pixels(item, lambda image: image) == Skipped(item, "no image path")
 
 
@@ -158,9 +158,9 @@ def test_a_shard_that_is_read_on_is_opened_once_and_closed(tmp_path: Path, monke
 
     monkeypatch.setattr("clipcli.data.reference.open", counted, raising=False)
     before = os.listdir("/dev/fd")
-    with reading_on() as read_on:
+    with sequential_reader() as read_next:
         for name in "aab":
-            assert read_on(Reference("span", str(tmp_path / f"{name}.tar"), Span(0, 5))) == b"empty"
-        assert read_on(Reference("bytes", member=b"other")) == b"other"
+            assert read_next(Reference("span", str(tmp_path / f"{name}.tar"), Span(0, 5))) == b"empty"
+        assert read_next(Reference("bytes", member=b"other")) == b"other"
     assert opened == [str(tmp_path / f"{name}.tar") for name in "ab"]
     assert len(os.listdir("/dev/fd")) == len(before)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_data import in_memory
 
-from clipcli.data.reference import digest_of, nothing
+from clipcli.data.reference import digest_of, no_image
 from clipcli.memory.cache import Cache
 from clipcli.memory.images import ImageStore
 from clipcli.memory.memory import Memory
@@ -78,7 +78,7 @@ def test_keys_and_values_are_those_of_before(cache: Cache, item: ImageItem, insi
     "reference",
     [
         Reference("bytes", member=b"content"),
-        nothing("no image path"),
+        no_image("no image path"),
         Reference("file", "gone.jpg"),
         Reference("cell or file", "a.zip", Cell(0, 0, "image")),
     ],

@@ -341,7 +341,7 @@ def test_a_manifest_is_beside_the_rows_from_the_first_on_and_then_beside_the_out
         [part] = parts_of(path)
         assert read_manifest(part) == output._manifest
         output.write([GOOD])
-        output.made_by(replace(FACTS, device="cpu"))
+        output.set_model(replace(FACTS, device="cpu"))
         told = read_manifest(part)
         assert told is not None
         assert (told.state, told.model, told.rows) == ("running", replace(FACTS, device="cpu"), None)
@@ -479,7 +479,7 @@ def test_strays_and_what_is_superseded_go_with_their_manifests(tmp_path: Path) -
 def test_streams_have_no_manifest(capsys: pytest.CaptureFixture[str]) -> None:
     for output in ("-", "/dev/null"):
         with _open(Path(output)) as stream:
-            stream.made_by(replace(FACTS, device="cpu"))
+            stream.set_model(replace(FACTS, device="cpu"))
             stream.write([GOOD])
     assert "a.jpg" in capsys.readouterr().out
     assert not Path("/dev/null.json").exists()

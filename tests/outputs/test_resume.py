@@ -18,7 +18,7 @@ from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.errors import BadFile, ClipcliError, OutputExists, UsageError
 from clipcli.events import Event, ModelKnown, ModelLoaded, RowsReady
 from clipcli.files.atomic import part_of, parts_of
-from clipcli.files.locks import is_held
+from clipcli.files.locks import is_locked
 from clipcli.files.manifest import Manifest, manifest_path, read_manifest, sha256_of, write_manifest
 from clipcli.outputs import WRITERS, resume
 from clipcli.outputs.earlier import Earlier, find_earlier, left_over
@@ -409,7 +409,7 @@ def test_a_run_that_is_alive_is_not_resumed(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="another run is writing"):
             find(target)
     [killed] = [part(target, ROWS)]
-    assert not is_held(killed)
+    assert not is_locked(killed)
     assert left_over(str(target)) == [killed]
 
 

@@ -24,8 +24,8 @@ from clipcli.settings import (
     AsTexts,
     Settings,
     as_dict,
+    build_record,
     described,
-    made,
     read_yaml,
     record,
     setting,
@@ -150,7 +150,7 @@ def test_a_value_of_any_origin_has_one_form() -> None:
 )
 def test_what_does_not_fit_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as raised:
-        made(Example, {"inputs": "x", **given})
+        build_record(Example, {"inputs": "x", **given})
     assert str(raised.value).removesuffix(" (clipcli example --help lists them)") == message
     if "colours" not in given:
         with pytest.raises(UsageError):
@@ -159,7 +159,7 @@ def test_what_does_not_fit_is_refused(given: dict[str, Any], message: str) -> No
 
 def test_a_setting_that_must_be_given_is_asked_for() -> None:
     with pytest.raises(UsageError, match=r"^no colour was given; give --colour C$"):
-        made(Heir, {"inputs": "x"})
+        build_record(Heir, {"inputs": "x"})
     with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'colour'"):
         Heir("x")
 
@@ -208,11 +208,13 @@ def test_every_setting_has_another_value_here() -> None:
 
 @pytest.mark.parametrize("settings", OTHER)
 def test_settings_are_read_back_as_they_were_written(settings: type[Settings], tmp_path: Path) -> None:
-    whole = made(settings, OTHER[settings])
-    least = made(settings, {name: OTHER[settings][name] for name, one in described(settings).items() if _must(one)})
+    whole = build_record(settings, OTHER[settings])
+    least = build_record(
+        settings, {name: OTHER[settings][name] for name, one in described(settings).items() if _must(one)}
+    )
     for one in (whole, least):
         (tmp_path / "settings.yaml").write_text(to_yaml(one), encoding="utf-8")
-        assert made(settings, read_yaml(tmp_path / "settings.yaml")) == one
+        assert build_record(settings, read_yaml(tmp_path / "settings.yaml")) == one
         assert json.loads(json.dumps(as_dict(one))).keys() == described(settings).keys()
     assert {name: as_dict(whole)[name] for name in OTHER[settings]} == OTHER[settings]
 
@@ -255,7 +257,7 @@ def test_an_object_is_written_by_its_type() -> None:
 def test_mistakes_in_a_file_are_one_line(settings: type[Settings], given: dict[str, Any], message: str) -> None:
     required = {name: OTHER[settings][name] for name, one in described(settings).items() if _must(one)}
     with pytest.raises(UsageError, match=f"^{message}"):
-        made(settings, required | given)
+        build_record(settings, required | given)
 
 
 def test_several_are_taken_from_whatever_gives_them_one_by_one(tmp_path: Path) -> None:
@@ -291,4 +293,4 @@ def test_lists_of_an_evaluation_are_split_and_stay_so() -> None:
 
 def test_a_name_that_is_no_setting_is_unknown() -> None:
     with pytest.raises(UnknownName, match="unknown setting 'epoch'; did you mean epochs"):
-        made(TrainConfig, {"epoch": 5})
+        build_record(TrainConfig, {"epoch": 5})

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clipcli.classes.prompts import prompt_set_names
-from clipcli.data.kinds import is_there
+from clipcli.data.kinds import exists
 from clipcli.errors import InputNotFound, UsageError
 from clipcli.settings import as_texts
 
@@ -89,6 +89,6 @@ def write_shots(shots: Sequence[int | None]) -> list[int | str]:
 def _named(text: str) -> tuple[str | None, str]:
     """A name and a path; no name where it is a path as a whole."""
     name, equals, path = text.partition("=")
-    if not (equals and name and path) or "/" in name or is_there(text):
+    if not (equals and name and path) or "/" in name or exists(text):
         return None, text
     return name, path

@@ -12,7 +12,7 @@ from typing import Any
 
 from clipcli.backbones.devices import DEVICES
 from clipcli.commands.shared_settings import TableColumns
-from clipcli.settings import AsNumberOrText, AsText, AsTexts, made, record, setting
+from clipcli.settings import AsNumberOrText, AsText, AsTexts, build_record, record, setting
 
 LOSSES = {
     "clip": "symmetric cross-entropy with a learned temperature, as CLIP was trained",
@@ -218,4 +218,4 @@ FIELDS = {f.name: f for f in dataclasses.fields(TrainConfig)}
 
 def configured(given: Mapping[str, Any]) -> TrainConfig:
     """The configuration with the given settings, each of its own type and in its range. Raises as `made`."""
-    return made(TrainConfig, given)
+    return build_record(TrainConfig, given)

@@ -1,4 +1,4 @@
-"""The kinds of data: how each is written, and the samples that it gives."""
+"""The table of kinds of data: how each is written, recognised and read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from clipcli.data.kinds import files, folders, globs, lists, shards, tables, zips
-from clipcli.data.patterns import expanded, is_glob
+from clipcli.data.patterns import expand_paths, is_glob
 from clipcli.data.samples import Reading, Sample
 from clipcli.data.tree import Data, split_zip
 from clipcli.errors import InputNotFound
@@ -16,14 +16,17 @@ from clipcli.records import Skipped
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of data: how it is written, whether DATA is of this kind, and its samples in order."""
+    """One kind of data.
+
+    `written` says how users write it, `matches` is true for DATA of this kind, `samples` gives its samples in order.
+    """
 
     written: str
     matches: Callable[[Data], bool]
     samples: Callable[[Data, Reading], Iterable[Sample | Skipped]]
 
 
-# The first row that matches is taken: what is really called like a list or a glob is not one.
+# The first kind that matches counts. Files come before lists and globs: a file may be named `@a.jpg` or `a[1].jpg`.
 KINDS: dict[str, Kind] = {
     "stdin": Kind("- for a list on stdin", lists.is_stdin, lists.samples_of_stdin),
     "table": Kind("a .csv, .tsv, .jsonl or .parquet", tables.matches, tables.samples),
@@ -34,30 +37,30 @@ KINDS: dict[str, Kind] = {
     "list": Kind("@list.txt", lists.matches, lists.samples),
     "glob": Kind("a quoted glob", globs.matches, globs.samples),
 }
-# Folders and zips: they have class folders, and may hold metadata.
+# The kinds that are trees: they may have class folders and metadata files.
 TREES = ("folder", "zip")
 
 
 def kind_of(data: Data) -> str | None:
-    """The name of DATA's kind, `None` where there is no such data."""
+    """The name of DATA's kind; `None` if there is no such data."""
     return next((name for name, kind in KINDS.items() if kind.matches(data)), None)
 
 
 def absolute(text: str) -> str:
-    """The same data, written so that it is found from any folder; lines of a list stay as they are."""
+    """The same data with an absolute path. The lines of a list are not changed."""
     if text == "-":
         return text
     is_list = lists.matches(Data(text)) and not os.path.exists(text)
     return f"@{os.path.abspath(text[1:])}" if is_list else os.path.abspath(text)
 
 
-def is_there(text: str) -> bool:
-    """True where something lies there under the whole text, even if it looks like a name or a weight with a path."""
+def exists(text: str) -> bool:
+    """True if the whole text names existing data, although it has a `=` and could be `NAME=PATH`."""
     if os.path.exists(text) or split_zip(text) is not None:
         return True
     if lists.matches(Data(text)):
         return os.path.exists(text[1:])
     try:
-        return any(os.path.exists(path) for path in expanded(text)) if is_glob(text) or "{" in text else False
+        return any(os.path.exists(path) for path in expand_paths(text)) if is_glob(text) or "{" in text else False
     except InputNotFound:
         return False

@@ -1,4 +1,4 @@
-"""A folder of images, with the folders inside it."""
+"""A folder of images, at any depth."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from clipcli.data.captions import caption_suffix
+from clipcli.data.file_names import is_image_name, without_suffix
 from clipcli.data.samples import Reading, Sample
-from clipcli.data.suffixes import is_image_name, without_suffix
 from clipcli.data.tree import Data, TreeFile, files_below
 from clipcli.records import Reference
 
-# One for all images without any: there may be millions.
+# Shared by all images without texts or cells: there may be millions.
 _NONE: Mapping[str, Reference] = {}
 
 
 def matches(data: Data) -> bool:
-    """True where this is a folder."""
+    """True if this is a folder."""
     return os.path.isdir(data.text)
 
 
 def samples(data: Data, reading: Reading) -> Iterator[Sample]:
-    """The images below it, sorted by name at each level; those in a folder may be of the class of the top one."""
+    """The images below the folder, sorted by name at each level. `folder` of a sample is the top folder it is in."""
     texts = {} if reading.images_only else texts_beside(data.files)
-    # A million files need not all be held where the images alone are wanted.
+    # If only images are read, a million files need not be held in memory.
     for image in files_below(data.text) if reading.images_only else data.images:
         parts = image.parts
         if not is_image_name(parts[-1]):
@@ -34,7 +34,7 @@ def samples(data: Data, reading: Reading) -> Iterator[Sample]:
 
 
 def texts_beside(files: Sequence[TreeFile]) -> Mapping[str, Mapping[str, Reference]]:
-    """The caption files by their suffixes, for each path below the root without a suffix."""
+    """The caption files of a tree: by path below the root without suffix, then by suffix."""
     texts: dict[str, dict[str, Reference]] = {}
     for file in files:
         suffix = caption_suffix(file.parts[-1])

@@ -1,4 +1,4 @@
-"""A list of paths, one a line: `@list.txt`, or standard input."""
+"""A list of paths, one per line, in a file (`@list.txt`) or on standard input (`-`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
-from clipcli.data.kinds.listed import listed
+from clipcli.data.kinds.paths import samples_of_paths
 from clipcli.data.samples import Reading, Sample
 from clipcli.data.tree import Data
 from clipcli.errors import InputNotFound
@@ -14,13 +14,13 @@ from clipcli.records import Skipped
 
 
 def matches(data: Data) -> bool:
-    """True where this is written as a list."""
+    """True for `@` and a path."""
     return len(data.text) > 1 and data.text.startswith("@")
 
 
 def samples(data: Data, reading: Reading) -> Iterator[Sample | Skipped]:
-    """The images that the list names. Raises `InputNotFound` where it cannot be read."""
-    return listed(_read(data.text[1:]), reading)
+    """The images of the paths in the list file. Raises `InputNotFound` if it cannot be read."""
+    return samples_of_paths(_read(data.text[1:]), reading)
 
 
 def is_stdin(data: Data) -> bool:
@@ -29,14 +29,14 @@ def is_stdin(data: Data) -> bool:
 
 
 def samples_of_stdin(_: Data, reading: Reading) -> Iterator[Sample | Skipped]:
-    """The images that standard input names. Raises `InputNotFound` where there is none to read."""
+    """The images of the paths on standard input. Raises `InputNotFound` if there is no standard input."""
     if reading.stdin is None:
         raise InputNotFound("'-' reads a list from standard input, and there is none here; give paths")
-    return listed(_lines(_as_bytes_are(reading.stdin)), reading)
+    return samples_of_paths(_lines(_as_bytes_are(reading.stdin)), reading)
 
 
 def _read(path: str) -> Iterator[str]:
-    """The paths in the list file, as they are written there; relative ones are relative to where you are."""
+    """The paths in the list file, as written; relative ones are relative to the working folder."""
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
             yield from _lines(file)
@@ -45,14 +45,14 @@ def _read(path: str) -> Iterator[str]:
 
 
 def _as_bytes_are(stream: TextIO) -> TextIO:
-    """Standard input made to let names through that are not UTF-8."""
+    """Standard input, reconfigured to keep names that are not UTF-8."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
     return stream
 
 
 def _lines(stream: Iterable[str]) -> Iterator[str]:
-    """The paths of a stream of lines, blank ones left out."""
+    """The lines without their ends; blank ones are left out."""
     for line in stream:
         path = line.rstrip("\r\n")
         if path.strip():

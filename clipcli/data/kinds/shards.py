@@ -1,12 +1,12 @@
-"""WebDataset shards: a path, a brace range, a glob, or a folder of them."""
+"""WebDataset shards: a path, a brace range, a glob, or a folder of shards."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 
-from clipcli.data.patterns import expanded
-from clipcli.data.samples import Reading, Sample, skipped_place
+from clipcli.data.patterns import expand_paths
+from clipcli.data.samples import Reading, Sample, skipped_entry
 from clipcli.data.tars import LABEL_SUFFIX, read_shard
 from clipcli.data.tree import Data, files_below, split_zip
 from clipcli.errors import InputNotFound
@@ -16,43 +16,43 @@ COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.z
 
 
 def matches(data: Data) -> bool:
-    """True where this is written as shards, or is a folder of them without images."""
+    """True for names that end in `.tar`, and for a folder that has shards and no images."""
     if os.path.isdir(data.text):
         return _holds_shards_alone(data.text)
     return _is_shard(data.text) and split_zip(data.text) is None
 
 
 def samples(data: Data, reading: Reading) -> Iterator[Sample | Skipped]:
-    """The images of all shards in order; a damaged shard gives what is whole in it, and is itself skipped.
+    """The images of all shards in order. A damaged shard gives its complete images and then a skipped entry.
 
     Raises `InputNotFound` for a shard that is missing or compressed.
     """
     in_folder = os.path.isdir(data.text)
-    paths = (file.id for file in data.files if _is_shard(file.id)) if in_folder else expanded(data.text)
-    # All of them are looked for before the first is read, which may take a while.
+    paths = (file.id for file in data.files if _is_shard(file.id)) if in_folder else expand_paths(data.text)
+    # All paths are checked before the first shard is read, which may take a while.
     for path in [_checked(path) for path in paths]:
         yield from samples_in(path, reading)
 
 
 def samples_in(path: str, reading: Reading) -> Iterator[Sample | Skipped]:
-    """The images of one shard in the order of its keys, and what is wrong with it.
+    """The images of one shard in the order of its keys, and a skipped entry if it is damaged.
 
-    A caption without an image is skipped where captions are asked for.
+    A text without an image gives a skipped entry too, unless only images are read.
     """
     shard = read_shard(path)
-    for keyed in shard.keyed:
-        main = keyed.main if keyed.images else None
-        for name, where in keyed.images.items():
+    for group in shard.groups:
+        main = group.main if group.images else None
+        for name, where in group.images.items():
             item = ImageItem(f"{path}/{name}", where)
-            yield Sample(item, name, texts=keyed.texts, aside=name != main)
-        if main is None and keyed.texts.keys() - {LABEL_SUFFIX} and not reading.images_only:
-            yield skipped_place(f"{path}/{keyed.key}", "no image")
+            yield Sample(item, name, texts=group.texts, auxiliary=name != main)
+        if main is None and group.texts.keys() - {LABEL_SUFFIX} and not reading.images_only:
+            yield skipped_entry(f"{path}/{group.key}", "no image")
     if shard.damage is not None:
-        yield skipped_place(path, shard.damage)
+        yield skipped_entry(path, shard.damage)
 
 
 def _holds_shards_alone(folder: str) -> bool:
-    """True where there are shards below the folder and no images; it is listed until the first image."""
+    """True if there are shards below the folder and no images. Stops listing at the first image."""
     found = False
     for file in files_below(folder):
         if file.is_image:

@@ -1,4 +1,4 @@
-"""Tables that lie in a folder or a zip, and name images around them, such as Hugging Face's imagefolder."""
+"""Reads tables inside a folder or a zip, such as the metadata of a Hugging Face imagefolder."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator, Sequence
 
 from clipcli.data.columns import CAPTION, Column
+from clipcli.data.file_names import suffix_of
 from clipcli.data.reference import read
 from clipcli.data.samples import Reading, Sample
-from clipcli.data.suffixes import suffix_of
 from clipcli.data.tables import TEXT_TABLES, read_table
 from clipcli.data.tables.rows import samples_of
 from clipcli.data.tables.table import Table
@@ -18,7 +18,7 @@ from clipcli.errors import BadFile
 from clipcli.records import Skipped
 
 METADATA = ("metadata.csv", "metadata.jsonl")
-# The column that names the images in metadata, and that of captions.
+# The columns of images and captions in metadata files.
 FILE_NAME = Column("image", ("file_name",))
 TEXT = Column("caption", ("text", *CAPTION.names))
 
@@ -29,18 +29,19 @@ def metadata_in(data: Data) -> list[TreeFile]:
 
 
 def table_of(data: Data) -> TreeFile | None:
-    """The table at the top of a tree that names its classes: the only one there, and no tree of class folders."""
-    there = [file for file in data.files if len(file.parts) == 1 and suffix_of(file.id) in TEXT_TABLES]
-    if len(there) != 1 or not data.images:
+    """The table of labels at the top of a tree; `None` if there are several, or two or more folders of images."""
+    tables = [file for file in data.files if len(file.parts) == 1 and suffix_of(file.id) in TEXT_TABLES]
+    if len(tables) != 1 or not data.images:
         return None
     folders = {image.parts[0] for image in data.images if len(image.parts) > 1}
-    return there[0] if len(folders) < 2 else None
+    return tables[0] if len(folders) < 2 else None
 
 
 def samples_in(tables: Sequence[TreeFile], files: Sequence[TreeFile], reading: Reading) -> Iterator[Sample | Skipped]:
-    """The samples of all rows of these tables; paths begin in the folder of the table that they stand in.
+    """The samples of all rows of these tables; their paths are relative to the folder of each table.
 
-    Raises `BadFile`, with the line, for a table that cannot be understood.
+    `files` are those of the tree, in which the paths are looked up. Raises `BadFile`, with the line, for a table that
+    cannot be parsed or lacks a column.
     """
     by_path = {"/".join(file.parts): file.item for file in files}
     for table in tables:
@@ -51,7 +52,7 @@ def samples_in(tables: Sequence[TreeFile], files: Sequence[TreeFile], reading: R
 
 
 def open_table(file: TreeFile) -> Table:
-    """A table of text in a tree. Raises `BadFile`."""
+    """Open a text table of a tree. Raises `BadFile` if it cannot be read or parsed."""
     try:
         data = read(file.reference)
     # A zip raises nearly anything on a damaged or encrypted file.

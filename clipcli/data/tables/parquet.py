@@ -1,4 +1,4 @@
-"""Parquet tables: paths of images, or images in the cells as Hugging Face stores them. Needs pyarrow."""
+"""Reads Parquet tables, with paths of images or with images in the cells as Hugging Face stores them. Needs pyarrow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROWS_AT_ONCE = 10_000
 
 
 def read(_: BinaryIO, path: str) -> Table:
-    """The table at this path. Raises `MissingExtra` without pyarrow and `BadFile` where this is no Parquet."""
+    """The table at this path. Raises `MissingExtra` without pyarrow, and `BadFile` if it is not Parquet."""
     if importlib.util.find_spec("pyarrow") is None:
         raise MissingExtra("parquet needs pyarrow; run pip install 'clipcli[parquet]', or use a .csv or .jsonl")
     with _whole(path):
@@ -28,7 +28,7 @@ def read(_: BinaryIO, path: str) -> Table:
 
 
 def images_in_cells(path: str) -> list[Reference]:
-    """The images that lie in the cells of a table, a row each; none where they do not. Raises as `read`."""
+    """References to the images in the cells of a table, one per row; empty if it has paths. Raises as `read`."""
     with open(path, "rb") as stream:
         columns = read(stream, path).columns
     file = _open(path)
@@ -57,7 +57,7 @@ def _open(path: str) -> Any:
 
 
 def _is_binary(schema: Any, column: str) -> bool:
-    """True where the cells of the column hold bytes, by themselves or beside a path."""
+    """True if the cells of the column are bytes, or structs with a field `bytes`."""
     import pyarrow as pa
 
     kind = schema.field(column).type
@@ -67,7 +67,7 @@ def _is_binary(schema: Any, column: str) -> bool:
 
 
 def _is_in_cells(file: Any, column: str) -> bool:
-    """True where the column holds images rather than their paths."""
+    """True if the column holds images rather than paths."""
     import pyarrow as pa
 
     kind = file.schema_arrow.field(column).type
@@ -82,7 +82,7 @@ def _cells(file: Any, group: int, column: str, path: str) -> Iterator[Reference]
 
 
 def _kind_of_cells(file: Any, group: int, column: str) -> str:
-    """The kind of references to the cells of a row group: cells that hold no bytes may name a file instead."""
+    """The kind of reference for the cells of a row group: `cell or file` unless all cells are known to hold bytes."""
     parts = file.metadata.row_group(group)
     for n in range(parts.num_columns):
         if parts.column(n).path_in_schema == f"{column}.bytes":
@@ -93,7 +93,7 @@ def _kind_of_cells(file: Any, group: int, column: str) -> str:
 
 
 def _records(file: Any, group: int, wanted: Sequence[str], path: str) -> Iterator[dict[str, object]]:
-    """The rows of one row group, a piece of it in memory at a time."""
+    """The wanted cells of each row of a row group, read in batches to save memory."""
     if not wanted:
         yield from ({} for _ in range(file.metadata.row_group(group).num_rows))
         return
@@ -104,7 +104,7 @@ def _records(file: Any, group: int, wanted: Sequence[str], path: str) -> Iterato
 
 @contextmanager
 def _whole(path: str) -> Iterator[None]:
-    """Make a `BadFile` of what pyarrow raises on a file that is damaged, or is no Parquet at all."""
+    """Turn pyarrow's errors about a file that is damaged or not Parquet into `BadFile`."""
     import pyarrow as pa
 
     try:

@@ -1,4 +1,4 @@
-"""Rows of a table become samples: where the image of each row is found, and which of its cells go along."""
+"""Turns the rows of a table into samples: finds the image of each row, and keeps the wanted cells."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import replace
 
 from clipcli.data import tars
 from clipcli.data.columns import cell_text, chosen_columns, kept_columns
-from clipcli.data.samples import Reading, Sample, image_file, skipped_place
+from clipcli.data.samples import Reading, Sample, image_file, skipped_entry
 from clipcli.data.tables import parquet
 from clipcli.data.tables.table import Table
 from clipcli.data.tree import split_zip, zip_files
 from clipcli.records import ImageItem, Reference, Skipped
 
-# From the path in a row to its image, or `None` where it is known that there is none.
+# A function from the path in a row to its image; `None` if there is no such image.
 Find = Callable[[str], ImageItem | None]
 _ROW_OF_PARQUET = re.compile(r"(.+\.parquet) row ([1-9]\d*)", re.IGNORECASE)
 
@@ -23,29 +23,30 @@ _ROW_OF_PARQUET = re.compile(r"(.+\.parquet) row ([1-9]\d*)", re.IGNORECASE)
 def samples_of(
     table: Table, reading: Reading, *, find: Find, below: tuple[str, ...] = ()
 ) -> Iterator[Sample | Skipped]:
-    """A sample for each row in order, or why the row names no image; its path is to be read below the folder `below`.
+    """A sample for each row in order; a row without an image is skipped.
 
-    Raises `BadFile` where a column is missing.
+    Paths in the table are relative to `below`, the parts of a folder; `find` gets them joined to it. Raises `BadFile` if a column is missing, and as the table's `rows`.
     """
-    wanted = [reading.image] if reading.told is None else [reading.image, reading.told]
-    image, *told = chosen_columns(table.columns, wanted, table=table.name)
+    wanted = [reading.image] if reading.target is None else [reading.image, reading.target]
+    image, *targets = chosen_columns(table.columns, wanted, table=table.name)
     kept = kept_columns(table.texts, reading.keep, image=image)
-    for where, row in table.rows(image, [*told, *kept]):
-        carried = {name: cell_text(row.get(name)) for name in kept}
-        cells = {} if reading.told is None else {reading.told.holds: row.get(told[0])}
-        yield _sample(where, row.get(image), find, below=below, carried=carried, cells=cells)
+    for where, row in table.rows(image, [*targets, *kept]):
+        kept_cells = {name: cell_text(row.get(name)) for name in kept}
+        cells = {} if reading.target is None else {reading.target.holds: row.get(targets[0])}
+        yield _sample(where, row.get(image), find, below=below, kept_cells=kept_cells, cells=cells)
 
 
-def beside(table: str) -> Find:
-    """Images beside the table; whether they are there is not looked at."""
+def find_beside(table: str) -> Find:
+    """Finds images beside the table, without checking the disk."""
     folder = os.path.dirname(table)
     return lambda path: image_file(os.path.join(folder, path))
 
 
-def looked_up(table: str) -> Find:
-    """Images beside the table, else from where we are, as `clipcli classify` writes them.
+def find_near(table: str) -> Find:
+    """Finds images beside the table, else from the working folder, on the disk.
 
-    So a path may lead into a zip or a shard, or name a row of a Parquet file.
+    A path may have any form that `clipcli classify` writes: it may lead into a zip or a shard, or name a row of a
+    Parquet file. If nothing is found, the image is taken to be beside the table.
     """
     folder = os.path.dirname(table)
     containers: dict[str, Mapping[str, Reference]] = {}
@@ -57,18 +58,17 @@ def looked_up(table: str) -> Find:
             if container is None:
                 continue
             if container not in containers:
-                # Each is listed once, however many rows lead into it.
+                # Each file is listed only once, however many rows lead into it.
                 containers[container] = _inside(container)
             if name in containers[container]:
                 return ImageItem(path, containers[container][name])
-        there = path if not os.path.exists(beside) and os.path.exists(path) else beside
-        return image_file(there)
+        return image_file(path if not os.path.exists(beside) and os.path.exists(path) else beside)
 
     return find
 
 
-def why_no_path(cell: object) -> str | None:
-    """The reason why a cell is no path of an image, in a few words; `None` where it is one."""
+def _reason_for_no_path(cell: object) -> str | None:
+    """The reason, in a few words, why a cell is no path of an image; `None` if it is one."""
     if cell is None or (isinstance(cell, str) and not cell.strip()):
         return "no image path"
     return "image path is not text" if not isinstance(cell, str) or "\0" in cell else None
@@ -80,23 +80,23 @@ def _sample(
     find: Find,
     *,
     below: tuple[str, ...],
-    carried: Mapping[str, str | None],
+    kept_cells: Mapping[str, str | None],
     cells: Mapping[str, object],
 ) -> Sample | Skipped:
     if isinstance(image, Reference):
         path, found = where, ImageItem(where, image)
     else:
-        path, reason = "/".join((*below, str(image))), why_no_path(image)
+        path, reason = "/".join((*below, str(image))), _reason_for_no_path(image)
         named = None if reason else find(path)
         if named is None:
-            return skipped_place(where, reason or f"no image {path!r}", cells=carried)
+            return skipped_entry(where, reason or f"no image {path!r}", cells=kept_cells)
         found = named
-    item = replace(found, cells=carried) if carried else found
+    item = replace(found, cells=kept_cells) if kept_cells else found
     return Sample(item, os.path.normpath(path), cells=cells)
 
 
 def _container_of(place: str) -> tuple[str, str] | None:
-    """The file that a path leads into, a zip, a shard or a Parquet table, and the name of an image in it."""
+    """Split a path into a zip, a shard or a Parquet table and the name of an image in it; `None` if it has none."""
     split = split_zip(place)
     if split is not None:
         return split[0], "/".join(split[1])
@@ -107,7 +107,7 @@ def _container_of(place: str) -> tuple[str, str] | None:
 
 
 def _inside(container: str) -> Mapping[str, Reference]:
-    """References to what a file holds, by their names in it."""
+    """References to the files or images in a zip, shard or Parquet table, by name."""
     if container.lower().endswith(".zip"):
         return {"/".join(file.parts): file.reference for file in zip_files(container)}
     if container.lower().endswith(".parquet"):

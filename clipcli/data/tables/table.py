@@ -1,4 +1,4 @@
-"""A table that was opened: the names of its columns, and its rows as they are read."""
+"""The `Table`: the name, the columns and the rows of an open table."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ Row = tuple[str, Mapping[str, object]]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table's name, its columns, and a function from the column of images and other columns to its rows.
+    """An open table.
 
-    A row is where it stands, as in `t.csv line 3`, and its cells by column: at least those asked for that are there. An
-    image that lies in its cell is not read: the cell is a `Reference` to it. `binary` are the columns that hold bytes.
+    `rows(image, others)` reads the rows once, with at least the cells of the column `image` and the columns `others`. A
+    row is its location, as in `t.csv line 3`, and its cells by column. Where images are stored in the cells, the cell
+    is a `Reference`, and the image is not read. `binary` are the columns that hold bytes.
     """
 
     name: str
@@ -23,5 +24,5 @@ class Table:
 
     @property
     def texts(self) -> list[str]:
-        """The columns whose cells can be carried through as text."""
+        """The columns that can be kept as text: all that hold no bytes."""
         return [name for name in self.columns if name not in self.binary]

@@ -1,4 +1,4 @@
-"""Tables of text: `.csv`, `.tsv` and `.jsonl`."""
+"""Reads tables of text: `.csv`, `.tsv` and `.jsonl`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from clipcli.data.captions import is_utf8
 from clipcli.data.tables.table import Row, Table
 from clipcli.errors import BadFile
 
-# A line of JSON may lack a key that others have: the columns are those of so many lines together.
+# Lines of JSON may have different keys: the columns are the keys of this many lines together.
 _LINES_FOR_COLUMNS = 100
 
 
 def read_csv(stream: BinaryIO, name: str) -> Table:
-    """A table separated by commas. Raises `BadFile`, with the line."""
+    """A table separated by commas. Raises `BadFile`, with the line, if it cannot be parsed."""
     return _separated(stream, name, ",")
 
 
 def read_tsv(stream: BinaryIO, name: str) -> Table:
-    """A table separated by tabs. Raises `BadFile`, with the line."""
+    """A table separated by tabs. Raises `BadFile`, with the line, if it cannot be parsed."""
     return _separated(stream, name, "\t")
 
 
 def read_jsonl(stream: BinaryIO, name: str) -> Table:
-    """A JSON object a line. Raises `BadFile`, with the line."""
+    """A table of one JSON object per line. Raises `BadFile`, with the line, if it cannot be parsed."""
     records = _objects(stream, name)
     head = list(itertools.islice(records, _LINES_FOR_COLUMNS))
     if not head:
@@ -48,7 +48,7 @@ def _separated(stream: BinaryIO, name: str, delimiter: str) -> Table:
 
 
 def _fields(stream: BinaryIO, name: str, delimiter: str) -> Iterator[tuple[str, list[str]]]:
-    """The fields of each row that is not blank, and where it begins."""
+    """The location and the fields of each row that is not blank."""
     reader = csv.reader(_lines(stream), delimiter=delimiter, strict=True)
     start = 1
     try:
@@ -61,7 +61,7 @@ def _fields(stream: BinaryIO, name: str, delimiter: str) -> Iterator[tuple[str, 
 
 
 def _lines(stream: BinaryIO) -> Iterator[str]:
-    """The lines with their ends; bytes that are not UTF-8 stay what they are, as in names of files."""
+    """The lines with their ends; bytes that are not UTF-8 become surrogates, as in file names."""
     for number, line in enumerate(stream):
         yield line.decode("utf-8" if number else "utf-8-sig", "surrogateescape")
 

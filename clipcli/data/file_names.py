@@ -1,4 +1,4 @@
-"""Names of files: which are images, which are hidden, and how a name begins without its suffix."""
+"""Tells images and hidden files by their names, and splits off suffixes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def without_suffix(path: str) -> str:
 
 
 def is_image_name(name: str) -> bool:
-    """True where a file of this name is taken for an image when a whole folder is read."""
+    """True if a file of this name counts as an image when a folder is read."""
     # Not os.path.splitext, which takes three times as long: a folder may hold a million names.
     return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES
 
 
 def is_hidden(name: str) -> bool:
-    """True where a file or folder of this name is left out."""
+    """True if a file or folder of this name is left out: dotfiles, and `__MACOSX` in zips from a Mac."""
     return (name.startswith(".") and name != ".") or name == "__MACOSX"

@@ -1,4 +1,4 @@
-"""Paths that are named one by one, by lists, globs and single inputs: files, folders, zips and shards."""
+"""Samples of single paths, which lists, globs and inputs name: files, folders, zips and shards."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 
 from clipcli.data.captions import caption_suffix
+from clipcli.data.file_names import without_suffix
 from clipcli.data.kinds import folders, shards
 from clipcli.data.samples import Reading, Sample, image_file
-from clipcli.data.suffixes import without_suffix
 from clipcli.data.tree import Data, split_zip
 from clipcli.records import ImageItem, Reference, Skipped
 
 
-def listed(paths: Iterable[str], reading: Reading) -> Iterator[Sample | Skipped]:
-    """The images that the paths name, in order; whether a file is there shows when it is read.
+def samples_of_paths(paths: Iterable[str], reading: Reading) -> Iterator[Sample | Skipped]:
+    """The images of the paths, in order. A path that is no folder, zip or shard is taken for an image, unchecked.
 
-    The folder that an image lies in may be its class, and the texts beside it belong to it. Files of captions are not
-    taken for images where captions may be asked for.
+    `folder` of a sample is the folder that the image is in; its texts are the caption files beside it. A path of a
+    caption file is left out, unless only images are read.
     """
     texts: dict[str, Mapping[str, Mapping[str, Reference]]] = {}
     for path in paths:
@@ -35,7 +35,7 @@ def listed(paths: Iterable[str], reading: Reading) -> Iterator[Sample | Skipped]
 
 
 def _in_tree(data: Data, reading: Reading) -> Iterator[Sample]:
-    """The images of a folder or a zip that is named among others."""
+    """The images of a folder or a zip among the paths."""
     if reading.images_only:
         yield from folders.samples(data, reading)
         return
@@ -50,7 +50,7 @@ def _sample(item: ImageItem, texts: Mapping[str, Reference]) -> Sample:
 
 
 def _folder_of(item: ImageItem) -> str | None:
-    """The name of the folder that the image lies in; `None` for what lies at the top of a zip."""
+    """The name of the folder that the image is in; `None` at the top of a zip."""
     folder = os.path.dirname(item.id)
     if folder == item.file:
         return None
@@ -59,7 +59,7 @@ def _folder_of(item: ImageItem) -> str | None:
 
 
 def _texts_in(folder: str) -> Mapping[str, Mapping[str, Reference]]:
-    """The caption files in a folder by their suffixes, for each name without a suffix."""
+    """The caption files of a folder: by name without suffix, then by suffix."""
     found: dict[str, dict[str, Reference]] = {}
     try:
         names = sorted(os.listdir(folder or "."))
