@@ -1,7 +1,7 @@
-"""The records that flow down the pipe, from a source to a writer.
+"""The records that are passed from stage to stage, from the list of images to the rows of an output.
 
-A batch's `entries` hold every input in order, bad images included; the rows of its arrays belong, in the same
-order, to the entries that are images. Nothing travels in a parallel list that could slip by one.
+`entries` hold every input in order, also those skipped. The arrays beside them have a row for each entry that is an
+image, in the same order, so items and arrays cannot get out of step.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where bytes lie, as data: it can be pickled, and read in another process.
+    """A pointer to the bytes of an image or text, which can be pickled and read in another process.
 
-    `kind` is a key of `clipcli.data.reference.READERS`, which says what `path` and `member` mean for each kind.
+    `kind` is a key of `clipcli.data.reference.READERS`, where `path` and `member` are explained for each kind.
     """
 
     kind: str
@@ -46,10 +46,10 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class ImageItem:
-    """One input: its name as the user will see it, and where its bytes lie.
+    """One input image: `id` is its name as users see it, `reference` points to its bytes.
 
-    `cells` are other cells of its row in a table, as text by column. `digest` is a hash of its content, where it was
-    read by something that needs one.
+    `cells` are the kept cells of its row in a table, as text by column. `digest` is a hash of its bytes, or `None` if
+    it was not needed.
     """
 
     id: str
@@ -59,13 +59,13 @@ class ImageItem:
 
     @property
     def file(self) -> str | None:
-        """The file that the image is or lies in: while that file is the same, so is the image. `None` without one."""
+        """The file that holds the image; `None` if the image could change while this file does not."""
         return None if self.reference.kind == "cell or file" else self.reference.path
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An input that could not be read or decoded, and why in a few words."""
+    """An input that could not be read or decoded, with the reason in a few words."""
 
     item: ImageItem
     reason: str
@@ -76,22 +76,22 @@ Entry = ImageItem | Skipped
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """An input that some models have encoded before: its embedding `[D]` for each model, `None` where there is none."""
+    """An input with embeddings from earlier runs: float32 `[D]` for each model, `None` if a model has none."""
 
     item: ImageItem
     embeddings: tuple[NDArray[np.float32] | None, ...]
 
     @property
     def is_whole(self) -> bool:
-        """Every model has its embedding: the image need not be read."""
+        """True if every model has an embedding, so that the image need not be read."""
         return all(embedding is not None for embedding in self.embeddings)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Decoded images: `pixels` is uint8 `[N, H, W, 3]`, one per entry that is neither skipped nor wholly remembered.
+    """Decoded images: `pixels` is uint8 `[N, H, W, 3]`, one per entry that is neither skipped nor `is_whole`.
 
-    `notes` tell the user about anything unusual in how they were made.
+    `notes` are messages for the user about anything unusual in decoding.
     """
 
     entries: tuple[Entry | Remembered, ...]
@@ -117,7 +117,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The classes that one image is given, as indices, best first, with their scores."""
+    """The best classes of one image as indices, best first, with their scores."""
 
     classes: tuple[int, ...]
     scores: tuple[float, ...]
@@ -133,9 +133,10 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the output: the best `K` labels with their scores, or the reason why there are none.
+    """One row of the output: the top-k labels with their scores, best first, or an error.
 
-    `kept` are the cells of the columns that are kept of the inputs' tables, in the order of these columns.
+    `path` is the id of the image. `error` is the reason why there are no labels; `None` if there are. `kept` are the
+    cells of the columns kept from the inputs' tables, in the order of the columns.
     """
 
     path: str
@@ -147,9 +148,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """The model that rows are made with: its name, a fingerprint of its weights, and all that pixels depend on.
+    """The model that made rows: its name, a fingerprint of its weights, and its preprocessing.
 
-    `precision` is the one it runs in, `device` the one it runs on, or `None` where nothing had to be encoded.
+    `precision` and `device` are those it ran in and on; `device` is `None` if nothing had to be encoded.
     """
 
     name: str
@@ -161,12 +162,12 @@ class ModelRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """How the rows of an output are made, but for the model's files.
+    """The settings, classes and inputs that decide the rows of an output. The model itself is a `ModelRecord`.
 
-    `settings` are all settings of the command, by name. `model` is the model as it was asked for. `classes` have a
-    `label`, `aliases` and `descriptions` each. `templates` are those of the prompt set `prompts`; `None` where a
-    classifier was given, which `classifier` is a digest of. `inputs` are as they were given, `images` is the number of
-    images in them, `images_digest` a digest of their names; `kept` are the columns kept of the inputs' tables.
+    `settings` are all settings of the command, by name. `model` and `inputs` are as the user wrote them. Each of
+    `classes` has a `label`, `aliases` and `descriptions`. `templates` are those of the prompt set `prompts`. For a
+    classifier that was given, `templates` is `None` and `classifier` its digest. `images` is the number of images,
+    `images_digest` a digest of their ids, and `kept` are the columns kept from the inputs' tables.
     """
 
     command: str

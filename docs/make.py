@@ -1,7 +1,7 @@
-"""Writes the parts of the docs that are made from the code: `python docs/make.py`, or `make docs`.
+"""Generates the parts of the docs that come from the code: `python docs/make.py`, or `make docs`.
 
-The map of the rooms in `architecture.md` is made from the modules' docstrings, and `cli.md` from the settings of the
-commands. A test holds the docs against them.
+The map in `architecture.md` comes from the docstrings of the modules, and `cli.md` from the settings of the commands. A
+test checks that the docs are up to date.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Any
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "clipcli"
-# The house from top to bottom: a room imports only from itself and from those before it.
+# The packages and modules from top to bottom: each imports only from itself and from those before it.
 ROOMS = (
     *("version", "errors", "records", "events", "settings"),
     *("files", "classes", "data", "backbones", "images", "memory", "encoding", "scoring", "outputs", "report"),
     *("commands", "cli"),
 )
-# A made part of a page stands between these two lines.
+# A generated part of a page is between these two lines.
 BEGIN, END = "<!-- made by docs/make.py: {name} -->", "<!-- the end of what is made -->"
 
 
 def map_of_rooms() -> str:
-    """Every module with the first sentence of its docstring, a room after the other as they are listed there."""
+    """A line for every module with the first sentence of its docstring, in the order of `ROOMS`."""
     lines = []
     for path in sorted(PACKAGE.rglob("*.py"), key=_place):
         parts = path.relative_to(PACKAGE).parts
@@ -43,7 +43,7 @@ def map_of_rooms() -> str:
 
 
 def commands() -> str:
-    """Every command: what it does, how it is called, and its flags, group by group where they are settings."""
+    """A section for every command: its help, its usage, and a table of flags for each group of settings."""
     from typer.main import get_group
 
     from clipcli.cli import COMMANDS, app
@@ -53,7 +53,7 @@ def commands() -> str:
 
 
 def exit_codes() -> str:
-    """The constants of `cli/exit_codes.py`, with the text below each."""
+    """A table of the constants in `cli/exit_codes.py`, with the text below each."""
     body = ast.parse((PACKAGE / "cli" / "exit_codes.py").read_text(encoding="utf-8")).body
     rows = [
         f"| {code.value.value} | {text.value.value.removesuffix('.')} |"
@@ -70,7 +70,7 @@ MADE: dict[str, dict[str, Callable[[], str]]] = {
 
 
 def made(page: str) -> str:
-    """The page's text with its made parts as the code would have them now."""
+    """The text of a page with its generated parts up to date."""
     text = (DOCS / page).read_text(encoding="utf-8")
     for name, make in MADE[page].items():
         begin = BEGIN.format(name=name)
@@ -90,22 +90,22 @@ def _command(name: str, command: Callable[..., Any], parsed: Any) -> str:
     if isinstance(command, Command):
         settings = described(*command.records).values()
         for group, title in GROUPS.items():
-            rows = [_row(one) for one in settings if one.about.group == group]
+            rows = [_row(setting) for setting in settings if setting.about.group == group]
             parts += [_table(title, rows)] if rows else []
     else:
-        rows = [(_called(p.opts, p.metavar), "", p.help) for p in parsed.params if p.name != "help"]
+        rows = [(_usage(p.opts, p.metavar), "", p.help) for p in parsed.params if p.name != "help"]
         parts += [_table("Options", rows)] if rows else []
     return "\n\n".join(part for part in parts if part)
 
 
-def _row(one: Any) -> tuple[str, str, str]:
-    """A setting's flags, its default, and all of what it does; each of its choices with what it means."""
-    choices = "; ".join(f"`{name}`: {meaning}" for name, meaning in (one.about.choices or {}).items())
-    text = f"{one.text} {choices}." if choices else one.text
-    return _called(one.flags, one.metavar), one.by_default or "", text
+def _row(setting: Any) -> tuple[str, str, str]:
+    """A row of a table: a setting's flags, its default, and its text with the meaning of each choice."""
+    choices = "; ".join(f"`{name}`: {meaning}" for name, meaning in (setting.about.choices or {}).items())
+    text = f"{setting.text} {choices}." if choices else setting.text
+    return _usage(setting.flags, setting.metavar), setting.by_default or "", text
 
 
-def _called(flags: Sequence[str], metavar: str | None) -> str:
+def _usage(flags: Sequence[str], metavar: str | None) -> str:
     options = [flag for flag in flags if flag.startswith("-")]
     if not options:
         return f"`{metavar}`"
@@ -118,7 +118,7 @@ def _table(title: str, rows: Sequence[tuple[str, str, str]]) -> str:
 
 
 def _place(path: Path) -> tuple[object, ...]:
-    """Where a module stands in the map: a package before what is in it, single modules before packages."""
+    """The sort key of a module in the map: packages before their modules, single modules before packages."""
     *rooms, name = path.relative_to(PACKAGE).parts
     order = [(1, _rank(room), room) for room in rooms]
     return (*order, (0, 0, "")) if name == "__init__.py" else (*order, (0, 1, name))
@@ -135,7 +135,7 @@ def _first_sentence(path: Path) -> str:
 
 
 def main() -> None:
-    """Write all pages."""
+    """Update all pages."""
     for page in MADE:
         (DOCS / page).write_text(made(page), encoding="utf-8")
 

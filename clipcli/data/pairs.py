@@ -1,4 +1,4 @@
-"""Images with captions, for training and retrieval: whatever one DATA names, in a fixed order."""
+"""Reads images with their captions, for `train` and for retrieval."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from clipcli.records import ImageItem, Skipped
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image with the captions that go with it, one of which is drawn each time the image is seen.
+    """An image with its captions, at least one.
 
-    There is at least one caption. `label` is the class in a tree with a folder per class: the folder's name, or the
-    label that fits it.
+    Training draws one of the captions each time it sees the image. `label` is the class of the image in a folder per
+    class: the name of the folder, or the label that it matches.
     """
 
     item: ImageItem
@@ -36,9 +36,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairOptions:
-    """How to read: templates and classes are for folders per class, the columns are for tables.
+    """Options for reading pairs.
 
-    Each template holds one `{}`. Without `classes` the folders' own names are used; a column that is `None` is guessed.
+    `templates` and `classes` are for a folder per class. Each template has one `{}`. Without `classes`, the names of
+    the folders are the classes. The columns are for tables; a column that is `None` is guessed.
     """
 
     templates: tuple[str, ...]
@@ -49,15 +50,15 @@ class PairOptions:
 
 @dataclass(frozen=True, slots=True)
 class PairsRead:
-    """The pairs in a fixed order, and what gave none, each with its reason."""
+    """The pairs in a fixed order, and the entries that were skipped, with their reasons."""
 
     pairs: list[Pair]
     skipped: list[Skipped]
 
 
 @dataclass(frozen=True)
-class Found:
-    """One DATA of a known kind, with how it is to be read; its samples are listed once, when they are asked for."""
+class PairSource:
+    """One DATA to read pairs from: its kind, the options, and its samples, which are listed once, at the first use."""
 
     data: Data
     kind: str
@@ -65,13 +66,13 @@ class Found:
 
     @property
     def reading(self) -> Reading:
-        """How tables are read: whether the images that they name are there is not looked at."""
+        """The options for reading samples; the disk is not checked for the images that a table names."""
         image, caption = IMAGE.named(self.options.image_column), CAPTION.named(self.options.caption_column)
         return Reading(image, target=caption, look_up=False)
 
     @property
     def stream(self) -> Iterable[Sample | Skipped]:
-        """The samples as they are read."""
+        """An iterator over the samples, which are not kept in memory."""
         return KINDS[self.kind].samples(self.data, self.reading)
 
     @cached_property
@@ -82,65 +83,70 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class CaptionKind:
-    """One place where captions are found: how such data is written, whether DATA has it, and its pairs."""
+    """One way to store captions.
+
+    `written` describes such data to users, `matches` is true for DATA of this kind, and `read` gives its pairs.
+    """
 
     written: str
-    matches: Callable[[Found], bool]
-    read: Callable[[Found], PairsRead]
+    matches: Callable[[PairSource], bool]
+    read: Callable[[PairSource], PairsRead]
 
 
 def read_pairs(data: str, *, options: PairOptions) -> PairsRead:
-    """The pairs of one DATA, written without its weight, and what was skipped.
+    """The pairs of one DATA, in a fixed order. `data` is its text without a weight.
 
-    Raises `InputNotFound` where there is no such data or not one pair in it, `BadFile` for a table, metadata or
-    folders that do not fit, and `MissingExtra`. Whether the images that a table names are there is not looked at.
+    Raises `InputNotFound` if there is no such data or no pair in it, `BadFile` for a table that cannot be parsed or
+    folders that match no class, and `MissingExtra` for Parquet without pyarrow. Images that a table names are not
+    looked for on the disk.
     """
-    given = Data(data)
-    kind = kind_of(given)
+    parsed = Data(data)
+    kind = kind_of(parsed)
     if kind is None:
         raise InputNotFound(f"no such data: {data or repr('')}; check the path")
-    found = Found(given, kind, options)
-    source = next((source for source in CAPTION_KINDS.values() if source.matches(found)), None)
-    if source is None:
-        raise _without_captions(given)
-    read = source.read(found)
+    source = PairSource(parsed, kind, options)
+    caption_kind = next((row for row in CAPTION_KINDS.values() if row.matches(source)), None)
+    if caption_kind is None:
+        raise _without_captions(parsed)
+    read = caption_kind.read(source)
     if not read.pairs:
         raise _without_pairs(data, read)
     return read
 
 
-def has_metadata(found: Found) -> bool:
-    """True where there is a metadata file in a folder or a zip, at whatever depth."""
-    return found.kind in TREES and bool(in_tree.metadata_in(found.data))
+def has_metadata(source: PairSource) -> bool:
+    """True if a folder or a zip has a metadata file, at any depth."""
+    return source.kind in TREES and bool(in_tree.metadata_in(source.data))
 
 
-def has_texts(found: Found) -> bool:
-    """True where at least one image has a caption file beside it."""
-    return any(not isinstance(one, Skipped) and CAPTION_SUFFIXES.keys() & one.texts.keys() for one in found.samples)
+def has_texts(source: PairSource) -> bool:
+    """True if at least one image has a caption file beside it."""
+    samples = (sample for sample in source.samples if not isinstance(sample, Skipped))
+    return any(CAPTION_SUFFIXES.keys() & sample.texts.keys() for sample in samples)
 
 
-def has_folders(found: Found) -> bool:
-    """True where there are images in folders."""
-    return any(not isinstance(sample, Skipped) and sample.folder is not None for sample in found.samples)
+def has_folders(source: PairSource) -> bool:
+    """True if at least one image is in a folder."""
+    return any(not isinstance(sample, Skipped) and sample.folder is not None for sample in source.samples)
 
 
 def from_texts(samples: Iterable[Sample | Skipped]) -> PairsRead:
-    """Each image with the captions of the file beside it, in the order of the images."""
-    found = PairsRead([], [])
+    """A pair for each image with a caption file beside it, in the order of the images; the others are skipped."""
+    result = PairsRead([], [])
     with sequential_reader() as read:
         for sample in samples:
             if isinstance(sample, Skipped):
-                found.skipped.append(sample)
+                result.skipped.append(sample)
             elif not sample.auxiliary:
                 try:
-                    found.pairs.append(Pair(sample.item, captions_beside(sample.texts, read=read)))
+                    result.pairs.append(Pair(sample.item, captions_beside(sample.texts, read=read)))
                 except Uncaptioned as reason:
-                    found.skipped.append(Skipped(sample.item, str(reason)))
-    return found
+                    result.skipped.append(Skipped(sample.item, str(reason)))
+    return result
 
 
 def from_rows(samples: Iterable[Sample | Skipped]) -> PairsRead:
-    """A pair for each image, with the captions of all its rows, in the order in which the images first appear."""
+    """A pair for each image, with the captions of all its rows, in the order of each image's first row."""
     items: dict[str, ImageItem] = {}
     captions: dict[str, list[str]] = {}
     skipped: list[Skipped] = []
@@ -160,31 +166,32 @@ def from_rows(samples: Iterable[Sample | Skipped]) -> PairsRead:
     return PairsRead([Pair(item, tuple(captions[key])) for key, item in items.items()], skipped)
 
 
-def _from_metadata(found: Found) -> PairsRead:
-    """A pair for each image that metadata names, in their order; the other images are skipped."""
-    options = found.options
+def _from_metadata(source: PairSource) -> PairsRead:
+    """A pair for each image in the metadata files, in their order; images without a row are skipped."""
+    options = source.options
     image, text = in_tree.FILE_NAME.named(options.image_column), in_tree.TEXT.named(options.caption_column)
-    reading = replace(found.reading, image=image, target=text)
-    samples = list(in_tree.samples_in(in_tree.metadata_in(found.data), found.data.files, reading))
+    reading = replace(source.reading, image=image, target=text)
+    samples = list(in_tree.samples_in(in_tree.metadata_in(source.data), source.data.files, reading))
     named = {sample.item.id for sample in samples if not isinstance(sample, Skipped)}
     read = from_rows(samples)
-    others = [Skipped(image.item, "not in metadata") for image in found.data.images if image.id not in named]
+    others = [Skipped(image.item, "not in metadata") for image in source.data.images if image.id not in named]
     return PairsRead(read.pairs, [*read.skipped, *others])
 
 
-def _from_folders(found: Found) -> PairsRead:
-    """Each image with the prompts of its class: one tuple for all images of a class, for there may be millions.
+def _from_folders(source: PairSource) -> PairsRead:
+    """A pair for each image in a folder, with the prompts of its class as captions.
 
-    Raises `BadFile` where a folder belongs to none of the classes that were given.
+    All images of a class share one tuple of prompts, since there may be millions. Raises `BadFile` if a folder matches
+    none of the classes that the user gave.
     """
-    options, samples = found.options, [one for one in found.samples if not isinstance(one, Skipped)]
+    options, samples = source.options, [sample for sample in source.samples if not isinstance(sample, Skipped)]
     names = dict.fromkeys(sample.folder for sample in samples if sample.folder is not None)
-    classes = from_names(names) if options.classes is None else matched(names, options.classes, where=found.data.text)
+    classes = from_names(names) if options.classes is None else matched(names, options.classes, where=source.data.text)
     prompts = {labelled: prompts_of(labelled, options.templates) for labelled in classes.values()}
     captions = {name: prompts[labelled] for name, labelled in classes.items()}
-    # Two folders of one class are one class; without a labels file the folder's name is the label.
+    # Several folders may match one class. Without a labels file, the name of the folder is the label.
     labels = {name: name if options.classes is None else labelled.label for name, labelled in classes.items()}
-    read = PairsRead([], [one for one in found.samples if isinstance(one, Skipped)])
+    read = PairsRead([], [sample for sample in source.samples if isinstance(sample, Skipped)])
     for sample in samples:
         if sample.folder is None:
             read.skipped.append(Skipped(sample.item, "not in a class folder"))
@@ -195,19 +202,19 @@ def _from_folders(found: Found) -> PairsRead:
     return read
 
 
-# The first row that matches is taken.
+# The first kind that matches counts.
 CAPTION_KINDS: dict[str, CaptionKind] = {
     "table": CaptionKind(
         "a .csv, .tsv, .jsonl or .parquet of images and captions",
-        lambda found: found.kind == "table",
-        lambda found: from_rows(found.stream),
+        lambda source: source.kind == "table",
+        lambda source: from_rows(source.stream),
     ),
     "shards": CaptionKind(
-        "WebDataset .tar shards", lambda found: found.kind == "shards", lambda found: from_texts(found.stream)
+        "WebDataset .tar shards", lambda source: source.kind == "shards", lambda source: from_texts(source.stream)
     ),
     "metadata": CaptionKind("a folder with metadata.csv or metadata.jsonl", has_metadata, _from_metadata),
     "texts": CaptionKind(
-        "a folder of images with a .txt, .caption or .json each", has_texts, lambda found: from_texts(found.samples)
+        "a folder of images with a .txt, .caption or .json each", has_texts, lambda source: from_texts(source.samples)
     ),
     "folders": CaptionKind("a folder of images per class", has_folders, _from_folders),
 }
@@ -229,5 +236,5 @@ def _without_captions(data: Data) -> InputNotFound:
             f"no pairs found in {data.text}, as its images have no captions;"
             " put a .txt beside each image, or the images into a folder per class, or give a table of captions"
         )
-    places = "; ".join(source.written for source in CAPTION_KINDS.values())
+    places = "; ".join(caption_kind.written for caption_kind in CAPTION_KINDS.values())
     return InputNotFound(f"no pairs found in {data.text}; looked for {places}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from clipcli.data.class_names import name_in_json
 from clipcli.data.columns import CAPTION, LABEL, Columns
 from clipcli.data.kinds import KINDS, TREES, kind_of, tables
-from clipcli.data.pairs import Found, PairOptions, from_texts, has_folders, has_metadata, has_texts
+from clipcli.data.pairs import PairOptions, PairSource, from_texts, has_folders, has_metadata, has_texts
 from clipcli.data.reference import sequential_reader
 from clipcli.data.samples import Reading, Sample
 from clipcli.data.tables import in_tree
@@ -48,13 +48,13 @@ def _has_captions(data: Data) -> bool:
         return not named & set(LABEL.names) and bool(named & set(CAPTION.names))
     if kind == "shards":
         return _texts_are_captions(KINDS[kind].samples(data, Reading(target=LABEL)))
-    found = Found(data, kind, PairOptions(()))
-    if has_metadata(found):
+    source = PairSource(data, kind, PairOptions(()))
+    if has_metadata(source):
         return True
-    if not has_texts(found):
+    if not has_texts(source):
         return False
-    images = sum(not isinstance(sample, Skipped) for sample in found.samples)
-    return not has_folders(found) or 2 * len(from_texts(found.samples).pairs) > images
+    images = sum(not isinstance(sample, Skipped) for sample in source.samples)
+    return not has_folders(source) or 2 * len(from_texts(source.samples).pairs) > images
 
 
 def _texts_are_captions(samples: Iterable[Sample | Skipped]) -> bool:

@@ -1,1 +1,1 @@
-"""Files that are whole or not there, whatever happens to the run that writes them."""
+"""Writes files atomically, locks them while they are written, and keeps manifests beside outputs."""

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under another name beside the target, then moved into place."""
+"""Writes files atomically: under a hidden name beside the target, then moved into place."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file, or replace one. The file behind a link is replaced, not the link. Raises `OSError`."""
+    """Write or replace a file atomically. Of a link the target is replaced, not the link. Raises `OSError`."""
     with replacing(path) as part:
         part.write_bytes(data)
 
 
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
-    """`write_bytes` of a text in UTF-8; `errors` is for what cannot be encoded, as in `str.encode`."""
+    """Write a text in UTF-8, as `write_bytes` does; `errors` is as in `str.encode`. Raises `OSError`."""
     write_bytes(path, text.encode("utf-8", errors))
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A new file to write, which is moved to `path` at the end; after an error it is removed. Raises `OSError`."""
+    """A path for a new file, which is moved to `path` at the end and removed after an error. Raises `OSError`."""
     target = path.resolve()
     part = part_of(target)
     try:
@@ -35,14 +35,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def part_of(target: Path) -> Path:
-    """A new name beside the target, its own for every run, hidden so that nobody takes it for a result."""
+    """A new hidden path beside the target: `.NAME.xxxxxxxx.part`, with random hex digits."""
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
 
 
 def put_in_place(part: Path, target: Path) -> None:
-    """Move the written file to the target, which keeps its mode if it was there.
+    """Move the written file to the target. A target that exists keeps its mode.
 
-    Raises `OSError`, also where the target is a device or a pipe, which must not become a file.
+    Raises `OSError`, also if the target exists and is no plain file: a device or pipe is not replaced.
     """
     if target.exists():
         if not target.is_file():
@@ -52,6 +52,6 @@ def put_in_place(part: Path, target: Path) -> None:
 
 
 def parts_of(target: Path) -> list[Path]:
-    """The files that `part_of` named, of runs that go on or were killed, sorted."""
+    """The hidden files beside the target that `part_of` named, of runs that are alive or were killed, sorted."""
     name = re.compile(re.escape(f".{target.name}.") + r"[0-9a-f]{8}\.part")
     return sorted(path for path in target.parent.iterdir() if name.fullmatch(path.name))

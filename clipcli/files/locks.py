@@ -1,4 +1,4 @@
-"""Locks that say that a run which is alive is writing a file."""
+"""Locks files while a run writes them, so that other runs can tell it is alive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if sys.platform != "win32":
 
 
 def lock_file(part: Path) -> int | None:
-    """Mark the file as being written by a run that is alive: until this descriptor is closed, or the process ends."""
+    """Lock a file until the returned descriptor is closed or the process ends; `None` on Windows. Raises `OSError`."""
     if sys.platform == "win32":
         return None
     descriptor = os.open(part, os.O_RDONLY)
@@ -20,7 +20,7 @@ def lock_file(part: Path) -> int | None:
 
 
 def is_locked(part: Path) -> bool:
-    """Whether a run that is alive holds this file; never so where the system has no such locks."""
+    """True if a running process has locked the file; always false on Windows. Raises `OSError`."""
     if sys.platform == "win32":
         return False
     try:
@@ -34,12 +34,12 @@ def is_locked(part: Path) -> bool:
 
 
 def _lock(descriptor: int) -> bool:
-    """Take the lock; false where another holds it."""
+    """Take the lock; false if another process holds it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        # Some file systems of networks know no locks.
+        # Some network file systems do not support locks.
         return True
     return True

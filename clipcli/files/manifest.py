@@ -1,7 +1,7 @@
-"""Manifests: a file beside an output that says how its rows were made, and of which bytes it speaks.
+"""Reads and writes manifests: JSON files beside outputs that record how the rows were made.
 
-`labels.csv` has `labels.csv.json`. While a run writes the hidden file `.labels.csv.xxxxxxxx.part`, its manifest is
-`.labels.csv.xxxxxxxx.part.json`, so that a run that was killed can be gone on with.
+The manifest of `labels.csv` is `labels.csv.json`. While a run writes the hidden file `.labels.csv.xxxxxxxx.part`, its
+manifest is `.labels.csv.xxxxxxxx.part.json`, so that a killed run can be resumed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from clipcli.files.atomic import write_text
 from clipcli.records import ModelRecord, Provenance
 from clipcli.version import __version__
 
-# The version of what stands in a manifest: one that reads otherwise has another.
+# The version of the manifest's format. It changes when fields change.
 VERSION = 1
 RUNNING, COMPLETE, INTERRUPTED = "running", "complete", "interrupted"
 _KEY = "clipcli_manifest"
@@ -29,10 +29,11 @@ Record = TypeVar("Record", "Manifest", ModelRecord, Provenance)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """How an output's rows were made, and what became of the run.
+    """The settings and the model that made an output's rows, and the state of the run.
 
-    `model` is `None` where no model has been asked. `rows` of them `skipped`, `sha256`, that of the output's bytes, and
-    `finished` are `None` while it runs. Times are UTC, as in ISO 8601.
+    `model` is `None` until it is known. `rows` is the number of rows, `skipped` that of rows without labels, and
+    `sha256` the hash of the output; they and `finished` are `None` while the run is going on. `state` is `running`,
+    `complete` or `interrupted`. Times are UTC in ISO 8601.
     """
 
     provenance: Provenance
@@ -48,19 +49,19 @@ class Manifest:
 
 
 def manifest_path(file: Path) -> Path:
-    """Where the manifest of a file is."""
+    """The path of a file's manifest."""
     return file.with_name(f"{file.name}.json")
 
 
 def write_manifest(file: Path, manifest: Manifest) -> None:
-    """Write the manifest of a file, atomically, whatever is there. Raises `OSError`."""
+    """Write or replace the manifest of a file, atomically. Raises `OSError`."""
     content = {_KEY: VERSION, **asdict(manifest)}
-    # Names that are not UTF-8 become JSON's own escapes.
+    # Bytes of names that are not UTF-8 become JSON escapes.
     write_text(manifest_path(file), json.dumps(content, ensure_ascii=False, indent=1) + "\n", errors="backslashreplace")
 
 
 def read_manifest(file: Path) -> Manifest | None:
-    """The manifest of a file, or `None` where it has none. Raises `OSError`, and `BadFile` for what is no manifest."""
+    """The manifest of a file; `None` if it has none. Raises `OSError`, and `BadFile` if it is not a valid manifest."""
     content = _content(file)
     if content is None:
         return None
@@ -77,7 +78,7 @@ def read_manifest(file: Path) -> Manifest | None:
 
 
 def has_foreign_manifest(file: Path) -> bool:
-    """Whether something that is no manifest has the name of this file's. Raises `OSError`."""
+    """True if the path of a file's manifest is taken by something else. Raises `OSError`."""
     try:
         _content(file)
     except BadFile:
@@ -86,35 +87,35 @@ def has_foreign_manifest(file: Path) -> bool:
 
 
 def remove_manifest(file: Path) -> None:
-    """Remove the manifest of a file, if it has one; a file of its name that is none stays. Raises `OSError`."""
+    """Remove the manifest of a file, if it has one; any other file of that name is kept. Raises `OSError`."""
     if not has_foreign_manifest(file):
         manifest_path(file).unlink(missing_ok=True)
 
 
 def manifests_without_parts(target: Path) -> list[Path]:
-    """Manifests of hidden files that are not there any more: a run was killed after it had put its output in place."""
+    """Manifests of hidden files that no longer exist, left by runs that were killed after their output was in place."""
     name = re.compile(re.escape(f".{target.name}.") + r"[0-9a-f]{8}\.part\.json")
     try:
-        there = [path for path in target.parent.iterdir() if name.fullmatch(path.name)]
+        manifests = [path for path in target.parent.iterdir() if name.fullmatch(path.name)]
     except OSError:
-        # The folder may be one to write in and not to list; they harm nobody.
+        # The folder may be writable and not listable; stray manifests do no harm.
         return []
-    return [path for path in there if not path.with_suffix("").exists()]
+    return [path for path in manifests if not path.with_suffix("").exists()]
 
 
 def sha256_of(file: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal digits. Raises `OSError`."""
+    """The SHA-256 of a file, as hexadecimal digits. Raises `OSError`."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def now() -> str:
-    """The time, to the second, in UTC, as in ISO 8601."""
+    """The current time in UTC, to the second, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _content(file: Path) -> dict[str, Any] | None:
-    """The content of the manifest of a file, of whatever version. Raises `BadFile` for what is none."""
+    """The JSON object of a file's manifest, of any version; `None` if missing. Raises `BadFile` for other files."""
     path = manifest_path(file)
     try:
         content = json.loads(path.read_bytes())
@@ -128,7 +129,7 @@ def _content(file: Path) -> dict[str, Any] | None:
 
 
 def _record(kind: type[Record], values: Mapping[str, Any]) -> Record:
-    """A record of its fields' values as JSON has them. Raises `TypeError` for others than its fields."""
+    """Build a record from a JSON object. Raises `TypeError` if the keys are not the record's fields."""
     known = {field.name for field in fields(kind)}
     if not isinstance(values, dict) or set(values) != known:
         raise TypeError(f"expected {', '.join(sorted(known))}")
@@ -136,7 +137,7 @@ def _record(kind: type[Record], values: Mapping[str, Any]) -> Record:
 
 
 def _tuples(value: Any) -> Any:
-    """A value as JSON has it, with tuples for lists, as they were before they were written."""
+    """A JSON value with its lists as tuples, as records have them."""
     if isinstance(value, dict):
-        return {name: _tuples(one) for name, one in value.items()}
+        return {name: _tuples(item) for name, item in value.items()}
     return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -1,1 +1,1 @@
-"""From bytes to pixels: decoded, upright, resized to a model's input, in threads."""
+"""Decodes images and resizes them to a model's input size, in threads."""

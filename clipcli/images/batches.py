@@ -1,4 +1,4 @@
-"""Batches of pixels: images read and decoded in threads that look a bounded way ahead."""
+"""Makes batches of pixels: images are read, decoded and resized in threads, a bounded number ahead."""
 
 from __future__ import annotations
 
@@ -29,12 +29,11 @@ def batches(
     least: Least | None = None,
     digests: bool = False,
 ) -> Iterator[Batch]:
-    """Batches of up to `batch_size` inputs in order, bad ones included as `Skipped`; remembered ones are not read.
+    """Batches of up to `batch_size` inputs, in order. Bad images are `Skipped`, and remembered ones are not read.
 
-    `least` is as in `decode`; the threads' watch takes the time to `read` and to `decode`, and the threads are closed.
-
-    At most two batches are decoded ahead of the one that was asked for. With `digests` the images that were read have
-    the hash of their content.
+    `least` is as in `decode`. With `digests` the items of the images that were read have the hash of their bytes. At
+    most two batches are decoded ahead. The threads' stopwatch measures the time to `read` and to `decode`; the threads
+    are closed at the end.
     """
     for (batch,) in batches_for_each(
         (resize,), items, batch_size=batch_size, threads=threads, least=least, digests=digests
@@ -51,7 +50,7 @@ def batches_for_each(
     least: Least | None = None,
     digests: bool = False,
 ) -> Iterator[tuple[Batch, ...]]:
-    """`batches` for several ways to resize at once: each image is read and decoded only once."""
+    """As `batches`, but with one batch for each of `resizes`: each image is read and decoded only once."""
     register_plugins()
     entries: list[Entry | Remembered] = []
     pixels: list[list[Pixels]] = []
@@ -64,14 +63,14 @@ def batches_for_each(
         if isinstance(decoded, Skipped):
             entries.append(decoded)
         else:
-            made, digest = decoded or ([], None)
+            resized_images, digest = decoded or ([], None)
             entries.append(item if digest is None else _with_digest(item, digest))
-            pixels += [made] if made else []
+            pixels += [resized_images] if resized_images else []
         if len(entries) == batch_size:
-            yield tuple(to_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
+            yield tuple(to_batch(entries, [image[n] for image in pixels]) for n in range(len(resizes)))
             entries, pixels = [], []
     if entries:
-        yield tuple(to_batch(entries, [one[n] for one in pixels]) for n in range(len(resizes)))
+        yield tuple(to_batch(entries, [image[n] for image in pixels]) for n in range(len(resizes)))
 
 
 def _look_ahead(
@@ -81,15 +80,15 @@ def _look_ahead(
     most: int,
     threads: DecodeThreads,
 ) -> Iterator[tuple[ImageItem | Remembered, Result | Skipped | None]]:
-    """Each item with the result of `use` on its bytes, made in threads up to `most` items ahead.
+    """Each item with the result of `use` on its bytes, computed in threads up to `most` items ahead.
 
-    The result is `None` for what is wholly remembered, which is not read.
+    The result is `None` for a remembered item that `is_whole`; it is not read.
     """
     pending: deque[Callable[[], tuple[ImageItem | Remembered, Result | Skipped | None]]] = deque()
     try:
         for item in items:
             if isinstance(item, Remembered) and item.is_whole:
-                pending.append(partial(_as_it_is, item))
+                pending.append(partial(_not_read, item))
             else:
                 image = item.item if isinstance(item, Remembered) else item
                 read = threads.submit(partial(attempt, image, use, watch=threads.watch))
@@ -102,7 +101,7 @@ def _look_ahead(
         threads.close()
 
 
-def _as_it_is(remembered: Remembered) -> tuple[Remembered, None]:
+def _not_read(remembered: Remembered) -> tuple[Remembered, None]:
     return remembered, None
 
 
@@ -121,5 +120,5 @@ def _with_digest(item: ImageItem | Remembered, digest: bytes) -> ImageItem | Rem
 
 
 def to_batch(entries: Sequence[Entry | Remembered], pixels: Sequence[Pixels]) -> Batch:
-    """A batch of these entries, with the pixels of those that are neither skipped nor wholly remembered."""
+    """A batch of entries. `pixels` are uint8 `[H, W, 3]`, of the entries that are neither skipped nor `is_whole`."""
     return Batch(tuple(entries), np.stack(pixels) if pixels else np.empty((0, 0, 0, 3), np.uint8))

@@ -1,4 +1,4 @@
-"""From bytes to pixels: decode, orient, resize and crop, in threads that look a bounded way ahead."""
+"""Decodes image files of any kind to upright RGB, or says why one cannot be decoded."""
 
 from __future__ import annotations
 
@@ -26,18 +26,21 @@ _TURNED = (5, 6, 7, 8)
 
 
 def register_plugins() -> None:
-    """Let Pillow open HEIC photos where the plug-in for it is installed."""
+    """Let Pillow open HEIC photos, if the plug-in pillow-heif is installed."""
     if importlib.util.find_spec("pillow_heif"):
         importlib.import_module("pillow_heif").register_heif_opener()
 
 
 def read_pixels(item: ImageItem, resize: Resize) -> NDArray[np.uint8] | Skipped:
-    """Pixels uint8 `[H, W, 3]` of an image, or why there are none."""
+    """The pixels of an image, resized: uint8 `[H, W, 3]`; `Skipped` if it cannot be read or decoded."""
     return attempt(item, lambda data: np.array(resize(decode(data))))
 
 
 def attempt(item: ImageItem, use: Callable[[bytes], Result], *, watch: Stopwatch | None = None) -> Result | Skipped:
-    """The result of `use` on the item's bytes, or the item as skipped where they cannot be read or used."""
+    """The result of `use` on the item's bytes; `Skipped` if reading them or `use` raises.
+
+    `watch` measures the time to `read` and to `decode`.
+    """
     watch = watch or Stopwatch()
     data = b""
     try:
@@ -45,16 +48,16 @@ def attempt(item: ImageItem, use: Callable[[bytes], Result], *, watch: Stopwatch
             data = read(item.reference)
         with watch.on("decode"):
             return use(data)
-    # Pillow's decoders raise nearly anything on a broken file, and one bad image must never stop a run.
+    # Pillow's decoders raise nearly any exception on a broken file, and one bad image must never stop a run.
     except Exception as e:
         return Skipped(item, _reason(e, data))
 
 
 def decode(data: bytes, *, least: Least | None = None) -> Image.Image:
-    """An image as upright RGB: EXIF orientation applied, transparency over white, 16 bits scaled to 8, first frame.
+    """The first frame of an image as upright RGB: EXIF orientation applied, transparency over white, 16 bits as 8.
 
-    Given `least`, a JPEG is decoded at the smallest scale of its cosine transform (1, 1/2, 1/4 or 1/8) that leaves so
-    many pixels.
+    With `least`, a function from an image's width and height to the smallest that are enough, a JPEG is decoded at the
+    smallest DCT scale (1, 1/2, 1/4 or 1/8) that is not below. Raises what Pillow raises.
     """
     image = Image.open(io.BytesIO(data))
     if least is not None and isinstance(image, JpegImageFile):
@@ -65,14 +68,14 @@ def decode(data: bytes, *, least: Least | None = None) -> Image.Image:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """An opened image decoded, turned as its EXIF orientation says, in RGB; what is so already is not copied."""
+    """Decode an open image, apply its EXIF orientation, and convert it to RGB if it is not."""
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     return to_rgb(image)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode of Pillow as RGB."""
+    """An image of any Pillow mode as RGB, with transparency over white."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode in _DEEP_MODES:
@@ -85,10 +88,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
-    """A grey image of 16 or 32 bits, scaled rather than clipped."""
+    """A grey image of 16 or 32 bits, scaled to 8 bits rather than clipped."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
     if image.mode == "F":
-        # Floats are taken for shares of white, or where they are larger for shares of the brightest.
+        # Floats are fractions of white; if some are above 1, fractions of the largest.
         white = max(1.0, float(values.max(initial=0.0)))
     else:
         white = 65535.0 if values.max(initial=0.0) <= 65535 else float(values.max())

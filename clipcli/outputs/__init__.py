@@ -1,7 +1,7 @@
-"""Outputs: rows to a file or to standard output, one small class per format.
+"""Writes rows to a file or to standard output, in CSV, JSON Lines or Parquet, and reads them back.
 
-Rows are written beside the target and moved into place at the end, so the target is always whole: all rows, or,
-after an interruption, all rows so far. What is not a plain file, such as `/dev/null` or a pipe, is written directly.
+Rows are written to a hidden file beside the target, which is moved into place at the end. So the target is always
+complete: it has all rows, or after an interruption all rows so far. Devices and pipes are written directly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STDOUT = "-"
 
 
 class Writer(Protocol):
-    """Takes rows batch by batch; after `write` returns, the batch is out of our hands."""
+    """Writes rows of one format; when `write` returns, its rows are flushed to the file."""
 
     def __init__(self, path: str, *, schema: Schema) -> None: ...
 
@@ -29,10 +29,10 @@ class Writer(Protocol):
 
 
 class ReadRows(Protocol):
-    """Reads what the writer wrote: its schema and its rows, or `None` where not even the columns are whole in it.
+    """Reads a file of one format: its schema and its rows; `None` if the file ends before the columns are complete.
 
-    Of a file that may be `cut`, as a run that was killed leaves it, the rows up to the first that is not whole are
-    given. Raises `OSError`, and `BadFile` for what is no such output; without `cut`, for rows that are not whole too.
+    With `cut`, the file may end in the middle of a row, as a killed run leaves it, and the rows before are returned;
+    without it an incomplete row is an error. Raises `OSError`, and `BadFile` for a file that is no such output.
     """
 
     def __call__(self, path: str, *, cut: bool) -> tuple[Schema, Iterator[Row]] | None: ...
@@ -40,11 +40,12 @@ class ReadRows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One output format; a stream is standard output, a device or a pipe, which is no file one can go back in.
+    """One output format.
 
-    `starts` are the bytes that a file of this format, and of no other, begins with; empty for the one format whose
-    files begin with whatever they hold. `finish` makes the output of a file that the writer has closed, where that is
-    not the output itself. `needs` names the module, and the extra of clipcli, without which there is no such writer.
+    `starts` are the bytes that files of this format begin with, and no others; empty for CSV, which has none.
+    `can_stream` says that standard output, devices and pipes can be written. `finish(written, output)` converts the
+    file of the writer to the output, if they differ. `needs` is the module that the writer imports, and the extra of
+    clipcli that installs it.
     """
 
     writer: type[Writer]

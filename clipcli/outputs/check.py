@@ -1,4 +1,4 @@
-"""Checks of an output before anything is done for it: its format, and that it can be written."""
+"""Checks an output before any work is done: its format, and that it can be written."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from clipcli.outputs import STDOUT, WRITERS
 
 
 def choose_format(output: str, requested: str | None) -> str:
-    """The format asked for, or the one of the output's suffix; csv on standard output.
+    """The name of the format: the requested one, else by the output's suffix, else CSV on standard output.
 
-    Raises `UnknownName`, `UsageError`, or `MissingExtra`.
+    Raises `UnknownName` for an unknown format, `UsageError` if the suffix has none or the format cannot be streamed,
+    and `MissingExtra`.
     """
     if requested is not None and requested not in WRITERS:
         raise unknown("format", requested, WRITERS)
@@ -34,10 +35,11 @@ def choose_format(output: str, requested: str | None) -> str:
 
 
 def check_output(output: str, *, overwrite: bool, resume: bool | None = None, manifest: bool = False) -> None:
-    """Raise `OutputExists`, `UsageError` or `OutputFailed` now rather than after an hour of work.
+    """Check that the output can be written, now rather than after an hour of work.
 
-    `resume` says whether rows that are there are gone on with; `None` that nobody could. `manifest` says that one is
-    written as well.
+    `resume` is `None` for commands without `--resume`. `manifest` is true if a manifest will be written beside it.
+    Raises `UsageError` for a folder, a missing folder or options that exclude each other, `OutputExists` for an
+    existing file without `overwrite` or `resume`, and `OutputFailed` if the folder is not writable.
     """
     if resume and overwrite:
         raise UsageError("--resume goes on with the rows there are, --overwrite starts anew; drop one of them")
@@ -61,7 +63,7 @@ def check_output(output: str, *, overwrite: bool, resume: bool | None = None, ma
 
 
 def check_manifest(target: Path) -> None:
-    """Raise `OutputExists` where something else than a manifest has the name of the output's manifest."""
+    """Raise `OutputExists` if a file that is no manifest has the name of the output's manifest."""
     if has_foreign_manifest(target):
         raise OutputExists(
             f"{manifest_path(target)} is where the manifest goes, and is none; move it, or give another --output or "
@@ -82,6 +84,6 @@ def _check_folder(path: Path) -> None:
 
 
 def is_stream(output: str) -> bool:
-    """Whether this is standard output, or is there and is neither a file nor a folder: a device, or a pipe."""
+    """True for standard output, and for an existing device or pipe."""
     path = Path(output)
     return output == STDOUT or (path.exists() and not path.is_file() and not path.is_dir())

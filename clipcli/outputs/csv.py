@@ -1,4 +1,4 @@
-"""CSV with a header; empty fields where there is nothing. A name that is not UTF-8 keeps its bytes."""
+"""Writes and reads CSV with a header. Missing values are empty fields; names keep bytes that are not UTF-8."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from clipcli.scoring.schema import Schema, Value, no_row
 if TYPE_CHECKING:
     import _csv
 
-# csv quotes a field that holds a character of the line's end; a lone \r must be quoted too.
+# csv quotes fields that hold a character of its line end, so \r\n makes it quote a lone \r as well.
 _END = "\r\n"
 
 
 class _Lines:
-    """Takes csv's lines and ends each with a single newline."""
+    """A stream for csv that replaces its line ends by `\\n`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -28,12 +28,12 @@ class _Lines:
 
 
 def csv_writer(stream: TextIO) -> _csv.Writer:
-    """A writer of csv whose lines end with a single newline, and which reads back whatever is written."""
+    """A csv writer whose lines end with `\\n`, and whose quoting lets any text be read back."""
     return csv.writer(_Lines(stream), lineterminator=_END)
 
 
 class CsvWriter:
-    """One line a row."""
+    """Writes one line per row."""
 
     def __init__(self, path: str, *, schema: Schema) -> None:
         self._schema = schema
@@ -52,7 +52,7 @@ class CsvWriter:
 
 
 def read_rows(path: str, *, cut: bool) -> tuple[Schema, Iterator[Row]] | None:
-    """The rows that `CsvWriter` wrote, as `ReadRows` says."""
+    """Read a file of `CsvWriter`, as described in `ReadRows`."""
     records = csv.reader(lines_of(path, errors="surrogateescape", cut=cut), strict=True)
     try:
         header = next(records, None)
@@ -72,7 +72,7 @@ def _rows(records: Iterator[list[str]], schema: Schema, *, path: str, cut: bool)
                 raise no_row(path)
             yield schema.row([_value(text, kind) for text, kind in zip(record, types, strict=True)], path=path)
     except csv.Error:
-        # A name with a line end in it was cut there: its quote is open.
+        # The file was cut at a line end within a quoted field.
         if not cut:
             raise no_row(path) from None
 

@@ -1,4 +1,4 @@
-"""What decides the rows of an output, and in what two runs differ of it."""
+"""Compares two runs: lists the settings and facts about the model that would change rows."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from typing import Any
 
 from clipcli.records import ModelRecord, Provenance
 
-# All settings decide rows but those that change none, and those that are compared by what they come to: a file of
-# labels may have another name by now.
+# Every setting changes rows, except the harmless ones. Some settings are compared by content and not as written: a
+# file of labels may have been renamed.
 _HARMLESS = {
     *("batch_size", "workers", "cache", "no_cache", "cache_size", "verify", "quiet", "verbose"),
     *("output", "format", "resume", "overwrite", "no_manifest"),
 }
 _BY_CONTENT = {"inputs", "labels", "classifier", "prompts", "model", "keep_columns"}
+# Messages show this many values of a list, and digits of a fingerprint.
 _FEW = 3
 _DIGITS = 12
 
 
 def differences(before: Provenance, now: Provenance) -> list[str]:
-    """Each setting that decides rows and is not the same, with its old and its new value; the inputs are left out."""
+    """A phrase for each setting that changes rows and differs, with its old and new value.
+
+    The inputs are not compared, and of the model only its name.
+    """
     found = [] if before.command == now.command else [f"the command was {before.command} and is {now.command}"]
     found += _of_classes(before, now)
     if before.model != now.model:
@@ -35,7 +39,7 @@ def differences(before: Provenance, now: Provenance) -> list[str]:
 
 
 def differences_of_models(before: ModelRecord, now: ModelRecord) -> list[str]:
-    """Each fact about the model that decides rows and is not the same, with its old and its new value."""
+    """A phrase for each fact about the model that changes rows and differs, with its old and new value."""
     found = []
     if before.fingerprint != now.fingerprint:
         was, is_ = before.fingerprint[:_DIGITS], now.fingerprint[:_DIGITS]
@@ -50,18 +54,19 @@ def differences_of_models(before: ModelRecord, now: ModelRecord) -> list[str]:
 
 
 def _of_classes(before: Provenance, now: Provenance) -> list[str]:
-    given = "--classifier" if now.classifier else "--labels"
+    flag = "--classifier" if now.classifier else "--labels"
     if (before.classifier is None) != (now.classifier is None):
-        return [f"the classes were given by {'--labels' if now.classifier else '--classifier'} and are by {given}"]
-    labels_before, labels = (tuple(one["label"] for one in told.classes) for told in (before, now))
+        return [f"the classes were given by {'--labels' if now.classifier else '--classifier'} and are by {flag}"]
+    labels_before, labels = (tuple(labelled["label"] for labelled in run.classes) for run in (before, now))
     if labels_before != labels:
-        return [_changed(given, labels_before, labels)]
+        return [_changed(flag, labels_before, labels)]
     if before.classifier != now.classifier:
         return ["--classifier was another, of the same labels"]
     found = []
-    other = next((one["label"] for one, two in zip(before.classes, now.classes, strict=True) if one != two), None)
-    if other is not None:
-        found.append(f"--labels gave other aliases or descriptions of '{other}'")
+    pairs = zip(before.classes, now.classes, strict=True)
+    changed = next((old["label"] for old, new in pairs if old != new), None)
+    if changed is not None:
+        found.append(f"--labels gave other aliases or descriptions of '{changed}'")
     if before.templates != now.templates:
         same = before.prompts == now.prompts
         found.append(
@@ -73,11 +78,11 @@ def _of_classes(before: Provenance, now: Provenance) -> list[str]:
 
 
 def _changed(flag: str, was: Any, is_: Any) -> str:
-    return f"{flag} was {_told(was, is_)} and is {_told(is_, was)}"
+    return f"{flag} was {_shown(was, is_)} and is {_shown(is_, was)}"
 
 
-def _told(value: Any, other: Any) -> str:
-    """A value in a few words; of a long list, where it begins to differ from the other."""
+def _shown(value: Any, other: Any) -> str:
+    """A value as a message shows it; a long list is shortened to start at the first difference from `other`."""
     if value is None or value == ():
         return "not given"
     if isinstance(value, str) or not isinstance(value, Sequence):

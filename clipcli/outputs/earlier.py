@@ -1,4 +1,4 @@
-"""The rows that earlier runs have left of an output: in it, or beside it where a run was killed."""
+"""Finds rows of earlier runs: in the output, or in the hidden files that killed runs left beside it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ START_ANEW = "start anew with --overwrite in place of --resume"
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """The whole rows of an earlier run: the file they are in, how they were made, and a way to read them.
+    """The complete rows of an earlier run.
 
-    `is_output` says that they are in the output itself; `parts` are files that a run which resumes them supersedes.
+    `path` is the file they are in, `manifest` records how they were made, and `read` reads them from the start.
+    `is_output` is true if the file is the output itself. `parts` are the hidden files to remove once a run that resumes
+    these rows has put its output in place.
     """
 
     path: Path
@@ -33,7 +35,7 @@ class Earlier:
 
 
 def left_over(output: str) -> list[Path]:
-    """The files beside the output in which runs that were killed have left rows, the newest first."""
+    """The hidden files beside the output that killed runs left, newest first; empty if the folder cannot be listed."""
     try:
         parts = parts_of(Path(output).resolve())
         return _newest_first(part for part in parts if part.stat().st_size and not is_locked(part))
@@ -43,18 +45,20 @@ def left_over(output: str) -> list[Path]:
 
 
 def find_earlier(output: str, *, format: str, top_k: int) -> Earlier | None:
-    """The rows to go on with, if there are any.
+    """The rows that `--resume` continues; `None` if there are none.
 
-    Of several files the newest is taken, or one that was made the same way, begins with its rows and has more; those of
-    another format or `top_k` only if there is no other. Raises `UsageError` where another run is writing the output,
-    and where nothing says how its rows were made; `BadFile` or `OutputExists` where it holds something else.
+    Of several files the newest counts, or an older one that was made the same way, begins with the same rows and has
+    more. Files of another format or `top_k` count only if there are no others.
+
+    Raises `UsageError` if another run is writing the output, if the rows have no manifest or were changed since, or if
+    they have another format; `BadFile` or `OutputExists` if the output is no output of `classify`.
     """
     path = Path(output)
     parts = parts_of(path.resolve())
     if any(map(is_locked, parts)):
         raise UsageError(f"another run is writing {output}; wait for its end, or give another --output")
     begun, refused = _begun(path, parts)
-    fitting = {file: one for file, one in begun.items() if _fits(one, format=format, top_k=top_k)}
+    fitting = {file: made for file, made in begun.items() if _fits(made, format=format, top_k=top_k)}
     best = _best(fitting or begun)
     reason = refused.get(path)
     if reason is not None and (best is None or _newest_first((path, best))[0] == path):
@@ -70,9 +74,10 @@ def find_earlier(output: str, *, format: str, top_k: int) -> Earlier | None:
 
 
 def _begun(path: Path, parts: Iterable[Path]) -> tuple[dict[Path, Manifest], dict[Path, UsageError]]:
-    """Of the output and the hidden files those that have rows, each with its manifest, or the reason to refuse it.
+    """The manifests of the files that have rows, and the errors of those that cannot be resumed.
 
-    Raises `BadFile` or `OutputExists` where the output is none.
+    The files are the output at `path` and the hidden `parts`. Raises `BadFile` or `OutputExists` if `path` is not an
+    output.
     """
     begun: dict[Path, Manifest] = {}
     refused: dict[Path, UsageError] = {}
@@ -93,7 +98,7 @@ def _begun(path: Path, parts: Iterable[Path]) -> tuple[dict[Path, Manifest], dic
 
 
 def _manifest_of(file: Path, *, is_output: bool) -> Manifest:
-    """The manifest of a file; that of an output holds its checksum. Raises `UsageError`."""
+    """The manifest of a file. Raises `UsageError` if it has none, or an output does not match its checksum."""
     manifest = read_manifest(file.resolve() if is_output else file)
     name = manifest_path(file).name
     if manifest is None:
@@ -108,7 +113,7 @@ def _fits(manifest: Manifest, *, format: str, top_k: int) -> bool:
 
 
 def _best(begun: Mapping[Path, Manifest]) -> Path | None:
-    """The newest file, or one that begins with its rows and has more."""
+    """The newest file, or an older one that was made the same way, begins with the same rows and has more."""
     best: Path | None = None
     for file in _newest_first(begun):
         if best is None or (not differences(begun[best].provenance, begun[file].provenance) and _is_start(best, file)):
@@ -130,7 +135,7 @@ def _has_rows(path: Path) -> bool:
 
 
 def _is_start(path: Path, longer: Path) -> bool:
-    """Whether the rows of the other file begin with all of this one's; not so for what holds something else."""
+    """True if the rows of `longer` begin with all rows of `path`; false if either is no output."""
     rows = _rows(longer)
     try:
         return all(row == next(rows, None) for row in _rows(path))

@@ -1,6 +1,6 @@
-"""JSON Lines: an object a row, `null` where there is nothing.
+"""Writes and reads JSON Lines, one object per row. Missing values are `null`.
 
-A byte of a name that is not UTF-8 becomes the escape `\\udcXX`, which Python's `os.fsencode` turns back into it.
+A byte of a name that is not UTF-8 becomes the escape `\\udcXX`, which Python's `os.fsencode` turns back into the byte.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from clipcli.scoring.schema import Schema, no_row
 
 
 class JsonlWriter:
-    """One line a row."""
+    """Writes one line per row."""
 
     def __init__(self, path: str, *, schema: Schema) -> None:
         self._schema = schema
@@ -36,7 +36,7 @@ class JsonlWriter:
 
 
 def read_rows(path: str, *, cut: bool) -> tuple[Schema, Iterator[Row]] | None:
-    """The rows that `JsonlWriter` wrote, as `ReadRows` says; the columns are those of the first row."""
+    """Read a file of `JsonlWriter`, as described in `ReadRows`; the columns are the keys of the first row."""
     objects = _objects(path, cut=cut)
     first = next(objects, None)
     if first is None:

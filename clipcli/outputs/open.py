@@ -1,4 +1,4 @@
-"""An output that is being written: beside the target, and put in place when it ends, with its manifest."""
+"""Writes an output and its manifest: to a hidden file first, which is moved into place at the end."""
 
 from __future__ import annotations
 
@@ -29,14 +29,17 @@ from clipcli.scoring.schema import Schema
 
 
 class Output:
-    """An output that is being written: a context manager that puts the file in place when it ends, however it ends.
+    """An output that is being written. As a context manager it puts the file in place at the end, even after an error.
 
-    Only where writing itself failed is the target left as it was; the error then says where the rows so far are.
-    With fewer than `at_least` rows, those of the run that is resumed, everything is left as it was. Once the output is
-    in place the files `superseded` are removed with their manifests, but for those of runs that are alive.
+    If writing itself fails, the target is not changed, and the error says where the rows so far are. With fewer than
+    `at_least` rows, the number that a resumed run began with, nothing is changed either. Once the output is in place,
+    the files `superseded` and their manifests are removed, except those that another run is writing.
 
-    `manifest` says how the rows are made. While they are written it lies beside them, and in the end beside the output
-    unless `keep_manifest` is false. Standard output, devices and pipes have none.
+    `manifest` records how the rows are made. It is written beside the hidden file, and at the end beside the output
+    unless `keep_manifest` is false. Standard output, devices and pipes have no manifest.
+
+    Raises `OutputFailed` if the file cannot be written, and `OutputExists` at the end if someone else made the target
+    meanwhile, unless `overwrite` is true.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class Output:
             raise OutputFailed(f"cannot write {output}: {e.strerror}; choose another --output") from None
         self._held = None if direct else lock_file(Path(self._part))
         try:
-            # After the file it is about, and before its first row: a manifest without its file is always a stray.
+            # Written after the file is made and before its first row, so a manifest without its file can be removed.
             self._write_manifest()
         except OSError as e:
             self._close()
@@ -80,7 +83,7 @@ class Output:
             raise OutputFailed(f"cannot write {output}: {e.strerror}; choose another --output") from None
 
     def set_model(self, model: ModelRecord) -> None:
-        """Say which model the rows from here on are made by. Raises `OutputFailed`."""
+        """Record the model of the next rows in the manifest. Raises `OutputFailed`."""
         if self._manifest is not None and model != self._manifest.model:
             self._manifest = replace(self._manifest, model=model)
             try:
@@ -90,7 +93,7 @@ class Output:
                 raise self._failure(e) from None
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Write and flush these rows. Raises `OutputFailed`."""
+        """Write and flush rows. Raises `OutputFailed`, and `BrokenPipeError` if the reader of a pipe is gone."""
         try:
             self._writer.write(rows)
         except BrokenPipeError:
@@ -110,7 +113,7 @@ class Output:
             if self._target is not None:
                 self._end(Path(self._part), self._target)
         except OSError as e:
-            # What was raised first says more, as on a full disk.
+            # An error raised before this one says more, as on a full disk.
             if kind is None:
                 raise self._failure(e) from None
         finally:
@@ -118,7 +121,7 @@ class Output:
                 os.close(self._held)
 
     def _close(self) -> None:
-        """Close a file that nobody wants."""
+        """Close the file and its lock, ignoring errors."""
         with suppress(OSError):
             self._writer.close()
         if self._held is not None:
@@ -149,12 +152,11 @@ class Output:
             path.unlink(missing_ok=True)
 
     def _put_in_place(self, finished: Path, target: Path) -> None:
-        """Give the output its name, and its manifest first.
+        """Write the manifest of the output, then move the output into place.
 
-        Killed in between, the run has left a manifest that does not fit the bytes beside it, as its checksum shows, and
-        all rows in the hidden file with their own manifest, from which `--resume` puts them in place. The other way
-        round a whole output would be left without a manifest, or with that of the rows before, and could not be gone
-        on with.
+        If the run is killed in between, the checksum shows that the new manifest is not that of the old output, and all
+        rows are still in the hidden file with a manifest of their own, so `--resume` can continue. In the other order
+        a complete output could be left with no manifest, or an old one, and could not be resumed.
         """
         manifest = self._manifest
         if manifest is not None and self._keep_manifest:
@@ -162,10 +164,10 @@ class Output:
                 check_manifest(target)
             except OutputExists as e:
                 raise OutputExists(f"{e}; the rows are in {self._part}") from None
-            whole = self._rows == manifest.provenance.images
+            complete = self._rows == manifest.provenance.images
             final = replace(
                 manifest,
-                state=COMPLETE if whole else INTERRUPTED,
+                state=COMPLETE if complete else INTERRUPTED,
                 rows=self._rows,
                 skipped=self._skipped,
                 sha256=sha256_of(finished),
@@ -190,6 +192,6 @@ class Output:
 
 
 def _remove(part: Path) -> None:
-    """Remove a hidden file, if it is there, and its manifest after it."""
+    """Remove a hidden file and then its manifest, if they exist."""
     part.unlink(missing_ok=True)
     manifest_path(part).unlink(missing_ok=True)

@@ -1,9 +1,9 @@
-"""Parquet; nulls where there is nothing. Needs pyarrow.
+"""Writes and reads Parquet. Missing values are nulls. Needs pyarrow.
 
-Parquet's text is UTF-8: a byte of a name that is not becomes the six characters `\\udcXX`.
+Text in Parquet is UTF-8: a byte of a name that is not UTF-8 becomes the six characters `\\udcXX`.
 
-A Parquet file cannot be read before its end is written. Rows are therefore written as a stream of Arrow, which can be
-read up to wherever it was cut, and the stream becomes Parquet when it ends.
+A Parquet file cannot be read until its footer is written. So rows are written as an Arrow stream, which can be read
+even if it was cut off, and the complete stream is converted to Parquet at the end.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from clipcli.scoring.schema import Schema, Value, no_row
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What a file begins with: Parquet, and a stream of Arrow.
+# The first bytes of a Parquet file and of an Arrow stream.
 MAGIC, STREAM = b"PAR1", b"\xff\xff\xff\xff"
 _GROUP_BYTES = 8 << 20
 _ROWS_AT_ONCE = 1024
 
 
 class ParquetWriter:
-    """Writes the stream; columns have types: text, and float64 for scores."""
+    """Writes an Arrow stream with columns of text, and of float64 for scores."""
 
     def __init__(self, path: str, *, schema: Schema) -> None:
         import pyarrow as pa
@@ -52,7 +52,7 @@ class ParquetWriter:
 
 
 def to_parquet(stream: Path, target: Path) -> None:
-    """Write a whole stream as Parquet, in little memory whatever its length: a row group is 8 MiB uncompressed."""
+    """Convert a complete Arrow stream to Parquet, one row group of about 8 MiB in memory at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -67,7 +67,7 @@ def to_parquet(stream: Path, target: Path) -> None:
 
 
 def read_rows(path: str, *, cut: bool) -> tuple[Schema, Iterator[Row]] | None:
-    """The rows of a Parquet file, or of a stream that is to become one, as `ReadRows` says."""
+    """Read a Parquet file or the Arrow stream of one, as described in `ReadRows`."""
     found = _schema_and_batches(path, cut=cut)
     first = next(found, None)
     if first is None:
@@ -96,7 +96,7 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
 
 
 def _schema_and_batches(path: str, *, cut: bool) -> Iterator[Any]:
-    """Arrow's schema of the file, and then its record batches; nothing where not even the schema is whole in it."""
+    """Arrow's schema of the file and then its record batches; nothing if the schema is incomplete and `cut` is true."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -108,7 +108,7 @@ def _schema_and_batches(path: str, *, cut: bool) -> Iterator[Any]:
             yield table.schema_arrow if is_parquet else table.schema
             yield from table.iter_batches(batch_size=_ROWS_AT_ONCE) if is_parquet else table
         except (pa.ArrowInvalid, OSError) as e:
-            # Arrow's own errors, as of a batch that was cut, have no number.
+            # Errors of Arrow itself, as for a batch that was cut off, have no errno.
             if isinstance(e, OSError) and e.errno is not None:
                 raise
             if not cut:

@@ -1,4 +1,4 @@
-"""The one reader of outputs: the rows of a file of any format, with its columns inferred."""
+"""Reads outputs of any format; the format and the columns are found in the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _LONGEST = max(len(start) for form in WRITERS.values() for start in form.starts)
 
 
 def read_rows(path: str | Path) -> tuple[Schema, Iterator[Row]]:
-    """The schema and the rows of an output. Raises `InputNotFound`, and `BadFile` for what is no whole output."""
+    """The schema and the rows of a complete output.
+
+    Raises `InputNotFound` if it cannot be read, and `BadFile` for a file that is no complete output.
+    """
     try:
         found = WRITERS[format_of(path)].read_rows(str(path), cut=False)
     except OSError as e:
@@ -25,15 +28,15 @@ def read_rows(path: str | Path) -> tuple[Schema, Iterator[Row]]:
 
 
 def read_begun(path: str | Path) -> tuple[Schema, Iterator[Row]] | None:
-    """The schema and the whole rows of a file that a run may have been killed in; `None` where nothing in it is whole.
+    """The schema and the complete rows of a file that a killed run may have left; `None` if it has no complete header.
 
-    Raises `OSError`, and `BadFile` for what is no output.
+    Raises `OSError`, and `BadFile` for a file that is no output.
     """
     return WRITERS[format_of(path)].read_rows(str(path), cut=True)
 
 
 def is_output(path: str | Path) -> bool:
-    """Whether the file begins as an output of `clipcli classify` does. Raises `OSError`."""
+    """True if the file begins like an output of `clipcli classify`. Raises `OSError`."""
     try:
         return WRITERS[format_of(path)].read_rows(str(path), cut=False) is not None
     except BadFile:
@@ -41,7 +44,7 @@ def is_output(path: str | Path) -> bool:
 
 
 def format_of(path: str | Path) -> str:
-    """The format of a file, by what it begins with. Raises `OSError`."""
+    """The name of a file's format, by its first bytes. Raises `OSError`."""
     with open(path, "rb") as file:
         start = file.read(_LONGEST)
     return next(

@@ -1,7 +1,7 @@
-"""Going on with the rows of a run that was interrupted: that they are those of this one, and what is still to do.
+"""Resumes an interrupted run: checks that its rows fit this run, and copies them before the new ones.
 
-How the rows were made is in their manifest. Where that differs in anything that decides rows nothing is resumed: rows
-of two settings never get into one file.
+The manifest records how the rows were made. If anything that changes rows differs, the run is refused: rows of
+different settings never get into one file.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _CHUNK = 1024
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """Earlier rows that are those of the first `count` images."""
+    """Rows of an earlier run that were checked to be those of the first `count` images."""
 
     earlier: Earlier
     count: int
 
     def start(self, unit: int) -> int:
-        """The image to go on from: the first of the `unit` of images that the first missing row is in.
+        """The number of earlier rows to copy: `count` rounded down to a multiple of `unit` images.
 
-        The other images of its batch may change the last digits of an image's scores. So a batch is labelled as a
-        whole, and a `unit` is a multiple of any size of batch that may be chosen.
+        The other images in a batch may change the last digits of an image's scores. So whole batches are labelled
+        again; `unit` is a multiple of any batch size that may be chosen.
         """
         return self.count // unit * unit
 
     def rows(self, count: int) -> Iterator[RowsReady]:
-        """The first `count` rows. Raises `ClipcliError` where they are not there any more."""
+        """The first `count` rows, in chunks. Raises `ClipcliError` if there are fewer by now."""
         rows = islice(self.earlier.read(), count)
         left = count
         while chunk := tuple(islice(rows, _CHUNK)):
@@ -46,7 +46,11 @@ class Resumed:
 
 
 def check(earlier: Earlier, items: Sequence[ImageItem], *, provenance: Provenance) -> Resumed:
-    """Read all earlier rows. Raises `UsageError` where they are made another way, or are not of these images."""
+    """Read all earlier rows, and check that they are the first rows of this run.
+
+    `items` are the images of this run, and `provenance` its settings. Raises `UsageError` if the rows were made with
+    other settings, are of other images, or have other kept cells.
+    """
     _refuse(earlier, differences(earlier.manifest.provenance, provenance))
     count = 0
     for row in earlier.read():
@@ -62,20 +66,20 @@ def check(earlier: Earlier, items: Sequence[ImageItem], *, provenance: Provenanc
                 f"give those inputs that it was begun with, in their order, or {START_ANEW}"
             )
         for name, cell in zip(provenance.kept, row.kept, strict=True):
-            now = item.cells.get(name)
-            if _plain(cell or "") != _plain(now or ""):
+            cell_now = item.cells.get(name)
+            if _plain(cell or "") != _plain(cell_now or ""):
                 raise UsageError(
                     f"the inputs were changed since {earlier.path} was begun: {name} of {item.id} was '{cell or ''}' "
-                    f"and is '{now or ''}'; {START_ANEW}"
+                    f"and is '{cell_now or ''}'; {START_ANEW}"
                 )
         count += 1
     return Resumed(earlier, count)
 
 
 def go_on(resumed: Resumed, events: Iterator[Event], *, start: int) -> Iterator[Event]:
-    """Earlier rows up to `start`, then those of `events`, which label the images from there on.
+    """The `events` of a run on the images from `start` on, with the first `start` earlier rows before its first rows.
 
-    No row comes before the model is known to be the same. Raises `UsageError` for another one.
+    No row is given before the model is checked. Raises `UsageError` if it differs from the model of the earlier rows.
     """
     copied = False
     for event in events:
@@ -101,5 +105,5 @@ def _refuse(earlier: Earlier, different: Sequence[str]) -> None:
 
 
 def _plain(text: str) -> str:
-    """Text as Parquet holds it, so that names which are not UTF-8 compare in all formats."""
+    """Text as Parquet stores it, so that names that are not UTF-8 compare equal in all formats."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Where text formats write: a UTF-8 file with `\\n` line ends, or standard output; and how such a file is read."""
+"""Opens, closes and reads UTF-8 text files with `\\n` line ends, and standard output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TextIO
 
 
 def open_text(path: str, *, errors: str) -> TextIO:
-    """The file, or standard output for `-`, made to write UTF-8; `errors` is for names that are not."""
+    """Open a file for writing UTF-8; `-` is standard output. `errors` is for what cannot be encoded, as in `open`."""
     if path == "-":
         stdout = sys.stdout
         if hasattr(stdout, "reconfigure"):
@@ -18,7 +18,7 @@ def open_text(path: str, *, errors: str) -> TextIO:
 
 
 def close_text(stream: TextIO) -> None:
-    """Close a file; leave standard output open."""
+    """Close a file; standard output is only flushed."""
     if stream is sys.stdout:
         stream.flush()
     else:
@@ -26,9 +26,9 @@ def close_text(stream: TextIO) -> None:
 
 
 def lines_of(path: str, *, errors: str, cut: bool) -> Iterator[str]:
-    """The lines of a file; of one that may be `cut`, up to the last that has its end.
+    """The lines of a file, with their ends; with `cut`, a last line without an end is left out.
 
-    Raises `UnicodeDecodeError` as `errors` says.
+    Raises `OSError`, and `UnicodeDecodeError` if `errors` is strict.
     """
     with open(path, "rb") as file:
         for line in file:
@@ -38,7 +38,7 @@ def lines_of(path: str, *, errors: str, cut: bool) -> Iterator[str]:
 
 
 def writable(text: str) -> str:
-    """The text as a file takes it that keeps the bytes of odd names: half of a character is written out."""
+    """The text with surrogates that `surrogateescape` cannot encode written out as `\\udXXX`."""
     try:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

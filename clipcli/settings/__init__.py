@@ -1,4 +1,6 @@
-"""Settings: a frozen record per command, from which its flags, help, YAML, Python API and reference are made.
+"""Declares each command's settings once, for its flags, help, YAML, Python API and reference.
+
+Settings are a frozen dataclass per command:
 
     @record
     class ClassifySettings(Settings):
@@ -7,8 +9,8 @@
         top_k: int = setting(default=1, group="output", metavar="K", least=1)
         \"\"\"How many labels each image gets, best first.\"\"\"
 
-The text below a field is its help. A record checks what it is made of, and brings each value into one form, wherever
-the values come from: `ClassifySettings(top_k=0)` raises `UsageError`.
+The text below a field is its help. A record checks its values and converts each to one form, wherever they come from:
+`ClassifySettings(top_k=0)` raises `UsageError`.
 """
 
 from clipcli.settings.api import api

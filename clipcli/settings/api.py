@@ -1,6 +1,6 @@
-"""The door of the Python API: functions whose arguments are the fields of a record, and errors that speak of arguments.
+"""Makes the functions of the Python API: a record's fields as arguments, and errors that name them.
 
-Messages are written for the command line, with flags; here flags become arguments: `--top-k 9` is `top_k=9`.
+Messages are written with flags, for the command line. Here flags are replaced by arguments: `--top-k 9` by `top_k=9`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
 _SEE = re.compile(r"\bclipcli ([a-z-]+) --help\b")
-# Stands for any value, as FILE does; a name with its value; and what can only be a value: a number, a path.
+# Values after a flag: a placeholder such as FILE; NAME=VALUE; a number or a path.
 _ANY = re.compile(r" [A-Z][A-Z_]*\b(?![\w=])")
 _NAMED = re.compile(r" (\w+)=(\w+)")
 _VALUE = re.compile(r" (-?[0-9][^\s;:)]*?|[^\s;:,)'\"]*/[^\s;:,)'\"]*)(?=[,.]?(?:[\s;:)]|$))")
@@ -39,69 +39,72 @@ def api(
 
 
 def api(record: Any, *, read: Any = None) -> Any:
-    """Turn a function of a record into one whose arguments are the record's fields, typed and described as these are.
+    """Decorate a function of a record: its arguments become the record's fields, with their types and descriptions.
 
-    `read` makes what the function takes from the arguments that were given, where this is not the record itself.
-    An argument that there is not is a `TypeError`, and a value that does not fit an error of `clipcli.errors`, both
-    raised by the call, also where the function yields.
+    `read` builds the function's argument from the arguments of the call; the default is the record itself. The call
+    raises `TypeError` for unknown arguments, and errors of `clipcli.errors` for bad values, also if the function is a
+    generator.
     """
 
     def public(function: Callable[[Any], Any]) -> Callable[..., Any]:
         signature = _signature(record, returns=inspect.signature(function).return_annotation)
 
         @functools.wraps(function)
-        def called(*args: Any, **kwargs: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
-                given = signature.bind(*args, **kwargs).arguments
+                arguments = signature.bind(*args, **kwargs).arguments
             except TypeError as e:
                 raise TypeError(f"{function.__name__}() {e}") from None
-            with _speaking_of_arguments(record, given):
-                result = function(record(**given) if read is None else read(dict(given)))
-            return _each(result, record, given) if inspect.isgenerator(result) else result
+            with _errors_name_arguments(record, arguments):
+                result = function(record(**arguments) if read is None else read(dict(arguments)))
+            return _each(result, record, arguments) if inspect.isgenerator(result) else result
 
-        called.__signature__ = signature  # type: ignore[attr-defined]
-        called.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-        called.__doc__ = _documented(function.__doc__ or "", record)
-        return called
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+        wrapper.__doc__ = _documented(function.__doc__ or "", record)
+        return wrapper
 
     return public
 
 
 def in_arguments(message: str, record: type[Settings], given: Mapping[str, Any]) -> str:
-    """The message with arguments in place of the flags of a record; `given` are the arguments' values, where known."""
+    """The message with a record's flags replaced by arguments; `given` are the values of the call, to find them."""
     settings = described(record)
-    said, done = "", 0
+    text, done = "", 0
     for match in _FLAG.finditer(message):
         name = match[1].replace("-", "_")
         if match.start() < done or (name not in settings and name.removeprefix("no_") not in settings):
             continue
-        text, end = _as_argument(name, message, match.end(), settings=settings, given=given)
-        said, done = said + message[done : match.start()] + text, end
-    return _SEE.sub(lambda match: f"help(clipcli.{match[1].replace('-', '_')})", said + message[done:])
+        argument, end = _as_argument(name, message, match.end(), settings=settings, given=given)
+        text, done = text + message[done : match.start()] + argument, end
+    return _SEE.sub(lambda match: f"help(clipcli.{match[1].replace('-', '_')})", text + message[done:])
 
 
 def _as_argument(
     name: str, message: str, end: int, *, settings: Mapping[str, Described], given: Mapping[str, Any]
 ) -> tuple[str, int]:
-    """The flag `name` as an argument, with the value that follows it in the message, and where that ends."""
+    """The flag `name` as an argument, with its value if one follows in the message, and the index behind both.
+
+    `end` is the index behind the flag.
+    """
     if name not in settings:
         return f"{name.removeprefix('no_')}=False", end
-    one, rest = settings[name], message[end:]
+    setting, rest = settings[name], message[end:]
     value = given.get(name)
     if value is not None and _begins(rest, f" {value}"):
         return f"{name}={value if isinstance(value, int | float) else repr(str(value))}", end + 1 + len(str(value))
-    if one.type is bool:
+    if setting.type is bool:
         return f"{name}=True", end
     if match := _ANY.match(rest):
         return name, end + match.end()
     if match := _NAMED.match(rest):
         return f"{name}={{'{match[1]}': {match[2]}}}", end + match.end()
-    choice = next((choice for choice in one.about.choices or () if _begins(rest, f" {choice}")), None)
+    choice = next((choice for choice in setting.about.choices or () if _begins(rest, f" {choice}")), None)
     match = _VALUE.match(rest)
     text = choice or (match[1] if match else None)
     if text is None:
         return name, end
-    return f"{name}={text if one.type in (int, float) else repr(text)}", end + 1 + len(text)
+    return f"{name}={text if setting.type in (int, float) else repr(text)}", end + 1 + len(text)
 
 
 def _begins(rest: str, text: str) -> bool:
@@ -109,7 +112,7 @@ def _begins(rest: str, text: str) -> bool:
 
 
 @contextmanager
-def _speaking_of_arguments(record: type[Settings], given: Mapping[str, Any]) -> Iterator[None]:
+def _errors_name_arguments(record: type[Settings], given: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except ClipcliError as e:
@@ -118,21 +121,21 @@ def _speaking_of_arguments(record: type[Settings], given: Mapping[str, Any]) -> 
 
 
 def _each(results: Iterator[Any], record: type[Settings], given: Mapping[str, Any]) -> Iterator[Any]:
-    with _speaking_of_arguments(record, given):
+    with _errors_name_arguments(record, given):
         yield from results
 
 
 def _signature(record: type[Settings], *, returns: Any) -> inspect.Signature:
-    """The record's own, with what may be given for a field in place of what the field holds."""
+    """The signature of the record, with the types that each argument accepts."""
     settings = described(record)
     parameters = inspect.signature(record).parameters.values()
     return inspect.Signature(
-        [parameter.replace(annotation=settings[parameter.name].given) for parameter in parameters],
+        [parameter.replace(annotation=settings[parameter.name].accepts) for parameter in parameters],
         return_annotation=returns,
     )
 
 
 def _documented(text: str, record: type[Settings]) -> str:
-    """The function's own text, and a line for each argument."""
-    lines = [f"    {one.name}: {in_arguments(one.help, record, {})}" for one in described(record).values()]
+    """The function's docstring with a line for each argument."""
+    lines = [f"    {field.name}: {in_arguments(field.help, record, {})}" for field in described(record).values()]
     return "\n".join([inspect.cleandoc(text), "", "Arguments:", *lines])

@@ -1,4 +1,4 @@
-"""Settings as help and reference show them, with the texts below the fields, which Python itself does not keep."""
+"""Describes settings for help and reference, with the texts below the fields, read from the source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from clipcli.settings.record import About, Settings, about, flag, kind_of
 
-# What settings are about, in the order of help and reference.
+# Groups of settings with their titles, in the order of help and reference.
 GROUPS = {
     "what": "What to work on",
     "how": "How it is done",
@@ -27,18 +27,18 @@ GROUPS = {
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A setting: `text` says what it does, `type` is that of its flag, `given` the Python types that it takes."""
+    """A setting: `text` is its help, `type` the type of its flag, `accepts` its type in Python, as source."""
 
     name: str
     text: str
     type: Any
-    given: str
+    accepts: str
     default: Any
     about: About
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Its flags: the long one, the one that switches it off, the short one; none where it is an argument."""
+        """The flags: the long one, the one that switches it off, and the short one. Empty for an argument."""
         if self.about.argument:
             return ()
         long = self.about.flag or flag(self.name)
@@ -47,14 +47,14 @@ class Described:
 
     @property
     def metavar(self) -> str | None:
-        """How its value is called; a switch has none."""
+        """The placeholder for the value in help, such as `FILE`; `None` for a switch."""
         if self.type is bool:
             return None
         return self.about.metavar or {int: "N", float: "X"}.get(self.type, self.name.upper())
 
     @property
     def choices(self) -> str:
-        """The names that it may have, in a sentence; nothing where it may have others."""
+        """The choices in a sentence; empty if any value is allowed."""
         choices = self.about.choices
         if not choices:
             return ""
@@ -64,7 +64,7 @@ class Described:
 
     @property
     def by_default(self) -> str | None:
-        """Its value where none is given; `None` where it is then simply absent, or must be given."""
+        """The default, in words; `None` if there is none worth telling, or the setting is required."""
         absent = self.default in (None, (), MISSING) or self.default is False
         if absent or self.about.by_default is not None:
             return self.about.by_default
@@ -72,17 +72,17 @@ class Described:
 
     @property
     def help(self) -> str:
-        """What it does, its choices and its default."""
+        """The help: the text, the choices and the default."""
         default = f"[default: {self.by_default}]" if self.by_default is not None else ""
         return " ".join(filter(None, (self.text, self.choices, default)))
 
 
 def described(*records: type[Settings]) -> dict[str, Described]:
-    """The settings of records by name: arguments first, then group by group, what is rare last."""
-    found = [one for record in records for one in _described(record)]
+    """The settings of records by name: arguments first, then by group, with rare ones last in each group."""
+    found = [setting for record in records for setting in _described(record)]
     groups = list(GROUPS)
-    found.sort(key=lambda one: (not one.about.argument, groups.index(one.about.group), one.about.rare))
-    return {one.name: one for one in found}
+    found.sort(key=lambda setting: (not setting.about.argument, groups.index(setting.about.group), setting.about.rare))
+    return {setting.name: setting for setting in found}
 
 
 def _described(record: type[Settings]) -> Iterator[Described]:
@@ -91,13 +91,13 @@ def _described(record: type[Settings]) -> Iterator[Described]:
         texts |= _texts_of(cls.__module__).get(cls.__name__, {})
     for field in dataclasses.fields(record):
         kind, annotation = kind_of(field), str(field.type)
-        given = kind.given or annotation.removeprefix("Reads[").rpartition(", tuple[")[0] or annotation
-        yield Described(field.name, texts.get(field.name, ""), kind.flag, given, field.default, about(field))
+        accepts = kind.accepts or annotation.removeprefix("Reads[").rpartition(", tuple[")[0] or annotation
+        yield Described(field.name, texts.get(field.name, ""), kind.flag, accepts, field.default, about(field))
 
 
 @cache
 def _texts_of(module: str) -> dict[str, dict[str, str]]:
-    """The texts below the fields of a module's classes, by class and field; none where there is no source."""
+    """The texts below the fields of a module's classes, by class and field; empty if there is no source code."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except OSError:

@@ -1,4 +1,4 @@
-"""Records of settings: how a field is declared, and how its value is checked."""
+"""Defines the base of all settings, declares their fields, and checks their values."""
 
 from __future__ import annotations
 
@@ -15,62 +15,65 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """All that is stated about a setting beside its name, type, default and text."""
+    """The properties of a setting, besides its name, type, default and text."""
 
     group: str
-    """The group that it belongs to: one of `GROUPS`."""
+    """Its group in help: a key of `GROUPS`."""
     metavar: str | None = None
-    """How its value is called in help."""
+    """The placeholder for its value in help."""
     choices: Mapping[str, str] | None = None
-    """The names that it may have, with what each means."""
+    """The values allowed, with their meanings."""
     explained: bool = False
-    """Help tells what each of the choices means."""
+    """True if help shows the meanings of the choices."""
     least: float | None = None
     """Its smallest value."""
     most: float | None = None
     """Its largest value."""
     rare: bool = False
-    """It is seldom needed, and comes last in its group."""
+    """True if it is seldom needed; it comes last in its group."""
     argument: bool = False
-    """It stands on the command line without a flag."""
+    """True if it has no flag on the command line."""
     flag: str | None = None
-    """Its flag, where this is not made from its name."""
+    """Its flag, if it is not made from its name."""
     short: str | None = None
     """Its second, short flag."""
     one_way: bool = False
-    """It is a switch without `--no-…`."""
+    """True for a switch without `--no-…`."""
     by_default: str | None = None
-    """Its value where it is not given, in words, if the default itself does not say so."""
+    """The default in words, if the value itself does not say enough."""
     missing: str | None = None
-    """The error where it must be given and is not."""
+    """The error message if it is required and missing."""
     harmless: bool = False
-    """It may change when a run goes on."""
+    """True if it may change when a run is resumed."""
     reads: Callable[[Any], Any] | None = None
-    """Brings a value into the form that the field keeps; takes that form as well."""
+    """Converts a value to the form that the field stores; accepts that form as well."""
     writes: Callable[[Any], Any] | None = None
-    """Gives the kept form back as YAML and JSON have it."""
+    """Converts the stored form to a value for YAML and JSON."""
 
 
 def setting(*, default: Any = MISSING, kw_only: bool = True, **stated: Any) -> Any:
-    """A field of a record, with what is `stated` about it: see `About`. Without a `default` it must be given."""
+    """A field of a record. `stated` are its properties, the fields of `About`. Without a `default` it is required."""
     return dataclasses.field(default=default, kw_only=kw_only, metadata={"about": About(**stated)})
 
 
-# That it is frozen is not said to type checkers: of the fields that a frozen dataclass inherits mypy forgets `Reads`.
+# Type checkers are not told that it is frozen: mypy ignores `Reads` in fields that a frozen dataclass inherits.
 @dataclass_transform(kw_only_default=True, field_specifiers=(setting,))
 def record(cls: type[T]) -> type[T]:
-    """A frozen dataclass of settings. It has no slots: records are put together by inheritance from several."""
+    """Make a class a frozen dataclass of settings. It has no slots, since records inherit from several classes."""
     return dataclass(frozen=True, kw_only=True)(cls)
 
 
 @record
 class Settings:
-    """Base of all records of settings; `command` is the command whose they are."""
+    """The base of all records of settings; `command` is the command that they belong to."""
 
     command: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        """Raises `UnknownName`, or `UsageError` for a value of another type or out of its range."""
+        """Check and convert all values.
+
+        Raises `UnknownName` for a value that is no choice, and `UsageError` for a wrong type or a value out of range.
+        """
         for field in dataclasses.fields(self):
             value = _checked(field, getattr(self, field.name), command=self.command)
             object.__setattr__(self, field.name, value)
@@ -80,26 +83,26 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 def about(field: Field[Any]) -> About:
-    """What is stated about a field of a record."""
+    """The properties of a field."""
     stated: About = field.metadata["about"]
     return stated
 
 
 def kind_of(field: Field[Any]) -> Kind:
-    """The kind of a field's values; one of another type keeps what its `reads` makes of a value, or the value."""
+    """The kind of a field's values. A type that is not in `KINDS` is converted by `reads`, or kept as it is."""
     other = Kind(about(field).reads or (lambda value: value), "understood", str)
     return KINDS.get(str(field.type).removesuffix(" | None"), other)
 
 
 def flag(name: str) -> str:
-    """How a setting is written on the command line."""
+    """The flag of a setting's name: `--top-k` for `top_k`."""
     return f"--{name.replace('_', '-')}"
 
 
 def build_record(record: type[AnySettings], given: Mapping[str, Any]) -> AnySettings:
-    """The record with the given settings.
+    """Build a record from settings by name.
 
-    Raises `UnknownName` for a setting that there is not, and `UsageError` for a value that does not fit or is missing.
+    Raises `UnknownName` for a setting that does not exist, and `UsageError` for one that is missing or has a bad value.
     """
     fields = dataclasses.fields(record)
     check_names(given, [field.name for field in fields], command=record.command)
@@ -108,26 +111,26 @@ def build_record(record: type[AnySettings], given: Mapping[str, Any]) -> AnySett
 
 
 def check_names(given: Mapping[str, Any], names: Sequence[str], *, command: str) -> None:
-    """Raises `UnknownName` for a setting that is not among `names`."""
+    """Raise `UnknownName` for a setting that is not in `names`."""
     for name in given:
         if name not in names:
             raise unknown("setting", name, names, see=f"clipcli {command} --help")
 
 
 def _checked(field: Field[Any], value: Any, *, command: str) -> Any:
-    """The value in the form that the field keeps. Raises `UnknownName` or `UsageError`."""
+    """The value in the form that the field stores. Raises `UnknownName` or `UsageError`."""
     stated, kind = about(field), kind_of(field)
     if value is None:
         if field.default is MISSING:
-            called = stated.metavar if stated.argument else flag(field.name)
-            raise UsageError(stated.missing or f"missing argument '{called}'; see clipcli {command} --help")
+            name = stated.metavar if stated.argument else flag(field.name)
+            raise UsageError(stated.missing or f"missing argument '{name}'; see clipcli {command} --help")
         return field.default
     try:
         value = (stated.reads or kind.read)(value)
     except ClipcliError:
         raise
     except (TypeError, ValueError, OverflowError):
-        raise UsageError(f"{flag(field.name)} {value} is not {kind.said}; see clipcli {command} --help") from None
+        raise UsageError(f"{flag(field.name)} {value} is not {kind.noun}; see clipcli {command} --help") from None
     if stated.choices and value not in stated.choices:
         raise unknown(flag(field.name), value, stated.choices)
     least, most = stated.least, stated.most

@@ -1,4 +1,4 @@
-"""The values of settings: the types of fields, and how a value from a flag, a file or a program becomes one of them."""
+"""Defines the types of settings, and converts values from flags, files and programs to them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Kept = TypeVar("Kept")
 
 
 class Reads(Generic[Given, Kept]):
-    """The type of a field that takes more forms than it keeps: `Reads[what may be given, what the field then holds]`.
+    """The type of a field that accepts more types than it stores: `Reads[accepted, stored]`.
 
-    It is for type checkers: they take the first for the record's argument, and the second for its attribute.
+    It is for type checkers: the first is the type of the record's argument, the second that of its attribute.
     """
 
     if TYPE_CHECKING:
@@ -25,25 +25,25 @@ class Reads(Generic[Given, Kept]):
         def __set__(self, instance: object, value: Given) -> None: ...
 
 
-# Names and paths, kept as texts.
+# Names, paths and numbers, stored as text.
 AsText = Reads[str | Path | None, str | None]
 AsNumberOrText = Reads[str | float | None, str | None]
 AsTexts = Reads[str | Path | Sequence[str | Path], tuple[str, ...]]
 
 
 def as_text(value: Any) -> str:
-    """A name, a path or a number as a text. Raises `TypeError` for anything else."""
+    """A name, a path or a number as text. Raises `TypeError` for anything else."""
     if isinstance(value, dict | list | tuple | bool):
         raise TypeError(value)
     return str(value)
 
 
 def as_texts(value: Any) -> tuple[str, ...]:
-    """One name or path, or several, as texts. Raises `TypeError` for anything else."""
+    """One or several names or paths as a tuple of texts. Raises `TypeError` for anything else."""
     if isinstance(value, str | Path):
         return (str(value),)
     texts = tuple(value)
-    # YAML takes a folder called 2023 for a number.
+    # YAML reads a folder named 2023 as a number.
     if isinstance(value, Mapping) or not all(isinstance(text, str | Path) or type(text) is int for text in texts):
         raise TypeError(value)
     return tuple(map(str, texts))
@@ -57,15 +57,15 @@ def as_switch(value: Any) -> bool:
 
 
 def as_whole_number(value: Any) -> int:
-    """A whole number, also one that is written as a text or with a point. Raises `ValueError` for anything else."""
+    """A whole number, also from text or a float such as 5.0. Raises `ValueError` for anything else."""
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise ValueError(value)
     return int(value)
 
 
 def as_number(value: Any) -> float:
-    """A finite number. Raises `ValueError` for anything else."""
-    # YAML takes 1e-3 for text.
+    """A finite number, also from text. Raises `ValueError` for anything else."""
+    # YAML reads 1e-3 as text.
     number = float(value)
     if isinstance(value, bool) or not math.isfinite(number):
         raise ValueError(value)
@@ -74,15 +74,19 @@ def as_number(value: Any) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How the values of a type are read, what an error calls them, the type of the flag, and what may be given."""
+    """A type of settings.
+
+    `read` converts a value, `noun` names the type in errors, `flag` is the type of the flag, and `accepts` the type in
+    Python, as source, if that is not the annotation.
+    """
 
     read: Callable[[Any], Any]
-    said: str
+    noun: str
     flag: Any
-    given: str | None = None
+    accepts: str | None = None
 
 
-# By the annotation of a field, without its `| None`. What may be given is the annotation, if nothing else is stated.
+# By the annotation of a field, without its `| None`.
 KINDS = {
     "int": Kind(as_whole_number, "a whole number", int),
     "float": Kind(as_number, "a number", float),

@@ -1,4 +1,4 @@
-"""Settings as YAML and JSON have them."""
+"""Converts settings to YAML and JSON, and reads them from YAML files."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from clipcli.settings.record import Settings
 
 
 def as_dict(settings: Settings) -> dict[str, Any]:
-    """The settings as JSON has them; of an object, such as a classifier, the name of its type."""
+    """The settings as a dict for JSON. An object, such as a classifier, becomes the name of its type."""
     return {
-        name: _written(getattr(settings, name), one.about.writes) for name, one in described(type(settings)).items()
+        name: _written(getattr(settings, name), field.about.writes) for name, field in described(type(settings)).items()
     }
 
 
 def to_yaml(*records: Settings) -> str:
-    """Records as `read_yaml` reads them; what was never given is left out."""
+    """Records as YAML for `read_yaml`; settings that are `None` are left out."""
     import yaml
 
-    values = {key: value for one in records for key, value in as_dict(one).items() if value is not None}
-    # YAML reads some characters that nobody can see as line ends: those are written as escapes.
+    values = {key: value for settings in records for key, value in as_dict(settings).items() if value is not None}
+    # YAML reads some invisible characters as line ends; those are written as escapes.
     readable = all(text.isprintable() for value in values.values() for text in _texts_in(value))
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=readable)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The settings in a YAML file by name, as they stand there. Raises `InputNotFound` or `BadFile`."""
+    """The settings in a YAML file, by name and not checked.
+
+    Raises `InputNotFound` if it cannot be read, and `BadFile` if it is not a YAML mapping.
+    """
     import yaml
 
     try:
@@ -49,11 +52,11 @@ def _written(value: Any, writes: Callable[[Any], Any] | None) -> Any:
     if writes is not None:
         return writes(value)
     if isinstance(value, list | tuple):
-        return [_written(one, None) for one in value]
+        return [_written(item, None) for item in value]
     return str(value) if isinstance(value, Path) else type(value).__name__
 
 
 def _texts_in(value: Any) -> list[str]:
     if isinstance(value, dict):
-        return [text for pair in value.items() for one in pair for text in _texts_in(one)]
-    return [text for one in value for text in _texts_in(one)] if isinstance(value, list) else [str(value)]
+        return [text for pair in value.items() for item in pair for text in _texts_in(item)]
+    return [text for item in value for text in _texts_in(item)] if isinstance(value, list) else [str(value)]

@@ -25,7 +25,8 @@ def samples_of(
 ) -> Iterator[Sample | Skipped]:
     """A sample for each row in order; a row without an image is skipped.
 
-    Paths in the table are relative to `below`, the parts of a folder; `find` gets them joined to it. Raises `BadFile` if a column is missing, and as the table's `rows`.
+    Paths in the table are relative to `below`, the parts of a folder; `find` gets them joined to it. Raises
+    `BadFile` if a column is missing, and as the table's `rows`.
     """
     wanted = [reading.image] if reading.target is None else [reading.image, reading.target]
     image, *targets = chosen_columns(table.columns, wanted, table=table.name)
