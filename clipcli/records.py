@@ -1,4 +1,4 @@
-"""The records that are passed from stage to stage, from the list of images to the rows of an output.
+"""The records that stages pass on, from the list of images to the rows of an output.
 
 `entries` hold every input in order, also those skipped. The arrays beside them have a row for each entry that is an
 image, in the same order, so items and arrays cannot get out of step.

@@ -1,12 +1,12 @@
-"""Reads images with their labels or captions, from folders, tables, shards, zips, globs and lists.
+"""Reads images with their labels or captions, from folders, tables, shards, zips and lists.
 
 An input is a `Data`: the text that the user wrote. `kinds.kind_of` finds its row in the table `KINDS`, by trying each
 kind in order. The kind gives a `Sample` for each image: where its bytes lie, and the folder, texts or cells that may
 say what it shows. No image is read here. Three functions turn samples into what a command needs:
 
-    list_images    classify    every image, as an `ImageItem`
-    read_labelled  evaluate    every image with the name of its class, as a `Labelled`
-    read_pairs     train       every image with its captions, as a `Pair`
+    list_images    classify             every image, as an `ImageItem`
+    read_labelled  evaluate             every image with the name of its class, as a `Labelled`
+    read_pairs     train and retrieval  every image with its captions, as a `Pair`
 
 Three images on their way:
 

@@ -1,4 +1,4 @@
-"""Reads captions: lines of `.txt` and `.caption` files, a key of a `.json`, or a cell of a table."""
+"""Reads captions from `.txt`, `.caption` and `.json` files and from the cells of tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the class name of an image in folders, cells and text files, and matches names to classes."""
+"""Finds class names in folders, cells and text files, and matches them to classes."""
 
 from __future__ import annotations
 

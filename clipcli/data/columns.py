@@ -1,4 +1,4 @@
-"""Finds the columns of a table that hold images, labels or captions, and turns cells into text."""
+"""Finds the columns of images, labels and captions in a table, and turns cells into text."""
 
 from __future__ import annotations
 

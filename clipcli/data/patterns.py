@@ -1,4 +1,4 @@
-"""Expands globs that the shell did not expand, and brace ranges such as `shard-{000..012}.tar`."""
+"""Expands quoted globs, and brace ranges such as `shard-{000..012}.tar`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `Sample`, one image of DATA with its texts and cells, and the options for reading samples."""
+"""The `Sample`, one image of DATA with its texts and cells, and the options for reading it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chooses the task that DATA is evaluated on: classification for classes, retrieval for captions."""
+"""Chooses the task to evaluate DATA on: classification for classes, retrieval for captions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists the files below a folder, or below a folder in a zip, as the same records in the same order.
+"""Lists the files below a folder or below a folder in a zip, in the same order for both.
 
 Paths are sorted by their parts in code-point order. Hidden files and folders are left out.
 """

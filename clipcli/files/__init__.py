@@ -1,1 +1,1 @@
-"""Writes files atomically, locks them while they are written, and keeps manifests beside outputs."""
+"""Writes files atomically, locks files, and keeps manifests beside outputs."""

@@ -1,4 +1,4 @@
-"""Makes batches of pixels: images are read, decoded and resized in threads, a bounded number ahead."""
+"""Reads, decodes and resizes images in threads, a bounded number ahead, as batches of pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes rows to a file or to standard output, in CSV, JSON Lines or Parquet, and reads them back.
+"""Writes rows in CSV, JSON Lines or Parquet, reads them back, and resumes interrupted runs.
 
 Rows are written to a hidden file beside the target, which is moved into place at the end. So the target is always
 complete: it has all rows, or after an interruption all rows so far. Devices and pipes are written directly.

@@ -1,4 +1,4 @@
-"""Finds rows of earlier runs: in the output, or in the hidden files that killed runs left beside it."""
+"""Finds rows of earlier runs, in the output or in hidden files that killed runs left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes an output and its manifest: to a hidden file first, which is moved into place at the end."""
+"""Writes an output with its manifest: to a hidden file, moved into place at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resumes an interrupted run: checks that its rows fit this run, and copies them before the new ones.
+"""Resumes an interrupted run: checks that its rows fit, and copies them before the new ones.
 
 The manifest records how the rows were made. If anything that changes rows differs, the run is refused: rows of
 different settings never get into one file.

@@ -1,6 +1,6 @@
-"""Makes the functions of the Python API: a record's fields as arguments, and errors that name them.
+"""Makes the functions of the Python API, with the fields of a record as their arguments.
 
-Messages are written with flags, for the command line. Here flags are replaced by arguments: `--top-k 9` by `top_k=9`.
+Messages are written with flags, for the command line. Here the errors name arguments: `--top-k 9` becomes `top_k=9`.
 """
 
 from __future__ import annotations
@@ -67,21 +67,21 @@ def api(record: Any, *, read: Any = None) -> Any:
     return public
 
 
-def in_arguments(message: str, record: type[Settings], given: Mapping[str, Any]) -> str:
-    """The message with a record's flags replaced by arguments; `given` are the values of the call, to find them."""
+def in_arguments(message: str, record: type[Settings], values: Mapping[str, Any]) -> str:
+    """The message with a record's flags replaced by arguments; `values` are the values of the call, to find them."""
     settings = described(record)
     text, done = "", 0
     for match in _FLAG.finditer(message):
         name = match[1].replace("-", "_")
         if match.start() < done or (name not in settings and name.removeprefix("no_") not in settings):
             continue
-        argument, end = _as_argument(name, message, match.end(), settings=settings, given=given)
+        argument, end = _as_argument(name, message, match.end(), settings=settings, values=values)
         text, done = text + message[done : match.start()] + argument, end
     return _SEE.sub(lambda match: f"help(clipcli.{match[1].replace('-', '_')})", text + message[done:])
 
 
 def _as_argument(
-    name: str, message: str, end: int, *, settings: Mapping[str, Described], given: Mapping[str, Any]
+    name: str, message: str, end: int, *, settings: Mapping[str, Described], values: Mapping[str, Any]
 ) -> tuple[str, int]:
     """The flag `name` as an argument, with its value if one follows in the message, and the index behind both.
 
@@ -90,7 +90,7 @@ def _as_argument(
     if name not in settings:
         return f"{name.removeprefix('no_')}=False", end
     setting, rest = settings[name], message[end:]
-    value = given.get(name)
+    value = values.get(name)
     if value is not None and _begins(rest, f" {value}"):
         return f"{name}={value if isinstance(value, int | float) else repr(str(value))}", end + 1 + len(str(value))
     if setting.type is bool:
@@ -112,16 +112,16 @@ def _begins(rest: str, text: str) -> bool:
 
 
 @contextmanager
-def _errors_name_arguments(record: type[Settings], given: Mapping[str, Any]) -> Iterator[None]:
+def _errors_name_arguments(record: type[Settings], values: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except ClipcliError as e:
-        e.args = (in_arguments(str(e), record, given),)
+        e.args = (in_arguments(str(e), record, values),)
         raise
 
 
-def _each(results: Iterator[Any], record: type[Settings], given: Mapping[str, Any]) -> Iterator[Any]:
-    with _errors_name_arguments(record, given):
+def _each(results: Iterator[Any], record: type[Settings], values: Mapping[str, Any]) -> Iterator[Any]:
+    with _errors_name_arguments(record, values):
         yield from results
 
 

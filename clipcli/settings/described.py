@@ -1,4 +1,4 @@
-"""Describes settings for help and reference, with the texts below the fields, read from the source."""
+"""Describes settings for help and reference, with the texts below the fields."""
 
 from __future__ import annotations
 
@@ -97,7 +97,10 @@ def _described(record: type[Settings]) -> Iterator[Described]:
 
 @cache
 def _texts_of(module: str) -> dict[str, dict[str, str]]:
-    """The texts below the fields of a module's classes, by class and field; empty if there is no source code."""
+    """The texts below the fields of a module's classes, by class and field; empty if there is no source code.
+
+    Python does not keep them, so they are read from the source.
+    """
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except OSError:

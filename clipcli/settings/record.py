@@ -99,20 +99,20 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def build_record(record: type[AnySettings], given: Mapping[str, Any]) -> AnySettings:
+def build_record(record: type[AnySettings], values: Mapping[str, Any]) -> AnySettings:
     """Build a record from settings by name.
 
     Raises `UnknownName` for a setting that does not exist, and `UsageError` for one that is missing or has a bad value.
     """
     fields = dataclasses.fields(record)
-    check_names(given, [field.name for field in fields], command=record.command)
+    check_names(values, [field.name for field in fields], command=record.command)
     required = {field.name: None for field in fields if field.default is MISSING}
-    return record(**(required | dict(given)))
+    return record(**(required | dict(values)))
 
 
-def check_names(given: Mapping[str, Any], names: Sequence[str], *, command: str) -> None:
+def check_names(values: Mapping[str, Any], names: Sequence[str], *, command: str) -> None:
     """Raise `UnknownName` for a setting that is not in `names`."""
-    for name in given:
+    for name in values:
         if name not in names:
             raise unknown("setting", name, names, see=f"clipcli {command} --help")
 

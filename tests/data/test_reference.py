@@ -114,6 +114,11 @@ def test_processes_that_were_forked_read_one_zip_at_once(tmp_path: Path) -> None
     assert done.stdout == b"".join(map(digest_of, contents.values())) * 3, done.stderr.decode()
 
 
+def test_a_digest_is_blake2b_of_16_bytes() -> None:
+    # As `b2sum -l 128` has it: image embeddings of earlier runs are found by it.
+    assert digest_of(b"cat").hex() == "4321c228dc684ef30fe2db60117c005d"
+
+
 def test_threads_share_an_open_zip_and_few_zips_stay_open(tmp_path: Path) -> None:
     references = []
     for n in range(20):

@@ -249,6 +249,18 @@ def test_a_full_disk_keeps_the_old_output_and_says_where_the_rows_are(tmp_path: 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to stand for a full disk")
+@pytest.mark.parametrize("when", ["opened", "written"])
+def test_a_reader_of_a_pipe_that_is_gone_is_no_failure_of_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(CsvWriter, "__init__" if when == "opened" else "write", fail)
+    with pytest.raises(BrokenPipeError), Output(str(tmp_path / "out.csv"), format="csv", schema=TWO) as output:
+        output.write([GOOD])
+
+
 def test_a_device_is_written_to_and_stays_a_device() -> None:
     check_output("/dev/full", overwrite=False)
     with pytest.raises(OutputFailed, match="No space left"):

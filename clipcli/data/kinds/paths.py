@@ -1,4 +1,4 @@
-"""Samples of single paths, which lists, globs and inputs name: files, folders, zips and shards."""
+"""Samples of the paths in lists, globs and inputs: files, folders, zips and shards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table with an image per row: `.csv`, `.tsv`, `.jsonl` or `.parquet`, also a text table in a zip."""
+"""A table with an image per row: a `.csv`, `.tsv` or `.jsonl`, also in a zip, or a `.parquet`."""
 
 from __future__ import annotations
 

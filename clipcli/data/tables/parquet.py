@@ -1,4 +1,4 @@
-"""Reads Parquet tables, with paths of images or with images in the cells as Hugging Face stores them. Needs pyarrow."""
+"""Reads Parquet tables of image paths, or with images in the cells as in Hugging Face. Needs pyarrow."""
 
 from __future__ import annotations
 

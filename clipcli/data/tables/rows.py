@@ -1,4 +1,4 @@
-"""Turns the rows of a table into samples: finds the image of each row, and keeps the wanted cells."""
+"""Turns rows of a table into samples: finds the image of each, and keeps the wanted cells."""
 
 from __future__ import annotations
 
