@@ -45,7 +45,7 @@ __all__ = [
     "train",
 ]
 
-_HOMES = {
+_MODULES = {
     "BuildClassifierSettings": "clipcli.commands.build_classifier.settings",
     "Classifier": "clipcli.scoring.classifier",
     "ClassifySettings": "clipcli.commands.classify.settings",
@@ -64,10 +64,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'clipcli' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_HOMES]
+    return [*globals(), *_MODULES]
