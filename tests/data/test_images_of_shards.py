@@ -10,6 +10,7 @@ from small_data import sharded
 
 from clipcli.data.images import list_images
 from clipcli.data.reference import NoImage, read
+from clipcli.data.tars import split_tar
 from clipcli.errors import InputNotFound
 
 
@@ -71,3 +72,10 @@ def test_a_folder_of_images_and_shards_gives_its_images() -> None:
     Path("d/a.jpg").write_bytes(b"a")
     assert [item.id for item in list_images(["d"])] == ["d/a.jpg"]
     assert os.path.isdir("d")
+
+
+def test_a_path_through_a_shard_is_split_there() -> None:
+    sharded(Path("d/s.tar"), {"in/a.jpg": b"a"})
+    assert split_tar("d/s.tar/in/a.jpg") == ("d/s.tar", "in/a.jpg")
+    assert split_tar("d/s.tar") is None
+    assert split_tar("d/other.tar/in/a.jpg") is None
