@@ -8,7 +8,7 @@ from clipcli.cli import exit_codes
 from clipcli.cli.columns import print_columns, printable
 from clipcli.cli.flags import Given, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import left_alone
-from clipcli.commands.evaluate.request import named_data
+from clipcli.commands.evaluate.parsing import name_data
 from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.events import result_of
 from clipcli.settings import AsTexts, Settings, record, setting, to_yaml
@@ -39,7 +39,7 @@ def command(given: Given, terminal: Terminal) -> int:
     them, both ways. An image that cannot be read does not count, and the command ends with exit code 3.
     """
     if "named" in given:
-        given["data"] = named_data([given["data"]] if "data" in given else [], named=given.pop("named"))
+        given["data"] = name_data([given["data"]] if "data" in given else [], named=given.pop("named"))
     [settings] = settings_of(given, terminal, EvaluateSettings)
     if terminal.show_config:
         print(to_yaml(settings), end="")

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.prompts import PromptedClasses, read_prompted_classes
-from clipcli.commands.classify.keep import kept_columns
+from clipcli.commands.classify.kept_columns import kept_columns
 from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.data.images import list_images

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clipcli.commands.classify.keep import split_columns
+from clipcli.commands.classify.kept_columns import split_columns
 from clipcli.commands.shared_settings import Encoding, ImageColumn, LabelsOrClassifier, OneModel, Overwriting
 from clipcli.outputs import WRITERS
 from clipcli.scoring.kinds import SCORES
