@@ -1,4 +1,4 @@
-"""Which columns of the inputs' tables are kept: those asked for, or all there are."""
+"""The columns of input tables that are kept in the output, for `--keep-columns`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from clipcli.records import ImageItem
 from clipcli.scoring.schema import Schema
 
 
-def split_columns(asked: str | Sequence[str]) -> tuple[str, ...]:
-    """The names in a text, or in several, that splits them by commas: each once."""
-    texts = [asked] if isinstance(asked, str) else asked
-    names = (name for text in texts for name in text.split(","))
-    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+def split_columns(texts: str | Sequence[str]) -> tuple[str, ...]:
+    """Split one or several lists of names at their commas, without duplicates."""
+    texts = [texts] if isinstance(texts, str) else texts
+    names = (name.strip() for text in texts for name in text.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
-def kept_columns(asked: Sequence[str], items: Sequence[ImageItem]) -> tuple[str, ...]:
-    """The columns to keep, in the order asked for, or for `all` in that of the tables.
+def kept_columns(names: Sequence[str], items: Sequence[ImageItem]) -> tuple[str, ...]:
+    """The columns to keep: those with these names, or for `all` every column, in the order of the tables.
 
-    Raises `UsageError` where two would be called alike.
+    Raises `UsageError` if two would have the same name in the output.
     """
-    there = dict.fromkeys(name for item in items for name in item.cells) if ALL in asked else ()
-    return Schema(kept=tuple(there or asked)).kept
+    all_columns = dict.fromkeys(name for item in items for name in item.cells) if ALL in names else ()
+    return Schema(kept=tuple(all_columns or names)).kept

@@ -1,4 +1,4 @@
-"""The settings of `classify`, and of the file that the command line writes its rows to."""
+"""The settings of `classify`, and of the file it writes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ClassifySettings(Encoding, OneModel, ImageColumn, LabelsOrClassifier):
 
 @record
 class RowsFile(Overwriting):
-    """Where the command line writes the rows; a program takes them as they come."""
+    """The file that the command line writes rows to; the Python API returns them instead."""
 
     command = "classify"
 

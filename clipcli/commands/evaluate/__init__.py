@@ -1,4 +1,4 @@
-"""`evaluate`: measures how right labels and retrieval are, with intervals, files and a report.
+"""`evaluate`: measures how well models label and retrieve images.
 
 The way of a labelled image, module by module, to its row in `predictions.csv`:
 

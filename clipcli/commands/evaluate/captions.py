@@ -1,4 +1,4 @@
-"""Evaluates models on images with captions: retrieval of captions by images, and of images by captions."""
+"""Evaluates models on images with captions: retrieval in both directions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The classes of an evaluation, from `--labels`, a classifier or the data, and the true class of each image."""
+"""The classes of an evaluation, and the true class of each image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classification metrics: top-1, top-5, mean per-class recall, calibration error, likelihood, and metrics per class."""
+"""Classification metrics: top-1, top-5, mean per-class recall, calibration, likelihood."""
 
 from __future__ import annotations
 

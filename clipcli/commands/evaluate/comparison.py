@@ -1,4 +1,4 @@
-"""Differences between runs, and to another file of predictions, with intervals; paired if the images are the same."""
+"""Differences between runs, and to other predictions, paired if the images are the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images of an evaluation: embedded by every model in one pass, then split by the DATA they come from."""
+"""Embeds the images of all DATA with every model in one pass, and splits them by DATA."""
 
 from __future__ import annotations
 

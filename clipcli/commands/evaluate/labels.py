@@ -1,4 +1,4 @@
-"""Evaluates models on images with labels: zero-shot with every model and prompt set, and linear probes."""
+"""Evaluates models on images with labels: zero-shot, and with linear probes."""
 
 from __future__ import annotations
 

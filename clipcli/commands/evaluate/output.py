@@ -1,4 +1,4 @@
-"""Writes the files of an evaluation: predictions, confusion matrix and metrics, each whole or not at all."""
+"""Writes predictions, confusion matrix and metrics, each file whole or not at all."""
 
 from __future__ import annotations
 

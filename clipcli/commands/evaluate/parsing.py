@@ -1,4 +1,4 @@
-"""Parses the settings of an evaluation: DATA with names, lists of models and prompts, and `--shots`."""
+"""Parses settings: DATA with names, lists of models and prompts, and `--shots`."""
 
 from __future__ import annotations
 

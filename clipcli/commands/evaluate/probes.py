@@ -1,4 +1,4 @@
-"""The linear probes of an evaluation: reads their training images, fits them, and measures them on every DATA."""
+"""Reads the training images of linear probes, fits the probes, and measures them."""
 
 from __future__ import annotations
 

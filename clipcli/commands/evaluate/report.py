@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML page with metrics, charts, and the images that went wrong."""
+"""The report of an evaluation: one HTML page with metrics, charts and mistakes."""
 
 from __future__ import annotations
 

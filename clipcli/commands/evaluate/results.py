@@ -1,4 +1,7 @@
-"""The results of an evaluation, as records: files, report and command line are made from them."""
+"""The results of an evaluation, as records.
+
+Files, report and command line are made from them.
+"""
 
 from __future__ import annotations
 

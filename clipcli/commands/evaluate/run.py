@@ -1,4 +1,4 @@
-"""Runs an evaluation: checks the settings, evaluates labels or captions, and writes files and report."""
+"""Runs an evaluation: checks settings, evaluates labels or captions, writes the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics of an evaluation as tables of text, with their intervals, for the terminal and the report."""
+"""Metrics as tables of text, with intervals, for the terminal and the report."""
 
 from __future__ import annotations
 
