@@ -1,4 +1,7 @@
-"""The command line: parse, call, render. One file per command; this one runs them and reports errors."""
+"""The command line: parses flags, calls a command, renders its events.
+
+There is one file per command; this one runs them and reports errors.
+"""
 
 from __future__ import annotations
 
@@ -48,18 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     verbose = any(a == "--verbose" or (a[:1] == "-" and a[1:2] != "-" and "v" in a) for a in arguments)
     if not verbose:
-        # Libraries warn about their own affairs; stderr is for what the user can act on.
+        # Libraries warn about their own matters; stderr is for what the user can act on.
         warnings.simplefilter("ignore")
-    # The hub's client reports its retries on stderr; what comes of them is in our own error.
+    # The hub's client reports its retries on stderr; our own error says how they ended.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(_run(list(arguments) or ["--help"], verbose=verbose))
 
 
 def program() -> None:
-    """`main`, and away at once: the output is in place by then.
+    """Run `main`, then end the process at once; by then all output is in place.
 
-    torch takes a second to leave in good order, and a decode thread that hangs in a read for ever would never leave.
+    torch takes a second to shut down, and a decode thread that hangs in a read would keep the process for ever.
     """
     try:
         main()
@@ -71,6 +74,7 @@ def program() -> None:
 
 
 def _run(arguments: list[str], *, verbose: bool) -> int:
+    """Run the command and return its exit code; errors become one line on stderr."""
     try:
         code = app()(args=arguments, prog_name="clipcli", standalone_mode=False)
         if sys.stdout is not None:
@@ -81,7 +85,7 @@ def _run(arguments: list[str], *, verbose: bool) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _report("stopped; nothing was written", exit_codes.INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has had enough, as `head` does; what Python still holds for it goes nowhere.
+        # The reader of our output has closed it, as `head` does; what Python still buffers for it goes to devnull.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.FAILED
     except ClipcliError as e:
@@ -104,21 +108,21 @@ def _report(message: str, code: int) -> int:
     return code
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         from clipcli.version import __version__
 
         print(f"clipcli {__version__}")
         raise typer.Exit
 
 
-def _help(context: typer.Context, asked: bool) -> None:
-    if asked:
+def _help(context: typer.Context, requested: bool) -> None:
+    if requested:
         print(context.get_help())
         raise typer.Exit
 
 
-# The root's help flag is our own: typer's makes every sub-command's --help load pydantic, which takes half its time.
+# The root has a help flag of its own: typer's makes each command's --help load pydantic, which takes half its time.
 def _root(
     version: bool = typer.Option(False, "--version", help="Show the version.", callback=_version, is_eager=True),
     help: bool = typer.Option(False, "--help", help="Show this message and exit.", callback=_help, is_eager=True),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from clipcli.cli import exit_codes
-from clipcli.cli.flags import Given, Terminal, flags_of, settings_of
-from clipcli.cli.garbage import left_alone
+from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
+from clipcli.cli.garbage import pause_collector
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings, ClassifierFile
 from clipcli.errors import UsageError
 from clipcli.events import result_of
@@ -14,12 +14,12 @@ from clipcli.settings import to_yaml
 
 
 @flags_of(BuildClassifierSettings, ClassifierFile)
-def command(given: Given, terminal: Terminal) -> int:
+def command(flags: FlagValues, terminal: Terminal) -> int:
     """Compute and cache the class embeddings of some labels, and write them to a file for classify --classifier.
 
     Classes that were encoded before, with this model and these prompts, come from the cache.
     """
-    settings, file = settings_of(given, terminal, BuildClassifierSettings, ClassifierFile)
+    settings, file = settings_of(flags, terminal, BuildClassifierSettings, ClassifierFile)
     if terminal.show_config:
         print(to_yaml(settings, file), end="")
         return exit_codes.DONE
@@ -28,7 +28,7 @@ def command(given: Given, terminal: Terminal) -> int:
     check_output(file.output, overwrite=file.overwrite)
     from clipcli.cli.display import Display
 
-    with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, left_alone(display.show) as show:
+    with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
         from clipcli.commands.build_classifier.run import run
 
         classifier = result_of(run(settings), show=show)

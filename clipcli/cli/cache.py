@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clipcli.cli.columns import print_columns, size
+from clipcli.cli.columns import format_size, print_columns
 from clipcli.errors import unknown
 
 ACTIONS = {"clear": "remove everything that is in the cache"}
@@ -30,9 +30,9 @@ def command(
         if converted := store.clear():
             print(f"removed {converted:,} converted models from {store.engines_path()}")
         return
-    rows = [(usage.kind, f"{usage.entries:,} entries", size(usage.size)) for usage in cache.usage()]
+    rows = [(usage.kind, f"{usage.entries:,} entries", format_size(usage.size)) for usage in cache.usage()]
     on_disk = sum(path.stat().st_size for path in cache.path.parent.glob(f"{cache.path.name}*"))
     converted, bytes_ = store.usage()
     if converted:
-        rows.append(("converted models", f"{converted:,} entries", size(bytes_)))
-    print_columns([*rows, ("on disk", "", size(on_disk)), ("at", "", str(cache.path))])
+        rows.append(("converted models", f"{converted:,} entries", format_size(bytes_)))
+    print_columns([*rows, ("on disk", "", format_size(on_disk)), ("at", "", str(cache.path))])

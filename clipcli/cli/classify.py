@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,67 +11,45 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipcli.cli import exit_codes
-from clipcli.cli.columns import printable
-from clipcli.cli.flags import Given, Terminal, flags_of, settings_of
-from clipcli.cli.garbage import Show, left_alone
+from clipcli.cli.classify_summary import Summary
+from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
+from clipcli.cli.garbage import Show, pause_collector
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.errors import UsageError
-from clipcli.events import (
-    ClassesEncoded,
-    Event,
-    InputsFound,
-    ModelKnown,
-    ModelLoaded,
-    Noted,
-    RowsPlanned,
-    RowsReady,
-    Warned,
-)
+from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded, RowsPlanned, RowsReady, Warned
 from clipcli.files.manifest import Manifest, now
 from clipcli.outputs import STDOUT
 from clipcli.outputs.check import check_output, choose_format
 from clipcli.outputs.earlier import Earlier, find_earlier, left_over
 from clipcli.outputs.open import Output
-from clipcli.records import ModelRecord, Provenance, Row
+from clipcli.records import ModelRecord, Provenance
 from clipcli.scoring.schema import Schema
 from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
     from clipcli.cli.display import Display
 
-_LABELS_SHOWN = 20
-_SKIPPED_SHOWN = 3
-_BAR_WIDTH = 28
-_LABEL_WIDTH = 40
-
 
 @flags_of(ClassifySettings, RowsFile)
-def command(given: Given, terminal: Terminal) -> int:
+def command(flags: FlagValues, terminal: Terminal) -> int:
     """Label images: one row for each, in order, with its best labels and their scores.
 
     An image that cannot be read gets a row with the reason, and the command ends with exit code 3.
     """
-    settings, file = settings_of(given, terminal, ClassifySettings, RowsFile)
+    settings, file = settings_of(flags, terminal, ClassifySettings, RowsFile)
     if terminal.show_config:
         print(to_yaml(settings, file), end="")
         return exit_codes.DONE
-    chosen = choose_format(file.output, file.format)
+    format, top_k = choose_format(file.output, file.format), settings.top_k
     _check_is_no_input(file.output, settings.inputs)
     check_output(file.output, overwrite=file.overwrite, resume=file.resume, manifest=file.manifest)
     from clipcli.cli.display import Display
 
-    with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, left_alone(display.show) as show:
-        earlier = _earlier(file, display, format=chosen, top_k=settings.top_k)
-        summary = _Summary(file.output)
-        opened = partial(
-            Output,
-            file.output,
-            format=chosen,
-            keep_manifest=file.manifest,
-            overwrite=file.overwrite or (file.resume and Path(file.output).exists()),
-            superseded=earlier.parts if earlier else (),
-        )
-        # Loading torch takes seconds: all that can be checked without it was.
+    with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
+        earlier = _find_earlier_rows(file, display, format=format, top_k=top_k)
+        summary = Summary(file.output)
+        open_output = _output_opener(file, earlier, format=format)
+        # Importing torch takes seconds: all that can be checked without it was.
         from clipcli.commands.classify.run import run
 
         try:
@@ -84,27 +60,27 @@ def command(given: Given, terminal: Terminal) -> int:
                 display,
                 show=show,
                 earlier=earlier,
-                opened=opened,
-                format=chosen,
-                top_k=settings.top_k,
+                open_output=open_output,
+                format=format,
+                top_k=top_k,
             )
         except KeyboardInterrupt:
             summary.interrupted = True
-    summary.tell(display)
+    summary.show(display)
     return summary.exit_code()
 
 
 def _check_is_no_input(output: str, inputs: Sequence[str]) -> None:
-    """Raise `UsageError` where the output is a table or a list that is read: it would be written over."""
+    """Raise `UsageError` if the output is a table or a list that is an input: it would be overwritten."""
     if output == STDOUT or not os.path.isfile(output):
         return
-    read = [path for text in inputs for path in (text, text.removeprefix("@")) if os.path.isfile(path)]
-    if any(os.path.samefile(output, path) for path in read):
+    files = [path for text in inputs for path in (text, text.removeprefix("@")) if os.path.isfile(path)]
+    if any(os.path.samefile(output, path) for path in files):
         raise UsageError(f"--output {output} is one of the inputs, and would be written over; give another")
 
 
-def _earlier(file: RowsFile, display: Display, *, format: str, top_k: int) -> Earlier | None:
-    """The rows to go on with; where there are some that nobody asked for, say so."""
+def _find_earlier_rows(file: RowsFile, display: Display, *, format: str, top_k: int) -> Earlier | None:
+    """The rows of an earlier run that `--resume` goes on with; without it, warn if there are some."""
     if file.resume:
         return find_earlier(file.output, format=format, top_k=top_k)
     for part in left_over(file.output)[:1]:
@@ -112,143 +88,64 @@ def _earlier(file: RowsFile, display: Display, *, format: str, top_k: int) -> Ea
     return None
 
 
+def _output_opener(file: RowsFile, earlier: Earlier | None, *, format: str) -> Callable[..., Output]:
+    """A function that opens the output, once its schema and manifest are known.
+
+    Whether it may replace an existing file is decided now, not when it is opened.
+    """
+    return partial(
+        Output,
+        file.output,
+        format=format,
+        keep_manifest=file.manifest,
+        overwrite=file.overwrite or (file.resume and Path(file.output).exists()),
+        superseded=earlier.parts if earlier else (),
+    )
+
+
 def _write(
     events: Iterator[Event],
-    summary: _Summary,
+    summary: Summary,
     display: Display,
     *,
     show: Show,
     earlier: Earlier | None,
-    opened: Callable[..., Output],
+    open_output: Callable[..., Output],
     format: str,
     top_k: int,
 ) -> None:
-    """Write the rows as they come, and show all events; the output is opened when the first rows are there."""
+    """Write the rows as they come, and show all events. The output is opened when the first rows come.
+
+    Nothing is written if the output is complete already.
+    """
     begun = earlier.manifest.begun if earlier else now()
     model = earlier.manifest.model if earlier else None
     provenance: Provenance | None = None
-    file: Output | None = None
+    output: Output | None = None
     with ExitStack() as stack:
         for event in events:
             match event:
-                case InputsFound():
-                    summary.total, summary.earlier = event.count, event.earlier
-                    if 0 < event.earlier < event.count:
-                        display.say(f"Going on after {event.earlier:,} of {event.count:,} images.")
+                case InputsFound(count, earlier_rows) if 0 < earlier_rows < count:
+                    display.say(f"Going on after {earlier_rows:,} of {count:,} images.")
                 case RowsPlanned():
                     provenance = event.provenance
                 case ModelLoaded() | ModelKnown():
-                    model = _latest(model, event.record)
-                    if file and model:
-                        file.set_model(model)
+                    model = _latest_model(model, event.record)
+                    if output and model:
+                        output.set_model(model)
                 case RowsReady() if provenance and not (earlier and earlier.is_output and summary.is_complete()):
-                    if file is None:
+                    if output is None:
                         schema = Schema(top_k=top_k, kept=provenance.kept)
                         manifest = Manifest(provenance=provenance, model=model, format=format, begun=begun)
-                        file = opened(schema=schema, manifest=manifest, at_least=summary.earlier)
-                        stack.enter_context(file)
-                    file.write(event.rows)
+                        output = open_output(schema=schema, manifest=manifest, at_least=summary.earlier)
+                        stack.enter_context(output)
+                    output.write(event.rows)
             summary.add(event)
             show(event)
 
 
-def _latest(model: ModelRecord | None, latest: ModelRecord | None) -> ModelRecord | None:
-    """The model as it was last told of; where nothing needs encoding any more, on the device where it last did."""
+def _latest_model(model: ModelRecord | None, latest: ModelRecord | None) -> ModelRecord | None:
+    """The latest record of the model; if it had nothing to encode, it keeps the device of the record before."""
     if model is None or latest is None or latest.device is not None:
         return latest or model
     return replace(latest, device=model.device)
-
-
-class _Summary:
-    """The counts and times of a run."""
-
-    def __init__(self, output: str) -> None:
-        self.output = "standard output" if output == STDOUT else output
-        self.total = self.rows = self.earlier = 0
-        self.interrupted = False
-        self._counts: Counter[str] = Counter()
-        self._first_skipped: list[Row] = []
-        self._skipped = self._labelled = 0
-        self._copied: float | None = None
-        self._started = self.encoding_from = time.perf_counter()
-
-    def add(self, event: Event) -> None:
-        """Count rows, and take the time from which on there are some."""
-        if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded | Noted):
-            self.encoding_from = time.perf_counter()
-        if isinstance(event, RowsReady):
-            self._add(event)
-
-    def _add(self, event: RowsReady) -> None:
-        rows = event.rows
-        self.rows += len(rows)
-        if event.earlier:
-            # Copying is not encoding.
-            now = time.perf_counter()
-            self.encoding_from += now - (self._copied or now)
-            self._copied = now
-        else:
-            self._labelled += len(rows)
-        self._counts.update(row.labels[0] for row in rows if row.labels)
-        skipped = [row for row in rows if row.error is not None]
-        self._skipped += len(skipped)
-        self._first_skipped += skipped[: _SKIPPED_SHOWN - len(self._first_skipped)]
-
-    def is_complete(self) -> bool:
-        """True where an earlier run had left nothing to do."""
-        return 0 < self.earlier == self.total
-
-    def exit_code(self) -> int:
-        """0, or 3 where images were skipped, or what a shell expects of an interrupted command."""
-        if self.interrupted:
-            return exit_codes.INTERRUPTED
-        return exit_codes.SOME_SKIPPED if self._skipped else exit_codes.DONE
-
-    def tell(self, display: Display) -> None:
-        """Counts per label, what was skipped, and how fast it went."""
-        now = time.perf_counter()
-        if self.interrupted and self.rows < self.earlier:
-            display.say(f"Stopped before a new row; the {self.earlier:,} earlier rows are where they were.")
-            return
-        if self.rows:
-            display.say()
-            for line in self._table():
-                display.say(line)
-        if self.interrupted:
-            where = f"; their rows are in {self.output}" if self.rows else "; nothing was written"
-            display.say(f"Stopped after {self.rows:,} of {self.total:,} images{where}.")
-            return
-        if self.is_complete():
-            display.say(f"{self.output}: complete, an earlier run had labelled all {self.rows:,} images.")
-            return
-        took = f"{now - self._started:.1f} s, {self._labelled / (now - self.encoding_from):,.1f} images/s once loaded"
-        display.say(f"{self.output}: {self.rows:,} rows in {took}. Look closer: sort by score, lowest first.")
-
-    def _table(self) -> list[str]:
-        from rich.cells import cell_len
-
-        shown = [(printable(label), count) for label, count in self._counts.most_common(_LABELS_SHOWN)]
-        width = max((cell_len(label) for label, _ in shown), default=0)
-        width = min(max(width, len("skipped")), _LABEL_WIDTH)
-        most = shown[0][1] if shown else 1
-        lines = [
-            f" {_fitted(label, width)}  {count:>7,}  {'█' * max(1, round(_BAR_WIDTH * count / most))}"
-            for label, count in shown
-        ]
-        if len(self._counts) > len(shown):
-            lines.append(f" … and {len(self._counts) - len(shown):,} more labels")
-        if self._skipped:
-            lines.append(f" {'skipped':{width}}  {self._skipped:>7,}  {self._reasons()}")
-        return lines
-
-    def _reasons(self) -> str:
-        first = "; ".join(f"{row.path}: {row.error}" for row in self._first_skipped)
-        more = self._skipped - len(self._first_skipped)
-        return f"{first}; and {more:,} more" if more > 0 else first
-
-
-def _fitted(label: str, width: int) -> str:
-    """The label in exactly `width` cells of the terminal, cut with an ellipsis if need be."""
-    from rich.cells import cell_len, set_cell_size
-
-    return set_cell_size(label, width) if cell_len(label) <= width else set_cell_size(label, width - 1) + "…"

@@ -1,4 +1,4 @@
-"""Text as it goes to the terminal: plain tables, sizes, names without control characters."""
+"""Text for the terminal: aligned columns, sizes in bytes, names without control characters."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 
 def print_columns(rows: Sequence[Sequence[str]]) -> None:
-    """Rows as aligned columns on stdout."""
+    """Print rows as aligned columns on stdout."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(field.ljust(width) for field, width in zip(row, widths, strict=True)).rstrip())
 
 
-def size(count: int) -> str:
-    """Bytes as a person reads them."""
+def format_size(count: int) -> str:
+    """A number of bytes with a unit, as in `1.5 MB`."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":
@@ -23,5 +23,5 @@ def size(count: int) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with everything that could move the cursor or cannot be encoded made visible."""
+    """Replace characters that could move the cursor or cannot be encoded by U+FFFD."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -1,4 +1,4 @@
-"""Events on the terminal: bars while it runs, and only there; words on stderr, data on stdout."""
+"""Shows events on the terminal: text and progress bars on stderr; stdout is for data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from clipcli.cli.columns import printable, size
+from clipcli.cli.columns import format_size, printable
 from clipcli.events import (
     ClassesEncoded,
     Downloading,
@@ -56,9 +56,9 @@ class Display:
             TextColumn("{task.fields[note]}"),
             console=self.console,
         )
-        # What stands under the bars.
+        # A line under the bars.
         self.detail = Text("")
-        # Rows may be on their way to stdout: it stays as it is.
+        # Stdout is not redirected: rows may go there.
         self._view = Live(
             get_renderable=self.__rich__, console=self.console, redirect_stdout=False, redirect_stderr=False
         )
@@ -81,7 +81,7 @@ class Display:
         return Group(self._progress, self.detail) if self.detail else self._progress
 
     def say(self, text: str = "", *, style: str = "") -> None:
-        """A line on stderr, unless quiet."""
+        """Print a line on stderr, unless quiet."""
         if not self._quiet:
             self.console.print(Text(printable(text)), style=style)
 
@@ -109,7 +109,7 @@ class Display:
         match event:
             case Downloading(name, done, total):
                 self._status.stop()
-                self.advance(f"Download {name}", done, total, count=f"{size(done)}/{size(total or done)}")
+                self.advance(f"Download {name}", done, total, count=f"{format_size(done)}/{format_size(total or done)}")
             case ClassesEncoded(done, total, cached, prompts):
                 note = f"× {prompts:.3g} prompts" + (f", {cached:,} from the cache" if cached else "")
                 self.advance("Labels", done, total, count=f"{done:,}/{total:,}", note=note)
@@ -131,7 +131,7 @@ class Display:
             self.advance("Photos", self._rows, self._total, count=f"{self._rows:,}/{self._total:,}")
 
     def advance(self, name: str, done: int, total: int | None, *, count: str, note: str = "") -> None:
-        """A bar of this name, moved on; nothing where there is no terminal."""
+        """Move the bar of this name on, if there is a terminal."""
         if not self.live:
             return
         self._view.start()

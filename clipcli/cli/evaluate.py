@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from clipcli.cli import exit_codes
 from clipcli.cli.columns import print_columns, printable
-from clipcli.cli.flags import Given, Terminal, flags_of, settings_of
-from clipcli.cli.garbage import left_alone
-from clipcli.commands.evaluate.request import named_data
+from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
+from clipcli.cli.garbage import pause_collector
+from clipcli.commands.evaluate.parsing import name_data
 from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.events import result_of
 from clipcli.settings import AsTexts, Settings, record, setting, to_yaml
@@ -23,7 +23,7 @@ _SKIPPED_SHOWN = 3
 
 @record
 class NamedData(Settings):
-    """DATA by names of the user's own, beside the one that stands without a flag."""
+    """DATA with names, given by a flag: the command line has it beside the argument DATA."""
 
     command = "evaluate"
 
@@ -32,31 +32,33 @@ class NamedData(Settings):
 
 
 @flags_of(EvaluateSettings, NamedData)
-def command(given: Given, terminal: Terminal) -> int:
+def command(flags: FlagValues, terminal: Terminal) -> int:
     """Tell how right a model's labels are on images whose labels are known, with 95 % intervals, files and a report.
 
     Without --labels and --classifier the classes are those that DATA names. Images with captions are retrieved by
     them, both ways. An image that cannot be read does not count, and the command ends with exit code 3.
     """
-    if "named" in given:
-        given["data"] = named_data([given["data"]] if "data" in given else [], named=given.pop("named"))
-    [settings] = settings_of(given, terminal, EvaluateSettings)
+    if "named" in flags:
+        flags["data"] = name_data([flags["data"]] if "data" in flags else [], named=flags.pop("named"))
+    [settings] = settings_of(flags, terminal, EvaluateSettings)
     if terminal.show_config:
         print(to_yaml(settings), end="")
         return exit_codes.DONE
     from clipcli.cli.display import Display
 
-    with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, left_alone(display.show) as show:
+    with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
         from clipcli.commands.evaluate.run import run
 
         evaluation = result_of(run(settings), show=show)
-    _print(evaluation)
-    _tell(evaluation, display, output=settings.output)
+    _print_tables(evaluation)
+    _say_skipped(evaluation, display)
+    if settings.output is not None:
+        display.say(f"{settings.output}: look at {settings.output}/report.html")
     return exit_codes.SOME_SKIPPED if evaluation.skipped else exit_codes.DONE
 
 
-def _print(evaluation: Evaluation) -> None:
-    """The tables on stdout: runs, differences, and the classes of a single run where they are few."""
+def _print_tables(evaluation: Evaluation) -> None:
+    """Print tables on stdout: runs, differences, and the classes of a single run if they are few."""
     from clipcli.commands.evaluate.results import Run
     from clipcli.commands.evaluate.tables import table_of_classes, table_of_differences, table_of_runs
 
@@ -70,8 +72,8 @@ def _print(evaluation: Evaluation) -> None:
         print_columns([[printable(cell) for cell in row] for row in table])
 
 
-def _tell(evaluation: Evaluation, display: Display, *, output: str | None) -> None:
-    """Say what was left out and why, and where the files are."""
+def _say_skipped(evaluation: Evaluation, display: Display) -> None:
+    """Say if top-5 was left out, and which images were, with the reasons of the first."""
     from clipcli.commands.evaluate.results import entries_of
     from clipcli.records import Skipped
 
@@ -84,5 +86,3 @@ def _tell(evaluation: Evaluation, display: Display, *, output: str | None) -> No
         more = f"; and {len(skipped) - _SKIPPED_SHOWN:,} more" if len(skipped) > _SKIPPED_SHOWN else ""
         images = "image" if len(skipped) == 1 else "images"
         display.say(f"{len(skipped):,} {images} left out: {first}{more}")
-    if output is not None:
-        display.say(f"{output}: look at {output}/report.html")

@@ -1,7 +1,7 @@
-"""Flags, made from records of settings: the command line has the names, helps and defaults that files and the API have.
+"""Makes the flags of commands from records of settings.
 
-A command is a function of what was given by flags, by name, and of the `Terminal`. Flags come before the file of
-`--config`, and both are checked by the records.
+So they have the same names, help and defaults as the Python API. A command is a function of the flags that were given
+and of the `Terminal`. Flags override the file of `--config`, and the records check both.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from clipcli.settings import Described, Settings, build_record, check_names, des
 
 First = TypeVar("First", bound=Settings)
 Second = TypeVar("Second", bound=Settings)
-Given = dict[str, Any]
+# The values of the flags that were given, by the names of their settings.
+FlagValues = dict[str, Any]
 
 
 @record
 class Terminal(Settings):
-    """Flags that every command with settings has beside them."""
+    """Flags that every command with settings has as well."""
 
     config: str | None = setting(default=None, group="terminal", metavar="FILE.yaml")
     """Settings in a .yaml file; flags override it."""
@@ -38,68 +39,69 @@ class Terminal(Settings):
 
 
 class Command:
-    """A command whose flags are the settings of records."""
+    """A command whose flags are the settings of records; `body` runs it."""
 
-    def __init__(self, body: Callable[[Given, Terminal], int], *, records: tuple[type[Settings], ...]) -> None:
+    def __init__(self, body: Callable[[FlagValues, Terminal], int], *, records: tuple[type[Settings], ...]) -> None:
         self.records = (*records, Terminal)
         self.__doc__ = body.__doc__
         self._body = body
 
     def __call__(self, **flags: Any) -> int:
-        """Run it with the values of its flags, of which those that were not given are `None` or an empty list."""
-        given = {name: value for name, value in flags.items() if value is not None and value != []}
-        own = {field.name for field in dataclasses.fields(Terminal)} & given.keys()
-        return self._body(given, Terminal(**{name: given.pop(name) for name in own}))
+        """Run the command with values for all flags: `None` or an empty list for those that were not given."""
+        values = {name: value for name, value in flags.items() if value is not None and value != []}
+        terminal_names = {field.name for field in dataclasses.fields(Terminal)} & values.keys()
+        terminal = Terminal(**{name: values.pop(name) for name in terminal_names})
+        return self._body(values, terminal)
 
     def function(self) -> Callable[..., int]:
-        """The command as typer takes it: a function, whose signature says which flags there are."""
+        """The command as a function for typer, which makes flags of the parameters in its signature."""
 
         def command(**flags: Any) -> int:
             return self(**flags)
 
         command.__doc__ = self.__doc__
         command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [_parameter(one) for one in described(*self.records).values()], return_annotation=int
+            [_parameter(option) for option in described(*self.records).values()], return_annotation=int
         )
         return command
 
 
-def flags_of(*records: type[Settings]) -> Callable[[Callable[[Given, Terminal], int]], Command]:
-    """A command whose flags are the settings of these records, and those of the `Terminal`."""
+def flags_of(*records: type[Settings]) -> Callable[[Callable[[FlagValues, Terminal], int]], Command]:
+    """Decorate a function to make it a command with the settings of these records, and of `Terminal`, as flags."""
     return lambda body: Command(body, records=records)
 
 
 @overload
-def settings_of(given: Mapping[str, Any], terminal: Terminal, first: type[First], /) -> tuple[First]: ...
+def settings_of(flags: Mapping[str, Any], terminal: Terminal, first: type[First], /) -> tuple[First]: ...
 
 
 @overload
 def settings_of(
-    given: Mapping[str, Any], terminal: Terminal, first: type[First], second: type[Second], /
+    flags: Mapping[str, Any], terminal: Terminal, first: type[First], second: type[Second], /
 ) -> tuple[First, Second]: ...
 
 
-def settings_of(given: Mapping[str, Any], terminal: Terminal, /, *records: type[Settings]) -> tuple[Settings, ...]:
-    """Records of what was given by flags, over what the file of `--config` says.
+def settings_of(flags: Mapping[str, Any], terminal: Terminal, /, *records: type[Settings]) -> tuple[Settings, ...]:
+    """Make one record of each type from the flags and, where these are silent, the file of `--config`.
 
     Raises as `read_yaml` and `build_record`.
     """
-    asked = ({} if terminal.config is None else read_yaml(terminal.config)) | dict(given)
-    names = [[field.name for field in dataclasses.fields(record)] for record in records]
-    check_names(asked, [name for own in names for name in own], command=records[0].command)
+    values = ({} if terminal.config is None else read_yaml(terminal.config)) | dict(flags)
+    field_names = [[field.name for field in dataclasses.fields(record)] for record in records]
+    check_names(values, [name for names in field_names for name in names], command=records[0].command)
     return tuple(
-        build_record(record, {name: asked[name] for name in own if name in asked})
-        for record, own in zip(records, names, strict=True)
+        build_record(record, {name: values[name] for name in names if name in values})
+        for record, names in zip(records, field_names, strict=True)
     )
 
 
-def _parameter(one: Described) -> inspect.Parameter:
-    """A setting as a parameter that typer makes a flag of; `None` means that it was not given."""
-    if one.about.argument:
-        info: Any = typer.Argument(metavar=one.metavar, help=one.help, show_default=False)
+def _parameter(option: Described) -> inspect.Parameter:
+    """A setting as a parameter that typer makes a flag of; its default `None` means that it was not given."""
+    if option.about.argument:
+        info: Any = typer.Argument(metavar=option.metavar, help=option.help, show_default=False)
     else:
-        long, *others = one.flags
+        long, *others = option.flags
         names = [f"{long}/{others.pop(0)}"] if others and others[0].startswith("--no-") else [long]
-        info = typer.Option(*names, *others, metavar=one.metavar, help=one.help, show_default=False)
-    annotation: Any = Annotated[one.type | None, info]
-    return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        info = typer.Option(*names, *others, metavar=option.metavar, help=option.help, show_default=False)
+    annotation: Any = Annotated[option.type | None, info]
+    return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

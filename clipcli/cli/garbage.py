@@ -1,8 +1,7 @@
-"""Python's search for garbage: switched off until a model is there.
+"""Pauses Python's garbage collector until a model is loaded.
 
-What libraries make while they are imported and a model is loaded stays, and to go through it again and again costs a
-first run a sixth of its time. Then what there is counts as lasting, and only among what comes later garbage is looked
-for.
+The objects that imports and a model make are never garbage, and searching them again and again takes a sixth of the
+time of a first run. Once the model is loaded they are frozen, and the collector runs on newer objects alone.
 """
 
 from __future__ import annotations
@@ -17,20 +16,23 @@ Show = Callable[[Event], None]
 
 
 @contextmanager
-def left_alone(show: Show) -> Iterator[Show]:
-    """Give `show` back, to be called with all events: the one that says that a model is there ends the exception."""
-    collects = gc.isenabled()
+def pause_collector(show: Show) -> Iterator[Show]:
+    """Pause the collector until a `ModelLoaded` or `ModelKnown` is shown, or to the end of the context.
+
+    Gives a function to call with all events in place of `show`, which it calls.
+    """
+    was_enabled = gc.isenabled()
     gc.disable()
 
-    def shown(event: Event) -> None:
-        if collects and isinstance(event, ModelLoaded | ModelKnown) and not gc.isenabled():
+    def show_and_resume(event: Event) -> None:
+        if was_enabled and isinstance(event, ModelLoaded | ModelKnown) and not gc.isenabled():
             gc.freeze()
             gc.enable()
         show(event)
 
     try:
-        yield shown
+        yield show_and_resume
     finally:
         gc.unfreeze()
-        if collects:
+        if was_enabled:
             gc.enable()

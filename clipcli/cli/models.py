@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clipcli.cli.columns import print_columns, printable, size
+from clipcli.cli.columns import format_size, print_columns, printable
 
 if TYPE_CHECKING:
     from clipcli.backbones.catalogue import ListedModel
 
-# As the hub names it.
+# The hub's name for a model card.
 _CARD_NAME = "README.md"
 
 
@@ -33,16 +33,17 @@ def command(
 
 
 def _show(model: str, *, cached: bool) -> None:
+    """Print a model, by its name or directory, or list the tags of an architecture. Raises `UnknownName`."""
     from clipcli.backbones import bundled, catalogue, directory, tags
     from clipcli.backbones.tags import split_architecture
 
     if model in bundled.BUNDLED:
         _describe(catalogue.bundled_model(model))
         return _print_card(bundled.folder(model))
-    place = directory.absolute_name(model)
-    if place is not None:
-        _describe(catalogue.directory_model(Path(place), name=place, origin="a directory"))
-        return _print_card(Path(place))
+    path = directory.absolute_name(model)
+    if path is not None:
+        _describe(catalogue.directory_model(Path(path), name=path, origin="a directory"))
+        return _print_card(Path(path))
     arch, tag = split_architecture(model)
     if arch and not tag:
         of_arch = [entry for entry in catalogue.all_models() if entry.name.startswith(f"{arch}/")]
@@ -60,24 +61,24 @@ def _list(entries: list[ListedModel]) -> None:
 
 
 def _describe(entry: ListedModel) -> None:
-    text_cfg = entry.model_cfg["text_cfg"]
-    stated = entry.preprocess_cfg
+    """Print the facts of a model."""
+    text_cfg, preprocess_cfg = entry.model_cfg["text_cfg"], entry.preprocess_cfg
     rows = [
         ("model", entry.name),
         ("from", entry.origin),
         ("parameters", _millions(entry)),
-        ("input", f"{entry.image_size} pixels, resize mode {stated.get('resize_mode', 'shortest')}"),
+        ("input", f"{entry.image_size} pixels, resize mode {preprocess_cfg.get('resize_mode', 'shortest')}"),
         ("context", f"{text_cfg.get('context_length', 77)} tokens"),
         ("embedding", f"{entry.model_cfg['embed_dim']} dimensions"),
         ("score", "sigmoid" if entry.model_cfg.get("init_logit_bias") is not None else "softmax"),
         ("weights", str(entry.weights) if entry.weights else "not on this machine; they are fetched when first used"),
-        ("size", size(entry.weights.stat().st_size) if entry.weights else "?"),
+        ("size", format_size(entry.weights.stat().st_size) if entry.weights else "?"),
     ]
     print_columns(rows)
 
 
 def _print_card(folder: Path) -> None:
-    """Print the folder's model card, where it has one; Markdown reads well as it is."""
+    """Print the model card in the folder, if there is one, as the Markdown that it is."""
     try:
         card = (folder / _CARD_NAME).read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -90,4 +91,4 @@ def _millions(entry: ListedModel) -> str:
 
 
 def _weights(entry: ListedModel) -> str:
-    return size(entry.weights.stat().st_size) if entry.weights else "-"
+    return format_size(entry.weights.stat().st_size) if entry.weights else "-"

@@ -11,9 +11,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from clipcli.cli import exit_codes
-from clipcli.cli.flags import Given, Terminal, flags_of
-from clipcli.cli.garbage import Show, left_alone
-from clipcli.commands.train.config_file import gathered
+from clipcli.cli.flags import FlagValues, Terminal, flags_of
+from clipcli.cli.garbage import Show, pause_collector
+from clipcli.commands.train.config_file import gather_config
 from clipcli.commands.train.settings import TrainRequest
 from clipcli.events import StepDone, result_of
 from clipcli.settings import to_yaml
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 @flags_of(TrainRequest)
-def command(given: Given, terminal: Terminal) -> int:
+def command(flags: FlagValues, terminal: Terminal) -> int:
     """Train a model on images with captions, or on a folder per class: fine-tune --model, or pretrain --arch.
 
     RUN gets checkpoints, metrics and a report, and in the end the model, for classify --model RUN. Ctrl-C saves a
     checkpoint, and --resume goes on from it. With torchrun in front, all its processes train one model.
     """
-    resume = bool(given.pop("resume", False))
-    config = gathered(given, file=terminal.config, resume=resume)
+    resume = bool(flags.pop("resume", False))
+    config = gather_config(flags, file=terminal.config, resume=resume)
     if terminal.show_config and not config.data:
         from clipcli.commands.train.defaults import without_lengths
 
@@ -41,19 +41,19 @@ def command(given: Given, terminal: Terminal) -> int:
     from clipcli.cli.train_display import TrainDisplay
 
     quiet = terminal.quiet or os.environ.get("RANK", "0") != "0"
-    with TrainDisplay(quiet=quiet, verbose=terminal.verbose) as display, left_alone(display.show) as show:
+    with TrainDisplay(quiet=quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
         from clipcli.commands.train.run import resolved, run
 
         if terminal.show_config:
             print(to_yaml(result_of(resolved(config), show=show)[0]), end="")
             return exit_codes.DONE
-        with _stoppable(display, show) as stop:
+        with _handle_signals(display, show) as stop:
             try:
                 trained = result_of(run(config, resume=resume, stop=stop.flag), show=stop.show)
             except KeyboardInterrupt:
                 display.say(f"Stopped at once. Go on from the last checkpoint: {_how_to_go_on(config.output)}")
                 return exit_codes.INTERRUPTED
-    _tell(trained, display)
+    _say_result(trained, display)
     if trained.step < trained.steps:
         return exit_codes.INTERRUPTED
     # torchrun takes any code but 0 for a crash.
@@ -61,7 +61,7 @@ def command(given: Given, terminal: Terminal) -> int:
 
 
 class _Stop:
-    """Ctrl-C and SIGTERM while steps are taken: the first saves and ends, the second ends at once."""
+    """A handler of Ctrl-C and SIGTERM: while steps are taken, the first saves and ends, the second ends at once."""
 
     def __init__(self, display: Display, show: Show) -> None:
         self.flag = threading.Event()
@@ -69,9 +69,9 @@ class _Stop:
         self._stepping = False
 
     def show(self, event: Event) -> None:
-        """Render an event, and notice when the steps begin."""
+        """Show an event, and notice when the steps begin and end."""
         if isinstance(event, StepDone):
-            # After the last step only what is computed anew can be lost.
+            # After the last step, to stop at once loses only what --resume computes again.
             self._stepping = event.step < event.steps
         self._show(event)
 
@@ -83,7 +83,8 @@ class _Stop:
 
 
 @contextmanager
-def _stoppable(display: Display, show: Show) -> Iterator[_Stop]:
+def _handle_signals(display: Display, show: Show) -> Iterator[_Stop]:
+    """Handle Ctrl-C and SIGTERM by a `_Stop`, until the end of the context."""
     stop = _Stop(display, show)
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -93,7 +94,8 @@ def _stoppable(display: Display, show: Show) -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-def _tell(trained: Trained, display: Display) -> None:
+def _say_result(trained: Trained, display: Display) -> None:
+    """Say what was skipped or cut, and how to go on with the run or use its model."""
     from clipcli.backbones import bundled
 
     if trained.skipped:

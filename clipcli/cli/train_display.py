@@ -1,4 +1,4 @@
-"""A training run on the terminal: one bar with its numbers under it, and a line for each validation."""
+"""Shows a training run on the terminal: a bar with numbers, and a line per validation."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from rich.text import Text
 
-from clipcli.cli.columns import size
+from clipcli.cli.columns import format_size
 from clipcli.cli.display import Display
 from clipcli.events import CheckpointSaved, Event, Mixed, PairsFound, StepDone, Validated
 
-# Where there is no terminal, steps are told of in about so many lines.
+# Without a terminal, steps are reported in about so many lines.
 _LINES = 20
+# Parts of the keys of metrics, as they are shown.
 _METRICS = {
     "zero_shot_": "zero-shot ",
     "image_to_text_": "image→text ",
@@ -23,7 +24,7 @@ _METRICS = {
 
 
 class TrainDisplay(Display):
-    """Shows what training says, beside what all commands say."""
+    """Shows the events of training as well as those of all commands."""
 
     def show(self, event: Event) -> None:
         """Render one event."""
@@ -33,7 +34,7 @@ class TrainDisplay(Display):
             case StepDone():
                 self._step(event)
             case Validated(step, metrics):
-                self.say(f"step {step:,}: {measured(metrics)}")
+                self.say(f"step {step:,}: {format_metrics(metrics)}")
             case CheckpointSaved(step, folder) if self.verbose:
                 self.say(f"step {step:,}: saved {folder}")
             case Mixed(alpha, validation, retention, chosen):
@@ -46,7 +47,7 @@ class TrainDisplay(Display):
     def _step(self, event: StepDone) -> None:
         numbers = (
             f"loss {event.loss:.4f}  rate {event.lr:.2e}  temperature {1 / event.logit_scale:.4f}  "
-            f"{event.images_per_second:,.0f} images/s  {size(event.memory)}"
+            f"{event.images_per_second:,.0f} images/s  {format_size(event.memory)}"
         )
         self.detail = Text(f"  {numbers}", style="dim")
         self.advance("Steps", event.step, event.steps, count=f"{event.step:,}/{event.steps:,}")
@@ -54,15 +55,15 @@ class TrainDisplay(Display):
             self.say(f"step {event.step:,}/{event.steps:,}: {numbers}  {event.seconds_left / 60:,.1f} min left")
 
 
-def measured(metrics: Mapping[str, float]) -> str:
-    """Metrics in one line, shares as per cent."""
+def format_metrics(metrics: Mapping[str, float]) -> str:
+    """Metrics in one line, losses as numbers and shares as per cent."""
     return ", ".join(
-        f"{_spoken(name)} {value:.4f}" if "loss" in name else f"{_spoken(name)} {value:.1%}"
-        for name, value in metrics.items()
+        f"{_metric_name(key)} {value:.4f}" if "loss" in key else f"{_metric_name(key)} {value:.1%}"
+        for key, value in metrics.items()
     )
 
 
-def _spoken(name: str) -> str:
-    for written, spoken in _METRICS.items():
-        name = name.replace(written, spoken)
-    return name
+def _metric_name(key: str) -> str:
+    for part, text in _METRICS.items():
+        key = key.replace(part, text)
+    return key

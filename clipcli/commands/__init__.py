@@ -1,1 +1,1 @@
-"""What the commands do, a package each, as generators of events that return a result. Nothing here prints."""
+"""The commands, a package each, as generators of events that return a result. Nothing here prints."""

@@ -79,7 +79,7 @@ class TableColumns(ImageColumn):
 
 @record
 class Hardware(Settings):
-    """Where and in which precision a model runs, and whether its embeddings are kept."""
+    """The device and precision of a model, and whether its embeddings are cached."""
 
     device: str = setting(default="auto", group="speed", metavar="D", choices=DEVICES)
     """Where the model runs."""
@@ -99,7 +99,7 @@ def _size(value: object) -> str:
 
 @record
 class Encoding(Hardware):
-    """How images are decoded and encoded."""
+    """Settings for decoding and encoding images."""
 
     batch_size: int | None = setting(default=None, group="speed", least=1, by_default="by device and model")
     """Images encoded at once."""

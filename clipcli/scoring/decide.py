@@ -1,4 +1,4 @@
-"""From scores to decisions: which classes each image is given."""
+"""Turns scores into decisions: the best classes of each image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from clipcli.scoring.score import best
 
 
 def decide(scores: Scores, *, top_k: int) -> Decided:
-    """The `top_k` best classes of each image, best first; of equal scores the earlier class comes first."""
+    """Choose the `top_k` classes of each image with the highest scores, best first; of equal ones the earlier class."""
     indices = best(scores.values, top_k)
     decisions = (
         Decision(tuple(map(int, chosen)), tuple(float(values[n]) for n in chosen))

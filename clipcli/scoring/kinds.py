@@ -1,4 +1,4 @@
-"""The kinds of score, by name: a table light enough for `--help`."""
+"""The table of kinds of score, light enough to import for `--help`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions become rows: the labels of each image, or why there are none."""
+"""Turns decisions into rows, and rows into a pandas table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def to_rows(decided: Decided, labels: Sequence[str], *, kept: Sequence[str] = ()) -> Iterator[Row]:
-    """One row for each entry, in order, with its labels and scores, and its cells of the columns that are `kept`."""
+    """Yield one row for each entry, in order, with its labels and scores, and its cells of the `kept` columns."""
     decisions = iter(decided.decisions)
     for entry in decided.entries:
         if isinstance(entry, Skipped):
@@ -26,10 +26,10 @@ def to_rows(decided: Decided, labels: Sequence[str], *, kept: Sequence[str] = ()
 
 
 def to_frame(rows: Iterable[Row], *, schema: Schema | None = None) -> pd.DataFrame:
-    """Rows as a table with the output's columns, to look at in a notebook or to save as one likes.
+    """Turn rows into a table with the columns of an output, for a notebook or to save in any format.
 
-    Without a `schema` there are as many labels as the rows have. Raises `UsageError` for rows with kept cells without
-    one, which alone says what their columns are called.
+    Without a `schema` it has as many labels as the row with the most. Raises `UsageError` for rows with kept cells and
+    no `schema`, which alone has the names of their columns.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""The columns of an output, and a row's values in them."""
+"""The columns of an output, and the values of a row in them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from clipcli.records import Row
 
 Value = str | float | None
 
+# The columns of an output that are not kept ones.
 _OWN = re.compile(r"path|error|(label|score)(_\d+)?")
+# Characters of a file's header that an error shows.
 _SHOWN = 80
 
 
@@ -19,18 +21,18 @@ _SHOWN = 80
 class Schema:
     """The columns of an output: `path,label,score[,label_2,score_2,…],error`, then those kept of the inputs' tables.
 
-    A row has up to `top_k` labels. `kept` are the names of the kept columns in the tables; one that an output gives a
-    column of its own is written as `input_NAME`. Raises `UsageError` where two would then be called alike.
+    A row has up to `top_k` labels. `kept` are the names of the kept columns in the tables; one that an output has as
+    its own, such as `label`, is written as `input_label`. Raises `UsageError` if two then have the same name.
     """
 
     top_k: int = 1
     kept: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        written = self.columns[2 + 2 * self.top_k :]
-        twice = next((name for n, name in enumerate(written) if name in written[:n]), None)
-        if twice is not None:
-            raise UsageError(f"two of the columns to keep would both be called {twice}; keep one of them")
+        names = self.columns[2 + 2 * self.top_k :]
+        duplicate = next((name for n, name in enumerate(names) if name in names[:n]), None)
+        if duplicate is not None:
+            raise UsageError(f"two of the columns to keep would both be called {duplicate}; keep one of them")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -46,7 +48,7 @@ class Schema:
         return (str, *(str, float) * self.top_k, str, *(str for _ in self.kept))
 
     def fields(self, row: Row) -> list[Value]:
-        """The row's values, one a column, `None` where there is nothing; scores to 6 significant digits."""
+        """The values of a row, one per column, `None` if there is none; scores have 6 significant digits."""
         values: list[Value] = [row.path]
         for label, value in zip(row.labels, row.scores, strict=True):
             values += [label, rounded(value)]
@@ -54,7 +56,7 @@ class Schema:
         return [*values, row.error, *row.kept]
 
     def row(self, values: Sequence[object], *, path: str) -> Row:
-        """The row whose `fields` these are; `path` names the file they come from. Raises `BadFile`."""
+        """The row with these values, as `fields` gives them; `path` names their file in errors. Raises `BadFile`."""
         if len(values) != 2 + 2 * self.top_k + len(self.kept):
             raise no_row(path)
         image, *ranked = values[: 1 + 2 * self.top_k]
@@ -74,25 +76,25 @@ class Schema:
 
     @classmethod
     def of(cls, columns: Sequence[str], *, path: str) -> Schema:
-        """The schema with these columns; `path` names the file they come from. Raises `BadFile` where there is none."""
-        found = tuple(columns)
-        if "error" in found:
-            place = found.index("error")
-            kept = found[place + 1 :]
+        """The schema with these columns; `path` names their file in errors. Raises `BadFile` if there is none."""
+        columns = tuple(columns)
+        if "error" in columns:
+            error = columns.index("error")
+            kept = columns[error + 1 :]
             if len(set(kept)) == len(kept) and not any(map(_OWN.fullmatch, kept)):
-                schema = cls(top_k=max(1, (place - 1) // 2), kept=kept)
-                if schema.columns == found:
+                schema = cls(top_k=max(1, (error - 1) // 2), kept=kept)
+                if schema.columns == columns:
                     return schema
-        named = ",".join(found)
-        named = named if len(named) <= _SHOWN else named[:_SHOWN] + "…"
-        raise BadFile(f"{path} has the columns {named}; expected path,label,score,error, as clipcli classify writes")
+        header = ",".join(columns)
+        header = header if len(header) <= _SHOWN else header[:_SHOWN] + "…"
+        raise BadFile(f"{path} has the columns {header}; expected path,label,score,error, as clipcli classify writes")
 
 
 def rounded(score: float) -> float:
-    """A score as outputs hold it: 6 significant digits."""
+    """Round a score to 6 significant digits, as outputs hold it."""
     return float(f"{score:.6g}")
 
 
 def no_row(path: str) -> BadFile:
-    """The error for a file that holds something else among its rows, or instead of them."""
+    """The error for a file in which something is not a row."""
     return BadFile(f"{path} holds something that is no row of clipcli classify; give an output as it was written")

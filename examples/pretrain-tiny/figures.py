@@ -13,8 +13,8 @@ import zipfile
 from pathlib import Path
 
 import clipcli
-from clipcli.commands.evaluate.results import Evaluation, Run, counted_in
-from clipcli.commands.evaluate.tables import with_interval
+from clipcli.commands.evaluate.results import Evaluation, Run, count_images
+from clipcli.commands.evaluate.tables import format_with_interval
 
 # Found by eye beside their nearest images: these photos are in Tiny-ImageNet's `train`, at 64 pixels.
 TRAINED_ON = {"abacus", "barn", "convertible", "space heater", "spider web", "stopwatch"}
@@ -60,15 +60,15 @@ def known_photos(data: Path, folder: Path) -> Path | None:
 def row(name: str, spoken: str, metric: str, evaluation: Evaluation) -> str:
     """One figure with its interval."""
     [run] = evaluation.runs
-    return f"| `{name}` | {counted_in(run):,} | {spoken} | {with_interval(metric, run.metrics[metric])} |"
+    return f"| `{name}` | {count_images(run):,} | {spoken} | {format_with_interval(metric, run.metrics[metric])} |"
 
 
 def told(photos: Evaluation) -> str:
     """How many are right, apart those that were trained on; and the others with what they were taken for."""
     [run] = photos.runs
     assert isinstance(run, Run)
-    answers = zip(run.answers.truth, run.answers.best[:, 0], strict=True)
-    pairs = [(photos.labels[truth], photos.labels[best]) for truth, best in answers]
+    predictions = zip(run.predictions.truth, run.predictions.best[:, 0], strict=True)
+    pairs = [(photos.labels[truth], photos.labels[best]) for truth, best in predictions]
     right = {truth for truth, best in pairs if truth == best}
     return (
         f"Of the {len(pairs)} photos {len(right)} are right; of the {len(pairs) - len(TRAINED_ON)} that are not "

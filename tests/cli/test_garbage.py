@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from clipcli.cli.garbage import left_alone
+from clipcli.cli.garbage import pause_collector
 from clipcli.errors import UsageError
 from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded
 
@@ -14,7 +14,7 @@ from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded
 @pytest.mark.parametrize("event", [ModelLoaded("tiny", "on cpu", ""), ModelKnown("tiny", "fp32", "")])
 def test_garbage_is_looked_for_again_once_a_model_is_there(event: ModelLoaded | ModelKnown) -> None:
     shown: list[Event] = []
-    with left_alone(shown.append) as show:
+    with pause_collector(shown.append) as show:
         show(InputsFound(3))
         assert not gc.isenabled()
         show(event)
@@ -24,7 +24,7 @@ def test_garbage_is_looked_for_again_once_a_model_is_there(event: ModelLoaded | 
 
 
 def test_garbage_is_looked_for_again_after_a_failure() -> None:
-    with pytest.raises(UsageError), left_alone(print):
+    with pytest.raises(UsageError), pause_collector(print):
         raise UsageError("no such model")
     assert gc.isenabled()
 
@@ -32,7 +32,7 @@ def test_garbage_is_looked_for_again_after_a_failure() -> None:
 def test_where_no_garbage_is_looked_for_none_is_later() -> None:
     gc.disable()
     try:
-        with left_alone(lambda _: None) as show:
+        with pause_collector(lambda _: None) as show:
             show(ModelLoaded("tiny", "on cpu", ""))
             assert not gc.isenabled()
         assert not gc.isenabled()

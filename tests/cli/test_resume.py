@@ -181,7 +181,9 @@ def test_a_complete_output_is_left_as_it_is(classify: Command, monkeypatch: pyte
     classify("out.csv")
     files = [Path("out.csv"), Path("out.csv.json")]
     before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in files]
-    monkeypatch.setattr("clipcli.commands.classify.run._label", lambda *_, **__: pytest.fail("no model is needed"))
+    monkeypatch.setattr(
+        "clipcli.commands.classify.run._label_images", lambda *_, **__: pytest.fail("no model is needed")
+    )
     said = classify("out.csv", "--resume")
     assert "out.csv: complete, an earlier run had labelled all 23 images." in said
     assert "skipped" in said
@@ -383,12 +385,12 @@ def test_more_images_at_the_end_are_labelled(classify: Command, images: Path) ->
 
 
 def test_a_model_that_only_its_cache_was_asked_for_is_where_it_last_ran() -> None:
-    from clipcli.cli.classify import _latest
+    from clipcli.cli.classify import _latest_model
 
     on_cpu = ModelRecord("tiny", "abcd", "64 pixels", "fp32", "cpu")
     nowhere, on_cuda = replace(on_cpu, device=None), replace(on_cpu, device="cuda")
-    assert (_latest(None, nowhere), _latest(nowhere, on_cpu)) == (nowhere, on_cpu)
-    assert (_latest(on_cpu, nowhere), _latest(on_cpu, on_cuda), _latest(on_cpu, None)) == (on_cpu, on_cuda, on_cpu)
+    assert (_latest_model(None, nowhere), _latest_model(nowhere, on_cpu)) == (nowhere, on_cpu)
+    assert [_latest_model(on_cpu, latest) for latest in (nowhere, on_cuda, None)] == [on_cpu, on_cuda, on_cpu]
 
 
 def test_what_cannot_be_read_again_cannot_be_resumed(classify: Command) -> None:
@@ -407,19 +409,19 @@ def test_rows_of_a_killed_run_are_told_of_and_kept(classify: Command) -> None:
 
 
 def test_the_rate_and_the_bar_leave_earlier_rows_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    from clipcli.cli.classify import _Summary
+    from clipcli.cli.classify_summary import Summary
     from clipcli.cli.display import Display
     from clipcli.events import InputsFound, RowsReady
 
     now = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    display, summary = Display(quiet=False, verbose=False), _Summary("out.csv")
+    display, summary = Display(quiet=False, verbose=False), Summary("out.csv")
     display._progress.get_time = lambda: now[0]
     rows = tuple(Row(f"{n}.jpg", (), (), "truncated") for n in range(100))
     events = [RowsReady(rows, earlier=True)] * 90 + [RowsReady(rows)] * 5
-    summary.total, summary.earlier = 10_000, 9_000
-    display.show(InputsFound(10_000, 9_000))
+    for shown in (summary.add, display.show):
+        shown(InputsFound(10_000, 9_000))
     for event in events:
         now[0] += 0 if event.earlier else 10
         summary.add(event)
@@ -429,7 +431,7 @@ def test_the_rate_and_the_bar_leave_earlier_rows_out(monkeypatch: pytest.MonkeyP
     assert (task.completed, task.speed, task.time_remaining) == (9_500, 10.0, 50.0)
     said: list[str] = []
     monkeypatch.setattr(display, "say", lambda text="": said.append(text))
-    summary.tell(display)
+    summary.show(display)
     assert said[-1].startswith("out.csv: 9,500 rows in 50.0 s, 10.0 images/s once loaded.")
     assert "9,500  0.jpg: truncated; 1.jpg: truncated; 2.jpg: truncated; and 9,497 more" in "".join(said)
     assert len(summary._first_skipped) == 3

@@ -12,7 +12,7 @@ from PIL import Image
 from small_data import ANY, grown, jpeg, read, sharded, zipped
 
 from clipcli.classes.labels import LabelledClass
-from clipcli.commands.evaluate.classes import given_classes, truth_of
+from clipcli.commands.evaluate.classes import classes_from_labels, truth_of
 from clipcli.data.columns import Columns
 from clipcli.data.labelled import LabelledData, labelled_of, named_twice
 from clipcli.data.reference import read as read_bytes
@@ -111,7 +111,7 @@ def test_shards(tmp_path: Path, suffix: str, texts: list[bytes]) -> None:
     for n, text in enumerate(texts):
         members |= {f"a/{n}.jpg": jpeg(n), f"a/{n}.{suffix}": text}
     found = read(sharded(tmp_path / "x.tar", members | {"a/9.jpg": jpeg()}))
-    classes = given_classes([LabelledClass(name) for name in ("grey wolf", "red fox", "yak")], where="labels.txt")
+    classes = classes_from_labels([LabelledClass(name) for name in ("grey wolf", "red fox", "yak")], where="labels.txt")
     assert [labelled.key for labelled in labelled_of(found)] == ["a/0", "a/1"]
     assert truth_of(found, classes, allow_empty=True).tolist() == [2, 1]
     assert [entry.reason for entry in found.entries if isinstance(entry, Skipped)] == ["no label"]

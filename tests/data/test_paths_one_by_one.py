@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from small_data import jpeg, read, sharded
 
-from clipcli.commands.evaluate.classes import classes_in
+from clipcli.commands.evaluate.classes import classes_from_data
 from clipcli.data.columns import Columns
 from clipcli.data.images import list_images
 from clipcli.data.kinds import KINDS, absolute, exists, kind_of
@@ -138,7 +138,7 @@ def test_keys_of_a_list_begin_below_the_folder_that_all_share() -> None:
         Path("photos", "cat", split, "y").mkdir(parents=True)
         Path("photos", "cat", split, "y", "1.jpg").write_bytes(jpeg())
     # Folders in folders are no mistake where the class is the folder that an image lies in.
-    assert classes_in([read("photos/cat/*/*/*.jpg")]).names == ("x", "y")
+    assert classes_from_data([read("photos/cat/*/*/*.jpg")]).names == ("x", "y")
 
 
 @pytest.mark.parametrize(

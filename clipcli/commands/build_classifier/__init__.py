@@ -1,1 +1,1 @@
-"""`build-classifier`: from labels and prompts to a classifier."""
+"""`build-classifier`: from labels and prompts to a file of class embeddings."""

@@ -1,4 +1,4 @@
-"""From labels and prompts to a classifier: what is in the cache is taken from there, class by class."""
+"""Builds a classifier from labels and prompts; cached classes are not encoded again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clipcli.settings import api
 
 @api(BuildClassifierSettings)
 def build_classifier(settings: BuildClassifierSettings) -> Classifier:
-    """A classifier for `labels` (a labels file, or a sequence of labels), to use again and again.
+    """Build a classifier for `labels` (a labels file, or a sequence of labels), to classify with any number of times.
 
     Its `class_embeddings` are `[C, D]` float32, L2-normalised. Raises the errors of `clipcli.errors`.
     """
@@ -27,8 +27,8 @@ def build_classifier(settings: BuildClassifierSettings) -> Classifier:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _TextOnly:
-    """How the text tower runs; no image is encoded."""
+class _TextTowerSettings:
+    """The settings of a model that encodes text only: those for images have their defaults."""
 
     device: str
     precision: str
@@ -40,10 +40,10 @@ class _TextOnly:
 
 
 def run(options: BuildClassifierSettings) -> Generator[Event, None, Classifier]:
-    """`build_classifier`, saying what it does."""
+    """As `build_classifier`, with its events."""
     prompted = read_prompted_classes(options.labels, options.prompts)
     memory = Memory(Cache() if options.cache else None)
-    runs = _TextOnly(device=options.device, precision=options.precision)
-    model = Model(options.model or backbones.DEFAULT_MODEL, runs, memory=memory)
+    settings = _TextTowerSettings(device=options.device, precision=options.precision)
+    model = Model(options.model or backbones.DEFAULT_MODEL, settings, memory=memory)
     [classifier] = yield from build([prompted], model=model)
     return classifier

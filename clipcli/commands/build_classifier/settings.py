@@ -1,4 +1,4 @@
-"""The settings of `build-classifier`, and of the file that the command line writes the classifier to."""
+"""The settings of `build-classifier`, and of the file it writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class BuildClassifierSettings(Hardware, OneModel, Labels):
 
     command = "build-classifier"
 
-    # Here labels must be given; what they are is said where all commands have them from.
+    # As in `Labels`, which has the help, but required.
     labels: str | Path | Sequence[str] = setting(
         kw_only=False,
         group="what",
@@ -27,7 +27,7 @@ class BuildClassifierSettings(Hardware, OneModel, Labels):
 
 @record
 class ClassifierFile(Overwriting):
-    """Where the command line writes the classifier; a program saves it with `Classifier.save`."""
+    """The file that the command line writes the classifier to; a program calls `Classifier.save` instead."""
 
     command = "build-classifier"
 

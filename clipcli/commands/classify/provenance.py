@@ -1,4 +1,4 @@
-"""How the rows of a run are made, as the manifest of its output says it."""
+"""The provenance of rows, for the manifest: settings, classes, model and images."""
 
 from __future__ import annotations
 
@@ -13,26 +13,31 @@ from clipcli.scoring.classifier import Classifier
 
 
 def provenance_of(
-    made_of: Classifier | PromptedClasses,
+    class_source: Classifier | PromptedClasses,
     *,
     settings: Mapping[str, Any],
     model: str,
     items: Sequence[ImageItem],
     kept: Sequence[str],
 ) -> Provenance:
-    """The provenance of the rows of these images, by classes that are made of this."""
-    if isinstance(made_of, Classifier):
-        classes = [LabelledClass(label) for label in made_of.labels]
-        prompts, templates, classifier = made_of.prompts, None, made_of.digest()
+    """The provenance of the rows of these images.
+
+    `class_source` is the classifier, or the classes and prompts that it is built from; `model` is the name by which the
+    model was asked for, and `kept` are the columns kept of the inputs' tables.
+    """
+    if isinstance(class_source, Classifier):
+        classes = [LabelledClass(label) for label in class_source.labels]
+        prompts, templates, classifier = class_source.prompts, None, class_source.digest()
     else:
-        classes = list(made_of.classes)
-        prompts, templates, classifier = made_of.prompt_set.name, made_of.prompt_set.templates, None
+        classes = list(class_source.classes)
+        prompts, templates, classifier = class_source.prompt_set.name, class_source.prompt_set.templates, None
     return Provenance(
         command="classify",
         settings=settings,
         model=model,
         classes=tuple(
-            {"label": one.label, "aliases": one.aliases, "descriptions": one.descriptions} for one in classes
+            {"label": labelled.label, "aliases": labelled.aliases, "descriptions": labelled.descriptions}
+            for labelled in classes
         ),
         prompts=prompts,
         templates=templates,
@@ -45,6 +50,7 @@ def provenance_of(
 
 
 def _digest(names: Iterable[str]) -> str:
+    """A SHA-256 of the names in order, in hexadecimal."""
     digest = hashlib.sha256()
     for name in names:
         digest.update(name.encode("utf-8", "surrogatepass") + b"\0")

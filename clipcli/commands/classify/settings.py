@@ -1,8 +1,8 @@
-"""The settings of `classify`, and of the file that the command line writes its rows to."""
+"""The settings of `classify`, and of the file it writes."""
 
 from __future__ import annotations
 
-from clipcli.commands.classify.keep import split_columns
+from clipcli.commands.classify.kept_columns import split_columns
 from clipcli.commands.shared_settings import Encoding, ImageColumn, LabelsOrClassifier, OneModel, Overwriting
 from clipcli.outputs import WRITERS
 from clipcli.scoring.kinds import SCORES
@@ -33,7 +33,7 @@ class ClassifySettings(Encoding, OneModel, ImageColumn, LabelsOrClassifier):
 
 @record
 class RowsFile(Overwriting):
-    """Where the command line writes the rows; a program takes them as they come."""
+    """The file that the command line writes rows to; the Python API returns them instead."""
 
     command = "classify"
 

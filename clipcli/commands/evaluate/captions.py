@@ -1,4 +1,4 @@
-"""`evaluate` on images with captions: retrieval both ways."""
+"""Evaluates models on images with captions: retrieval in both directions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 
 from clipcli.backbones.checkpoint import TEXT
 from clipcli.backbones.tags import DEFAULT_MODEL
-from clipcli.commands.evaluate import comparison, retrieval
-from clipcli.commands.evaluate.images import embedded, shares
-from clipcli.commands.evaluate.models import memory_of, opened
-from clipcli.commands.evaluate.results import Array, Evaluation, RetrievalRun
+from clipcli.commands.evaluate import comparison
+from clipcli.commands.evaluate.images import embed_images, split_by_data
+from clipcli.commands.evaluate.models import open_memory, open_models
+from clipcli.commands.evaluate.results import Evaluation, Float32Array, RetrievalRun
+from clipcli.commands.evaluate.retrieval import evaluate_retrieval
 from clipcli.commands.evaluate.settings import EvaluateSettings
-from clipcli.commands.evaluate.tables import names_of
+from clipcli.commands.evaluate.tables import run_names
 from clipcli.data.pairs import PairOptions, PairsRead, read_pairs
 from clipcli.data.task import RETRIEVAL
 from clipcli.data.tree import Data
@@ -29,27 +30,34 @@ if TYPE_CHECKING:
 
 
 def run(options: EvaluateSettings, data: Sequence[tuple[str, Data]]) -> Generator[Event, None, Evaluation]:
-    """Recall of every model on every DATA, all with one decode of the images."""
-    read = _read(options, data)
-    yield InputsFound(sum(len(found.pairs) for _, found in read))
-    memory = memory_of(options)
-    models = yield from opened(options.model or (DEFAULT_MODEL,), options, memory=memory)
-    items = [pair.item for _, found in read for pair in found.pairs]
+    """Evaluate every model on every DATA; each image is decoded once for all models.
+
+    Raises `UsageError` for settings that are about labels, and the errors of data and models.
+    """
+    _check_settings(options, data)
+    pairs_read = _read(options, data)
+    yield InputsFound(sum(len(read.pairs) for _, read in pairs_read))
+    models = yield from open_models(options.model or (DEFAULT_MODEL,), options, memory=open_memory(options))
+    items = [pair.item for _, read in pairs_read for pair in read.pairs]
     backbones = []
     for model in models:
         backbones += [(yield from model.load(*towers_for(items, model=model), TEXT))]
-    entries, embeddings = yield from embedded(items, models=models)
+    entries, embeddings = yield from embed_images(items, models=models)
+    parts = split_by_data(entries, embeddings, sizes=[(name, len(read.pairs)) for name, read in pairs_read])
     runs: list[RetrievalRun] = []
-    parts = shares(entries, embeddings, sizes=[(name, len(found.pairs)) for name, found in read])
-    for (name, found), (mine, images) in zip(read, parts, strict=True):
-        runs += [_retrieved(name, found, mine, one, backbone) for backbone, one in zip(backbones, images, strict=True)]
+    for (name, read), (data_entries, data_embeddings) in zip(pairs_read, parts, strict=True):
+        runs += [
+            _evaluate_run(name, read, data_entries, images, backbone)
+            for backbone, images in zip(backbones, data_embeddings, strict=True)
+        ]
     runtime = backbones[0].runtime
     evaluation = Evaluation(RETRIEVAL, (), tuple(runs), runtime.device, runtime.precision)
-    return replace(evaluation, differences=comparison.differences(runs, names_of(evaluation)))
+    return replace(evaluation, differences=comparison.differences(runs, run_names(evaluation)))
 
 
-def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]]) -> list[tuple[str, PairsRead]]:
-    given = {
+def _check_settings(options: EvaluateSettings, data: Sequence[tuple[str, Data]]) -> None:
+    """Raise `UsageError` for settings that make sense with labels alone."""
+    is_set = {
         "--prompts": bool(options.prompts),
         "--compare": options.compare is not None,
         "--linear-probe": options.linear_probe is not None,
@@ -57,24 +65,29 @@ def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]]) -> list[t
         "--seeds": options.seeds is not None,
         "--allow-empty": options.allow_empty,
     }
-    for flag in (flag for flag, is_given in given.items() if is_given):
+    flag = next((flag for flag, value in is_set.items() if value), None)
+    if flag is not None:
         raise UsageError(
             f"{flag} is for images with labels, and {data[0][1].text} has captions; leave it out,"
             " or name the classes with --labels FILE"
         )
+
+
+def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]]) -> list[tuple[str, PairsRead]]:
+    """Read the pairs of each DATA, by its name. Raises `UsageError` if there is only one image."""
     columns = PairOptions((), image_column=options.image_column, caption_column=options.caption_column)
-    read = [(name, read_pairs(one.text, options=columns)) for name, one in data]
-    for name, found in read:
-        if len(found.pairs) < 2:
+    pairs_read = [(name, read_pairs(one.text, options=columns)) for name, one in data]
+    for name, read in pairs_read:
+        if len(read.pairs) < 2:
             raise UsageError(f"{name}: one image with captions only; expected at least two to choose from")
-    return read
+    return pairs_read
 
 
-def _retrieved(
-    name: str, found: PairsRead, entries: Sequence[Entry], images: Array, backbone: Backbone
+def _evaluate_run(
+    name: str, read: PairsRead, entries: Sequence[Entry], images: Float32Array, backbone: Backbone
 ) -> RetrievalRun:
-    pairs = [pair for pair, entry in zip(found.pairs, entries, strict=True) if not isinstance(entry, Skipped)]
+    """Encode the captions of the images that could be read, and evaluate their retrieval."""
+    pairs = [pair for pair, entry in zip(read.pairs, entries, strict=True) if not isinstance(entry, Skipped)]
     captions = [caption for pair in pairs for caption in pair.captions]
-    texts: Array = backbone.encode_texts(captions).cpu().numpy().astype(np.float32)
-    everything = (*entries, *found.skipped)
-    return retrieval.retrieved(pairs, images, texts, entries=everything, data=name, backbone=backbone)
+    texts: Float32Array = backbone.encode_texts(captions).cpu().numpy().astype(np.float32)
+    return evaluate_retrieval(pairs, images, texts, entries=(*entries, *read.skipped), data=name, backbone=backbone)

@@ -1,4 +1,4 @@
-"""Which classes an evaluation is about, and which of them each image belongs to."""
+"""The classes of an evaluation, and the true class of each image."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ from clipcli.data.class_names import from_names, matched
 from clipcli.data.labelled import Labelled, LabelledData, labelled_of, names_of
 from clipcli.errors import BadFile, UsageError, some_of
 
-# What the parts of a data set are called, those to measure on first.
+# Usual names of the splits of a data set, those to evaluate on first.
 _SPLITS = ("val", "validation", "valid", "test", "dev", "train")
 
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The classes in order: their names in what is written, and what their prompts are made of."""
+    """The classes in order: their `names` in all output, and their labels and aliases, which prompts are made from.
+
+    `from_labels` is true if they come from `--labels` or a classifier, false if DATA names them.
+    """
 
     names: tuple[str, ...]
     classes: tuple[LabelledClass, ...]
-    given: bool
+    from_labels: bool
 
     def __len__(self) -> int:
         return len(self.names)
 
 
-def given_classes(classes: Sequence[LabelledClass], *, where: str) -> Classes:
-    """Classes of a labels file or a classifier. Raises `BadFile` where there is only one.
+def classes_from_labels(classes: Sequence[LabelledClass], *, where: str) -> Classes:
+    """The classes of a labels file or a classifier; `where` names it in errors. Raises `BadFile` for a single class.
 
-    Of labels that stand there twice, as two in ImageNet's own list do, the later ones are called `label (2)` and so on.
+    A label may occur twice, as two do in ImageNet's own list: the second is called `label (2)`, and so on.
     """
     if len(classes) == 1:
         raise BadFile(f"{where}: one label only, '{classes[0].label}'; expected at least two to choose from")
@@ -46,69 +49,37 @@ def given_classes(classes: Sequence[LabelledClass], *, where: str) -> Classes:
         seen.add(labelled.label)
         taken.add(name)
         names.append(name)
-    return Classes(tuple(names), tuple(classes), given=True)
+    return Classes(tuple(names), tuple(classes), from_labels=True)
 
 
 def _numbered(label: str, taken: set[str]) -> str:
     return next(name for n in count(2) if (name := f"{label} ({n})") not in taken)
 
 
-def classes_in(read: Sequence[LabelledData]) -> Classes:
-    """The classes that the data name themselves, a `_` of theirs being a space in prompts.
+def classes_from_data(data: Sequence[LabelledData]) -> Classes:
+    """The classes that the data themselves name; a `_` in a name becomes a space in prompts.
 
-    Raises `UsageError` where data sets name different classes, or one only, or where the names are none.
+    Raises `UsageError` if the data have different classes, a single class, or names that are no class names.
     """
-    names = list(dict.fromkeys(name for data in read for name in data.names))
-    for data in read:
-        _check_names(data)
-        other = sorted(set(names) ^ set(data.names))
-        if other:
+    names = list(dict.fromkeys(name for one in data for name in one.names))
+    for one in data:
+        _check_names(one)
+        different = sorted(set(names) ^ set(one.names))
+        if different:
             raise UsageError(
-                f"{read[0].text} and {data.text} do not have the same classes: only one of them has {some_of(other)};"
-                " give --labels FILE for both"
+                f"{data[0].text} and {one.text} do not have the same classes: only one of them has"
+                f" {some_of(different)}; give --labels FILE for both"
             )
     if len(names) == 1:
         raise UsageError(
-            f"{read[0].text}: one class only, '{names[0]}'; expected images of at least two classes:"
+            f"{data[0].text}: one class only, '{names[0]}'; expected images of at least two classes:"
             " give a folder per class, or --labels FILE"
         )
-    return Classes(tuple(names), tuple(from_names(names).values()), given=False)
-
-
-def same_prompts(classes: Classes) -> list[str]:
-    """One sentence for each label that several names in the data come to, such as `hot_dog` and `hot dog`."""
-    names: dict[str, list[str]] = {}
-    for name, labelled in zip(classes.names, classes.classes, strict=True):
-        names.setdefault(labelled.label, []).append(name)
-    return [
-        f"{some_of(found)} are separate classes with the same prompts; if they are one class, give them one name"
-        for found in names.values()
-        if len(found) > 1 and not classes.given
-    ]
-
-
-def truth_of(read: LabelledData, classes: Classes, *, allow_empty: bool) -> NDArray[np.intp]:
-    """The class `[N]` of each image that has a label, as an index.
-
-    Raises `BadFile` where a name fits no class, and `UsageError` where a class has no image and `allow_empty` does not
-    let that pass.
-    """
-    places = _places(read, classes)
-    truth = np.array([places[labelled.name] for labelled in labelled_of(read)], dtype=np.intp)
-    empty = [classes.names[n] for n in np.flatnonzero(np.bincount(truth, minlength=len(classes)) == 0)]
-    if empty and not allow_empty:
-        what = "class" if len(empty) == 1 else "classes"
-        named = "" if classes.given else ", name the classes with --labels FILE"
-        raise UsageError(
-            f"{read.text}: no image of {what} {some_of(empty)}, and expected is at least one of each of the"
-            f" {len(classes)} classes; found {some_of(names_of(read.entries))}; add images{named},"
-            " or allow it with --allow-empty"
-        )
-    return truth
+    return Classes(tuple(names), tuple(from_names(names).values()), from_labels=False)
 
 
 def _check_names(data: LabelledData) -> None:
-    """Raise `UsageError` where what seems to be names of classes is something else."""
+    """Raise `UsageError` if the names are numbers, or the folders of a split instead of those of classes."""
     if data.noun != "folder":
         if all(name.isdecimal() for name in data.names):
             raise UsageError(
@@ -116,40 +87,71 @@ def _check_names(data: LabelledData) -> None:
                 " give --labels FILE, whose labels are counted from 0"
             )
         return
-    tops = names_of(data.entries)
-    if all(labelled.key.count("/") > 1 and _is_below(labelled) for labelled in labelled_of(data)):
-        inside = next((name for name in _SPLITS if name in tops), tops[0])
+    folders = names_of(data.entries)
+    if all(labelled.key.count("/") > 1 and _is_in_class_folder(labelled) for labelled in labelled_of(data)):
+        inside = next((name for name in _SPLITS if name in folders), folders[0])
         raise UsageError(
-            f"{data.text}: its images lie two folders deep, below {some_of(tops)}; did you mean"
+            f"{data.text}: its images lie two folders deep, below {some_of(folders)}; did you mean"
             f" {os.path.join(data.text, inside)}? If these are the classes, name them with --labels FILE"
         )
 
 
-def _is_below(labelled: Labelled) -> bool:
-    """True where the class is the top folder, not the folder that the image lies in as in a list."""
+def _is_in_class_folder(labelled: Labelled) -> bool:
+    """True if the class is the top folder of the image's path; in a list, it is the folder that the image lies in."""
     return labelled.key.startswith(f"{labelled.name}/")
 
 
-def _places(read: LabelledData, classes: Classes) -> dict[str, int]:
-    """The index of the class that each name of an image stands for. Raises `BadFile`."""
-    names = names_of(read.entries)
-    if not classes.given:
+def shared_prompt_warnings(classes: Classes) -> list[str]:
+    """A warning for each group of names in the data with the same prompts, such as `hot_dog` and `hot dog`."""
+    names: dict[str, list[str]] = {}
+    for name, labelled in zip(classes.names, classes.classes, strict=True):
+        names.setdefault(labelled.label, []).append(name)
+    return [
+        f"{some_of(group)} are separate classes with the same prompts; if they are one class, give them one name"
+        for group in names.values()
+        if len(group) > 1 and not classes.from_labels
+    ]
+
+
+def truth_of(data: LabelledData, classes: Classes, *, allow_empty: bool) -> NDArray[np.intp]:
+    """The index of the true class `[N]` of each image that has a label.
+
+    Raises `BadFile` if a name fits no class, and `UsageError` if a class has no image and `allow_empty` is false.
+    """
+    indices = _class_indices(data, classes)
+    truth = np.array([indices[labelled.name] for labelled in labelled_of(data)], dtype=np.intp)
+    empty = [classes.names[n] for n in np.flatnonzero(np.bincount(truth, minlength=len(classes)) == 0)]
+    if empty and not allow_empty:
+        noun = "class" if len(empty) == 1 else "classes"
+        labels_hint = "" if classes.from_labels else ", name the classes with --labels FILE"
+        raise UsageError(
+            f"{data.text}: no image of {noun} {some_of(empty)}, and expected is at least one of each of the"
+            f" {len(classes)} classes; found {some_of(names_of(data.entries))}; add images{labels_hint},"
+            " or allow it with --allow-empty"
+        )
+    return truth
+
+
+def _class_indices(data: LabelledData, classes: Classes) -> dict[str, int]:
+    """The index of the class for each name in the data. Raises `BadFile` for a name that fits no class."""
+    names = names_of(data.entries)
+    if not classes.from_labels:
         known = {name: n for n, name in enumerate(classes.names)}
-        strange = [name for name in names if name not in known]
-        if strange:
+        unknown = [name for name in names if name not in known]
+        if unknown:
             raise BadFile(
-                f"{read.text}: no class of DATA fits {some_of(strange)}; its classes are {some_of(classes.names)};"
+                f"{data.text}: no class of DATA fits {some_of(unknown)}; its classes are {some_of(classes.names)};"
                 " name the classes of both with --labels FILE"
             )
         return {name: known[name] for name in names}
-    if read.noun != "folder" and all(name.isdecimal() for name in names) and not set(names) & set(classes.names):
-        beyond = [name for name in names if int(name) >= len(classes)]
-        if beyond:
+    if data.noun != "folder" and all(name.isdecimal() for name in names) and not set(names) & set(classes.names):
+        too_large = [name for name in names if int(name) >= len(classes)]
+        if too_large:
             raise BadFile(
-                f"{read.text}: class number {beyond[0]} is too large for {len(classes)} labels;"
+                f"{data.text}: class number {too_large[0]} is too large for {len(classes)} labels;"
                 f" expected numbers from 0 to {len(classes) - 1}"
             )
         return {name: int(name) for name in names}
     order = {id(labelled): n for n, labelled in enumerate(classes.classes)}
-    found = matched(names, classes.classes, where=read.text, noun=read.noun)
-    return {name: order[id(labelled)] for name, labelled in found.items()}
+    matches = matched(names, classes.classes, where=data.text, noun=data.noun)
+    return {name: order[id(labelled)] for name, labelled in matches.items()}

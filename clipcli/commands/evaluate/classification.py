@@ -1,4 +1,4 @@
-"""How many labels are right: top-1, top-5, mean per-class recall, calibration, likelihood, each class by itself."""
+"""Classification metrics: top-1, top-5, mean per-class recall, calibration, likelihood."""
 
 from __future__ import annotations
 
@@ -7,57 +7,69 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.commands.evaluate.calibration import calibration_error, reliability, without_bias
-from clipcli.commands.evaluate.intervals import Estimate, Statistic, estimates, mean_by_class, mean_of
-from clipcli.commands.evaluate.results import Answers, ClassFigures, EvaluatedImages, Places, Run, joined
+from clipcli.commands.evaluate.calibration import calibration_error, correct_bias, reliability
+from clipcli.commands.evaluate.intervals import Estimate, Statistic, bootstrap, mean_by_class, mean_of
+from clipcli.commands.evaluate.results import (
+    ClassMetrics,
+    EvaluatedImages,
+    IndexArray,
+    Predictions,
+    Run,
+    join_predictions,
+)
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.score import best, cosine_of, from_cosine
 
-_SHOWN = 5
-# So many images are scored at once, as their scores for thousands of classes take much room.
-_ROWS = 1024
+# Classes that predictions keep of each image.
+_TOP_K = 5
+# Images that are scored at once: scores for thousands of classes take much memory.
+_CHUNK = 1024
 
 
-def zero_shot(embeddings: NDArray[np.float32], truth: Places, classifier: Classifier) -> Answers:
-    """The answers of a classifier on image embeddings `[M, D]`, with the model's own kind of score.
+def predict_zero_shot(embeddings: NDArray[np.float32], truth: IndexArray, classifier: Classifier) -> Predictions:
+    """Predict the classes of image embeddings `[M, D]` with a classifier, with the model's own kind of score.
 
-    Classes are ranked by their similarity, which does not round to equal values as probabilities near 0 and 1 do. The
-    likelihood is that of a softmax at the model's logit scale, also where its score is a sigmoid.
+    Classes are ranked by cosine similarity, which does not round to equal values as probabilities near 0 and 1 do. The
+    likelihood is that of a softmax at the model's logit scale, also for models whose score is a sigmoid.
     """
 
-    def answer(embeddings: NDArray[np.float32], truth: Places) -> Answers:
+    def predict(embeddings: NDArray[np.float32], truth: IndexArray) -> Predictions:
         cosine = cosine_of(embeddings, classifier)
-        return answers(
-            order=cosine,
+        return predictions_from(
+            ranking=cosine,
             scores=from_cosine(cosine, classifier, kind=classifier.score),
             log_probabilities=log_softmax(cosine.astype(np.float64) * classifier.logit_scale),
             truth=truth,
         )
 
-    return in_pieces(answer, embeddings, truth)
+    return predict_in_chunks(predict, embeddings, truth)
 
 
-def in_pieces(
-    answer: Callable[[NDArray[np.float32], Places], Answers], embeddings: NDArray[np.float32], truth: Places
-) -> Answers:
-    """What `answer` gives on image embeddings `[M, D]` and their classes `[M]`, some rows at a time."""
-    starts = range(0, len(truth), _ROWS)
-    return joined([answer(embeddings[start : start + _ROWS], truth[start : start + _ROWS]) for start in starts])
+def predict_in_chunks(
+    predict: Callable[[NDArray[np.float32], IndexArray], Predictions],
+    embeddings: NDArray[np.float32],
+    truth: IndexArray,
+) -> Predictions:
+    """Call `predict` with embeddings `[M, D]` and classes `[M]`, in chunks of images, and join the predictions."""
+    starts = range(0, len(truth), _CHUNK)
+    return join_predictions(
+        [predict(embeddings[start : start + _CHUNK], truth[start : start + _CHUNK]) for start in starts]
+    )
 
 
-def answers(
+def predictions_from(
     *,
-    order: NDArray[np.floating],
+    ranking: NDArray[np.floating],
     scores: NDArray[np.float32],
     log_probabilities: NDArray[np.float64],
-    truth: Places,
-) -> Answers:
-    """Answers from what ranks the classes, their scores and their log-likelihoods, each `[M, C]`."""
-    chosen = best(order, _SHOWN)
+    truth: IndexArray,
+) -> Predictions:
+    """Predictions from the values that rank the classes, their scores and their log-probabilities, each `[M, C]`."""
+    top = best(ranking, _TOP_K)
     rows = np.arange(len(truth))
-    return Answers(
-        best=chosen,
-        scores=np.take_along_axis(scores, chosen, axis=1),
+    return Predictions(
+        best=top,
+        scores=np.take_along_axis(scores, top, axis=1),
         truth=truth,
         truth_score=scores[rows, truth],
         loss=-log_probabilities[rows, truth],
@@ -67,51 +79,26 @@ def answers(
 def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """The logarithm of a softmax over the last axis."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
-    logarithms: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return logarithms
+    log_probabilities: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return log_probabilities
 
 
-def measured(answers: Answers, *, classes: int, keys: Sequence[str]) -> dict[str, Estimate | None]:
-    """The headline figures with their intervals; `top5` is `None` where there are no more than five classes.
-
-    The images are resampled in the order of their keys, so that runs on the same images see the same draws.
-    """
-    order = np.array(sorted(range(len(keys)), key=lambda n: keys[n]), dtype=np.intp)
-    found = estimates(_statistics(answers, classes=classes, order=order), count=len(order))
-    found["ece"] = without_bias(found["ece"], answers.scores[order, 0])
-    return {name: found.get(name) for name in ("top1", "top5", "mean_per_class_recall", "ece", "nll")}
-
-
-def values_of(answers: Answers, *, classes: int) -> dict[str, float]:
-    """The headline figures alone."""
-    once = np.ones((1, len(answers.truth)))
-    statistics = _statistics(answers, classes=classes, order=np.arange(len(answers.truth)))
-    return {name: float(statistic(once)[0]) for name, statistic in statistics.items()}
-
-
-def _statistics(answers: Answers, *, classes: int, order: Places) -> Mapping[str, Statistic]:
-    right, truth = answers.right[order], answers.truth[order]
-    among_best = (answers.best[order] == truth[:, None]).any(axis=1)
-    statistics = {"top1": mean_of(right)}
-    if classes > _SHOWN:
-        statistics["top5"] = mean_of(among_best)
-    return statistics | {
-        "mean_per_class_recall": mean_by_class(right, truth),
-        "ece": calibration_error(answers.scores[order, 0], right),
-        "nll": mean_of(answers.loss[order]),
-    }
-
-
-def evaluated(
-    images: EvaluatedImages, answers: Answers, *, labels: Sequence[str], model: str, fingerprint: str, prompts: str
+def evaluate_run(
+    images: EvaluatedImages,
+    predictions: Predictions,
+    *,
+    labels: Sequence[str],
+    model: str,
+    fingerprint: str,
+    prompts: str,
 ) -> Run:
-    """All that is to be said about one run."""
+    """Compute all metrics of one model with one prompt set on one DATA."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-    told, indices = answers.best[:, 0], np.arange(len(labels))
-    columns = precision_recall_fscore_support(answers.truth, told, labels=indices, zero_division=0)
+    predicted, indices = predictions.best[:, 0], np.arange(len(labels))
+    columns = precision_recall_fscore_support(predictions.truth, predicted, labels=indices, zero_division=0)
     classes = tuple(
-        ClassFigures(label, float(precision), float(recall), float(f1), int(support))
+        ClassMetrics(label, float(precision), float(recall), float(f1), int(support))
         for label, precision, recall, f1, support in zip(labels, *columns, strict=True)
     )
     return Run(
@@ -120,9 +107,41 @@ def evaluated(
         fingerprint=fingerprint,
         prompts=prompts,
         images=images,
-        answers=answers,
-        metrics=measured(answers, classes=len(labels), keys=images.keys),
+        predictions=predictions,
+        metrics=estimate_metrics(predictions, classes=len(labels), keys=images.keys),
         classes=classes,
-        confusion=confusion_matrix(answers.truth, told, labels=indices).astype(np.int64),
-        bins=reliability(answers.scores[:, 0], answers.right),
+        confusion=confusion_matrix(predictions.truth, predicted, labels=indices).astype(np.int64),
+        bins=reliability(predictions.scores[:, 0], predictions.correct),
     )
+
+
+def estimate_metrics(predictions: Predictions, *, classes: int, keys: Sequence[str]) -> dict[str, Estimate | None]:
+    """The headline metrics with their intervals; `top5` is `None` if there are five classes or fewer.
+
+    Images are resampled in the order of their `keys`, so that runs on the same images see the same draws.
+    """
+    order = np.array(sorted(range(len(keys)), key=lambda n: keys[n]), dtype=np.intp)
+    estimates = bootstrap(_statistics(predictions, classes=classes, order=order), count=len(order))
+    estimates["ece"] = correct_bias(estimates["ece"], predictions.scores[order, 0])
+    return {name: estimates.get(name) for name in ("top1", "top5", "mean_per_class_recall", "ece", "nll")}
+
+
+def metric_values(predictions: Predictions, *, classes: int) -> dict[str, float]:
+    """The headline metrics without intervals; `top5` is left out if there are five classes or fewer."""
+    every_image_once = np.ones((1, len(predictions.truth)))
+    statistics = _statistics(predictions, classes=classes, order=np.arange(len(predictions.truth)))
+    return {name: float(statistic(every_image_once)[0]) for name, statistic in statistics.items()}
+
+
+def _statistics(predictions: Predictions, *, classes: int, order: IndexArray) -> Mapping[str, Statistic]:
+    """The headline metrics as statistics of the images in this order."""
+    correct, truth = predictions.correct[order], predictions.truth[order]
+    in_top_k = (predictions.best[order] == truth[:, None]).any(axis=1)
+    statistics = {"top1": mean_of(correct)}
+    if classes > _TOP_K:
+        statistics["top5"] = mean_of(in_top_k)
+    return statistics | {
+        "mean_per_class_recall": mean_by_class(correct, truth),
+        "ece": calibration_error(predictions.scores[order, 0], correct),
+        "nll": mean_of(predictions.loss[order]),
+    }

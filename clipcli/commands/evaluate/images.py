@@ -1,4 +1,4 @@
-"""The images of an evaluation, embedded by every model, and shared out among the data sets that they come from."""
+"""Embeds the images of all DATA with every model in one pass, and splits them by DATA."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clipcli.commands.evaluate.results import EvaluatedImages, Places
+from clipcli.commands.evaluate.results import EvaluatedImages, Float32Array, IndexArray
 from clipcli.data.labelled import Labelled, LabelledData, labelled_of
 from clipcli.encoding.embed import embed
 from clipcli.encoding.model import Model
@@ -16,89 +15,99 @@ from clipcli.errors import UsageError
 from clipcli.events import Event, ImagesEmbedded
 from clipcli.records import Embedded, Entry, ImageItem, Skipped
 
-Array = NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True)
-class Labels:
-    """One DATA with the class `[N]` of each image that has one."""
+class LabelledSet:
+    """One DATA under its name, with the index of the class `[N]` of each of its `N` images that have a label."""
 
     name: str
-    read: LabelledData
-    truth: Places
+    data: LabelledData
+    truth: IndexArray
 
 
-def embedded(
+def embed_labelled_sets(
+    sets: Sequence[LabelledSet], models: Sequence[Model], *, class_names: Sequence[str]
+) -> Generator[Event, None, list[EvaluatedImages]]:
+    """Embed the images of all sets with all models.
+
+    Raises `UsageError` if no image of a set can be read.
+    """
+    items = [labelled.item for labelled_set in sets for labelled in labelled_of(labelled_set.data)]
+    entries, embeddings = yield from embed_images(items, models=models)
+    sizes = [(labelled_set.data.text, len(labelled_set.truth)) for labelled_set in sets]
+    parts = split_by_data(entries, embeddings, sizes=sizes)
+    return [
+        _evaluated_images(labelled_set, set_entries, set_embeddings, class_names=class_names)
+        for labelled_set, (set_entries, set_embeddings) in zip(sets, parts, strict=True)
+    ]
+
+
+def embed_images(
     items: Sequence[ImageItem], *, models: Sequence[Model]
-) -> Generator[Event, None, tuple[tuple[Entry, ...], list[Array]]]:
-    """All items, those that cannot be read as `Skipped`, and for each model the embeddings `[M, D]` of the others."""
+) -> Generator[Event, None, tuple[tuple[Entry, ...], list[Float32Array]]]:
+    """Embed images with all models.
+
+    Returns an entry for each item, `Skipped` if it cannot be read, and for each model the embeddings `[M, D]` of the
+    `M` images that can be.
+    """
     entries: list[Entry] = []
-    parts: list[list[Array]] = [[] for _ in models]
+    parts: list[list[Float32Array]] = [[] for _ in models]
     for event in embed(items, models=models):
         if not isinstance(event, Embedded):
             yield event
             continue
         entries += event.entries
-        for found, embeddings in zip(parts, event.embeddings, strict=True):
-            found.append(embeddings)
+        for model_parts, embeddings in zip(parts, event.embeddings, strict=True):
+            model_parts.append(embeddings)
         yield ImagesEmbedded(len(entries), len(items))
-    return tuple(entries), [np.concatenate(found) for found in parts]
+    return tuple(entries), [np.concatenate(model_parts) for model_parts in parts]
 
 
-def embed_labelled(
-    all_labels: Sequence[Labels], models: Sequence[Model], *, names: Sequence[str]
-) -> Generator[Event, None, list[EvaluatedImages]]:
-    """The images of every DATA, with the embeddings of every model; `names` are those of the classes.
+def split_by_data(
+    entries: Sequence[Entry], embeddings: Sequence[Float32Array], *, sizes: Sequence[tuple[str, int]]
+) -> Iterator[tuple[Sequence[Entry], list[Float32Array]]]:
+    """Split entries and embeddings by DATA, given the name and the number of images of each.
 
-    Raises `UsageError` where no image of a DATA can be read.
-    """
-    items = [labelled.item for labels in all_labels for labelled in labelled_of(labels.read)]
-    entries, embeddings = yield from embedded(items, models=models)
-    sizes = [(labels.read.text, len(labels.truth)) for labels in all_labels]
-    parts = shares(entries, embeddings, sizes=sizes)
-    return [
-        _evaluated(labels, of_data, found, names=names)
-        for labels, (of_data, found) in zip(all_labels, parts, strict=True)
-    ]
-
-
-def shares(
-    entries: Sequence[Entry], embeddings: Sequence[Array], *, sizes: Sequence[tuple[str, int]]
-) -> Iterator[tuple[Sequence[Entry], list[Array]]]:
-    """Each DATA's entries, and for each model the embeddings `[M, D]` of those that could be read.
-
-    `sizes` are the names of the DATA with their numbers of images. Raises `UsageError` where no image of one could be
-    read.
+    Yields the entries of each DATA and, for each model, the embeddings `[M, D]` of its `M` images that could be read.
+    Raises `UsageError` if a DATA has none.
     """
     first = row = 0
     for name, size in sizes:
-        of_data = entries[first : first + size]
-        skipped = [entry for entry in of_data if isinstance(entry, Skipped)]
+        part = entries[first : first + size]
+        skipped = [entry for entry in part if isinstance(entry, Skipped)]
         if len(skipped) == size:
             raise UsageError(f"{name}: no image can be read, such as {skipped[0].item.id}: {skipped[0].reason}")
-        stop = row + size - len(skipped)
-        yield of_data, [one[row:stop] for one in embeddings]
-        first, row = first + size, stop
+        end = row + size - len(skipped)
+        yield part, [model_embeddings[row:end] for model_embeddings in embeddings]
+        first, row = first + size, end
 
 
-def _evaluated(
-    labels: Labels, decoded: Sequence[Entry], embeddings: Sequence[Array], *, names: Sequence[str]
+def _evaluated_images(
+    labelled_set: LabelledSet,
+    entries: Sequence[Entry],
+    embeddings: Sequence[Float32Array],
+    *,
+    class_names: Sequence[str],
 ) -> EvaluatedImages:
-    kept = np.array([not isinstance(entry, Skipped) for entry in decoded], dtype=np.bool_)
-    keys = [labelled.key for labelled in labelled_of(labels.read)]
-    places = iter(labels.truth.tolist())
-    truths = [names[next(places)] if isinstance(entry, Labelled) else None for entry in labels.read.entries]
+    """The images of a set, from the entries of those with a label and the embeddings of those that could be read."""
+    data, truth = labelled_set.data, labelled_set.truth
+    was_read = np.array([not isinstance(entry, Skipped) for entry in entries], dtype=np.bool_)
+    keys = [labelled.key for labelled in labelled_of(data)]
+    classes = iter(truth.tolist())
     return EvaluatedImages(
-        name=labels.name,
-        entries=tuple(_in_place(labels.read, decoded)),
-        truths=tuple(truths),
-        truth=labels.truth[kept],
-        keys=tuple(key for key, keep in zip(keys, kept, strict=True) if keep),
+        name=labelled_set.name,
+        entries=tuple(_with_unlabelled(data, entries)),
+        class_names=tuple(
+            class_names[next(classes)] if isinstance(entry, Labelled) else None for entry in data.entries
+        ),
+        truth=truth[was_read],
+        keys=tuple(key for key, read in zip(keys, was_read, strict=True) if read),
         embeddings=tuple(embeddings),
     )
 
 
-def _in_place(read: LabelledData, decoded: Sequence[Entry]) -> Iterator[Entry]:
-    rest = iter(decoded)
-    for entry in read.entries:
-        yield next(rest) if isinstance(entry, Labelled) else entry
+def _with_unlabelled(data: LabelledData, entries: Sequence[Entry]) -> Iterator[Entry]:
+    """All entries of the data in order: those of images with a label, and between them those without one."""
+    labelled = iter(entries)
+    for entry in data.entries:
+        yield next(labelled) if isinstance(entry, Labelled) else entry

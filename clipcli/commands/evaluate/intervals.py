@@ -1,7 +1,7 @@
-"""How sure a figure is: the percentile bootstrap over images (Efron 1979), seeded.
+"""Confidence intervals of metrics: the percentile bootstrap over images (Efron 1979), seeded.
 
-Every figure is a function of weights: how often each image was drawn. All figures of the same images see the same
-draws, so that the difference of two of them is that of a paired bootstrap.
+Each metric is a function of weights: how often each image was drawn. All metrics of the same images see the same draws,
+so that the difference of two of them is that of a paired bootstrap.
 """
 
 from __future__ import annotations
@@ -12,83 +12,91 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-# From weights `[B, N]` to values `[B]`.
-Statistic = Callable[[Floats], Floats]
+Float64Array = NDArray[np.float64]
+# A metric as a function from weights `[B, N]` of N images in B draws to values `[B]`.
+Statistic = Callable[[Float64Array], Float64Array]
 RESAMPLES = 1000
 LEVEL = 0.95
+# The quantiles at which the interval begins and ends.
 BOUNDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 SEED = 0
+# Weights that are kept in memory at once.
 _CELLS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its interval, and its values `[B]` on the resampled images."""
+    """A metric with its interval from `low` to `high`, and its values `[B]` on the resampled images."""
 
     value: float
     low: float
     high: float
-    resampled: Floats = field(repr=False, compare=False)
+    resampled: Float64Array = field(repr=False, compare=False)
 
 
-def estimates(statistics: Mapping[str, Statistic], *, count: int) -> dict[str, Estimate]:
-    """Each statistic of `count` images with its 95 % interval."""
-    drawn: dict[str, list[Floats]] = {name: [] for name in statistics}
+def bootstrap(statistics: Mapping[str, Statistic], *, count: int) -> dict[str, Estimate]:
+    """Estimate each statistic of `count` images, with its 95 % interval."""
+    resampled: dict[str, list[Float64Array]] = {name: [] for name in statistics}
     for weights in _draws(count):
         for name, statistic in statistics.items():
-            drawn[name].append(statistic(weights))
-    once = np.ones((1, count))
+            resampled[name].append(statistic(weights))
+    every_image_once = np.ones((1, count))
     return {
-        name: _estimate(float(statistic(once)[0]), np.concatenate(drawn[name]))
+        name: _estimate(float(statistic(every_image_once)[0]), np.concatenate(resampled[name]))
         for name, statistic in statistics.items()
     }
 
 
-def difference(one: Estimate, other: Estimate, *, paired: bool) -> Estimate:
-    """`one` less `other`; `paired` says that they are of the same images, in the same order."""
-    resampled = other.resampled
+def difference(estimate: Estimate, base: Estimate, *, paired: bool) -> Estimate:
+    """Estimate `estimate` minus `base`; `paired` says that both are of the same images, in the same order."""
+    resampled = base.resampled
     if not paired:
-        # Two sets of one size were drawn from alike: out of order, the draws of one say nothing about the other's.
+        # Two sets of the same size see the same draws; shuffling makes the two bootstraps independent.
         resampled = np.random.default_rng(SEED + 1).permutation(resampled)
-    return _estimate(one.value - other.value, one.resampled - resampled)
+    return _estimate(estimate.value - base.value, estimate.resampled - resampled)
 
 
 def mean_of(values: NDArray[np.generic]) -> Statistic:
-    """The mean of values `[N]`."""
+    """The mean of values `[N]`, one per image, as a statistic."""
     return ratio_of(values, np.ones(len(values)))
 
 
 def ratio_of(values: NDArray[np.generic], sizes: NDArray[np.generic]) -> Statistic:
-    """The sum of values `[N]` over the sum of sizes `[N]`, as where an image has several captions."""
+    """The sum of values `[N]` over the sum of sizes `[N]`, as a statistic: a mean over captions, several per image."""
     numerator, denominator = values.astype(np.float64), sizes.astype(np.float64)
     return lambda weights: (weights @ numerator) / (weights @ denominator)
 
 
 def mean_by_class(values: NDArray[np.generic], classes: NDArray[np.intp]) -> Statistic:
-    """The mean over classes of the mean of values `[N]` in each; a class that was not drawn does not count."""
+    """The mean over classes of the mean of values `[N]` in each class, as a statistic; `classes` `[N]` are indices.
+
+    A class without an image in a draw does not count in it.
+    """
     order = np.argsort(classes, kind="stable")
     starts = np.flatnonzero(np.diff(classes[order], prepend=-1))
-    of_class = values[order].astype(np.float64)
+    by_class = values[order].astype(np.float64)
 
-    def statistic(weights: Floats) -> Floats:
+    def statistic(weights: Float64Array) -> Float64Array:
         ordered = weights[:, order]
         drawn = np.add.reduceat(ordered, starts, axis=1)
-        sums = np.add.reduceat(ordered * of_class, starts, axis=1)
+        sums = np.add.reduceat(ordered * by_class, starts, axis=1)
         means = np.divide(sums, drawn, out=np.zeros_like(sums), where=drawn > 0)
-        averages: Floats = means.sum(axis=1) / (drawn > 0).sum(axis=1)
+        averages: Float64Array = means.sum(axis=1) / (drawn > 0).sum(axis=1)
         return averages
 
     return statistic
 
 
-def _estimate(value: float, resampled: Floats) -> Estimate:
+def _estimate(value: float, resampled: Float64Array) -> Estimate:
     low, high = np.quantile(resampled, BOUNDS)
     return Estimate(value, float(low), float(high), resampled)
 
 
-def _draws(count: int) -> Iterator[Floats]:
-    """How often each of `count` images is drawn, `[B, N]`, some of the `RESAMPLES` times at once."""
+def _draws(count: int) -> Iterator[Float64Array]:
+    """Draw `count` images with replacement, `RESAMPLES` times, and count how often each is drawn.
+
+    Yields the counts `[B, N]` in chunks of draws that fit in memory.
+    """
     rng = np.random.default_rng(SEED)
     done = 0
     while done < RESAMPLES:

@@ -1,8 +1,7 @@
-"""`evaluate` on images whose classes are known: zero-shot by model and prompt set, and linear probes."""
+"""Evaluates models on images with labels: zero-shot, and with linear probes."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,14 +9,26 @@ from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.labels import LabelledClass, classes_from
 from clipcli.classes.prompts import DEFAULT_PROMPTS, PromptedClasses, load_prompts
 from clipcli.commands.evaluate import comparison
-from clipcli.commands.evaluate.classes import Classes, classes_in, given_classes, same_prompts, truth_of
-from clipcli.commands.evaluate.classification import evaluated, zero_shot
-from clipcli.commands.evaluate.images import Labels, embed_labelled
-from clipcli.commands.evaluate.models import memory_of, opened
-from clipcli.commands.evaluate.probes import Training, check_probe, fit_probes, read_training, seen_in_training
-from clipcli.commands.evaluate.results import EvaluatedImages, Evaluation, Probe, Run
+from clipcli.commands.evaluate.classes import (
+    Classes,
+    classes_from_data,
+    classes_from_labels,
+    shared_prompt_warnings,
+    truth_of,
+)
+from clipcli.commands.evaluate.classification import evaluate_run, predict_zero_shot
+from clipcli.commands.evaluate.images import LabelledSet, embed_labelled_sets
+from clipcli.commands.evaluate.models import open_memory, open_models
+from clipcli.commands.evaluate.probes import (
+    ProbeTraining,
+    check_probe_settings,
+    fit_probes,
+    overlap_warnings,
+    read_training,
+)
+from clipcli.commands.evaluate.results import Difference, EvaluatedImages, Evaluation, Probe, Run
 from clipcli.commands.evaluate.settings import EvaluateSettings
-from clipcli.commands.evaluate.tables import names_of
+from clipcli.commands.evaluate.tables import run_names
 from clipcli.data.columns import Columns
 from clipcli.data.labelled import labelled_of, named_twice, read_labelled
 from clipcli.data.task import CLASSIFICATION
@@ -33,26 +44,30 @@ from clipcli.scoring.classifier import Classifier
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """All that was read and checked before a model is loaded; `made_of` gives the class embeddings."""
+class Inputs:
+    """All that is read and checked before a model is loaded.
+
+    `class_source` is a classifier, or classes with each prompt set that classifiers are built from. `other_labels` are
+    those of `--compare`, by image path.
+    """
 
     classes: Classes
-    tests: tuple[Labels, ...]
-    training: Training | None
-    made_of: Classifier | tuple[PromptedClasses, ...]
-    other: Mapping[str, str | None] | None
+    tests: tuple[LabelledSet, ...]
+    training: ProbeTraining | None
+    class_source: Classifier | tuple[PromptedClasses, ...]
+    other_labels: Mapping[str, str | None] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """A model with the classifiers to try on it; `model` is known by the time the images are embedded."""
+class ModelWithClassifiers:
+    """A model, and its classifiers: one for each prompt set."""
 
     model: Model
     classifiers: tuple[Classifier, ...]
 
     @property
     def facts(self) -> ModelFacts:
-        """What scores and files need of the model. Raises `ModelUnavailable` before it is known."""
+        """The model's facts, such as its name and fingerprint. Raises `ModelUnavailable` before they are known."""
         if self.model.facts is None:
             raise ModelUnavailable(f"nothing is known of {self.model.name}; load it first")
         return self.model.facts
@@ -61,109 +76,129 @@ class Trial:
 def run(
     options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: Columns
 ) -> Generator[Event, None, Evaluation]:
-    """Figures of every model with every prompt set on every DATA, all with one decode of the images."""
-    subject = _read(options, data, columns)
-    yield from map(Warned, _doubts(subject, options))
-    training = subject.training
-    all_labels = [*subject.tests, *([] if training is None else [training.needed])]
-    yield InputsFound(sum(len(labels.truth) for labels in all_labels))
-    items = [labelled.item for labels in all_labels for labelled in labelled_of(labels.read)]
-    trials = yield from _trials(options, subject, items)
-    names = subject.classes.names
-    images = yield from embed_labelled(all_labels, [trial.model for trial in trials], names=names)
-    tests = images[: len(subject.tests)]
-    runs = tuple(_runs(tests, trials, subject.classes))
+    """Evaluate every model with every prompt set on every DATA; each image is decoded once for all models.
+
+    Raises `UsageError` for settings that do not fit together, and the errors of data, labels and models.
+    """
+    inputs = _read(options, data, columns)
+    yield from map(Warned, _warnings(inputs, options))
+    training, names = inputs.training, inputs.classes.names
+    sets = [*inputs.tests, *([] if training is None else [training.needed])]
+    yield InputsFound(sum(len(labelled_set.truth) for labelled_set in sets))
+    items = [labelled.item for labelled_set in sets for labelled in labelled_of(labelled_set.data)]
+    models = yield from _build_classifiers(options, inputs, items)
+    images = yield from embed_labelled_sets(sets, [one.model for one in models], class_names=names)
+    tests = images[: len(inputs.tests)]
+    runs = tuple(_evaluate_runs(tests, models, inputs.classes))
     probes: list[Probe] = []
     if training is not None:
-        called = [trial.model.name for trial in trials]
-        probes = yield from fit_probes(training, images[-1], tests, models=called, options=options, labels=names)
-    first = trials[0].facts
+        model_names = [one.model.name for one in models]
+        probes = yield from fit_probes(training, images[-1], tests, models=model_names, options=options, labels=names)
+    first = models[0].facts
     evaluation = Evaluation(CLASSIFICATION, names, runs, first.device, first.precision, tuple(probes))
-    called = names_of(evaluation)
-    found = [*comparison.differences(runs, called)]
-    if subject.other is not None:
-        path = options.compare or ""
-        found.append(comparison.compared(runs[0], subject.other, name=called[0], labels=names, path=path))
-    return replace(evaluation, differences=tuple(found))
+    return replace(evaluation, differences=_differences(evaluation, runs, inputs, options))
 
 
-def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: Columns) -> Subject:
+def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: Columns) -> Inputs:
+    """Read and check labels, prompts, data, training data and the predictions to compare with."""
     if options.labels is not None and options.classifier is not None:
         raise UsageError("both labels and a classifier were given; give --labels FILE or --classifier FILE")
     if options.classifier is not None and options.prompts:
         raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
-    check_probe(options)
+    check_probe_settings(options)
     classifier = options.classifier
     if classifier is not None and not isinstance(classifier, Classifier):
         classifier = Classifier.load(classifier)
     prompt_sets = [load_prompts(prompts) for prompts in options.prompts or (DEFAULT_PROMPTS,)]
-    classes = _given(options, classifier)
-    read = [(name, read_labelled(one, columns)) for name, one in data]
+    classes = _classes_from_settings(options, classifier)
+    labelled_data = [(name, read_labelled(one, columns)) for name, one in data]
     if classes is None:
-        classes = classes_in([one for _, one in read])
-    tests = tuple(Labels(name, one, truth_of(one, classes, allow_empty=options.allow_empty)) for name, one in read)
+        classes = classes_from_data([one for _, one in labelled_data])
+    tests = tuple(
+        LabelledSet(name, one, truth_of(one, classes, allow_empty=options.allow_empty)) for name, one in labelled_data
+    )
     training = None if options.linear_probe is None else read_training(options, columns, classes)
-    other = None if options.compare is None else comparison.read_other(options.compare)
-    made_of = classifier or tuple(PromptedClasses(classes.classes, prompt_set) for prompt_set in prompt_sets)
-    return Subject(classes, tests, training, made_of, other)
+    other_labels = None if options.compare is None else comparison.read_other_labels(options.compare)
+    class_source = classifier or tuple(PromptedClasses(classes.classes, prompt_set) for prompt_set in prompt_sets)
+    return Inputs(classes, tests, training, class_source, other_labels)
 
 
-def _doubts(subject: Subject, options: EvaluateSettings) -> Iterator[str]:
-    """What may not be meant so, a sentence each. Raises `BadFile` where --compare does not fit."""
-    yield from same_prompts(subject.classes)
-    for labels in subject.tests:
-        twice = named_twice(labels.read)
-        for image, names in itertools.islice(twice.items(), 1):
-            more = f", and {len(twice) - 1:,} more images have several" if len(twice) > 1 else ""
-            yield f"{labels.read.text}: {image} has the labels {some_of(names)}{more}; each counts as an image"
-    if subject.training is not None:
-        yield from seen_in_training(subject.training, subject.tests)
-    if subject.other is not None and options.compare is not None:
-        paths = [labelled.item.id for labelled in labelled_of(subject.tests[0].read)]
-        names = subject.classes.names
-        strange = comparison.check_other(subject.other, paths, labels=names, path=options.compare)
-        if strange:
-            yield f"{options.compare}: no class is called {some_of(strange)}; such labels count as wrong"
-
-
-def _given(options: EvaluateSettings, classifier: Classifier | None) -> Classes | None:
+def _classes_from_settings(options: EvaluateSettings, classifier: Classifier | None) -> Classes | None:
+    """The classes of the classifier or of `--labels`; `None` if there is neither."""
     if classifier is not None:
-        called = "the classifier" if isinstance(options.classifier, Classifier) else str(options.classifier)
-        return given_classes([LabelledClass(label) for label in classifier.labels], where=called)
+        where = "the classifier" if isinstance(options.classifier, Classifier) else str(options.classifier)
+        return classes_from_labels([LabelledClass(label) for label in classifier.labels], where=where)
     if options.labels is None:
         return None
-    where = "the labels" if isinstance(options.labels, Sequence) and not isinstance(options.labels, str) else None
-    return given_classes(classes_from(options.labels), where=where or str(options.labels))
+    is_list = isinstance(options.labels, Sequence) and not isinstance(options.labels, str)
+    return classes_from_labels(classes_from(options.labels), where="the labels" if is_list else str(options.labels))
 
 
-def _trials(
-    options: EvaluateSettings, subject: Subject, items: Sequence[ImageItem]
-) -> Generator[Event, None, list[Trial]]:
-    """All models with their classifiers; those that are not in memory are made now."""
-    made_of = subject.made_of
-    stated = made_of.model if isinstance(made_of, Classifier) else DEFAULT_MODEL
-    models = yield from opened(options.model or (stated,), options, memory=memory_of(options))
-    trials = []
+def _warnings(inputs: Inputs, options: EvaluateSettings) -> Iterator[str]:
+    """Warnings about inputs that may be a mistake. Raises `BadFile` if `--compare` is not about these images."""
+    yield from shared_prompt_warnings(inputs.classes)
+    for test in inputs.tests:
+        with_several_labels = named_twice(test.data)
+        if with_several_labels:
+            image, names = next(iter(with_several_labels.items()))
+            count = len(with_several_labels)
+            more = f", and {count - 1:,} more images have several" if count > 1 else ""
+            yield f"{test.data.text}: {image} has the labels {some_of(names)}{more}; each counts as an image"
+    if inputs.training is not None:
+        yield from overlap_warnings(inputs.training, inputs.tests)
+    if inputs.other_labels is not None and options.compare is not None:
+        images = [labelled.item.id for labelled in labelled_of(inputs.tests[0].data)]
+        unknown = comparison.check_other_labels(
+            inputs.other_labels, images, labels=inputs.classes.names, path=options.compare
+        )
+        if unknown:
+            yield f"{options.compare}: no class is called {some_of(unknown)}; such labels count as wrong"
+
+
+def _build_classifiers(
+    options: EvaluateSettings, inputs: Inputs, items: Sequence[ImageItem]
+) -> Generator[Event, None, list[ModelWithClassifiers]]:
+    """Get all models with their classifiers; class embeddings that memory does not have are encoded now."""
+    source = inputs.class_source
+    default_model = source.model if isinstance(source, Classifier) else DEFAULT_MODEL
+    models = yield from open_models(options.model or (default_model,), options, memory=open_memory(options))
+    with_classifiers = []
     for model in models:
-        if isinstance(made_of, Classifier):
-            yield from check_belongs(made_of, model=model)
-            classifiers = [made_of]
+        if isinstance(source, Classifier):
+            yield from check_belongs(source, model=model)
+            classifiers = [source]
         else:
-            classifiers = yield from build(made_of, model=model, towers=towers_for(items, model=model))
-        trials.append(Trial(model, tuple(classifiers)))
-    return trials
+            classifiers = yield from build(source, model=model, towers=towers_for(items, model=model))
+        with_classifiers.append(ModelWithClassifiers(model, tuple(classifiers)))
+    return with_classifiers
 
 
-def _runs(tests: Sequence[EvaluatedImages], trials: Sequence[Trial], classes: Classes) -> Iterator[Run]:
+def _evaluate_runs(
+    tests: Sequence[EvaluatedImages], models: Sequence[ModelWithClassifiers], classes: Classes
+) -> Iterator[Run]:
+    """Evaluate each classifier of each model on each DATA."""
     for images in tests:
-        for trial, embeddings in zip(trials, images.embeddings, strict=True):
-            for classifier in trial.classifiers:
-                answers = zero_shot(embeddings, images.truth, classifier)
-                yield evaluated(
+        for model, embeddings in zip(models, images.embeddings, strict=True):
+            for classifier in model.classifiers:
+                yield evaluate_run(
                     images,
-                    answers,
+                    predict_zero_shot(embeddings, images.truth, classifier),
                     labels=classes.names,
-                    model=trial.facts.name,
-                    fingerprint=trial.facts.fingerprint,
+                    model=model.facts.name,
+                    fingerprint=model.facts.fingerprint,
                     prompts=classifier.prompts,
                 )
+
+
+def _differences(
+    evaluation: Evaluation, runs: Sequence[Run], inputs: Inputs, options: EvaluateSettings
+) -> tuple[Difference, ...]:
+    """The differences between the runs, and of the first run to the predictions of `--compare`."""
+    names = run_names(evaluation)
+    differences = comparison.differences(runs, names)
+    if inputs.other_labels is None:
+        return differences
+    to_other = comparison.compare_top1(
+        runs[0], inputs.other_labels, name=names[0], labels=evaluation.labels, path=options.compare or ""
+    )
+    return (*differences, to_other)

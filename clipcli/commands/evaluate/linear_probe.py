@@ -1,8 +1,8 @@
-"""The linear probe: logistic regression on frozen image embeddings, as in Radford et al. 2021.
+"""Linear probes: logistic regression on frozen image embeddings, as in Radford et al. 2021.
 
-scikit-learn's, with L-BFGS. How strongly it is regularised is chosen by the likelihood of images of the training data
-that the choice is not fitted on: a fifth of all, or with few shots up to 4 further images a class, as in CoOp (Zhou et
-al. 2022).
+The regression is scikit-learn's, with L-BFGS. Its regularisation is the one with the highest likelihood on validation
+images, taken from the training data: a fifth of all, or with few shots up to 4 further images per class, as in CoOp
+(Zhou et al. 2022).
 """
 
 from __future__ import annotations
@@ -14,122 +14,127 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.commands.evaluate.classification import answers, in_pieces, log_softmax
-from clipcli.commands.evaluate.intervals import Floats
-from clipcli.commands.evaluate.results import Answers, Array, Places
+from clipcli.commands.evaluate.classification import log_softmax, predict_in_chunks, predictions_from
+from clipcli.commands.evaluate.intervals import Float64Array
+from clipcli.commands.evaluate.results import Float32Array, IndexArray, Predictions
 from clipcli.errors import UsageError
 
+# Values of C to choose from, the strongest regularisation first.
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
-_HELD_OUT = 5
-_MOST_HELD_OUT_SHOTS = 4
+# Without shots, one image in so many is for validation.
+_VALIDATION_EVERY = 5
+_MOST_VALIDATION_SHOTS = 4
 _MOST_STEPS = 1000
+# The search ends after so many strengths in a row that are worse than the best.
 _PATIENCE = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Which images a probe is fitted on in the end, and which ones serve to choose its regularisation."""
+    """The images of a probe, as indices.
 
-    fit: Places
-    choose_fit: Places
-    choose_on: Places
+    To choose the regularisation, probes are fitted on `train` and compared on `validation`; the final one is fitted on
+    `final`.
+    """
 
-    def within(self, places: Places) -> Split:
-        """The same images by where they stand among `places`, which are sorted and hold all of them."""
-        return Split(*(np.searchsorted(places, part) for part in (self.fit, self.choose_fit, self.choose_on)))
+    final: IndexArray
+    train: IndexArray
+    validation: IndexArray
+
+    def within(self, images: IndexArray) -> Split:
+        """The same split, as positions in `images`, which are sorted and contain all of its indices."""
+        return Split(*(np.searchsorted(images, part) for part in (self.final, self.train, self.validation)))
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """A probe: its weights `[C, D]` and bias `[C]`, the regularisation C, and whether it converged."""
+class FittedProbe:
+    """A probe: its weights `[C, D]` and bias `[C]`, the regularisation C as `strength`, and whether it converged."""
 
-    weights: Floats
-    bias: Floats
+    weights: Float64Array
+    bias: Float64Array
     strength: float
     converged: bool
 
 
-def check_shots(truth: Places, labels: Sequence[str], shots: Sequence[int], *, where: str) -> None:
-    """Raise `UsageError` where a class has too few images for so many shots and one more to choose with."""
+def check_shots(truth: IndexArray, labels: Sequence[str], shots: Sequence[int], *, where: str) -> None:
+    """Raise `UsageError` if a class has too few images for the most shots and one validation image."""
     counts = np.bincount(truth, minlength=len(labels))
-    fewest = int(counts.argmin())
+    smallest = int(counts.argmin())
     most = max(shots, default=1)
-    if counts[fewest] < most + 1:
+    if counts[smallest] < most + 1:
         raise UsageError(
-            f"{where}: class '{labels[fewest]}' has {counts[fewest]} images, and expected are {most + 1}:"
+            f"{where}: class '{labels[smallest]}' has {counts[smallest]} images, and expected are {most + 1}:"
             f" {most} to fit and at least one more to choose the regularisation on; add images, or give fewer --shots"
         )
 
 
-def drawn(truth: Places, *, shots: Sequence[int | None], seeds: int) -> Places:
-    """The images that the probes of all shots and seeds are drawn from `truth` `[N]` to see, in order."""
+def needed_images(truth: IndexArray, *, shots: Sequence[int | None], seeds: int) -> IndexArray:
+    """The images that are in the split of any number of shots and any seed, as sorted indices into `truth` `[N]`."""
     splits = [
         split(truth, shots=number, seed=seed) for number in shots for seed in range(1 if number is None else seeds)
     ]
-    return np.unique(np.concatenate([np.concatenate([one.fit, one.choose_on]) for one in splits]))
+    return np.unique(np.concatenate([np.concatenate([part.final, part.validation]) for part in splits]))
 
 
-def split(truth: Places, *, shots: int | None, seed: int, usable: NDArray[np.bool_] | None = None) -> Split:
-    """Images of the classes `truth` `[N]`, drawn with the seed: `shots` a class, or all where it is `None`.
+def split(truth: IndexArray, *, shots: int | None, seed: int, usable: NDArray[np.bool_] | None = None) -> Split:
+    """Draw a split of images with the classes `truth` `[N]`: `shots` per class, or all if it is `None`.
 
-    In place of one that is not `usable` `[N]` the next is drawn, and the others stay the same.
+    An image that is not `usable` `[N]` is replaced by the next one of its class; the others stay the same.
     """
     rng = np.random.default_rng(seed)
-    fit, choose_fit, choose_on = [], [], []
-    for place in np.unique(truth):
-        mine = rng.permutation(np.flatnonzero(truth == place))
+    final, train, validation = [], [], []
+    for class_index in np.unique(truth):
+        images = rng.permutation(np.flatnonzero(truth == class_index))
         if usable is not None:
-            mine = mine[usable[mine]]
+            images = images[usable[images]]
         if shots is None:
-            held = len(mine) // _HELD_OUT or min(1, len(mine) - 1)
-            fit.append(mine)
-            choose_fit.append(mine[held:])
-            choose_on.append(mine[:held])
+            held_out = len(images) // _VALIDATION_EVERY or min(1, len(images) - 1)
+            final.append(images)
+            train.append(images[held_out:])
+            validation.append(images[:held_out])
         else:
-            fit.append(mine[:shots])
-            choose_fit.append(mine[:shots])
-            choose_on.append(mine[shots : shots + min(shots, _MOST_HELD_OUT_SHOTS)])
-    return Split(*(np.sort(np.concatenate(parts)) for parts in (fit, choose_fit, choose_on)))
+            final.append(images[:shots])
+            train.append(images[:shots])
+            validation.append(images[shots : shots + min(shots, _MOST_VALIDATION_SHOTS)])
+    return Split(*(np.sort(np.concatenate(parts)) for parts in (final, train, validation)))
 
 
-def fit(embeddings: Array, truth: Places, chosen: Split) -> Fitted:
-    """A probe on embeddings `[N, D]`, L2-normalised, with the regularisation that is best on the held-out images.
+def fit(embeddings: Float32Array, truth: IndexArray, images: Split) -> FittedProbe:
+    """Fit a probe on L2-normalised embeddings `[N, D]` with the classes `truth` `[N]`.
 
-    The best is the likeliest there: the share that is right is the same for many strengths where images are few.
+    Its regularisation is the one with the highest likelihood on the validation images: with few images, accuracy is
+    the same for many strengths.
     """
-    best, least, worse = STRENGTHS[0], np.inf, 0
-    last: Fitted | None = None
-    for last in _path(embeddings[chosen.choose_fit], truth[chosen.choose_fit]):
-        loss = float(probed(last, embeddings[chosen.choose_on], truth[chosen.choose_on]).loss.mean())
-        worse = worse + 1 if loss > least else 0
-        if loss < least:
-            best, least = last.strength, loss
+    best_strength, lowest_loss, worse = STRENGTHS[0], np.inf, 0
+    last: FittedProbe | None = None
+    for last in _regularisation_path(embeddings[images.train], truth[images.train]):
+        loss = float(predict(last, embeddings[images.validation], truth[images.validation]).loss.mean())
+        worse = worse + 1 if loss > lowest_loss else 0
+        if loss < lowest_loss:
+            best_strength, lowest_loss = last.strength, loss
         if worse == _PATIENCE:
             break
-    if last is not None and last.strength == best and len(chosen.fit) == len(chosen.choose_fit):
+    if last is not None and last.strength == best_strength and len(images.final) == len(images.train):
         return last
-    return next(_path(embeddings[chosen.fit], truth[chosen.fit], strengths=(best,)))
+    return next(_regularisation_path(embeddings[images.final], truth[images.final], strengths=(best_strength,)))
 
 
-def probed(probe: Fitted, embeddings: Array, truth: Places) -> Answers:
-    """The probe's answers on embeddings `[M, D]` of the classes `[M]`; its scores are probabilities."""
+def predict(probe: FittedProbe, embeddings: Float32Array, truth: IndexArray) -> Predictions:
+    """Predict the classes of embeddings `[M, D]` with a probe; the scores are probabilities."""
 
-    def answer(embeddings: Array, truth: Places) -> Answers:
-        logits = _logits(probe, embeddings)
-        logarithms = log_softmax(logits)
-        scores = np.exp(logarithms).astype(np.float32)
-        return answers(order=logits, scores=scores, log_probabilities=logarithms, truth=truth)
+    def predict_chunk(embeddings: Float32Array, truth: IndexArray) -> Predictions:
+        logits: Float64Array = embeddings.astype(np.float64) @ probe.weights.T + probe.bias
+        log_probabilities = log_softmax(logits)
+        scores = np.exp(log_probabilities).astype(np.float32)
+        return predictions_from(ranking=logits, scores=scores, log_probabilities=log_probabilities, truth=truth)
 
-    return in_pieces(answer, embeddings, truth)
-
-
-def _logits(probe: Fitted, embeddings: Array) -> Floats:
-    logits: Floats = embeddings.astype(np.float64) @ probe.weights.T + probe.bias
-    return logits
+    return predict_in_chunks(predict_chunk, embeddings, truth)
 
 
-def _path(embeddings: Array, truth: Places, *, strengths: Sequence[float] = STRENGTHS) -> Iterator[Fitted]:
-    """A probe for each strength, from the most regularised on, each begun where the last one ended."""
+def _regularisation_path(
+    embeddings: Float32Array, truth: IndexArray, *, strengths: Sequence[float] = STRENGTHS
+) -> Iterator[FittedProbe]:
+    """Fit a probe for each strength in order, each starting from the weights of the one before."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -141,6 +146,6 @@ def _path(embeddings: Array, truth: Places, *, strengths: Sequence[float] = STRE
             model.fit(embeddings.astype(np.float64), truth)
         weights, bias = model.coef_, model.intercept_
         if len(model.classes_) == 2:
-            # For two classes there is one logit, which is that of the second less that of the first.
+            # For two classes there is one logit: that of the second class minus that of the first.
             weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
-        yield Fitted(weights.copy(), bias.copy(), strength, bool((model.n_iter_ < _MOST_STEPS).all()))
+        yield FittedProbe(weights.copy(), bias.copy(), strength, bool((model.n_iter_ < _MOST_STEPS).all()))

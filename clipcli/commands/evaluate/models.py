@@ -1,4 +1,4 @@
-"""The models of an evaluation, and what earlier runs left of them."""
+"""The models of an evaluation: checked and fetched, but not loaded."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from clipcli.memory.cache import Cache, read_size
 from clipcli.memory.memory import Memory
 
 
-def memory_of(options: EvaluateSettings) -> Memory:
-    """The memory that the settings ask for."""
+def open_memory(options: EvaluateSettings) -> Memory:
+    """Open the memory of earlier runs, as the settings have it: with `--no-cache` it remembers nothing."""
     limit = None if options.cache_size is None else read_size(options.cache_size)
     return Memory(Cache(limit=limit) if options.cache else None)
 
 
-def opened(names: Sequence[str], options: EvaluateSettings, *, memory: Memory) -> Generator[Event, None, list[Model]]:
-    """The models, none of them loaded yet; all names are checked before the first is downloaded.
+def open_models(
+    names: Sequence[str], options: EvaluateSettings, *, memory: Memory
+) -> Generator[Event, None, list[Model]]:
+    """Check all models by name, then fetch the checkpoints of those that memory knows nothing of.
 
-    Raises `UnknownName`, and `ModelUnavailable` where a model cannot be had.
+    None is loaded yet. Raises `UnknownName`, and `ModelUnavailable` if a checkpoint cannot be fetched.
     """
     watch = Stopwatch()
     models = [Model(name, options, memory=memory, watch=watch) for name in names]

@@ -1,4 +1,4 @@
-"""`evaluate` with linear probes: which images they need, and what they come to."""
+"""Reads the training images of linear probes, fits the probes, and measures them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from clipcli.commands.evaluate import linear_probe
 from clipcli.commands.evaluate.classes import Classes, truth_of
-from clipcli.commands.evaluate.classification import measured, values_of
-from clipcli.commands.evaluate.images import Labels
-from clipcli.commands.evaluate.request import SEEDS
-from clipcli.commands.evaluate.results import EvaluatedImages, Places, Probe
+from clipcli.commands.evaluate.classification import estimate_metrics, metric_values
+from clipcli.commands.evaluate.images import LabelledSet
+from clipcli.commands.evaluate.linear_probe import FittedProbe
+from clipcli.commands.evaluate.parsing import SEEDS
+from clipcli.commands.evaluate.results import EvaluatedImages, IndexArray, Probe
 from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.data.columns import Columns
 from clipcli.data.labelled import labelled_of, read_labelled
@@ -24,51 +25,55 @@ from clipcli.records import Skipped
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
-    """The data of linear probes, and of them the images `needed`, at these `places`, that any probe is fitted on."""
+class ProbeTraining:
+    """The training data of linear probes.
 
-    all: Labels
-    places: Places
-    needed: Labels
+    `needed` are those of `all_images` that any probe draws, at these `indices`; only they are encoded.
+    """
+
+    all_images: LabelledSet
+    indices: IndexArray
+    needed: LabelledSet
 
 
-def check_probe(options: EvaluateSettings) -> None:
-    """Raise `UsageError` where what is said about probes does not fit together."""
+def check_probe_settings(options: EvaluateSettings) -> None:
+    """Raise `UsageError` for `--shots` or `--seeds` without the settings that they belong to."""
     if options.linear_probe is None and options.shots != (None,):
         raise UsageError("--shots are for a linear probe; give --linear-probe TRAIN_DATA as well")
-    if options.seeds is not None and not _numbers(options):
+    if options.seeds is not None and not _shot_counts(options):
         raise UsageError("--seeds are for the --shots of a linear probe; give both, as in --shots 1,4,16")
 
 
-def read_training(options: EvaluateSettings, columns: Columns, classes: Classes) -> Training:
-    """The images of --linear-probe, and those of them that all draws together see.
+def read_training(options: EvaluateSettings, columns: Columns, classes: Classes) -> ProbeTraining:
+    """Read the data of `--linear-probe`, and find the images that the probes of all shots and seeds draw.
 
-    Raises the errors of data, and `UsageError` where a class has too few images.
+    Raises the errors of data, and `UsageError` if a class has too few images.
     """
     where = options.linear_probe or ""
-    read = read_labelled(Data(where), columns)
-    labels = Labels(where, read, truth_of(read, classes, allow_empty=True))
-    linear_probe.check_shots(labels.truth, classes.names, _numbers(options), where=where)
-    places = linear_probe.drawn(labels.truth, shots=options.shots, seeds=_seeds(options))
-    images = list(labelled_of(read))
-    needed = Labels(where, replace(read, entries=tuple(images[n] for n in places)), labels.truth[places])
-    return Training(labels, places, needed)
+    data = read_labelled(Data(where), columns)
+    all_images = LabelledSet(where, data, truth_of(data, classes, allow_empty=True))
+    linear_probe.check_shots(all_images.truth, classes.names, _shot_counts(options), where=where)
+    indices = linear_probe.needed_images(all_images.truth, shots=options.shots, seeds=_seed_count(options))
+    images = list(labelled_of(data))
+    entries = tuple(images[n] for n in indices)
+    needed = LabelledSet(where, replace(data, entries=entries), all_images.truth[indices])
+    return ProbeTraining(all_images, indices, needed)
 
 
-def seen_in_training(training: Training, tests: Sequence[Labels]) -> Iterator[str]:
-    """A sentence for each DATA of which images are also in the training data."""
-    seen = {os.path.abspath(labelled.item.id) for labelled in labelled_of(training.all.read)}
-    for labels in tests:
-        both = sum(os.path.abspath(labelled.item.id) in seen for labelled in labelled_of(labels.read))
-        if both:
+def overlap_warnings(training: ProbeTraining, tests: Sequence[LabelledSet]) -> Iterator[str]:
+    """A warning for each DATA that shares images with the training data."""
+    training_paths = {os.path.abspath(labelled.item.id) for labelled in labelled_of(training.all_images.data)}
+    for test in tests:
+        shared = sum(os.path.abspath(labelled.item.id) in training_paths for labelled in labelled_of(test.data))
+        if shared:
             yield (
-                f"{both:,} of {len(labels.truth):,} images of {labels.name} are also in {training.all.name}:"
+                f"{shared:,} of {len(test.truth):,} images of {test.name} are also in {training.all_images.name}:"
                 " the linear probe's figures there are too high"
             )
 
 
 def fit_probes(
-    training: Training,
+    training: ProbeTraining,
     images: EvaluatedImages,
     tests: Sequence[EvaluatedImages],
     *,
@@ -76,45 +81,43 @@ def fit_probes(
     options: EvaluateSettings,
     labels: Sequence[str],
 ) -> Generator[Event, None, list[Probe]]:
-    """A probe for each model and number of shots, once for each seed, and its figures on every DATA.
+    """Fit a probe for each model, number of shots and seed, and measure it on every DATA.
 
-    `images` are those needed, with the embeddings of each of the models. Raises `UsageError` where too few are left of
-    a class.
+    `images` are the needed training images, with embeddings of each of the `models`. Raises `UsageError` if a class has
+    too few images that could be read.
     """
-    unusable = len(training.all.read.entries) - len(training.all.truth) + images.skipped
+    unusable = len(training.all_images.data.entries) - len(training.all_images.truth) + images.skipped
     if unusable:
         yield Warned(f"{unusable:,} images of {images.name} cannot be used for the linear probe")
-    linear_probe.check_shots(images.truth, labels, _numbers(options), where=images.name)
-    # All images are the same whatever the seed: it only draws those that the regularisation is chosen on.
-    plan = [(shots, range(1 if shots is None else _seeds(options))) for shots in options.shots]
+    linear_probe.check_shots(images.truth, labels, _shot_counts(options), where=images.name)
+    # With all images one seed is enough: it only draws the validation images.
+    plan = [(shots, range(1 if shots is None else _seed_count(options))) for shots in options.shots]
     total, done = len(models) * sum(len(seeds) for _, seeds in plan), 0
     probes = []
     for n, model in enumerate(models):
         for shots, seeds in plan:
             fitted = []
             for seed in seeds:
-                fitted.append(_fitted(training, images, n, shots=shots, seed=seed))
+                fitted.append(_fit(training, images, n, shots=shots, seed=seed))
                 done += 1
                 yield ProbeFitted(done, total, shots)
-            if not all(one.converged for one in fitted):
+            if not all(probe.converged for probe in fitted):
                 yield Warned(f"the linear probe on {images.name} did not converge; its figures may be a little low")
-            probes += [_probe(fitted, test, n, model=model, shots=shots, labels=labels) for test in tests]
+            probes += [_measure(fitted, test, n, model=model, shots=shots, labels=labels) for test in tests]
     return probes
 
 
-def _fitted(
-    training: Training, images: EvaluatedImages, n: int, *, shots: int | None, seed: int
-) -> linear_probe.Fitted:
-    """One probe, on images that are drawn from all training data and that could be read."""
-    read = training.places[[not isinstance(entry, Skipped) for entry in images.entries]]
-    usable = np.zeros(len(training.all.truth), dtype=np.bool_)
+def _fit(training: ProbeTraining, images: EvaluatedImages, n: int, *, shots: int | None, seed: int) -> FittedProbe:
+    """Fit one probe on embeddings of the `n`-th model, with images drawn from all those that could be read."""
+    read = training.indices[[not isinstance(entry, Skipped) for entry in images.entries]]
+    usable = np.zeros(len(training.all_images.truth), dtype=np.bool_)
     usable[read] = True
-    chosen = linear_probe.split(training.all.truth, shots=shots, seed=seed, usable=usable)
-    return linear_probe.fit(images.embeddings[n], images.truth, chosen.within(read))
+    split = linear_probe.split(training.all_images.truth, shots=shots, seed=seed, usable=usable)
+    return linear_probe.fit(images.embeddings[n], images.truth, split.within(read))
 
 
-def _probe(
-    fitted: Sequence[linear_probe.Fitted],
+def _measure(
+    fitted: Sequence[FittedProbe],
     images: EvaluatedImages,
     n: int,
     *,
@@ -122,23 +125,24 @@ def _probe(
     shots: int | None,
     labels: Sequence[str],
 ) -> Probe:
-    answers = [linear_probe.probed(one, images.embeddings[n], images.truth) for one in fitted]
-    values = [values_of(one, classes=len(labels)) for one in answers]
+    """Measure the probes of all seeds on the images of one DATA, with embeddings of the `n`-th model."""
+    predictions = [linear_probe.predict(probe, images.embeddings[n], images.truth) for probe in fitted]
+    values = [metric_values(prediction, classes=len(labels)) for prediction in predictions]
     return Probe(
         data=images.name,
         model=model,
         shots=shots,
         seeds=tuple(range(len(fitted))),
-        regularisation=tuple(one.strength for one in fitted),
-        metrics={name: tuple(one[name] for one in values) for name in values[0]},
-        intervals=measured(answers[0], classes=len(labels), keys=images.keys) if shots is None else None,
-        converged=all(one.converged for one in fitted),
+        regularisation=tuple(probe.strength for probe in fitted),
+        metrics={name: tuple(of_seed[name] for of_seed in values) for name in values[0]},
+        intervals=estimate_metrics(predictions[0], classes=len(labels), keys=images.keys) if shots is None else None,
+        converged=all(probe.converged for probe in fitted),
     )
 
 
-def _numbers(options: EvaluateSettings) -> list[int]:
+def _shot_counts(options: EvaluateSettings) -> list[int]:
     return [number for number in options.shots if number is not None]
 
 
-def _seeds(options: EvaluateSettings) -> int:
+def _seed_count(options: EvaluateSettings) -> int:
     return SEEDS if options.seeds is None else options.seeds

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one page to look at, with the pictures that went wrong."""
+"""The report of an evaluation: one HTML page with metrics, charts and mistakes."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from PIL import Image
 
 from clipcli.commands.evaluate.intervals import LEVEL, RESAMPLES
 from clipcli.commands.evaluate.output import REPORT
-from clipcli.commands.evaluate.results import Evaluation, RetrievalRun, Run, counted_in, entries_of, skipped_in
+from clipcli.commands.evaluate.results import Evaluation, RetrievalRun, Run, count_images, count_skipped, entries_of
 from clipcli.commands.evaluate.tables import (
-    interval,
-    spoken_metrics,
+    format_interval,
+    format_metric,
+    metric_names,
     table_of_classes,
     table_of_differences,
     table_of_runs,
-    written,
 )
 from clipcli.images.decode import attempt, decode
 from clipcli.records import ImageItem, Skipped
 from clipcli.report import Charts, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
 from clipcli.report.accuracy_charts import confusion_matrix, reliability_diagram
 
-_MOST_CLASSES_DRAWN = 50
+_MOST_CLASSES_IN_MATRIX = 50
 _MOST_CONFUSED = 40
 _MOST_MISTAKES = 24
 _MOST_SKIPPED = 50
+# The longer side of a thumbnail, in pixels.
 _THUMBNAIL = 192
-_SPOKEN = {"mean recall": "Mean per-class recall", "ECE": "Calibration error", "NLL": "Negative log-likelihood"}
+# Names of metrics that are abbreviated in tables.
+_LONG_NAMES = {"mean recall": "Mean per-class recall", "ECE": "Calibration error", "NLL": "Negative log-likelihood"}
 
 
 def write_report(folder: Path, evaluation: Evaluation) -> Path:
-    """Write `report.html` in the output's folder. Raises `OutputFailed`."""
+    """Write `report.html` in the output's folder, and return its path. Raises `OutputFailed`."""
     first = evaluation.runs[0]
     sections: list[Section] = [
         *_headlines(first, evaluation),
@@ -51,7 +53,7 @@ def write_report(folder: Path, evaluation: Evaluation) -> Path:
             *_mistakes(first, evaluation),
         ]
     else:
-        sections += _lost(first)
+        sections += _retrieval_mistakes(first)
     sections += _skipped(evaluation)
     target = folder / REPORT
     write_page(target, Page(f"{first.data} · {first.model}", _subtitle(evaluation), sections))
@@ -61,10 +63,10 @@ def write_report(folder: Path, evaluation: Evaluation) -> Path:
 def _subtitle(evaluation: Evaluation) -> str:
     first = evaluation.runs[0]
     if isinstance(first, Run):
-        facts = f"{counted_in(first):,} images of {len(evaluation.labels):,} classes, prompts {first.prompts}"
+        facts = f"{count_images(first):,} images of {len(evaluation.labels):,} classes, prompts {first.prompts}"
     else:
-        facts = f"{counted_in(first):,} images with {first.captions:,} captions"
-    skipped = skipped_in(first)
+        facts = f"{count_images(first):,} images with {first.captions:,} captions"
+    skipped = count_skipped(first)
     left_out = f"; {skipped:,} more could not be used and do not count" if skipped else ""
     intervals = f"In brackets: {LEVEL:.0%} intervals, of a bootstrap over images, {RESAMPLES:,} times."
     others = (
@@ -77,17 +79,17 @@ def _subtitle(evaluation: Evaluation) -> str:
 
 
 def _headlines(run: Run | RetrievalRun, evaluation: Evaluation) -> list[Section]:
-    """The large numbers; those of retrieval in two rows, one for each way."""
+    """The headline metrics as large numbers; those of retrieval in two rows, one for each direction."""
     numbers: dict[str | None, list[Number]] = {}
-    for key, name in spoken_metrics(evaluation).items():
-        heading, _, figure = name.rpartition(" ") if isinstance(run, RetrievalRun) else ("", "", name)
+    for key, name in metric_names(evaluation).items():
+        heading, _, metric = name.rpartition(" ") if isinstance(run, RetrievalRun) else ("", "", name)
         estimate = run.metrics[key]
-        label = _SPOKEN.get(figure, f"{figure[0].upper()}{figure[1:]}")
+        label = _LONG_NAMES.get(metric, f"{metric[0].upper()}{metric[1:]}")
         row = numbers.setdefault(heading.capitalize() or None, [])
         if estimate is None:
             row.append(Number(label, "–", f"there are only {len(evaluation.labels)} classes"))
         else:
-            row.append(Number(label, written(key, estimate.value), interval(key, estimate)))
+            row.append(Number(label, format_metric(key, estimate.value), format_interval(key, estimate)))
     return [Headline(row, heading) for heading, row in numbers.items()]
 
 
@@ -112,7 +114,7 @@ def _differences(evaluation: Evaluation) -> list[Section]:
 
 def _calibration(run: Run) -> list[Section]:
     bins = [(one.low, one.high, one.confidence, one.accuracy) for one in run.bins]
-    drawn = reliability_diagram(bins, title="Reliability", x_label="score of the label", y_label="share that is right")
+    chart = reliability_diagram(bins, title="Reliability", x_label="score of the label", y_label="share that is right")
     rows = [
         (f"{one.low:.0%} to {one.high:.0%}", f"{one.count:,}", f"{one.confidence:.1%}", f"{one.accuracy:.1%}")
         for one in run.bins
@@ -123,19 +125,20 @@ def _calibration(run: Run) -> list[Section]:
         " it could all be chance."
     )
     return [
-        Charts("Calibration", [drawn], note),
+        Charts("Calibration", [chart], note),
         Table("Scores and shares that are right", ("score", "images", "mean score", "right"), rows),
     ]
 
 
 def _confusion(run: Run, labels: Sequence[str]) -> list[Section]:
-    if len(labels) <= _MOST_CLASSES_DRAWN:
-        drawn = confusion_matrix(run.confusion, labels, title="Confusion", x_label="label given", y_label="true class")
-        return [Charts("Confusion", [drawn], "Each row is a true class; the darker, the more of it.", wide=True)]
+    """The confusion matrix as a chart, or for many classes a table of the most frequent mistakes."""
+    if len(labels) <= _MOST_CLASSES_IN_MATRIX:
+        chart = confusion_matrix(run.confusion, labels, title="Confusion", x_label="label given", y_label="true class")
+        return [Charts("Confusion", [chart], "Each row is a true class; the darker, the more of it.", wide=True)]
     wrong = run.confusion.copy()
     np.fill_diagonal(wrong, 0)
-    places = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSED]
-    pairs = [(int(place) // len(labels), int(place) % len(labels)) for place in places]
+    most = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSED]
+    pairs = [(int(cell) // len(labels), int(cell) % len(labels)) for cell in most]
     rows = [
         (labels[row], labels[column], f"{wrong[row, column]:,}", f"{wrong[row, column] / run.confusion[row].sum():.1%}")
         for row, column in pairs
@@ -153,41 +156,46 @@ def _classes(run: Run) -> Table:
 
 
 def _mistakes(run: Run, evaluation: Evaluation) -> list[Section]:
-    answers = run.answers
-    wrong = np.flatnonzero(~answers.right)
-    most = wrong[np.argsort(-answers.scores[wrong, 0], kind="stable")][:_MOST_MISTAKES]
-    labels = evaluation.labels
-    said = [f"{labels[answers.best[n, 0]]} {answers.scores[n, 0]:.0%}, and is {labels[answers.truth[n]]}" for n in most]
-    return _gallery("Most confident mistakes", run, most.tolist(), said)
+    """Thumbnails of the images with a wrong label, those with the highest scores first."""
+    predictions, labels = run.predictions, evaluation.labels
+    wrong = np.flatnonzero(~predictions.correct)
+    most = wrong[np.argsort(-predictions.scores[wrong, 0], kind="stable")][:_MOST_MISTAKES]
+    captions = [
+        f"{labels[predictions.best[n, 0]]} {predictions.scores[n, 0]:.0%}, and is {labels[predictions.truth[n]]}"
+        for n in most
+    ]
+    return _gallery("Most confident mistakes", run, most.tolist(), captions)
 
 
-def _lost(run: RetrievalRun) -> list[Section]:
+def _retrieval_mistakes(run: RetrievalRun) -> list[Section]:
+    """Thumbnails of the images whose captions have the highest ranks, the highest first."""
     most = np.argsort(-run.ranks, kind="stable")[:_MOST_MISTAKES]
-    said = [f"Nearest: “{run.nearest[n]}”. Its own, rank {run.ranks[n]:,}: “{run.own[n]}”." for n in most]
-    return _gallery("Images farthest from their captions", run, most.tolist(), said)
+    captions = [f"Nearest: “{run.nearest[n]}”. Its own, rank {run.ranks[n]:,}: “{run.own[n]}”." for n in most]
+    return _gallery("Images farthest from their captions", run, most.tolist(), captions)
 
 
-def _gallery(heading: str, run: Run | RetrievalRun, places: Sequence[int], said: Sequence[str]) -> list[Section]:
+def _gallery(heading: str, run: Run | RetrievalRun, indices: Sequence[int], captions: Sequence[str]) -> list[Section]:
+    """Thumbnails with captions of those images of the run that were read and have these indices among them."""
     images = [entry for entry in entries_of(run) if not isinstance(entry, Skipped)]
     thumbnails = []
-    for place, text in zip(places, said, strict=True):
-        data = _thumbnail(images[place])
+    for n, caption in zip(indices, captions, strict=True):
+        data = _thumbnail(images[n])
         if data is not None:
-            thumbnails.append(Thumbnail(data, f"{text} ({os.path.basename(images[place].id)})"))
+            thumbnails.append(Thumbnail(data, f"{caption} ({os.path.basename(images[n].id)})"))
     return [Gallery(heading, thumbnails)] if thumbnails else []
 
 
 def _thumbnail(item: ImageItem) -> str | None:
-    """A small copy as a `data:` URI; `None` where the image is gone meanwhile."""
+    """A small JPEG of the image as a `data:` URI; `None` if the image can no longer be read."""
 
-    def encoded(data: bytes) -> bytes:
+    def shrink(data: bytes) -> bytes:
         image = decode(data)
         image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=85)
         return stream.getvalue()
 
-    small = attempt(item, encoded)
+    small = attempt(item, shrink)
     return None if isinstance(small, Skipped) else f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
 
 

@@ -1,4 +1,7 @@
-"""What an evaluation comes to: records that the files, the report and the command line are made from."""
+"""The results of an evaluation, as records.
+
+Files, report and command line are made from them.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from clipcli.commands.evaluate.calibration import Bin
 from clipcli.commands.evaluate.intervals import Estimate
 from clipcli.records import Entry
 
-Array = NDArray[np.float32]
-Places = NDArray[np.intp]
-# The headline figures of labels by their keys, in order; all but `nll` are shares.
+Float32Array = NDArray[np.float32]
+IndexArray = NDArray[np.intp]
+# The headline metrics by their keys in metrics.json, with their names in tables. All but `nll` are shares from 0 to 1.
 CLASSIFICATION_METRICS = {
     "top1": "top-1",
     "top5": "top-5",
@@ -23,63 +26,66 @@ CLASSIFICATION_METRICS = {
     "nll": "NLL",
 }
 RETRIEVAL_METRICS = {
-    f"{way}_recall@{k}": f"{spoken} R@{k}"
-    for way, spoken in (("image_to_text", "image → text"), ("text_to_image", "text → image"))
+    f"{way}_recall@{k}": f"{name} R@{k}"
+    for way, name in (("image_to_text", "image → text"), ("text_to_image", "text → image"))
     for k in (1, 5, 10)
 }
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedImages:
-    """The images of one DATA: all entries in order with the names of their classes, and of those `M` that were read the
-    class `[M]`, the place within DATA, and for each model the embeddings `[M, D]`.
+    """The images of one DATA, with their classes and embeddings.
+
+    `entries` are all images in order, and `class_names` has the name of each one's class, `None` if it has no label.
+    The other fields are about the `M` images that were read and have a label: `truth` is the index of the class `[M]`,
+    `keys` the path within DATA, and `embeddings` has an array `[M, D]` for each model.
     """
 
     name: str
     entries: tuple[Entry, ...]
-    truths: tuple[str | None, ...]
-    truth: Places
+    class_names: tuple[str | None, ...]
+    truth: IndexArray
     keys: tuple[str, ...]
-    embeddings: tuple[Array, ...] = field(repr=False)
+    embeddings: tuple[Float32Array, ...] = field(repr=False)
 
     @property
     def skipped(self) -> int:
-        """How many images could not be read, or have no label."""
+        """The number of images that could not be read or have no label."""
         return len(self.entries) - len(self.truth)
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """What a model answers on `M` images: its best classes `[M, K]`, best first, and their scores `[M, K]`.
+class Predictions:
+    """The predictions of a model for `M` images: the `best` classes `[M, K]`, best first, and their scores `[M, K]`.
 
-    `truth` is the right class `[M]`, `truth_score` its score `[M]`, `loss` its negative log-likelihood `[M]` in nats.
+    `truth` is the true class `[M]`, `truth_score` its score `[M]`, `loss` its negative log-likelihood `[M]` in nats.
     """
 
-    best: Places
-    scores: Array
-    truth: Places
-    truth_score: Array
+    best: IndexArray
+    scores: Float32Array
+    truth: IndexArray
+    truth_score: Float32Array
     loss: NDArray[np.float64]
 
     @property
-    def right(self) -> NDArray[np.bool_]:
-        """Whether the best class is the right one, `[M]`."""
+    def correct(self) -> NDArray[np.bool_]:
+        """True for each image whose best class is the true one, `[M]`."""
         hits: NDArray[np.bool_] = self.best[:, 0] == self.truth
         return hits
 
-    def of(self, rows: Places) -> Answers:
-        """The answers on these of the images."""
-        return Answers(*(getattr(self, name)[rows] for name in self.__slots__))
+    def select(self, rows: IndexArray) -> Predictions:
+        """The predictions for some of the images, by their indices."""
+        return Predictions(*(getattr(self, name)[rows] for name in self.__slots__))
 
 
-def joined(parts: Sequence[Answers]) -> Answers:
-    """The answers on all images of the parts, in order."""
-    return Answers(*(np.concatenate([getattr(part, name) for part in parts]) for name in Answers.__slots__))
+def join_predictions(parts: Sequence[Predictions]) -> Predictions:
+    """Concatenate predictions for several groups of images, in order."""
+    return Predictions(*(np.concatenate([getattr(part, name) for part in parts]) for name in Predictions.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
-class ClassFigures:
-    """One class: of images called so, the share that is of it; of its images, the share called so; both in one."""
+class ClassMetrics:
+    """The metrics of one class, shares from 0 to 1; `support` is the number of its images."""
 
     label: str
     precision: float
@@ -90,9 +96,10 @@ class ClassFigures:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One model with one prompt set on one DATA. `confusion` `[C, C]` counts images by true class and by label.
+    """The results of one model with one prompt set on the labels of one DATA.
 
-    `fingerprint` is that of the model's weights.
+    `fingerprint` is that of the model's weights. `confusion` `[C, C]` counts images by true class (rows) and predicted
+    class (columns). `bins` are those of the reliability diagram.
     """
 
     data: str
@@ -100,17 +107,20 @@ class Run:
     fingerprint: str
     prompts: str
     images: EvaluatedImages = field(repr=False)
-    answers: Answers = field(repr=False)
+    predictions: Predictions = field(repr=False)
     metrics: Mapping[str, Estimate | None]
-    classes: tuple[ClassFigures, ...] = field(repr=False)
+    classes: tuple[ClassMetrics, ...] = field(repr=False)
     confusion: NDArray[np.int64] = field(repr=False)
     bins: tuple[Bin, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalRun:
-    """One model on one DATA of captions: for each image read its nearest caption, that one's similarity, the nearest of
-    its own captions `own`, and the rank `[M]` of that one among all captions, from 1.
+    """The results of one model on the captions of one DATA, `captions` in number.
+
+    `entries` are all images in order. For each of the `M` images that were read, `nearest` is the caption with the
+    highest similarity and `scores` `[M]` that similarity; `own` is the nearest of the image's own captions, and `ranks`
+    `[M]` the rank of that one among all captions, from 1.
     """
 
     data: str
@@ -120,17 +130,17 @@ class RetrievalRun:
     captions: int
     nearest: tuple[str, ...] = field(repr=False)
     own: tuple[str, ...] = field(repr=False)
-    scores: Array = field(repr=False)
-    ranks: Places = field(repr=False)
+    scores: Float32Array = field(repr=False)
+    ranks: IndexArray = field(repr=False)
     metrics: Mapping[str, Estimate | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A linear probe on one DATA: `shots` images a class, or all where it is `None`, once for each seed.
+    """The results of linear probes on one DATA, one probe for each of the `seeds`.
 
-    `regularisation` is the strength C chosen for each of the `seeds`, `metrics` a value for each; there are intervals
-    over images where all images were used, and that only once.
+    `shots` is the number of training images per class, or `None` for all of them. `regularisation` holds the strength C
+    chosen for each seed, `metrics` the values for each seed. `intervals`, over images, exist only if `shots` is `None`.
     """
 
     data: str
@@ -145,10 +155,10 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One run's figure less another's, of so many `images` of the one and `base_images` of the other.
+    """A metric of `run`, over so many `images`, minus that of `base`, over `base_images`.
 
-    Where images of both are `paired`, it is over these alone: the same images, or `by_name` those that are called alike
-    in two DATA.
+    `paired` says that both are over the same images. With `by_name` these come from two DATA, and are the images that
+    have the same path within both.
     """
 
     metric: str
@@ -163,7 +173,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All runs of one evaluation, the first of which is the one that the others are compared with."""
+    """The results of an evaluation: all runs, the first of which is the baseline, with linear probes and differences.
+
+    `labels` are the names of the classes; there are none for retrieval.
+    """
 
     task: str
     labels: tuple[str, ...]
@@ -175,25 +188,25 @@ class Evaluation:
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """The headline figures of the first run."""
-        return {name: None if one is None else one.value for name, one in self.runs[0].metrics.items()}
+        """The headline metrics of the first run, by their keys in metrics.json."""
+        return {name: None if estimate is None else estimate.value for name, estimate in self.runs[0].metrics.items()}
 
     @property
     def skipped(self) -> int:
-        """How many images could not be read, or have no label, in all DATA."""
-        return sum({run.data: skipped_in(run) for run in self.runs}.values())
+        """The number of images in all DATA that could not be read or have no label."""
+        return sum({run.data: count_skipped(run) for run in self.runs}.values())
 
 
 def entries_of(run: Run | RetrievalRun) -> tuple[Entry, ...]:
-    """All images of a run, in order, those that do not count included."""
+    """All images of a run in order, with those that were skipped."""
     return run.entries if isinstance(run, RetrievalRun) else run.images.entries
 
 
-def skipped_in(run: Run | RetrievalRun) -> int:
-    """How many images of a run do not count."""
-    return len(entries_of(run)) - counted_in(run)
+def count_skipped(run: Run | RetrievalRun) -> int:
+    """The number of images of a run that were skipped."""
+    return len(entries_of(run)) - count_images(run)
 
 
-def counted_in(run: Run | RetrievalRun) -> int:
-    """How many images its figures are of."""
-    return len(run.ranks) if isinstance(run, RetrievalRun) else len(run.answers.truth)
+def count_images(run: Run | RetrievalRun) -> int:
+    """The number of images that a run's metrics are about."""
+    return len(run.ranks) if isinstance(run, RetrievalRun) else len(run.predictions.truth)

@@ -1,4 +1,4 @@
-"""From labelled images to figures: how right a model's labels are, with intervals, files and a report."""
+"""Runs an evaluation: checks settings, evaluates labels or captions, writes the files."""
 
 from __future__ import annotations
 
@@ -20,32 +20,26 @@ from clipcli.settings import api
 
 @api(EvaluateSettings)
 def evaluate(settings: EvaluateSettings) -> Evaluation:
-    """Tell how right the labels of `data` are, or how well its captions are found, as `clipcli evaluate` reports it.
+    """Measure how well models label the images of `data`, or how well they find its captions, as `clipcli evaluate`.
 
-    `data` is one DATA, several, or several by their names; `prompts` and `model` are one or several. Files and the
-    report are written where there is an `output`. Raises the errors of `clipcli.errors`.
+    `data` is one DATA, several, or a mapping of names to DATA; `prompts` and `model` are one or several. Files and a
+    report are written if there is an `output`. Raises the errors of `clipcli.errors`.
     """
     return result_of(run(settings))
 
 
 def run(options: EvaluateSettings) -> Generator[Event, None, Evaluation]:
-    """`evaluate`, saying what it does. Everything is read and checked before a model is loaded."""
+    """As `evaluate`, with its events. Everything is read and checked before a model is loaded."""
     if options.output == "":
         raise UsageError("--output has no name; give a folder")
     folder = None if options.output is None else Path(options.output)
     columns = Columns(options.image_column, options.label_column, options.caption_column)
-    labelled = options.labels is not None or options.classifier is not None
     data = tuple((name, Data(path)) for name, path in options.data)
-    tasks = {name: task_of(one, columns, labelled=labelled) for name, one in data}
-    if len(set(tasks.values())) > 1:
-        told = ", ".join(f"{name} is for {task}" for name, task in tasks.items())
-        raise UsageError(
-            f"the DATA do not fit together: {told}; evaluate them one by one, or name the classes with --labels FILE"
-        )
+    task = _task_of_all(data, columns, options)
     if folder is not None:
         inputs = [path for _, path in options.data]
         check_folder(folder, overwrite=options.overwrite, inputs=[*inputs, *filter(None, [options.linear_probe])])
-    if CLASSIFICATION in tasks.values():
+    if task == CLASSIFICATION:
         evaluation = yield from labels.run(options, data, columns)
     else:
         evaluation = yield from captions.run(options, data)
@@ -53,3 +47,15 @@ def run(options: EvaluateSettings) -> Generator[Event, None, Evaluation]:
         write_files(folder, evaluation)
         write_report(folder, evaluation)
     return evaluation
+
+
+def _task_of_all(data: tuple[tuple[str, Data], ...], columns: Columns, options: EvaluateSettings) -> str:
+    """The task that all DATA are for. Raises `UsageError` if some have labels and others captions."""
+    labelled = options.labels is not None or options.classifier is not None
+    tasks = {name: task_of(one, columns, labelled=labelled) for name, one in data}
+    if len(set(tasks.values())) > 1:
+        listed = ", ".join(f"{name} is for {task}" for name, task in tasks.items())
+        raise UsageError(
+            f"the DATA do not fit together: {listed}; evaluate them one by one, or name the classes with --labels FILE"
+        )
+    return next(iter(tasks.values()))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from clipcli.commands.evaluate.request import (
+from clipcli.commands.evaluate.parsing import (
     ALL_SHOTS,
     NO_DATA,
     SEEDS,
-    read_data,
-    read_shots,
+    format_shots,
+    parse_data,
+    parse_shots,
     split_list,
     split_prompts,
-    write_shots,
 )
 from clipcli.commands.shared_settings import Encoding, LabelsOrClassifier, Overwriting, TableColumns
 from clipcli.settings import AsText, AsTexts, Reads, record, setting
@@ -21,12 +21,12 @@ from clipcli.settings import AsText, AsTexts, Reads, record, setting
 
 @record
 class EvaluateSettings(Encoding, Overwriting, TableColumns, LabelsOrClassifier):
-    """The data, classes and models of an evaluation; `data` holds a name and a path for each DATA."""
+    """The data, classes and models of an evaluation; `data` holds a pair of name and path for each DATA."""
 
     command = "evaluate"
 
     data: Reads[str | Path | Sequence[str | Path] | Mapping[str, str | Path], tuple[tuple[str, str], ...]] = setting(
-        kw_only=False, group="what", metavar="DATA", argument=True, missing=NO_DATA, reads=read_data, writes=dict
+        kw_only=False, group="what", metavar="DATA", argument=True, missing=NO_DATA, reads=parse_data, writes=dict
     )
     """Images with labels: a folder per class, also in a .zip, as a list or as a glob; a .csv of images and labels;
     WebDataset .tar shards. Or images with captions, for retrieval."""
@@ -50,7 +50,7 @@ class EvaluateSettings(Encoding, Overwriting, TableColumns, LabelsOrClassifier):
     """Also fit logistic regression on the image embeddings of TRAIN_DATA."""
 
     shots: Reads[str | int | Sequence[str | int | None], tuple[int | None, ...]] = setting(
-        default=(None,), group="how", metavar="K,…", by_default=ALL_SHOTS, reads=read_shots, writes=write_shots
+        default=(None,), group="how", metavar="K,…", by_default=ALL_SHOTS, reads=parse_shots, writes=format_shots
     )
     """Images a class that the linear probe is fitted on, as in 1,2,4,full."""
 

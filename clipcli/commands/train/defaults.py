@@ -1,4 +1,4 @@
-"""The defaults of settings that were not given, for fine-tuning and for pretraining."""
+"""Default settings for fine-tuning and for pretraining."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ _PRETRAIN_RATE = 1e-3
 
 
 def resolve(config: TrainConfig, *, pairs: int, loss: str) -> TrainConfig:
-    """Fill in all settings that were not given, for a run on so many `pairs`; its length becomes one in steps.
+    """Fill in the settings that are `None`, for a run on so many `pairs`; its `epochs` become `steps`.
 
-    `loss` is the default of the model. Raises `UsageError` for a batch of one pair or of more than there are, and where
-    both `epochs` and `steps` were given.
+    `loss` is the default of the model. Raises `UsageError` for a batch of one pair or of more than `pairs`, and if both
+    `epochs` and `steps` are set.
     """
     if config.epochs is not None and config.steps is not None:
         raise UsageError("both --epochs and --steps were given; give one of them")
@@ -64,7 +64,7 @@ def resolve(config: TrainConfig, *, pairs: int, loss: str) -> TrainConfig:
 
 
 def without_lengths(config: TrainConfig) -> TrainConfig:
-    """Fill in the settings that do not depend on the number of pairs: all but the lengths, and to pretrain `lr`."""
+    """Fill in the settings that do not depend on the number of pairs: all but lengths and, for pretraining, `lr`."""
     defaults = {"prompts": DEFAULT_PROMPTS} | (PRETRAIN if config.pretrains else FINE_TUNE)
     if config.lora is not None:
         defaults["lr"] = _LORA_RATE
@@ -73,5 +73,5 @@ def without_lengths(config: TrainConfig) -> TrainConfig:
 
 def _with_defaults(config: TrainConfig, defaults: dict[str, Any]) -> TrainConfig:
     """The configuration with these defaults in place of settings that are `None`."""
-    absent = {name: value for name, value in defaults.items() if getattr(config, name) is None}
-    return dataclasses.replace(config, **absent)
+    missing = {name: value for name, value in defaults.items() if getattr(config, name) is None}
+    return dataclasses.replace(config, **missing)

@@ -14,7 +14,7 @@ from clipcli.backbones.runtime import Runtime, choose_runtime
 from clipcli.backbones.towers import batch_norms
 from clipcli.commands.train import wise_ft
 from clipcli.commands.train.batches import batches_for
-from clipcli.commands.train.config_file import absolute, gathered
+from clipcli.commands.train.config_file import absolute, gather_config
 from clipcli.commands.train.data import TrainingData, read_checks, read_training_data
 from clipcli.commands.train.defaults import resolve
 from clipcli.commands.train.finish import finish
@@ -57,7 +57,7 @@ def train(given: dict[str, Any]) -> Trained:
     Raises the errors of `clipcli.errors`.
     """
     resume = bool(given.pop("resume", False))
-    return result_of(run(gathered(given, resume=resume), resume=resume))
+    return result_of(run(gather_config(given, resume=resume), resume=resume))
 
 
 def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) -> Generator[Event, None, Trained]:

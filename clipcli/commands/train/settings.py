@@ -1,7 +1,7 @@
 """The settings of a training run: flags, keys of a `train.yaml` and arguments of the API.
 
-A field that is `None` was not given; `resolve` fills it in by what the run is: fine-tuning wants to keep what the model
-knows, pretraining starts from nothing.
+A field that is `None` was not given; `resolve` fills it in. Its value depends on the kind of run: fine-tuning keeps
+most of what the model has learned, pretraining starts from random weights.
 """
 
 from __future__ import annotations
@@ -201,13 +201,13 @@ class TrainConfig(TableColumns):
 
     @property
     def pretrains(self) -> bool:
-        """True where the run starts from random weights."""
+        """True if the run starts from random weights."""
         return self.arch is not None
 
 
 @record
 class TrainRequest(TrainConfig):
-    """The settings of a run, and whether it is one to go on with."""
+    """The settings of a run, and `resume`, which is not kept in its configuration."""
 
     resume: bool = setting(default=False, group="output")
     """Go on with the run in --output, from its last checkpoint."""
@@ -216,6 +216,6 @@ class TrainRequest(TrainConfig):
 FIELDS = {f.name: f for f in dataclasses.fields(TrainConfig)}
 
 
-def configured(given: Mapping[str, Any]) -> TrainConfig:
-    """The configuration with the given settings, each of its own type and in its range. Raises as `made`."""
-    return build_record(TrainConfig, given)
+def configured(settings: Mapping[str, Any]) -> TrainConfig:
+    """Make a configuration from settings by name, with types and ranges checked. Raises as `build_record`."""
+    return build_record(TrainConfig, settings)

@@ -1,4 +1,4 @@
-"""The pipeline from labelled images to figures: what it says is what its files say, counted anew by others."""
+"""The pipeline from labelled images to metrics: what it says is what its files say, counted anew by others."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def captioned(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_figures_are_those_of_the_predictions(tree: Path, model: str, tmp_path: Path) -> None:
+def test_the_metrics_are_those_of_the_predictions(tree: Path, model: str, tmp_path: Path) -> None:
     from sklearn.metrics import accuracy_score, balanced_accuracy_score, classification_report, confusion_matrix
 
     (tree / "cat" / "bad.jpg").write_text("no image")
@@ -136,8 +136,8 @@ def test_several_prompts_and_models_with_one_decode(
     assert len(decoded) == 24
     assert [(run.model, run.prompts) for run in found.runs] == [(m, p) for m in names for p in ("plain", "name")]
     alone = clipcli.evaluate(tree, model=names[2], prompts="name", **FP32)
-    np.testing.assert_allclose(found.runs[-1].answers.scores, alone.runs[0].answers.scores, atol=1e-5)
-    assert found.runs[0].answers.scores.tolist() == found.runs[2].answers.scores.tolist()
+    np.testing.assert_allclose(found.runs[-1].predictions.scores, alone.runs[0].predictions.scores, atol=1e-5)
+    assert found.runs[0].predictions.scores.tolist() == found.runs[2].predictions.scores.tolist()
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert [one["folder"] for one in written["runs"]] == [".", *(f"run-{n}" for n in range(2, 7))]
     assert (tmp_path / "out" / "run-6" / "predictions.csv").is_file()
@@ -184,7 +184,7 @@ def test_only_the_model_that_does_not_remember_an_image_encodes_it(
     found = clipcli.evaluate(tree, model=[known, new], **FP32)
     assert encoded == {known: 20, new: 24}
     for run_, other in zip(found.runs, plain.runs, strict=True):
-        np.testing.assert_allclose(run_.answers.scores, other.answers.scores, atol=1e-6)
+        np.testing.assert_allclose(run_.predictions.scores, other.predictions.scores, atol=1e-6)
 
 
 def test_a_second_evaluation_loads_no_torch(tree: Path, model: str, tmp_path: Path) -> None:

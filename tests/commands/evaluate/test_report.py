@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipcli.commands.evaluate.classification import answers, evaluated, log_softmax
+from clipcli.commands.evaluate.classification import evaluate_run, log_softmax, predictions_from
 from clipcli.commands.evaluate.output import check_folder, write_files
 from clipcli.commands.evaluate.report import write_report
 from clipcli.commands.evaluate.results import EvaluatedImages, Evaluation
@@ -37,8 +37,8 @@ def evaluation() -> Evaluation:
     logits = rng.normal(size=(IMAGES, CLASSES))
     logits[np.arange(IMAGES), truth] += 1
     logarithms = log_softmax(logits)
-    told = answers(
-        order=logits, scores=np.exp(logarithms).astype(np.float32), log_probabilities=logarithms, truth=truth
+    predictions = predictions_from(
+        ranking=logits, scores=np.exp(logarithms).astype(np.float32), log_probabilities=logarithms, truth=truth
     )
     labels = tuple(f"class {n}" for n in range(CLASSES))
     items = [
@@ -47,7 +47,7 @@ def evaluation() -> Evaluation:
     images = EvaluatedImages(
         name="photos",
         entries=(Skipped(ImageItem("photos/bad \udcff.png", GONE), "not an image"), *items),
-        truths=(None, *(labels[n] for n in truth)),
+        class_names=(None, *(labels[n] for n in truth)),
         truth=truth,
         keys=tuple(f"{n}" for n in range(IMAGES)),
         embeddings=(),
@@ -55,7 +55,7 @@ def evaluation() -> Evaluation:
     return Evaluation(
         "classification",
         labels,
-        (evaluated(images, told, labels=labels, model="m", fingerprint="f", prompts="p"),),
+        (evaluate_run(images, predictions, labels=labels, model="m", fingerprint="f", prompts="p"),),
         "cpu",
         "fp32",
     )

@@ -18,7 +18,7 @@ from clipcli.backbones import find
 from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
 from clipcli.commands.train.average import decay_at
-from clipcli.commands.train.config_file import gathered
+from clipcli.commands.train.config_file import gather_config
 from clipcli.commands.train.data import read_checks
 from clipcli.commands.train.run import run as train
 from clipcli.commands.train.settings import configured
@@ -176,10 +176,10 @@ def test_a_stopped_run_of_low_rank_changes_resumes_to_the_same_weights(
     if not average:
         whole = tmp_path / "whole"
         clipcli.train(pairs, output=whole, **own)
-    for event in train(gathered({**own, "data": str(pairs), "output": str(run)}), stop=stop):
+    for event in train(gather_config({**own, "data": str(pairs), "output": str(run)}), stop=stop):
         if isinstance(event, StepDone) and event.step == 1:
             stop.set()
     assert not (run / WEIGHTS).exists()
-    result_of(train(gathered({"output": str(run)}, resume=True), resume=True))
+    result_of(train(gather_config({"output": str(run)}, resume=True), resume=True))
     expected, weights = load_file(whole / WEIGHTS), load_file(run / WEIGHTS)
     assert all(torch.equal(weight, weights[name]) for name, weight in expected.items())

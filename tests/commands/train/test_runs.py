@@ -162,7 +162,7 @@ def test_a_stop_where_a_validation_is_due_changes_nothing(whole_run: Path, tmp_p
     """Stopped in process by a flag that is up before the step of the validation."""
     from threading import Event
 
-    from clipcli.commands.train.config_file import gathered
+    from clipcli.commands.train.config_file import gather_config
     from clipcli.commands.train.run import run as train
     from clipcli.events import StepDone
     from clipcli.settings import read_yaml
@@ -172,11 +172,11 @@ def test_a_stop_where_a_validation_is_due_changes_nothing(whole_run: Path, tmp_p
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for event in train(gathered(settings), stop=stop):
+        for event in train(gather_config(settings), stop=stop):
             if isinstance(event, StepDone) and event.step == 4:
                 stop.set()
         [saved] = [path for path in (run / "checkpoints").iterdir() if path.name == "step-00000006"]
-        for _ in train(gathered({"output": str(run)}, resume=True), resume=True):
+        for _ in train(gather_config({"output": str(run)}, resume=True), resume=True):
             pass
     finally:
         torch.set_num_threads(threads)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipcli.backbones.bundled import as_path
-from clipcli.commands.train.config_file import absolute, changes, overridden
+from clipcli.commands.train.config_file import absolute, changes, override
 from clipcli.commands.train.settings import FIELDS, TrainConfig, configured
 from clipcli.errors import BadFile, InputNotFound, UnknownName, UsageError
 from clipcli.settings import about, described, read_yaml, to_yaml
@@ -157,7 +157,7 @@ def test_an_unknown_name_comes_with_the_nearest_ones(given: dict[str, Any], says
 )
 def test_what_overrides(given: dict[str, Any], by: dict[str, Any], made: dict[str, Any]) -> None:
     before = dict(given)
-    assert overridden(given, by=by) == made
+    assert override(given, by=by) == made
     assert given == before
 
 

@@ -1,4 +1,4 @@
-"""Figures and intervals are those of scikit-learn, torchmetrics and plain loops."""
+"""Metrics and intervals are those of scikit-learn, torchmetrics and plain loops."""
 
 from __future__ import annotations
 
@@ -6,44 +6,52 @@ import numpy as np
 import pytest
 
 from clipcli.commands.evaluate import classification, intervals, linear_probe
-from clipcli.commands.evaluate.calibration import calibration_error, reliability, without_bias
-from clipcli.commands.evaluate.classification import answers, log_softmax, measured, values_of, zero_shot
-from clipcli.commands.evaluate.intervals import difference, estimates, mean_by_class, mean_of, ratio_of
-from clipcli.commands.evaluate.linear_probe import drawn, fit, probed, split
-from clipcli.commands.evaluate.results import Answers
-from clipcli.commands.evaluate.retrieval import measured as measured_recall
+from clipcli.commands.evaluate.calibration import calibration_error, correct_bias, reliability
+from clipcli.commands.evaluate.classification import (
+    estimate_metrics,
+    log_softmax,
+    metric_values,
+    predict_zero_shot,
+    predictions_from,
+)
+from clipcli.commands.evaluate.intervals import bootstrap, difference, mean_by_class, mean_of, ratio_of
+from clipcli.commands.evaluate.linear_probe import fit, needed_images, predict, split
+from clipcli.commands.evaluate.results import Predictions
+from clipcli.commands.evaluate.retrieval import estimate_recall
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.metrics import recall_both_ways
 from clipcli.scoring.score import best
 
 
-def made(images: int, classes: int, *, seed: int = 0) -> tuple[Answers, np.ndarray]:
-    """Answers that are right more often than by chance, and the probabilities `[N, C]` behind them."""
+def made(images: int, classes: int, *, seed: int = 0) -> tuple[Predictions, np.ndarray]:
+    """Predictions that are right more often than by chance, and the probabilities `[N, C]` behind them."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(classes, size=images)
     logits = rng.normal(size=(images, classes))
     logits[np.arange(images), truth] += 1.5
     logarithms = log_softmax(logits)
     probabilities = np.exp(logarithms).astype(np.float32)
-    return answers(order=logits, scores=probabilities, log_probabilities=logarithms, truth=truth), probabilities
+    return predictions_from(
+        ranking=logits, scores=probabilities, log_probabilities=logarithms, truth=truth
+    ), probabilities
 
 
 @pytest.mark.parametrize("classes", [2, 5, 12])
-def test_the_figures_are_scikit_learns(classes: int) -> None:
+def test_the_metrics_are_scikit_learns(classes: int) -> None:
     from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, top_k_accuracy_score
 
-    told, probabilities = made(300, classes)
-    values = values_of(told, classes=classes)
-    assert values["top1"] == pytest.approx(accuracy_score(told.truth, probabilities.argmax(axis=1)), abs=1e-12)
+    predictions, probabilities = made(300, classes)
+    values = metric_values(predictions, classes=classes)
+    assert values["top1"] == pytest.approx(accuracy_score(predictions.truth, probabilities.argmax(axis=1)), abs=1e-12)
     assert values["mean_per_class_recall"] == pytest.approx(
-        balanced_accuracy_score(told.truth, probabilities.argmax(axis=1)), abs=1e-12
+        balanced_accuracy_score(predictions.truth, probabilities.argmax(axis=1)), abs=1e-12
     )
     exact = probabilities.astype(np.float64) / probabilities.sum(axis=1, keepdims=True, dtype=np.float64)
-    assert values["nll"] == pytest.approx(log_loss(told.truth, exact, labels=range(classes)), rel=1e-6)
+    assert values["nll"] == pytest.approx(log_loss(predictions.truth, exact, labels=range(classes)), rel=1e-6)
     # Of five classes the five best are all of them.
     assert ("top5" in values) == (classes > 5)
     if classes > 5:
-        oracle = top_k_accuracy_score(told.truth, probabilities, k=5, labels=range(classes))
+        oracle = top_k_accuracy_score(predictions.truth, probabilities, k=5, labels=range(classes))
         assert values["top5"] == pytest.approx(oracle, abs=1e-12)
 
 
@@ -51,33 +59,33 @@ def test_the_calibration_error_is_torchmetrics() -> None:
     torch = pytest.importorskip("torch")
     oracle = pytest.importorskip("torchmetrics.functional.classification").multiclass_calibration_error
     for seed in range(5):
-        told, probabilities = made(400, 7, seed=seed)
+        predictions, probabilities = made(400, 7, seed=seed)
         # Scores on the very edges of bins, and of exactly 1.
         probabilities[:7] = np.eye(7, dtype=np.float32)
         probabilities[7:9] = np.array([0.6, 0.4, 0, 0, 0, 0, 0], dtype=np.float32)
         expected = oracle(
-            torch.from_numpy(probabilities), torch.from_numpy(told.truth), num_classes=7, n_bins=15, norm="l1"
+            torch.from_numpy(probabilities), torch.from_numpy(predictions.truth), num_classes=7, n_bins=15, norm="l1"
         )
-        right = probabilities.argmax(axis=1) == told.truth
+        right = probabilities.argmax(axis=1) == predictions.truth
         statistic = calibration_error(probabilities.max(axis=1), right)
         assert statistic(np.ones((1, 400)))[0] == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_the_bins_of_the_diagram_add_up() -> None:
-    told, _ = made(200, 4)
-    confidence = told.scores[:, 0]
-    bins = reliability(confidence, told.right)
+    predictions, _ = made(200, 4)
+    confidence = predictions.scores[:, 0]
+    bins = reliability(confidence, predictions.correct)
     assert sum(one.count for one in bins) == 200
-    assert sum(one.count * one.accuracy for one in bins) == pytest.approx(told.right.sum())
+    assert sum(one.count * one.accuracy for one in bins) == pytest.approx(predictions.correct.sum())
     assert all(one.low <= one.confidence <= one.high for one in bins)
     assert reliability(np.ones(3, np.float32), np.array([True, True, False]))[-1].high == 1
 
 
 def test_intervals_are_those_of_a_plain_bootstrap() -> None:
-    told, _ = made(120, 3)
-    found = measured(told, classes=3, keys=[str(n) for n in range(120)])
+    predictions, _ = made(120, 3)
+    found = estimate_metrics(predictions, classes=3, keys=[str(n) for n in range(120)])
     order = sorted(range(120), key=str)
-    right, truth = told.right[order], told.truth[order]
+    right, truth = predictions.correct[order], predictions.truth[order]
     rng = np.random.default_rng(intervals.SEED)
     draws = rng.integers(120, size=(intervals.RESAMPLES, 120))
     shares = [right[draw].mean() for draw in draws]
@@ -90,7 +98,7 @@ def test_intervals_are_those_of_a_plain_bootstrap() -> None:
 
 def test_an_interval_holds_what_it_should_and_is_as_wide_as_the_formula() -> None:
     values = np.random.default_rng(1).random(2000) < 0.3
-    found = estimates({"share": mean_of(values)}, count=2000)["share"]
+    found = bootstrap({"share": mean_of(values)}, count=2000)["share"]
     assert found.value == values.mean()
     half = 1.96 * np.sqrt(found.value * (1 - found.value) / 2000)
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=0.004)
@@ -106,8 +114,8 @@ def test_the_interval_of_the_calibration_error_holds_the_true_one(overconfident:
         confidence = rng.choice(middles, size=200).astype(np.float32)
         right = rng.random(200) < confidence * (1 - overconfident)
         statistic = calibration_error(confidence, right)
-        plain = estimates({"ece": statistic}, count=200)["ece"]
-        found = without_bias(plain, confidence)
+        plain = bootstrap({"ece": statistic}, count=200)["ece"]
+        found = correct_bias(plain, confidence)
         assert found.value == plain.value
         assert 0 <= found.low <= found.value <= found.high
         held += found.low <= overconfident * middles.mean() <= found.high
@@ -116,19 +124,19 @@ def test_the_interval_of_the_calibration_error_holds_the_true_one(overconfident:
     assert np.mean(values) > overconfident * middles.mean()
 
 
-def test_many_images_are_drawn_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_are_drawn_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.arange(50) % 2
-    whole = estimates({"share": mean_of(values)}, count=50)["share"]
+    whole = bootstrap({"share": mean_of(values)}, count=50)["share"]
     monkeypatch.setattr(intervals, "_CELLS", 333)
-    pieces = estimates({"share": mean_of(values)}, count=50)["share"]
-    np.testing.assert_array_equal(whole.resampled, pieces.resampled)
+    chunks = bootstrap({"share": mean_of(values)}, count=50)["share"]
+    np.testing.assert_array_equal(whole.resampled, chunks.resampled)
 
 
 def test_a_paired_difference_is_that_of_the_differences() -> None:
     rng = np.random.default_rng(2)
     one = rng.random(300) < 0.6
     other = one ^ (rng.random(300) < 0.1)
-    a, b, gain = (estimates({"x": mean_of(v)}, count=300)["x"] for v in (one, other, one.astype(int) - other))
+    a, b, gain = (bootstrap({"x": mean_of(v)}, count=300)["x"] for v in (one, other, one.astype(int) - other))
     paired, unpaired = difference(a, b, paired=True), difference(a, b, paired=False)
     assert (paired.value, paired.low, paired.high) == pytest.approx((gain.value, gain.low, gain.high))
     assert unpaired.value == paired.value
@@ -152,7 +160,7 @@ def test_recall_is_a_brute_force_count_both_ways() -> None:
     images = rng.normal(size=(30, 8)).astype(np.float32)
     texts = (images[owners] + 1.5 * rng.normal(size=(len(owners), 8))).astype(np.float32)
     hits = recall_both_ways(images, texts, image_groups=np.arange(30), text_groups=owners)
-    found = measured_recall(hits, owners, images=30)
+    found = estimate_recall(hits, owners, images=30)
     similarity = images @ texts.T
     for k in (1, 5, 10):
         there = [set(owners[np.argsort(-row, kind="stable")[:k]]) for row in similarity]
@@ -175,44 +183,44 @@ def test_a_probe_is_scikit_learns_logistic_regression(classes: int) -> None:
     embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32)
     fitted = fit(embeddings, truth, split(truth, shots=None, seed=0))
     oracle = LogisticRegression(C=fitted.strength, max_iter=1000).fit(embeddings.astype(np.float64), truth)
-    told = probed(fitted, embeddings, truth)
+    predictions = predict(fitted, embeddings, truth)
     assert fitted.converged
-    assert told.best[:, 0].tolist() == oracle.predict(embeddings).tolist()
+    assert predictions.best[:, 0].tolist() == oracle.predict(embeddings).tolist()
     probabilities = oracle.predict_proba(embeddings.astype(np.float64))
-    np.testing.assert_allclose(told.scores[:, 0], probabilities.max(axis=1), atol=1e-5)
-    np.testing.assert_allclose(told.loss, -np.log(probabilities[np.arange(len(truth)), truth]), atol=1e-4)
+    np.testing.assert_allclose(predictions.scores[:, 0], probabilities.max(axis=1), atol=1e-5)
+    np.testing.assert_allclose(predictions.loss, -np.log(probabilities[np.arange(len(truth)), truth]), atol=1e-4)
 
 
 @pytest.mark.parametrize("shots", [1, 2, 8, None])
 def test_a_split_draws_so_many_of_each_class_and_chooses_on_others(shots: int | None) -> None:
     truth = np.repeat(np.arange(3), 20)
     one, same, other = (split(truth, shots=shots, seed=seed) for seed in (0, 0, 1))
-    assert set(one.choose_on) & set(one.choose_fit) == set()
-    counts = np.bincount(truth[one.fit])
+    assert set(one.validation) & set(one.train) == set()
+    counts = np.bincount(truth[one.final])
     assert counts.tolist() == [20 if shots is None else shots] * 3
     held = {None: 4, 1: 1, 2: 2, 8: 4}[shots]
-    assert np.bincount(truth[one.choose_on]).tolist() == [held] * 3
-    assert one.choose_on.tolist() == same.choose_on.tolist() != other.choose_on.tolist()
+    assert np.bincount(truth[one.validation]).tolist() == [held] * 3
+    assert one.validation.tolist() == same.validation.tolist() != other.validation.tolist()
 
 
 def test_seeds_draw_from_all_images_and_only_those_drawn_are_needed() -> None:
     truth = np.repeat(np.arange(3), [500, 20, 9])
-    needed = drawn(truth, shots=[1, 4], seeds=2)
+    needed = needed_images(truth, shots=[1, 4], seeds=2)
     splits = [split(truth, shots=shots, seed=seed) for shots in (1, 4) for seed in range(2)]
-    assert needed.tolist() == sorted({n for one in splits for n in (*one.fit, *one.choose_on)})
+    assert needed.tolist() == sorted({n for one in splits for n in (*one.final, *one.validation)})
     # Two draws of eight images out of five hundred have hardly one in common.
-    firsts = [set(one.fit) | set(one.choose_on) for one in splits[2:]]
+    firsts = [set(one.final) | set(one.validation) for one in splits[2:]]
     assert len({n for n in firsts[0] & firsts[1] if truth[n] == 0}) <= 1
-    assert len(drawn(truth, shots=[1, None], seeds=2)) == len(truth)
+    assert len(needed_images(truth, shots=[1, None], seeds=2)) == len(truth)
     usable = np.isin(np.arange(len(truth)), needed)
     for shots in (1, 4):
         one, again = split(truth, shots=shots, seed=1), split(truth, shots=shots, seed=1, usable=usable)
-        assert one.fit.tolist() == again.fit.tolist()
-        assert needed[again.within(needed).choose_on].tolist() == one.choose_on.tolist()
-    usable[splits[2].fit[0]] = False
+        assert one.final.tolist() == again.final.tolist()
+        assert needed[again.within(needed).validation].tolist() == one.validation.tolist()
+    usable[splits[2].final[0]] = False
     other = split(truth, shots=4, seed=0, usable=usable)
-    assert np.bincount(truth[other.fit]).tolist() == [4, 4, 4]
-    assert set(splits[2].fit[1:]) <= set(other.fit)
+    assert np.bincount(truth[other.final]).tolist() == [4, 4, 4]
+    assert set(splits[2].final[1:]) <= set(other.final)
 
 
 def test_equal_likelihoods_do_not_end_the_choice_of_the_regularisation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,25 +228,25 @@ def test_equal_likelihoods_do_not_end_the_choice_of_the_regularisation(monkeypat
     truth = np.repeat(np.arange(2), 4)
     embeddings = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
 
-    def told(one: linear_probe.Fitted, _embeddings: object, truth: np.ndarray) -> Answers:
+    def predict_with_losses(probe: linear_probe.FittedProbe, _embeddings: object, truth: np.ndarray) -> Predictions:
         empty = np.zeros((len(truth), 1))
-        return Answers(empty.astype(int), empty, truth, empty[:, 0], np.full(len(truth), losses[one.strength]))
+        return Predictions(empty.astype(int), empty, truth, empty[:, 0], np.full(len(truth), losses[probe.strength]))
 
-    monkeypatch.setattr(linear_probe, "probed", told)
+    monkeypatch.setattr(linear_probe, "predict", predict_with_losses)
     assert fit(embeddings, truth, split(truth, shots=2, seed=0)).strength == 1000.0
 
 
-def test_many_images_are_answered_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_are_predicted_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     embeddings, classes = (rng.normal(size=(size, 4)).astype(np.float32) for size in (50, 7))
     truth = rng.integers(7, size=50)
     classifier = Classifier(classes, tuple("abcdefg"), "m", "f", "p", "fp32", 3.0, None, "softmax")
-    whole = zero_shot(embeddings, truth, classifier)
+    whole = predict_zero_shot(embeddings, truth, classifier)
     most = []
-    monkeypatch.setattr(classification, "_ROWS", 16)
+    monkeypatch.setattr(classification, "_CHUNK", 16)
     monkeypatch.setattr(classification, "best", lambda order, k: (most.append(len(order)), best(order, k))[1])
-    pieces = zero_shot(embeddings, truth, classifier)
+    chunks = predict_zero_shot(embeddings, truth, classifier)
     assert most == [16, 16, 16, 2]
-    assert pieces.best.tolist() == whole.best.tolist()
-    np.testing.assert_allclose(pieces.loss, whole.loss, atol=1e-6)
-    np.testing.assert_allclose(pieces.truth_score, whole.truth_score, atol=1e-6)
+    assert chunks.best.tolist() == whole.best.tolist()
+    np.testing.assert_allclose(chunks.loss, whole.loss, atol=1e-6)
+    np.testing.assert_allclose(chunks.truth_score, whole.truth_score, atol=1e-6)

@@ -12,7 +12,7 @@ from small_data import in_memory
 
 import clipcli
 from clipcli.classes.prompts import read_prompted_classes
-from clipcli.commands.classify.keep import kept_columns, split_columns
+from clipcli.commands.classify.kept_columns import kept_columns, split_columns
 from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.errors import UsageError

@@ -45,7 +45,7 @@ def test_several_data_are_paired_where_their_images_are_the_same(tree: Path, mod
         ("others", "photos", False),
     ]
     assert (top1[1].images, top1[1].base_images) == (12, 24)
-    first, second = found.runs[0].answers.right, found.runs[1].answers.right
+    first, second = found.runs[0].predictions.correct, found.runs[1].predictions.correct
     assert top1[0].estimate.value == pytest.approx(second.mean() - first.mean())
     assert top1[0].estimate.low <= top1[0].estimate.value <= top1[0].estimate.high
 
@@ -58,7 +58,7 @@ def test_compare_with_other_predictions(tree: Path, model: str, tmp_path: Path) 
     corrected.sample(frac=1, random_state=0).to_csv(tmp_path / "other.csv", index=False)
     found = clipcli.evaluate(tree, model=model, prompts="plain", compare=tmp_path / "other.csv", **FP32)
     [one] = found.differences
-    right = base.runs[0].answers.right[1:]
+    right = base.runs[0].predictions.correct[1:]
     assert (one.images, one.paired) == (23, True)
     assert one.estimate.value == pytest.approx(right.mean() - 1)
     draws = np.random.default_rng(0).integers(23, size=(1000, 23))
@@ -75,11 +75,11 @@ def test_compare_with_what_classify_wrote(tree: Path, model: str, tmp_path: Path
         output.write(rows)
     found = clipcli.evaluate(tree, model=model, prompts="plain", compare=tmp_path / "other", **FP32)
     [one] = found.differences
-    told = {row.path: row.labels[0].replace("_", " ") for row in rows[1:]}
+    other = {row.path: row.labels[0].replace("_", " ") for row in rows[1:]}
     truth = pd.read_csv(tmp_path / "a" / "predictions.csv").set_index("path").truth.str.replace("_", " ")
-    theirs = np.mean([truth[path] == label for path, label in told.items()])
+    theirs = np.mean([truth[path] == label for path, label in other.items()])
     paths = [entry.id for entry in base.runs[0].images.entries]
-    right = base.runs[0].answers.right[[path in told for path in paths]]
+    right = base.runs[0].predictions.correct[[path in other for path in paths]]
     assert (one.images, one.paired) == (23, True)
     assert one.estimate.value == pytest.approx(right.mean() - theirs)
 
@@ -121,7 +121,7 @@ def test_a_difference_is_over_the_images_that_both_have(tree: Path, model: str, 
     found = clipcli.evaluate({"photos": tree, "sketches": sketches}, model=model, prompts="plain", **FP32)
     [one] = [one for one in found.differences if one.metric == "top1"]
     assert (one.paired, one.by_name, one.images, one.base_images) == (True, True, 22, 22)
-    right = [dict(zip(r.images.keys, r.answers.right.tolist(), strict=True)) for r in found.runs]
+    right = [dict(zip(r.images.keys, r.predictions.correct.tolist(), strict=True)) for r in found.runs]
     common = sorted(set(right[0]) & set(right[1]))
     gain = np.array([float(right[1][key]) - float(right[0][key]) for key in common])
     assert one.estimate.value == pytest.approx(gain.mean())
@@ -134,9 +134,9 @@ def test_a_difference_is_over_the_images_that_both_have(tree: Path, model: str, 
 
 def test_other_predictions_with_labels_that_are_no_class(tree: Path, model: str, tmp_path: Path) -> None:
     paths = sorted(map(str, tree.rglob("*.png")))
-    told = ["zebu" if n % 5 == 0 else "bear" for n in range(len(paths))]
+    other = ["zebu" if n % 5 == 0 else "bear" for n in range(len(paths))]
     (tmp_path / "other.csv").write_text(
-        "path,label\n" + "".join(f"{p},{t}\n" for p, t in zip(paths, told, strict=True))
+        "path,label\n" + "".join(f"{p},{t}\n" for p, t in zip(paths, other, strict=True))
     )
     options = EvaluateSettings(
         data=(("v", str(tree)),), model=(model,), prompts=("plain",), compare=str(tmp_path / "other.csv"), **FP32
