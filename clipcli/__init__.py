@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from clipcli.records import Row
     from clipcli.scoring.classifier import Classifier
     from clipcli.scoring.rows import to_frame
+    from clipcli.scoring.schema import Schema
 
 __all__ = [
     "BuildClassifierSettings",
@@ -36,6 +37,7 @@ __all__ = [
     "EvaluateSettings",
     "Evaluation",
     "Row",
+    "Schema",
     "TrainConfig",
     "Trained",
     "build_classifier",
@@ -53,6 +55,7 @@ _MODULES = {
     "EvaluateSettings": "clipcli.commands.evaluate.settings",
     "Evaluation": "clipcli.commands.evaluate.results",
     "Row": "clipcli.records",
+    "Schema": "clipcli.scoring.schema",
     "TrainConfig": "clipcli.commands.train.settings",
     "Trained": "clipcli.commands.train.run",
     "build_classifier": "clipcli.commands.build_classifier.run",

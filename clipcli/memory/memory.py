@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 from clipcli.errors import CacheUnusable
 from clipcli.events import Warned
-from clipcli.memory.cache import Cache
+from clipcli.memory.cache import Cache, read_size
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 Result = TypeVar("Result")
+
+
+def open_memory(*, cache: bool, cache_size: str | None = None) -> Memory:
+    """The memory of earlier runs; without `cache` it remembers nothing. A `cache_size` such as `10G` bounds it."""
+    limit = None if cache_size is None else read_size(cache_size)
+    return Memory(Cache(limit=limit) if cache else None)
 
 
 class Memory:

@@ -10,8 +10,7 @@ from clipcli.classes.prompts import read_prompted_classes
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings
 from clipcli.encoding.model import Model
 from clipcli.events import Event, result_of
-from clipcli.memory.cache import Cache
-from clipcli.memory.memory import Memory
+from clipcli.memory.memory import open_memory
 from clipcli.scoring.build import build
 from clipcli.scoring.classifier import Classifier
 from clipcli.settings import api
@@ -42,7 +41,7 @@ class _TextTowerSettings:
 def run(options: BuildClassifierSettings) -> Generator[Event, None, Classifier]:
     """As `build_classifier`, with its events."""
     prompted = read_prompted_classes(options.labels, options.prompts)
-    memory = Memory(Cache() if options.cache else None)
+    memory = open_memory(cache=options.cache)
     settings = _TextTowerSettings(device=options.device, precision=options.precision)
     model = Model(options.model or backbones.DEFAULT_MODEL, settings, memory=memory)
     [classifier] = yield from build([prompted], model=model)

@@ -16,8 +16,7 @@ from clipcli.encoding.embed import embed, towers_for
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError
 from clipcli.events import Event, InputsFound, RowsPlanned, RowsReady
-from clipcli.memory.cache import Cache, read_size
-from clipcli.memory.memory import Memory
+from clipcli.memory.memory import open_memory
 from clipcli.outputs import resume
 from clipcli.outputs.earlier import Earlier
 from clipcli.records import Embedded, ImageItem, Row, Scores
@@ -54,7 +53,7 @@ def run(options: ClassifySettings, *, earlier: Earlier | None = None) -> Iterato
     """
     class_source = _read_class_source(options)
     _check_top_k(options.top_k, class_source)
-    memory = Memory(Cache(limit=_cache_limit(options)) if options.cache else None)
+    memory = open_memory(cache=options.cache, cache_size=options.cache_size)
     items = list_images(options.inputs, stdin=sys.stdin, image_column=options.image_column, keep=options.keep_columns)
     kept = kept_columns(options.keep_columns, items)
     default_model = class_source.model if isinstance(class_source, Classifier) else DEFAULT_MODEL
@@ -93,10 +92,6 @@ def _check_top_k(top_k: int, class_source: Classifier | PromptedClasses) -> None
     classes = class_source.labels if isinstance(class_source, Classifier) else class_source.classes
     if not 1 <= top_k <= len(classes):
         raise UsageError(f"--top-k {top_k} does not fit {len(classes)} classes; choose from 1 to {len(classes)}")
-
-
-def _cache_limit(options: ClassifySettings) -> int | None:
-    return None if options.cache_size is None else read_size(options.cache_size)
 
 
 def _label_images(

@@ -12,7 +12,7 @@ from clipcli.backbones.checkpoint import TEXT
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.commands.evaluate import comparison
 from clipcli.commands.evaluate.images import embed_images, split_by_data
-from clipcli.commands.evaluate.models import open_memory, open_models
+from clipcli.commands.evaluate.models import open_models
 from clipcli.commands.evaluate.results import Evaluation, Float32Array, RetrievalRun
 from clipcli.commands.evaluate.retrieval import evaluate_retrieval
 from clipcli.commands.evaluate.settings import EvaluateSettings
@@ -37,7 +37,7 @@ def run(options: EvaluateSettings, data: Sequence[tuple[str, Data]]) -> Generato
     _check_settings(options, data)
     pairs_read = _read(options, data)
     yield InputsFound(sum(len(read.pairs) for _, read in pairs_read))
-    models = yield from open_models(options.model or (DEFAULT_MODEL,), options, memory=open_memory(options))
+    models = yield from open_models(options.model or (DEFAULT_MODEL,), options)
     items = [pair.item for _, read in pairs_read for pair in read.pairs]
     backbones = []
     for model in models:

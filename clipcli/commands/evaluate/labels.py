@@ -18,7 +18,7 @@ from clipcli.commands.evaluate.classes import (
 )
 from clipcli.commands.evaluate.classification import evaluate_run, predict_zero_shot
 from clipcli.commands.evaluate.images import LabelledSet, embed_labelled_sets
-from clipcli.commands.evaluate.models import open_memory, open_models
+from clipcli.commands.evaluate.models import open_models
 from clipcli.commands.evaluate.probes import (
     ProbeTraining,
     check_probe_settings,
@@ -161,7 +161,7 @@ def _build_classifiers(
     """Get all models with their classifiers; class embeddings that memory does not have are encoded now."""
     source = inputs.class_source
     default_model = source.model if isinstance(source, Classifier) else DEFAULT_MODEL
-    models = yield from open_models(options.model or (default_model,), options, memory=open_memory(options))
+    models = yield from open_models(options.model or (default_model,), options)
     with_classifiers = []
     for model in models:
         if isinstance(source, Classifier):

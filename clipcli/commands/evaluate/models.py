@@ -8,24 +8,15 @@ from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.encoding.model import Model
 from clipcli.events import Event
 from clipcli.images.stopwatch import Stopwatch
-from clipcli.memory.cache import Cache, read_size
-from clipcli.memory.memory import Memory
+from clipcli.memory.memory import open_memory
 
 
-def open_memory(options: EvaluateSettings) -> Memory:
-    """Open the memory of earlier runs, as the settings have it: with `--no-cache` it remembers nothing."""
-    limit = None if options.cache_size is None else read_size(options.cache_size)
-    return Memory(Cache(limit=limit) if options.cache else None)
-
-
-def open_models(
-    names: Sequence[str], options: EvaluateSettings, *, memory: Memory
-) -> Generator[Event, None, list[Model]]:
+def open_models(names: Sequence[str], options: EvaluateSettings) -> Generator[Event, None, list[Model]]:
     """Check all models by name, then fetch the checkpoints of those that memory knows nothing of.
 
     None is loaded yet. Raises `UnknownName`, and `ModelUnavailable` if a checkpoint cannot be fetched.
     """
-    watch = Stopwatch()
+    memory, watch = open_memory(cache=options.cache, cache_size=options.cache_size), Stopwatch()
     models = [Model(name, options, memory=memory, watch=watch) for name in names]
     yield from memory.warnings()
     for model in models:
