@@ -229,6 +229,7 @@ def test_names_that_are_not_utf8_are_found_and_read(text: str) -> None:
         (["bad.zip"], "cannot read bad.zip"),
         (["d.zip/missing"], "no images in d.zip/missing"),
         (["missing.zip"], "missing.zip"),
+        (["@"], "no such image, folder or list: @;"),
         (["-"], "standard input"),
         ([], "no inputs were given"),
     ],

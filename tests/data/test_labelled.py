@@ -117,6 +117,14 @@ def test_shards(tmp_path: Path, suffix: str, texts: list[bytes]) -> None:
     assert [entry.reason for entry in found.entries if isinstance(entry, Skipped)] == ["no label"]
 
 
+def test_images_beside_a_table_are_no_folder_of_images(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg", "q/c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(jpeg())
+    (tmp_path / "table.csv").write_text("image,label\na.jpg,yak\nb.jpg,zebu\nq/c.jpg,yak\n")
+    assert named(read(tmp_path)) == [("a", "yak"), ("b", "zebu"), ("q/c", "yak")]
+
+
 def test_what_a_data_is_for(tree: Path, tmp_path: Path) -> None:
     def task(path: object, columns: Columns = ANY, *, labelled: bool = False) -> str:
         return task_of(Data(str(path)), columns, labelled=labelled)
@@ -128,7 +136,10 @@ def test_what_a_data_is_for(tree: Path, tmp_path: Path) -> None:
     (captioned / "1.txt").write_text("a yak\n")
     assert task(captioned) == "retrieval"
     assert task(captioned, labelled=True) == "classification"
-    for header, expected in (("image,caption", "retrieval"), ("image,label", "classification")):
+    for header, expected in (
+        *(("image,caption", "retrieval"), ("image,label", "classification")),
+        *(("image,split", "classification"), ("image,label,caption", "classification")),
+    ):
         (tmp_path / "t.csv").write_text(f"{header}\n1.jpg,a yak\n")
         assert task(tmp_path / "t.csv") == expected
     assert task(tmp_path / "t.csv", Columns(caption="label")) == "retrieval"

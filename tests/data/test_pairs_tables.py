@@ -161,6 +161,7 @@ FLAGS = "name the columns with --image-column and --caption-column"
         ("t.tsv", "path,text\na.jpg,cat\n", f"'path,text'; {FLAGS}"),
         ("t.jsonl", '{"a": 1}\n{"b": 2}\n', f"'a', 'b'; {FLAGS}"),
         ("t.csv", b"\xff\xfep\0a\0t\0h\0", "t.csv line 1: not UTF-8; save the table as UTF-8"),
+        ("t.csv", '"path,text\na.jpg,cat\n', "t.csv line 1: unexpected end of data; is a quote missing?"),
         ("t.csv", 'path,text\na.jpg,cat\nb.jpg,"a "small" cat"\n', "t.csv line 3: ',' expected after '\"'; is a quote"),
         (
             "t.csv",

@@ -56,6 +56,17 @@ def test_embeddings_that_are_a_view_are_saved_as_they_look(tmp_path: Path) -> No
     np.testing.assert_array_equal(Classifier.load(tmp_path / "x").class_embeddings, view.class_embeddings)
 
 
+def test_the_digest_is_of_the_embeddings_and_the_rest(tmp_path: Path) -> None:
+    CLASSIFIER.save(tmp_path / "x")
+    digest = CLASSIFIER.digest()
+    assert Classifier.load(tmp_path / "x").digest() == digest
+    embeddings = CLASSIFIER.class_embeddings.copy()
+    embeddings[-1, -1] += 1
+    others = {replace(CLASSIFIER, class_embeddings=embeddings).digest(), replace(CLASSIFIER, prompts="other").digest()}
+    assert len(digest) == 64
+    assert len({digest, *others}) == 3
+
+
 def test_any_safetensors_reader_finds_the_tensor_and_the_metadata(tmp_path: Path) -> None:
     SIGLIP.save(tmp_path / "x")
     with safe_open(tmp_path / "x", framework="numpy") as file:
@@ -108,6 +119,7 @@ def _metadata(**changes: object) -> dict[str, str]:
         ((4, 8), np.float32, {"labels": 4}),
         ((4, 8), np.float32, {"labels": ["cat"]}),
         ((4, 8), np.float16, {}),
+        ((4, 8), np.float64, {}),
         ((4,), np.float32, {}),
         ((4, 8, 1), np.float32, {}),
     ],

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from clipcli.scoring import metrics
-from clipcli.scoring.metrics import recall_hits, top_k_accuracy
+from clipcli.scoring.metrics import recall_both_ways, recall_hits, top_k_accuracy
 
 SETTINGS = settings(max_examples=100, deadline=None)
 
@@ -101,3 +101,14 @@ def test_with_no_more_targets_than_k_all_is_found_that_is_there(k: int) -> None:
     queries = np.ones((4, 2), dtype=np.float32)
     groups = {"query_groups": np.array([0, 1, 2, 7]), "target_groups": np.array([0, 1, 2])}
     assert recall(queries, queries[:3], ks=(1, k), **groups) == {1: 0.25, k: 0.75}
+
+
+def test_recall_both_ways_has_a_value_for_each_image_and_each_text() -> None:
+    images = np.eye(2, dtype=np.float32)
+    texts = np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]], dtype=np.float32)
+    hits = recall_both_ways(images, texts, image_groups=np.arange(2), text_groups=np.array([0, 0, 1]))
+    assert list(hits) == [f"{way}_recall@{k}" for way in ("image_to_text", "text_to_image") for k in (1, 5, 10)]
+    # The text of image 1 is its nearest; but the nearest image of that text is image 0.
+    assert hits["image_to_text_recall@1"].tolist() == [True, True]
+    assert hits["text_to_image_recall@1"].tolist() == [True, True, False]
+    assert hits["text_to_image_recall@5"].tolist() == [True, True, True]

@@ -103,3 +103,9 @@ def test_a_schema_is_inferred_from_its_columns(schema: Schema) -> None:
 def test_columns_of_something_else_are_no_schema(columns: str) -> None:
     with pytest.raises(BadFile, match=r"other\.csv has the columns .*; expected path,label,score"):
         Schema.of(columns.split(","), path="other.csv")
+
+
+def test_a_long_header_is_cut_where_it_is_named() -> None:
+    columns = ["error", *(f"column{n}" for n in range(1000)), "label"]
+    with pytest.raises(BadFile, match=r"has the columns error,column0,.{1,500}…; expected path,label"):
+        Schema.of(columns, path="other.csv")
