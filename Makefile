@@ -1,7 +1,7 @@
 # make demo   label real photos and print the result
 # make test   run the tests; make fast leaves the slow ones out
 # make check  lint, types and tests
-# make mutants  what share of small faults the fast tests notice (an hour)
+# make mutants  what share of small faults the fast tests notice (25 minutes)
 # make docs   write anew what the docs have from the code
 # make tiny   pretrain the bundled model again, into runs/ (hours; goes on where it was stopped)
 # Each makes .venv and installs what it needs, the first time.

@@ -270,6 +270,11 @@ def test_a_device_is_written_to_and_stays_a_device() -> None:
     assert Path("/dev/null").is_char_device()
 
 
+def test_an_output_that_cannot_be_opened_is_an_output_that_failed(tmp_path: Path) -> None:
+    with pytest.raises(OutputFailed, match=r"^cannot write .*No such file or directory; choose another --output$"):
+        Output(str(tmp_path / "gone" / "x.csv"), format="csv", schema=TWO)
+
+
 def test_an_output_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
 

@@ -85,6 +85,12 @@ def test_something_else_is_no_output(tmp_path: Path, content: bytes) -> None:
         read_rows(path)
 
 
+def test_a_header_whose_quote_is_not_closed_is_no_output(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('path,label,"score,error\na.jpg,cat,1,\n')
+    with pytest.raises(BadFile):
+        read_rows(tmp_path / "x.csv")
+
+
 def test_a_table_of_parquet_that_is_no_output_is_refused(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
