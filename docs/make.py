@@ -46,10 +46,10 @@ def commands() -> str:
     """A section for every command: its help, its usage, and a table of flags for each group of settings."""
     from typer.main import get_group
 
-    from clipcli.cli import COMMANDS, app
+    from clipcli.cli import COMMANDS, app, command_of
 
     group = get_group(app())
-    return "\n\n".join(_command(name, COMMANDS[name], group.commands[name]) for name in COMMANDS)
+    return "\n\n".join(_command(name, command_of(name), group.commands[name]) for name in COMMANDS)
 
 
 def exit_codes() -> str:

@@ -5,34 +5,42 @@ There is one file per command; this one runs them and reports errors.
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import typer
 
-from clipcli.cli import build_classifier, cache, classify, evaluate, exit_codes, models, prompts, train
+from clipcli.cli import exit_codes
 from clipcli.cli.columns import printable
 from clipcli.cli.flags import Command
 from clipcli.errors import ClipcliError
 
-COMMANDS: dict[str, Callable[..., Any]] = {
-    "classify": classify.command,
-    "build-classifier": build_classifier.command,
-    "evaluate": evaluate.command,
-    "train": train.command,
-    "models": models.command,
-    "prompts": prompts.command,
-    "cache": cache.command,
+# The commands with their modules.
+COMMANDS = {
+    "classify": "clipcli.cli.classify",
+    "build-classifier": "clipcli.cli.build_classifier",
+    "evaluate": "clipcli.cli.evaluate",
+    "train": "clipcli.cli.train",
+    "models": "clipcli.cli.models",
+    "prompts": "clipcli.cli.prompts",
+    "cache": "clipcli.cli.cache",
 }
 
 
-def app() -> typer.Typer:
-    """The typer application with all commands."""
+def command_of(name: str) -> Callable[..., Any]:
+    """The command of this name, which is imported only now: its settings need not be read to run another."""
+    command: Callable[..., Any] = importlib.import_module(COMMANDS[name]).command
+    return command
+
+
+def app(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The typer application with the commands of these names."""
     application = typer.Typer(
         name="clipcli",
         # The flags of shell completion would cost each --help a third of its time.
@@ -41,7 +49,8 @@ def app() -> typer.Typer:
         rich_markup_mode=None,
     )
     application.callback(add_help_option=False)(_root)
-    for name, command in COMMANDS.items():
+    for name in names:
+        command = command_of(name)
         application.command(name)(command.function() if isinstance(command, Command) else command)
     return application
 
@@ -76,7 +85,8 @@ def program() -> None:
 def _run(arguments: list[str], *, verbose: bool) -> int:
     """Run the command and return its exit code; errors become one line on stderr."""
     try:
-        code = app()(args=arguments, prog_name="clipcli", standalone_mode=False)
+        names = arguments[:1] if arguments[0] in COMMANDS else COMMANDS
+        code = app(names)(args=arguments, prog_name="clipcli", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code if isinstance(code, int) else exit_codes.DONE

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clipcli.cli import COMMANDS
+from clipcli.cli import command_of
 from clipcli.cli.flags import Command
 from clipcli.settings import described
 
@@ -43,7 +43,7 @@ def test_the_flags_of_a_command(run: Run, name: str) -> None:
 
 @pytest.mark.parametrize("name", FLAGS)
 def test_help_says_what_the_record_says(run: Run, name: str) -> None:
-    command = COMMANDS[name]
+    command = command_of(name)
     assert isinstance(command, Command)
     # Lines break at hyphens too.
     said = "".join(run(name, "--help").out.split())

@@ -11,7 +11,7 @@ from clipcli.backbones.bundled import BUNDLED, folder
 from clipcli.backbones.catalogue import bundled_model
 from clipcli.classes.labels import READERS
 from clipcli.classes.prompts import DEFAULT_PROMPTS, load_prompts, prompt_set_names
-from clipcli.cli import COMMANDS
+from clipcli.cli import COMMANDS, command_of
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.commands.train import defaults, loss, settings
 from clipcli.data import reference
@@ -49,7 +49,7 @@ def test_every_format_is_chosen_by_its_suffixes() -> None:
 
 
 def test_every_command_says_what_it_does() -> None:
-    assert all(command.__doc__ for command in COMMANDS.values())
+    assert all(command_of(name).__doc__ for name in COMMANDS)
 
 
 @pytest.mark.parametrize("name", BUNDLED)
