@@ -52,7 +52,7 @@ class ModelFacts:
     files: tuple[tuple[str, int, int], ...]
 
     def record(self, device: str | None) -> ModelRecord:
-        """What a manifest says of it, where it runs on this device, or `None` where it need not run."""
+        """Its record in a manifest. `device` is where it runs, `None` if nothing had to be encoded."""
         return ModelRecord(self.name, self.fingerprint, self.preprocessing, self.precision, device)
 
 
