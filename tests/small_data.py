@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 
 from clipcli.data.columns import Columns
 from clipcli.data.labelled import LabelledData, read_labelled
+from clipcli.data.reference import read as read_bytes
 from clipcli.data.tree import Data
 from clipcli.records import ImageItem, Reference
 
@@ -23,6 +26,23 @@ FP32 = {"precision": "fp32", "device": "cpu"}
 def in_memory(name: str, data: bytes = b"") -> ImageItem:
     """An image of these bytes."""
     return ImageItem(name, Reference("bytes", member=data))
+
+
+def captioned_colours(colours: Sequence[tuple[int, ...]]) -> dict[str, bytes]:
+    """Files by name: an image of one colour each, with the colour for a caption."""
+    files = {}
+    for n, colour in enumerate(colours):
+        content = io.BytesIO()
+        Image.new("RGB", (9, 9), colour).save(content, "png")
+        files |= {f"{n:03}.png": content.getvalue(), f"{n:03}.txt": str(colour).encode()}
+    return files
+
+
+def colours_in_threads(items: Sequence[ImageItem]) -> list[object]:
+    """The colour in the middle of each image, read by several threads."""
+    with ThreadPoolExecutor(8) as pool:
+        contents = pool.map(lambda item: read_bytes(item.reference), items)
+        return [Image.open(io.BytesIO(data)).getpixel((4, 4)) for data in contents]
 
 
 def jpeg(seed: int = 0) -> bytes:

@@ -18,12 +18,12 @@ from clipcli.encoding.model import Model
 from clipcli.errors import UsageError
 from clipcli.events import Event, TimeSpent, Warned
 from clipcli.images.stopwatch import Stopwatch
-from clipcli.images.threads import DecodeThreads
 from clipcli.memory.images import ImageStore
 from clipcli.records import Batch, Embedded, Entry, ImageItem, Remembered, Skipped
 
 if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone, Preprocessing
+    from clipcli.images.threads import DecodeThreads
 
 Array = NDArray[np.float32]
 # The number of remembered images that are passed on together.
@@ -111,6 +111,7 @@ def encode(
     `UsageError` if `--decode card` meets several input sizes.
     """
     from clipcli.encoding.encoders import Encoders
+    from clipcli.images.threads import DecodeThreads
 
     watch = watch or Stopwatch()
     runtime = backbones[0].runtime

@@ -47,7 +47,8 @@ def api(record: Any, *, read: Any = None) -> Any:
     """
 
     def public(function: Callable[[Any], Any]) -> Callable[..., Any]:
-        signature = _signature(record, returns=inspect.signature(function).return_annotation)
+        settings = described(record)
+        signature = _signature(record, settings, returns=inspect.signature(function).return_annotation)
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -55,21 +56,20 @@ def api(record: Any, *, read: Any = None) -> Any:
                 arguments = signature.bind(*args, **kwargs).arguments
             except TypeError as e:
                 raise TypeError(f"{function.__name__}() {e}") from None
-            with _errors_name_arguments(record, arguments):
+            with _errors_name_arguments(settings, arguments):
                 result = function(record(**arguments) if read is None else read(dict(arguments)))
-            return _each(result, record, arguments) if inspect.isgenerator(result) else result
+            return _each(result, settings, arguments) if inspect.isgenerator(result) else result
 
         wrapper.__signature__ = signature  # type: ignore[attr-defined]
         wrapper.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-        wrapper.__doc__ = _documented(function.__doc__ or "", record)
+        wrapper.__doc__ = _documented(function.__doc__ or "", settings)
         return wrapper
 
     return public
 
 
-def in_arguments(message: str, record: type[Settings], values: Mapping[str, Any]) -> str:
-    """The message with a record's flags replaced by arguments; `values` are the values of the call, to find them."""
-    settings = described(record)
+def in_arguments(message: str, settings: Mapping[str, Described], values: Mapping[str, Any]) -> str:
+    """The message with the flags of `settings` replaced by arguments; `values` are those of the call, to find them."""
     text, done = "", 0
     for match in _FLAG.finditer(message):
         name = match[1].replace("-", "_")
@@ -112,22 +112,21 @@ def _begins(rest: str, text: str) -> bool:
 
 
 @contextmanager
-def _errors_name_arguments(record: type[Settings], values: Mapping[str, Any]) -> Iterator[None]:
+def _errors_name_arguments(settings: Mapping[str, Described], values: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except ClipcliError as e:
-        e.args = (in_arguments(str(e), record, values),)
+        e.args = (in_arguments(str(e), settings, values),)
         raise
 
 
-def _each(results: Iterator[Any], record: type[Settings], values: Mapping[str, Any]) -> Iterator[Any]:
-    with _errors_name_arguments(record, values):
+def _each(results: Iterator[Any], settings: Mapping[str, Described], values: Mapping[str, Any]) -> Iterator[Any]:
+    with _errors_name_arguments(settings, values):
         yield from results
 
 
-def _signature(record: type[Settings], *, returns: Any) -> inspect.Signature:
+def _signature(record: type[Settings], settings: Mapping[str, Described], *, returns: Any) -> inspect.Signature:
     """The signature of the record, with the types that each argument accepts."""
-    settings = described(record)
     parameters = inspect.signature(record).parameters.values()
     return inspect.Signature(
         [parameter.replace(annotation=settings[parameter.name].accepts) for parameter in parameters],
@@ -135,7 +134,7 @@ def _signature(record: type[Settings], *, returns: Any) -> inspect.Signature:
     )
 
 
-def _documented(text: str, record: type[Settings]) -> str:
+def _documented(text: str, settings: Mapping[str, Described]) -> str:
     """The function's docstring with a line for each argument."""
-    lines = [f"    {field.name}: {in_arguments(field.help, record, {})}" for field in described(record).values()]
+    lines = [f"    {field.name}: {in_arguments(field.help, settings, {})}" for field in settings.values()]
     return "\n".join([inspect.cleandoc(text), "", "Arguments:", *lines])

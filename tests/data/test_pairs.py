@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from small_data import captioned_colours, colours_in_threads
 
 from clipcli.classes.labels import LabelledClass
 from clipcli.data.pairs import CAPTION_KINDS, PairOptions, PairsRead, read_pairs
@@ -247,18 +245,10 @@ def test_captions_beside_images_come_before_folders_per_class(put: Put) -> None:
 def test_images_of_a_zip_are_read_by_several_threads() -> None:
     colours = [(n, 255 - n, 7) for n in range(100)]
     with zipfile.ZipFile("D.ZIP", "w", zipfile.ZIP_DEFLATED) as archive:
-        for n, colour in enumerate(colours):
-            content = io.BytesIO()
-            Image.new("RGB", (9, 9), colour).save(content, "png")
-            archive.writestr(f"{n:03}.png", content.getvalue())
-            archive.writestr(f"{n:03}.txt", f"{colour}")
+        for name, data in captioned_colours(colours).items():
+            archive.writestr(name, data)
     pairs = read("D.ZIP").pairs
-    with ThreadPoolExecutor(8) as pool:
-        pixels = [
-            Image.open(io.BytesIO(data)).getpixel((4, 4))
-            for data in pool.map(lambda p: read_bytes(p.item.reference), pairs)
-        ]
-    assert pixels == colours
+    assert colours_in_threads([pair.item for pair in pairs]) == colours
     assert [pair.captions for pair in pairs] == [(str(colour),) for colour in colours]
 
 

@@ -6,11 +6,10 @@ import io
 import os
 import re
 import tarfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from small_data import captioned_colours, colours_in_threads
 
 from clipcli.data.pairs import PairOptions, PairsRead, read_pairs
 from clipcli.data.reference import read as read_bytes
@@ -148,19 +147,9 @@ def test_a_folder_with_images_is_not_one_of_shards() -> None:
 
 def test_images_are_read_by_several_threads() -> None:
     colours = [(n, 255 - n, 7) for n in range(100)]
-    members = []
-    for n, colour in enumerate(colours):
-        content = io.BytesIO()
-        Image.new("RGB", (9, 9), colour).save(content, "png")
-        members += [(f"{n:03}.png", content.getvalue()), (f"{n:03}.txt", str(colour).encode())]
-    write("s.tar", members)
+    write("s.tar", list(captioned_colours(colours).items()))
     pairs = read("s.tar").pairs
-    with ThreadPoolExecutor(8) as pool:
-        pixels = [
-            Image.open(io.BytesIO(data)).getpixel((4, 4))
-            for data in pool.map(lambda p: read_bytes(p.item.reference), pairs)
-        ]
-    assert pixels == colours
+    assert colours_in_threads([pair.item for pair in pairs]) == colours
     assert [pair.captions for pair in pairs] == [(str(colour),) for colour in colours]
 
 

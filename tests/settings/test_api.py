@@ -70,7 +70,7 @@ class Example(Settings):
     ],
 )
 def test_flags_become_arguments(flags: str, arguments: str) -> None:
-    assert in_arguments(flags, Example, {"output": "my run"}) == arguments
+    assert in_arguments(flags, described(Example), {"output": "my run"}) == arguments
 
 
 @api(Example)

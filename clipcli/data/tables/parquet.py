@@ -61,9 +61,7 @@ def _is_binary(schema: Any, column: str) -> bool:
     import pyarrow as pa
 
     kind = schema.field(column).type
-    if pa.types.is_struct(kind):
-        return bool(kind.get_field_index("bytes") >= 0)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return bool(kind.get_field_index("bytes") >= 0) if pa.types.is_struct(kind) else _is_bytes(kind)
 
 
 def _is_in_cells(file: Any, column: str) -> bool:
@@ -71,7 +69,13 @@ def _is_in_cells(file: Any, column: str) -> bool:
     import pyarrow as pa
 
     kind = file.schema_arrow.field(column).type
-    return bool(pa.types.is_struct(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return bool(pa.types.is_struct(kind)) or _is_bytes(kind)
+
+
+def _is_bytes(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _cells(file: Any, group: int, column: str, path: str) -> Iterator[Reference]:
