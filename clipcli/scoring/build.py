@@ -12,6 +12,7 @@ from clipcli.backbones.checkpoint import TEXT
 from clipcli.classes.labels import duplicate_warnings
 from clipcli.classes.prompts import PromptedClasses
 from clipcli.encoding.model import Model
+from clipcli.encoding.unseen import find_unseen, remembered_unseen, unseen_warnings
 from clipcli.errors import ModelUnavailable, WeightsMismatch
 from clipcli.events import ClassesEncoded, Event, ModelKnown, Warned
 from clipcli.memory.classes import class_key
@@ -20,6 +21,7 @@ from clipcli.scoring.classifier import Classifier, classifier_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from clipcli.backbones.backbone import Backbone
     from clipcli.memory.models import ModelFacts
 
 
@@ -38,12 +40,17 @@ def build(
     prompts = [one.prompts() for one in prompted]
     keys = [[class_key(texts, fingerprint=fingerprint, precision=precision) for texts in one] for one in prompts]
     wanted = dict(zip(chain(*keys), chain(*prompts), strict=True))
-    embeddings = model.memory.get(list(wanted))
+    names = {key: c.names for key, c in zip(chain(*keys), chain(*(one.classes for one in prompted)), strict=True)}
+    embeddings, unseen = model.memory.get(list(wanted)), remembered_unseen(list(wanted), memory=model.memory)
     yield from model.memory.warnings()
     if model.facts is not None and embeddings.keys() >= wanted.keys():
         yield _known(model.facts)
     else:
-        embeddings |= yield from _encoded(wanted, embeddings, model=model, towers=towers)
+        missing = [key for key in wanted if key not in embeddings]
+        backbone = yield from model.load(*towers, *([TEXT] if missing else []))
+        embeddings |= yield from _encoded(missing, wanted, backbone=backbone, model=model)
+        unseen |= find_unseen({key: names[key] for key in missing}, backbone=backbone, memory=model.memory)
+    yield from unseen_warnings(unseen, model=model.name)
     if model.facts is None:
         raise ModelUnavailable(f"nothing is known of {model.name}; load it first")
     facts = model.facts
@@ -70,19 +77,15 @@ def _known(facts: ModelFacts) -> ModelKnown:
 
 
 def _encoded(
-    wanted: Mapping[str, Sequence[str]],
-    cached: Mapping[str, NDArray[np.float32]],
-    *,
-    model: Model,
-    towers: Sequence[str],
+    missing: Sequence[str], wanted: Mapping[str, Sequence[str]], *, backbone: Backbone, model: Model
 ) -> Generator[Event, None, dict[str, NDArray[np.float32]]]:
-    """Encode the wanted classes, prompts by key, that are not `cached`; returns the embedding `[D]` of each key."""
+    """Encode the classes of the `missing` keys; `wanted` are the prompts of all. Returns an embedding `[D]` a key."""
     from clipcli.encoding.ensemble import encode_classes
 
-    missing = {key: texts for key, texts in wanted.items() if key not in cached}
-    backbone = yield from model.load(*towers, *([TEXT] if missing else []))
+    known = len(wanted) - len(missing)
     mean = sum(map(len, wanted.values())) / len(wanted)
-    start = ClassesEncoded(len(cached), len(wanted), len(cached), mean)
+    start = ClassesEncoded(known, len(wanted), known, mean)
     yield start
     with model.watch.on("load"):
-        return (yield from encode_classes(missing, backbone=backbone, memory=model.memory, start=start))
+        prompts = {key: wanted[key] for key in missing}
+        return (yield from encode_classes(prompts, backbone=backbone, memory=model.memory, start=start))
