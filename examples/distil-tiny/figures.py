@@ -1,0 +1,98 @@
+"""The figures of the model card, in Markdown: what `clipcli evaluate` measures on data that was not trained on.
+
+Run: python figures.py MODEL DATA SOURCES
+"""
+
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import sources
+from collect import imagenet_synsets
+from wordnet import WordNet
+
+import clipcli
+from clipcli.commands.evaluate.results import Evaluation, Run, count_images
+from clipcli.commands.evaluate.tables import format_with_interval
+
+WORDS = Path(__file__).parent / "everyday-words.txt"
+# Where images for the everyday words are looked for.
+POOL = ("photos", "caltech101.zip/val", "clothing.zip/validation", "tiny-imagenet.zip/val")
+
+
+def main() -> None:
+    """Print a table of the figures, what the photos were taken for, and the photos nearest to everyday words."""
+    model, data, source = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    photos, names = data / "photos-labels.csv", imagenet_names(source)
+    print("| data | images | figure | |", "| --- | --- | --- | --- |", sep="\n")
+    with tempfile.TemporaryDirectory() as folder:
+        for spoken, some in names.items():
+            labels = Path(folder) / "labels.txt"
+            labels.write_text("\n".join(some))
+            among_all = evaluate(photos, model, labels=labels)
+            print(row("photos", f"top-1 of 1,000 classes, {spoken}", "top1", among_all))
+    for name, metric, spoken in (
+        ("photos-labels.csv", "top1", "top-1 of their own 64 labels"),
+        ("caltech101.zip/val", "top1", "top-1 of 101 classes"),
+        ("clothing.zip/validation", "top1", "top-1 of 10 classes"),
+        ("tiny-imagenet.zip/val", "top1", "top-1 of 200 classes"),
+        ("flickr8k.zip/dev", "image_to_text_recall@10", "recall@10, image→text"),
+        ("flickr8k.zip/dev", "text_to_image_recall@10", "recall@10, text→image"),
+    ):
+        print(row(name, spoken, metric, evaluate(data / name, model)))
+    print("", textwrap.fill(told(evaluate(photos, model)), 120), "", sep="\n")
+    print("| word | two nearest photos |", "| --- | --- |", *nearest(model, data), sep="\n")
+
+
+def evaluate(data: Path, model: str, *, labels: Path | None = None) -> Evaluation:
+    """In fp32, so that the figures are the same everywhere, or nearly."""
+    return clipcli.evaluate(data, model=model, labels=labels, precision="fp32", device="cpu")
+
+
+def imagenet_names(source: Path) -> dict[str, list[str]]:
+    """The names of ImageNet's classes, by whose they are; those of the photos are WordNet's first ones."""
+    wordnet = WordNet(sources.wordnet(source))
+    first = [wordnet.synsets[synset].nouns[0] for synset in imagenet_synsets()]
+    return {"WordNet's names": first}
+
+
+def row(name: str, spoken: str, metric: str, evaluation: Evaluation) -> str:
+    """One figure with its interval."""
+    [run] = evaluation.runs
+    return f"| `{name}` | {count_images(run):,} | {spoken} | {format_with_interval(metric, run.metrics[metric])} |"
+
+
+def told(photos: Evaluation) -> str:
+    """How many are right; and the others with what they were taken for."""
+    [run] = photos.runs
+    assert isinstance(run, Run)
+    predictions = zip(run.predictions.truth, run.predictions.best[:, 0], strict=True)
+    pairs = [(photos.labels[truth], photos.labels[best]) for truth, best in predictions]
+    wrong = [f"{truth} ({best})" for truth, best in pairs if truth != best]
+    return (
+        f"Of the {len(pairs)} photos {len(pairs) - len(wrong)} are right among their own labels. "
+        f"The others, with what they were taken for: {'; '.join(wrong)}."
+    )
+
+
+def nearest(model: str, data: Path) -> Iterator[str]:
+    """For each everyday word the names of the two photos that are nearest to it, as rows of a table."""
+    words = WORDS.read_text(encoding="utf-8").split()
+    rows = clipcli.classify(
+        *(data / part for part in POOL), labels=words, model=model, score="cosine", top_k=len(words), precision="fp32"
+    )
+    found: dict[str, list[tuple[float, str]]] = {word: [] for word in words}
+    for one in rows:
+        path = Path(one.path)
+        name = path.stem if path.parent.name == "photos" else path.parent.name
+        for word, score in zip(one.labels, one.scores, strict=True):
+            found[word].append((score, name))
+    for word, scored in found.items():
+        best, second = sorted(scored, reverse=True)[:2]
+        yield f"| {word} | {best[1]}, {second[1]} |"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Distils the teacher's embeddings of texts into the model's own text tower, and writes the whole model.
+
+Run: python student.py MODEL.json SOURCES FEATURES TEXTS TEACHER TARGET
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from images import read_images
+from lines import Lines
+from model import new_model, save
+from safetensors.torch import save_file
+from teacher import Teacher, decay_groups, meanings, warm_cosine
+from texts import Texts
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clipcli.backbones.towers import Towers
+
+STEPS, LEARNING_RATE, WARMUP = 6000, 2e-3, 300
+# The contrastive loss beside the distance, and its logit scale. Texts that are as alike as this are not told apart.
+CONTRAST, CONTRAST_SCALE, ALIKE = 0.1, 20, 0.98
+# The spread of a token's embedding at the start.
+TOKEN_SPREAD = 0.03
+TOKENS_SEEN = "tokens.safetensors"
+
+
+def main() -> None:
+    """Train the text tower, and write the model into the folder TARGET."""
+    config, sources, features, folder, taught, target = map(Path, sys.argv[1:])
+    texts, model = Texts.load(folder), new_model(config, sources)
+    towers = model.backbone.towers
+    visual: Any = towers.visual
+    teacher = Teacher(visual.head, read_images(features, texts)).eval()
+    teacher.load_state_dict(torch.load(taught, weights_only=True))
+    with torch.no_grad():
+        wanted = teacher.embed_texts(meanings(texts))
+    text: Any = towers.text
+    lines = Lines(texts, context=text.context_length)
+    begin_with_words(text.token_embedding.weight, texts, wanted)
+    train(towers, lines, wanted)
+    visual.head = teacher.whole_projection()
+    towers.logit_scale.data = teacher.logit_scale.data
+    save(model, config, target)
+    save_file({"seen": lines.seen}, target / TOKENS_SEEN)
+
+
+def begin_with_words(table: Tensor, texts: Texts, wanted: Tensor) -> None:
+    """Tokens `[V, W]` that are words begin as the principal components of what is wanted for these."""
+    numbers = {text: n for n, text in enumerate(texts.texts)}
+    tokens = {name.removesuffix("</w>"): n for name, n in open_clip.SimpleTokenizer().encoder.items() if "</w>" in name}
+    words = [word for word in tokens if word in numbers]
+    embeddings = wanted[[numbers[word] for word in words]]
+    embeddings = embeddings - embeddings.mean(0)
+    torch.manual_seed(0)
+    _, _, components = torch.pca_lowrank(embeddings, table.shape[1], center=False)
+    reduced = embeddings @ components
+    with torch.no_grad():
+        table[[tokens[word] for word in words]] = reduced / reduced.std() * TOKEN_SPREAD
+
+
+def train(towers: Towers, lines: Lines, wanted: Tensor) -> None:
+    """Bring texts to where the teacher has them, and nearer to that than other texts of the batch."""
+    tower = towers.text
+    assert tower is not None
+    tower.requires_grad_(True).train()
+    optimizer = torch.optim.AdamW(decay_groups(tower), lr=LEARNING_RATE, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warm_cosine(step, STEPS, WARMUP))
+    begun = time.monotonic()
+    for step in range(1, STEPS + 1):
+        tokens, numbers = lines.draw()
+        found = torch.cat([towers.encode_text(part) for part in tokens])
+        loss, cosine = distance(found, wanted[numbers])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 250 == 0:
+            print(f"step {step}, {time.monotonic() - begun:.0f} s: cosine {cosine:.4f}", flush=True)
+    tower.eval()
+
+
+def distance(found: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
+    """The loss of embeddings `[B, D]`, and their mean cosine with what is wanted."""
+    cosine = (found * wanted).sum(1).mean()
+    alike = wanted @ wanted.T > ALIKE
+    alike.fill_diagonal_(False)
+    logits = (CONTRAST_SCALE * found @ wanted.T).masked_fill(alike, -torch.inf)
+    return 1 - cosine + CONTRAST * functional.cross_entropy(logits, torch.arange(len(found))), cosine.item()
+
+
+if __name__ == "__main__":
+    main()
