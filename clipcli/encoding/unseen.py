@@ -32,9 +32,11 @@ def find_unseen(
     What is found is kept in memory for later runs, which may not load the model.
     """
     untrained = _untrained_tokens(backbone)
+    if not untrained:
+        return {}
     words = {key: dict.fromkeys(word for name in some for word in _WORD.findall(name)) for key, some in names.items()}
     distinct = list(dict.fromkeys(word for some in words.values() for word in some))
-    if not untrained or not distinct:
+    if not distinct:
         return {}
     padding = set(backbone.tokenizer([""])[0].tolist())
     tokens = [set(row) - padding for row in backbone.tokenizer(distinct).tolist()]

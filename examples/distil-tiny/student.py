@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from images import read_images
 from lines import Lines
 from model import new_model, save
 from safetensors.torch import save_file
-from teacher import Teacher, decay_groups, meanings, warm_cosine
+from teacher import Teacher, decay_groups, meanings
 from texts import Texts
 from torch import Tensor, nn
 from torch.nn import functional
 
 from clipcli.backbones.towers import Towers
+from clipcli.commands.train.optimizer import share_of_peak
 
 STEPS, LEARNING_RATE, WARMUP = 6000, 2e-3, 300
 # The contrastive loss beside the distance, and its logit scale. Texts that are as alike as this are not told apart.
@@ -71,7 +73,7 @@ def train(towers: Towers, lines: Lines, wanted: Tensor) -> None:
     assert tower is not None
     tower.requires_grad_(True).train()
     optimizer = torch.optim.AdamW(decay_groups(tower), lr=LEARNING_RATE, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warm_cosine(step, STEPS, WARMUP))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(share_of_peak, warmup=WARMUP, steps=STEPS))
     begun = time.monotonic()
     for step in range(1, STEPS + 1):
         tokens, numbers = lines.draw()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from model import NewModel, new_model
 from texts import Texts
 from torch import Tensor, nn
 from torch.nn import functional
+
+from clipcli.commands.train.optimizer import share_of_peak
 
 STEPS, BATCH, LEARNING_RATE, WARMUP = 4000, 512, 2e-3, 200
 FEATURE_DROPOUT, ADAPTER_WIDTH, LOGIT_SCALE = 0.3, 2048, 30.0
@@ -85,7 +88,7 @@ class Lessons:
         """Take all steps."""
         teacher = self._teacher
         optimizer = torch.optim.AdamW(decay_groups(teacher), lr=LEARNING_RATE, betas=(0.9, 0.98))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warm_cosine(step, STEPS, WARMUP))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(share_of_peak, warmup=WARMUP, steps=STEPS))
         begun = time.monotonic()
         for step in range(1, STEPS + 1):
             losses = self._losses()
@@ -212,11 +215,6 @@ def decay_groups(module: nn.Module) -> list[dict[str, object]]:
         {"params": [of[name] for name, decay in decayed.items() if decay], "weight_decay": 0.05},
         {"params": [of[name] for name, decay in decayed.items() if not decay], "weight_decay": 0.0},
     ]
-
-
-def warm_cosine(step: int, steps: int, warmup: int) -> float:
-    """The share of the learning rate at a step: a linear rise, then half a cosine down."""
-    return min(1.0, (step + 1) / warmup) * 0.5 * (1 + float(np.cos(np.pi * step / steps)))
 
 
 if __name__ == "__main__":
