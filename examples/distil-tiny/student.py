@@ -1,6 +1,6 @@
 """Distils the teacher's embeddings of texts into the model's own text tower, and writes the whole model.
 
-Run: python student.py MODEL.json SOURCES FEATURES TEXTS TEACHER TARGET
+Run: python student.py MODEL.json SOURCES TEXTS TEACHER TARGET
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 
 import open_clip
 import torch
-from images import read_images
 from lines import Lines
 from model import new_model, save
 from safetensors.torch import save_file
@@ -35,12 +34,13 @@ TOKENS_SEEN = "tokens.safetensors"
 
 def main() -> None:
     """Train the text tower, and write the model into the folder TARGET."""
-    config, sources, features, folder, taught, target = map(Path, sys.argv[1:])
+    config, sources, folder, taught, target = map(Path, sys.argv[1:])
     texts, model = Texts.load(folder), new_model(config, sources)
     towers = model.backbone.towers
     visual: Any = towers.visual
-    teacher = Teacher(visual.head, read_images(features, texts)).eval()
-    teacher.load_state_dict(torch.load(taught, weights_only=True))
+    state = torch.load(taught, weights_only=True)
+    teacher = Teacher(visual.head, mean=state["mean"], spread=state["spread"]).eval()
+    teacher.load_state_dict(state)
     with torch.no_grad():
         wanted = teacher.embed_texts(meanings(texts))
     text: Any = towers.text

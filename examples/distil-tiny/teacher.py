@@ -36,20 +36,23 @@ NOUNS, CAPTIONS, NEAR, KINDS = 512, 256, 512, 80
 
 
 class Teacher(nn.Module):
-    """The adapter of MiniLM's embeddings and the projection of image features, both `[N, D]` and L2-normalised."""
+    """The adapter of MiniLM's embeddings and the projection of image features, both `[N, D]` and L2-normalised.
+
+    The projection gets features less their `mean` `[F]`, in parts of their `spread`, a number.
+    """
 
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, projection: nn.Module, images: Images) -> None:
+    def __init__(self, projection: nn.Module, *, mean: Tensor, spread: Tensor) -> None:
         super().__init__()
         self.adapter = nn.Sequential(nn.Linear(384, ADAPTER_WIDTH), nn.GELU(), nn.Linear(ADAPTER_WIDTH, 384))
         for parameter in self.adapter[2].parameters():
             nn.init.zeros_(parameter)
         self.projection = copy.deepcopy(projection).requires_grad_(True)
         self.logit_scale = nn.Parameter(torch.tensor(LOGIT_SCALE).log())
-        self.register_buffer("mean", images.features.mean(0))
-        self.register_buffer("spread", images.features.std(0).mean())
+        self.register_buffer("mean", mean)
+        self.register_buffer("spread", spread)
 
     def embed_texts(self, embeddings: Tensor) -> Tensor:
         """Bring MiniLM's embeddings `[N, 384]` into the joint space."""
@@ -78,7 +81,8 @@ class Lessons:
         torch.manual_seed(0)
         self._random = np.random.default_rng(0)
         self._head, self._images, self._texts = model.head, images, texts
-        self._teacher = Teacher(visual.head, images).train()
+        mean, spread = images.features.mean(0), images.features.std(0).mean()
+        self._teacher = Teacher(visual.head, mean=mean, spread=spread).train()
         self._imagine = Imagination(model.head, images)
         self._spelt, self._meant = torch.from_numpy(texts.spelt), meanings(texts)
         self._nouns, self._shares = torch.from_numpy(texts.nouns), torch.from_numpy(texts.shares)

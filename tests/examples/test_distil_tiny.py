@@ -110,11 +110,11 @@ def test_imagined_features_show_the_class_they_were_pushed_to() -> None:
 
 
 def test_the_whole_projection_takes_features_as_they_are() -> None:
-    from images import Images
     from teacher import Teacher
 
     features = 3 + 2 * torch.rand(50, 8)
-    teacher = Teacher(torch.nn.Sequential(torch.nn.Linear(8, 384)), Images(features, torch.zeros(50), features, []))
+    projection = torch.nn.Sequential(torch.nn.Linear(8, 384))
+    teacher = Teacher(projection, mean=features.mean(0), spread=features.std(0).mean())
     expected = teacher.eval().embed_images(features)
     found = torch.nn.functional.normalize(teacher.whole_projection()(features), dim=-1)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
