@@ -1,7 +1,10 @@
 """Indexes WebDataset shards: uncompressed `.tar` files whose members are grouped by key.
 
-The key of a member is its path up to the first dot of its file name, as in webdataset. Members that are no image,
-caption or `.cls` are ignored. Only the headers are read; images and texts are read later, straight from the `.tar`.
+The key of a member is its path up to the first dot of its file name, as in webdataset: `7.jpg`, `7.mask.png` and
+`7.txt` are one sample. But where a text has the whole name of an image, up to the suffix, those two belong together, as
+they do in a folder: `cat.0.jpg` and `cat.0.txt` are a sample, and `cat.1.jpg` and `cat.1.txt` are another. Members that
+are no image, caption or `.cls` are ignored. Only the headers are read; images and texts are read later, straight from
+the `.tar`.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from clipcli.data.captions import caption_suffix
-from clipcli.data.file_names import is_hidden, is_image_name
+from clipcli.data.file_names import is_hidden, is_image_name, without_suffix
 from clipcli.records import Reference, Span
 
 LABEL_SUFFIX = ".cls"
@@ -21,16 +24,41 @@ LABEL_SUFFIX = ".cls"
 
 @dataclass(slots=True)
 class KeyGroup:
-    """The members of one key: `images` by name, in the order of the shard, and `texts` by suffix."""
+    """The members of one key: `images` and `texts` by name, in the order of the shard."""
 
     key: str
     images: dict[str, Reference] = field(default_factory=dict)
     texts: dict[str, Reference] = field(default_factory=dict)
 
     @property
-    def main(self) -> str:
-        """The name of the main image, which has the fewest dots: a key may have a `mask.png` beside its `jpg`."""
-        return min(self.images, key=lambda name: os.path.basename(name).count("."))
+    def texts_by_suffix(self) -> dict[str, Reference]:
+        """The texts by suffix; the first of each counts."""
+        found: dict[str, Reference] = {}
+        for name, where in self.texts.items():
+            found.setdefault(_text_suffix(name) or "", where)
+        return found
+
+    @property
+    def main_images(self) -> list[str]:
+        """The images with the fewest dots in their names: a key may have a `mask.png` beside its `jpg`.
+
+        If there are several of other names, nothing says which of them a text is about.
+        """
+        fewest = min((os.path.basename(name).count(".") for name in self.images), default=0)
+        return [name for name in self.images if os.path.basename(name).count(".") == fewest]
+
+    def samples(self) -> Iterator[KeyGroup]:
+        """The group itself, or a group for each whole name where a text has the whole name of an image."""
+        images = {without_suffix(name) for name in self.images}
+        if not images & {without_suffix(name) for name in self.texts} - {self.key}:
+            yield self
+            return
+        groups: dict[str, KeyGroup] = {}
+        for members, kind in ((self.images, "images"), (self.texts, "texts")):
+            for name, where in members.items():
+                key = without_suffix(name)
+                getattr(groups.setdefault(key, KeyGroup(key)), kind)[name] = where
+        yield from groups.values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +77,7 @@ def read_shard(path: str) -> Shard:
             damage = _collect(file, path, collected)
     except OSError as e:
         damage = f"cannot read it: {e.strerror or e}"
-    return Shard(tuple(collected.values()), damage)
+    return Shard(tuple(sample for group in collected.values() for sample in group.samples()), damage)
 
 
 def images_in(path: str) -> Mapping[str, Reference]:
@@ -96,8 +124,11 @@ def _add(name: str, where: Reference, found: dict[str, KeyGroup]) -> None:
         return
     key = "/".join((*parts[:-1], parts[-1].partition(".")[0]))
     group = found.setdefault(key, KeyGroup(key))
-    suffix = LABEL_SUFFIX if parts[-1].lower().endswith(LABEL_SUFFIX) else caption_suffix(parts[-1])
-    if suffix is not None:
-        group.texts.setdefault(suffix, where)
+    if _text_suffix(parts[-1]) is not None:
+        group.texts[name] = where
     elif is_image_name(parts[-1]):
         group.images[name] = where
+
+
+def _text_suffix(name: str) -> str | None:
+    return LABEL_SUFFIX if name.lower().endswith(LABEL_SUFFIX) else caption_suffix(name)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from clipcli.data.file_names import without_suffix
 from clipcli.data.patterns import expand_paths
 from clipcli.data.samples import Reading, Sample, skipped_entry
 from clipcli.data.tars import LABEL_SUFFIX, read_shard
 from clipcli.data.tree import Data, files_below, split_zip
-from clipcli.errors import InputNotFound
+from clipcli.errors import BadFile, InputNotFound
 from clipcli.records import ImageItem, Skipped
 
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
@@ -37,15 +38,21 @@ def samples(data: Data, reading: Reading) -> Iterator[Sample | Skipped]:
 def samples_in(path: str, reading: Reading) -> Iterator[Sample | Skipped]:
     """The images of one shard in the order of its keys, and a skipped entry if it is damaged.
 
-    A text without an image gives a skipped entry too, unless only images are read.
+    A text without an image gives a skipped entry too, unless only images are read. Raises `BadFile` for a text that may
+    be about several images, unless only images are read.
     """
     shard = read_shard(path)
     for group in shard.groups:
-        main = group.main if group.images else None
+        texts = {} if reading.images_only else group.texts_by_suffix
+        main = group.main_images
+        if texts and len({without_suffix(name) for name in main}) > 1:
+            raise BadFile(
+                f"{path}: the text of key {group.key} may be about {main[0]} or {main[1]}; "
+                "give each image a text of its own name, or each sample a key of its own"
+            )
         for name, where in group.images.items():
-            item = ImageItem(f"{path}/{name}", where)
-            yield Sample(item, name, texts=group.texts, auxiliary=name != main)
-        if main is None and group.texts.keys() - {LABEL_SUFFIX} and not reading.images_only:
+            yield Sample(ImageItem(f"{path}/{name}", where), name, texts=texts, auxiliary=name != main[0])
+        if not main and texts.keys() - {LABEL_SUFFIX}:
             yield skipped_entry(f"{path}/{group.key}", "no image")
     if shard.damage is not None:
         yield skipped_entry(path, shard.damage)
