@@ -32,11 +32,8 @@ def find_architecture(arch: str) -> Architecture:
 
 def _in_file(path: Path) -> Architecture:
     if path.name == CONFIG_NAME and path.is_file():
-        model_cfg, preprocess_cfg = read_config(path, name=str(path))
-        tokenizer = f"local-dir:{path.parent}"
-        return Architecture(
-            name=path.parent.name, model_cfg=model_cfg, preprocess_cfg=preprocess_cfg, tokenizer=tokenizer
-        )
+        stated = read_config(path, name=str(path))
+        return Architecture(name=path.parent.name, tokenizer=f"local-dir:{path.parent}", **stated)
     from clipcli.backbones.library import open_clip
 
     config = _read(path)

@@ -58,7 +58,8 @@ def bundled_model(name: str) -> ListedModel:
 
 def directory_model(folder: Path, *, name: str, origin: str) -> ListedModel:
     """Describe a model in a directory. Raises `ModelUnavailable` or `BadFile`."""
-    model_cfg, preprocess_cfg = read_config(folder / CONFIG_NAME, name=name)
+    config = read_config(folder / CONFIG_NAME, name=name)
+    model_cfg, preprocess_cfg = config["model_cfg"], config["preprocess_cfg"]
     weights = next((folder / file for file in WEIGHTS_NAMES if (folder / file).is_file()), None)
     return ListedModel(name, model_cfg, preprocess_cfg, count_parameters(model_cfg), origin, weights)
 

@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from clipcli.backbones.devices import PRECISIONS
 from clipcli.errors import BadFile, ModelUnavailable
 from clipcli.events import Event
 
@@ -25,13 +26,14 @@ class Architecture:
     """A model without its weights: configuration, preprocessing and tokenizer.
 
     `model_cfg` and `preprocess_cfg` are open_clip's dictionaries. `tokenizer` is the name that
-    `open_clip.get_tokenizer` takes.
+    `open_clip.get_tokenizer` takes. `precision` is the one that `auto` takes with this model, if it states any.
     """
 
     name: str
     model_cfg: Mapping[str, Any]
     preprocess_cfg: Mapping[str, Any]
     tokenizer: str
+    precision: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,14 @@ class Checkpoint(Architecture):
     """An architecture with the file of its weights."""
 
     weights: Path
+
+
+class Config(TypedDict):
+    """What an `open_clip_config.json` says, as an `Architecture` has it. `precision` is clipcli's own addition."""
+
+    model_cfg: dict[str, Any]
+    preprocess_cfg: dict[str, Any]
+    precision: str | None
 
 
 # Gets a checkpoint's files, downloading them if need be. Raises `ModelUnavailable` or `BadFile`.
@@ -55,8 +65,8 @@ def fingerprint_of(checkpoint: Checkpoint) -> str:
     return hashlib.sha256(" ".join([*map(_hash, files), architecture]).encode()).hexdigest()
 
 
-def read_config(path: Path, *, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read `model_cfg` and `preprocess_cfg` from an `open_clip_config.json`; `name` is the model's, for messages.
+def read_config(path: Path, *, name: str) -> Config:
+    """Read an `open_clip_config.json`; `name` is the model's, for messages.
 
     Raises `ModelUnavailable` if there is no such file, and `BadFile` if it is no configuration.
     """
@@ -68,11 +78,14 @@ def read_config(path: Path, *, name: str) -> tuple[dict[str, Any], dict[str, Any
             raise KeyError("model_cfg needs embed_dim, vision_cfg and text_cfg")
         if not all(isinstance(part, dict) for part in (model_cfg["vision_cfg"], model_cfg["text_cfg"], preprocess_cfg)):
             raise TypeError("vision_cfg, text_cfg and preprocess_cfg are tables")
+        precision = config.get("precision")
+        if precision is not None and precision not in PRECISIONS:
+            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}")
     except FileNotFoundError:
         raise ModelUnavailable(f"{name} has no {CONFIG_NAME}; give a folder saved by open_clip or clipcli") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise BadFile(f"{path} is not an open_clip configuration ({e}); save the model anew with open_clip") from None
-    return model_cfg, preprocess_cfg
+    return Config(model_cfg=model_cfg, preprocess_cfg=preprocess_cfg, precision=precision)
 
 
 def _tokenizer_files(checkpoint: Checkpoint) -> list[Path]:

@@ -10,7 +10,7 @@ DEVICES = {
 }
 
 PRECISIONS = {
-    "auto": "bf16 where the hardware has it, else fp16 on a card and fp32 on a processor",
+    "auto": "what the model states, else bf16 where the hardware has it, fp16 on other cards, fp32 on other processors",
     "fp32": "exact",
     "bf16": "half the memory, and much faster where the hardware has it",
     "fp16": "as bf16, with more digits and less range; for cards",

@@ -44,14 +44,8 @@ def fetch(path: Path, *, name: str) -> Generator[Event, None, Checkpoint]:
     yield from ()
     if not path.is_dir():
         raise ModelUnavailable(f"no folder {path}; check the path after --model")
-    model_cfg, preprocess_cfg = read_config(path / CONFIG_NAME, name=name)
+    config = read_config(path / CONFIG_NAME, name=name)
     weights = next((path / file for file in WEIGHTS_NAMES if (path / file).is_file()), None)
     if weights is None:
         raise ModelUnavailable(f"{name} has no weights; put {WEIGHTS_NAMES[0]} beside its {CONFIG_NAME}")
-    return Checkpoint(
-        name=name,
-        weights=weights,
-        model_cfg=model_cfg,
-        preprocess_cfg=preprocess_cfg,
-        tokenizer=f"local-dir:{path}",
-    )
+    return Checkpoint(name=name, weights=weights, tokenizer=f"local-dir:{path}", **config)

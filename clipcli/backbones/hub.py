@@ -41,16 +41,15 @@ def find(model: str) -> Fetch | None:
 
 def _fetch(repository: str, *, name: str) -> Generator[Event, None, Checkpoint]:
     config = yield from download(repository, (CONFIG_NAME,), model=name)
-    model_cfg, preprocess_cfg = read_config(config, name=name)
+    read = read_config(config, name=name)
     weights = yield from download(repository, DEFAULT_WEIGHTS, model=name)
     # Under its hub name, open_clip would ask the network for the configuration again.
-    local = "hf_tokenizer_name" not in model_cfg["text_cfg"]
+    local = "hf_tokenizer_name" not in read["model_cfg"]["text_cfg"]
     return Checkpoint(
         name=name,
         weights=weights,
-        model_cfg=model_cfg,
-        preprocess_cfg=preprocess_cfg,
         tokenizer=f"local-dir:{config.parent}" if local else name,
+        **read,
     )
 
 

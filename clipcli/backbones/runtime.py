@@ -38,9 +38,16 @@ class Runtime:
 
 
 def choose_runtime(
-    *, device: str = "auto", precision: str = "auto", batch_size: int | None = None, workers: int | None = None
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    stated: str | None = None,
 ) -> Runtime:
     """Resolve the user's settings for this machine: `auto` and `None` become what suits its hardware.
+
+    `stated` is the precision that the model states, which `auto` takes.
 
     Raises `UnknownName` for an unknown device or precision, and `UsageError` for a device that this machine does not
     have or a number below 1.
@@ -49,7 +56,7 @@ def choose_runtime(
         if number is not None and number < 1:
             raise UsageError(f"a {name} of {number} is too small; give 1 or more, or leave it out")
     device = _device(device)
-    precision, reason = _precision(precision, device)
+    precision, reason = _precision(precision, device, stated or "auto")
     return Runtime(
         device=device,
         precision=precision,
@@ -72,11 +79,13 @@ def _device(requested: str) -> str:
     return requested
 
 
-def _precision(requested: str, device: str) -> tuple[str, str]:
+def _precision(requested: str, device: str, stated: str) -> tuple[str, str]:
     if requested not in PRECISIONS:
         raise unknown("precision", requested, PRECISIONS)
     if requested != "auto":
         return requested, "as asked"
+    if stated != "auto":
+        return stated, "as the model states"
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return ("bf16", "the card has it") if native else ("fp16", "the card has no bf16")

@@ -110,7 +110,18 @@ def test_a_name_that_is_no_digest_is_not_believed(folder: Path, tmp_path: Path, 
 
 
 def test_a_configuration_is_the_model_and_its_preprocessing(folder: Path) -> None:
-    assert read_config(folder / CONFIG_NAME, name="x") == (MODEL_CFG, {"mean": [0.5] * 3})
+    expected = {"model_cfg": MODEL_CFG, "preprocess_cfg": {"mean": [0.5] * 3}, "precision": None}
+    assert read_config(folder / CONFIG_NAME, name="x") == expected
+
+
+def test_a_configuration_may_state_the_precision(folder: Path) -> None:
+    path = folder / CONFIG_NAME
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"precision": "fp32"}))
+    assert read_config(path, name="x")["precision"] == "fp32"
+    assert _fetch(folder).precision == "fp32"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"precision": "fp8"}))
+    with pytest.raises(BadFile, match="precision is one of auto, "):
+        read_config(path, name="x")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,13 @@ def test_auto_on_a_processor_without_bf16(monkeypatch: pytest.MonkeyPatch) -> No
     assert str(runtime) == "on cpu in fp32 (the processor has no bf16), 1 decode thread"
 
 
+def test_auto_takes_what_the_model_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    runtime = choose_runtime(device="cpu", workers=1, stated="fp32")
+    assert str(runtime) == "on cpu in fp32 (as the model states), 1 decode thread"
+    assert choose_runtime(device="cpu", precision="bf16", stated="fp32").precision == "bf16"
+
+
 def test_auto_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)

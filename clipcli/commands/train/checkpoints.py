@@ -114,7 +114,7 @@ def write_model(folder: Path, trainee: Trainee, weights: Mapping[str, Tensor]) -
     `SafetensorError` for the weights.
     """
     preprocessing = trainee.backbone.preprocessing
-    config = {
+    config: dict[str, Any] = {
         "model_cfg": dict(trainee.architecture.model_cfg),
         "preprocess_cfg": {
             "mean": list(preprocessing.mean),
@@ -124,6 +124,8 @@ def write_model(folder: Path, trainee: Trainee, weights: Mapping[str, Tensor]) -
             "fill_color": preprocessing.fill_color,
         },
     }
+    if trainee.architecture.precision is not None:
+        config["precision"] = trainee.architecture.precision
     tokenizer = trainee.backbone.tokenizer
     if hasattr(tokenizer, "save_pretrained"):
         tokenizer.save_pretrained(str(folder))

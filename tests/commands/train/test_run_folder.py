@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import clipcli
 from clipcli.commands.train.run_folder import RunFolder
 from clipcli.commands.train.run_lines import read_lines
 from clipcli.commands.train.settings import TrainConfig, configured
@@ -217,3 +219,11 @@ def test_what_was_skipped_is_written_anew(run: RunFolder) -> None:
     run.write_skipped([("a.jpg", "x"), ("b.jpg", "y")])
     run.write_skipped([])
     assert (run.path / "skipped.csv").read_text() == "path,reason\n"
+
+
+def test_a_model_goes_on_stating_its_precision(models: dict[str, Path], pairs: Path, tmp_path: Path) -> None:
+    start = Path(shutil.copytree(models["vit"], tmp_path / "start"))
+    config = start / "open_clip_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "precision": "fp32"}))
+    clipcli.train(pairs, output=tmp_path / "run", model=str(start), steps=1, batch_size=8, lr=1e-5, device="cpu")
+    assert json.loads((tmp_path / "run" / config.name).read_text())["precision"] == "fp32"
