@@ -14,6 +14,7 @@ from torch import Tensor
 
 from clipcli.backbones.backbone import Backbone, Preprocessing, Tokenizer
 from clipcli.backbones.checkpoint import IMAGE, TEXT, Architecture, Checkpoint, fingerprint_of
+from clipcli.backbones.folding import fold_batch_norms
 from clipcli.backbones.library import open_clip
 from clipcli.backbones.runtime import Runtime
 from clipcli.backbones.towers import Towers, build_towers, cast_towers
@@ -34,12 +35,18 @@ _OLD_TEXT_NAMES = ("text_projection", "positional_embedding", "token_embedding",
 
 
 def load(
-    checkpoint: Checkpoint, *, runtime: Runtime, towers: Sequence[str] = (IMAGE, TEXT), resize: bool = False
+    checkpoint: Checkpoint,
+    *,
+    runtime: Runtime,
+    towers: Sequence[str] = (IMAGE, TEXT),
+    resize: bool = False,
+    inference: bool = False,
 ) -> Backbone:
     """Load a checkpoint on the runtime's device and in its precision, with only the named towers.
 
-    With `resize`, the positional embeddings of open_clip's own ViT are interpolated if the configuration states another
-    image size than the weights were trained at.
+    For `inference` alone, batch norms become part of the convolutions before them. With `resize`, the positional
+    embeddings of open_clip's own ViT are interpolated if the configuration states another image size than the weights
+    were trained at.
 
     Raises `WeightsMismatch` if a weight is missing, left over or of another shape, `UnsafeWeights` for a pickle that
     wants to run code, `BadFile` for a file that is not a checkpoint or a configuration that open_clip does not know,
@@ -49,6 +56,8 @@ def load(
         model = build_towers(checkpoint.model_cfg, towers=towers, dtype=runtime.dtype)
     state = _read_weights(checkpoint, model)
     _fill(model, _resized(state, model) if resize else state, checkpoint=checkpoint)
+    if inference and model.visual is not None:
+        fold_batch_norms(model.visual)
     cast_towers(model, runtime.dtype)
     return _backbone(checkpoint, model, runtime=runtime, fingerprint=fingerprint_of(checkpoint))
 

@@ -85,9 +85,9 @@ class Model:
         from clipcli.backbones.checkpoint import fingerprint_of
 
         # Settings that do not fit are said before anything is downloaded.
-        precision = self._runtime().precision
+        self._runtime()
         checkpoint = yield from self.checkpoint()
-        return fingerprint_of(checkpoint), precision
+        return fingerprint_of(checkpoint), self._runtime(checkpoint.precision).precision
 
     @property
     def name(self) -> str:
@@ -105,10 +105,11 @@ class Model:
 
         if self._backbone is not None and self._backbone.towers.has(*towers):
             return self._backbone
-        runtime = self._runtime()
+        self._runtime()
         checkpoint = yield from self.checkpoint()
+        runtime = self._runtime(checkpoint.precision)
         with self.watch.on("load"):
-            backbone = self._backbone = load(checkpoint, runtime=runtime, towers=towers)
+            backbone = self._backbone = load(checkpoint, runtime=runtime, towers=towers, inference=True)
             self.facts = facts_of(checkpoint, backbone)
         yield ModelLoaded(checkpoint.name, str(runtime), str(backbone), self.facts.record(runtime.device))
         models.keep(self.facts, request=self._request, memory=self.memory)
@@ -134,7 +135,7 @@ class Model:
         made_with = (self.settings.decode, self.settings.engine)
         return ImageStore(self.memory, self.facts, made_with=made_with, verify=self.settings.verify)
 
-    def _runtime(self) -> Runtime:
+    def _runtime(self, stated: str | None = None) -> Runtime:
         from clipcli.backbones.runtime import choose_runtime
         from clipcli.encoding.engines.choose import check_engine
         from clipcli.images.kinds import check_decode
@@ -145,6 +146,7 @@ class Model:
             precision=settings.precision,
             batch_size=settings.batch_size,
             workers=settings.workers,
+            stated=stated,
         )
         check_decode(settings.decode, device=runtime.device)
         check_engine(settings.engine, runtime=runtime)
