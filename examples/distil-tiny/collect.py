@@ -1,8 +1,9 @@
 """Collects what the text tower is to learn: words, what they mean, and which of ImageNet's classes they look like.
 
-MiniLM knows a rare noun by its letters more than by its sense: "emu" is near "ant" and "ibis" near "ibex". So a noun is
-embedded by what WordNet says about it: "ibis, wading birds of warm regions" is near spoonbills, as it should be. The
-same embeddings tell which classes an image of it would be taken for.
+MiniLM knows a rare noun by its letters more than by its sense: "emu" is near "ant" and "ibis" near "ibex". So a noun
+is embedded by what WordNet says about it: "ibis, wading birds of warm regions" is near spoonbills, as it should be. The
+same embeddings tell which classes an image of it would be taken for. Then it is averaged with nouns of like spelling,
+as WordNet puts rare senses first at times: "pants" are bloomers there.
 Run: python collect.py SOURCES TARGET CAPTIONS.json…
 """
 
@@ -17,11 +18,13 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import sources
-from nouns import Nouns
+from nouns import Nouns, blended
 from texts import MiniLM, Numbers, Texts
 from wordnet import WordNet
 
 _LONGEST_NOUN = 40
+# The name of a kind with more classes says little about an image.
+_MOST_OF_A_KIND = 400
 
 
 def main() -> None:
@@ -37,7 +40,13 @@ def collect(wordnet: WordNet, minilm: MiniLM, captions: Sequence[Path]) -> Texts
     below = classes_below(wordnet, synsets)
     named = zip(open_clip.IMAGENET_CLASSNAMES, synsets, strict=True)
     classes = [number(name, *wordnet.synsets[synset].nouns) for name, synset in named]
-    kinds = [(sorted(n), number(*wordnet.synsets[synset].nouns)) for synset, n in below.items() if 1 < len(n) < 400]
+    own = set(synsets)
+    names = {n for each in classes for n in each}
+    kinds = [
+        (sorted(n), number(*wordnet.synsets[synset].nouns))
+        for synset, n in below.items()
+        if len(n) < _MOST_OF_A_KIND and (len(n) > 1 or synset not in own)
+    ]
     candidates = number(*(noun for noun in wordnet.nouns() if len(noun) < _LONGEST_NOUN), *one_token_words())
     meanings = number(*map(str, wordnet.synsets.values()))
     captioned = {path.stem: [number(*each) for each in json.loads(path.read_text())] for path in captions}
@@ -51,6 +60,7 @@ def collect(wordnet: WordNet, minilm: MiniLM, captions: Sequence[Path]) -> Texts
             found[n] = noun
     meant = spelt.copy()
     meant[list(found)] = [noun.meaning for noun in found.values()]
+    meant[list(found)] = blended(spelt[list(found)], meant[list(found)], kept=[n in names for n in found])
     return Texts(
         texts=texts,
         spelt=spelt,

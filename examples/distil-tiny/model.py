@@ -11,11 +11,12 @@ import tower
 from safetensors.torch import save_file
 from tower import Head
 
+from clipcli.backbones.architectures import find_architecture
 from clipcli.backbones.backbone import Backbone
-from clipcli.backbones.checkpoint import CONFIG_NAME, Architecture, read_config
+from clipcli.backbones.checkpoint import CONFIG_NAME
 from clipcli.backbones.load import initialise
 from clipcli.backbones.runtime import choose_runtime
-from clipcli.commands.train.checkpoints import WEIGHTS_NAME
+from clipcli.commands.train.checkpoints import WEIGHTS_NAME, to_open_clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +29,11 @@ class NewModel:
 
 def new_model(config: Path, sources: Path, *, seed: int = 0) -> NewModel:
     """Make the model of an `open_clip_config.json`; what is not EfficientNet-Lite's is random."""
-    model_cfg, preprocess_cfg = read_config(config, name=str(config))
+    architecture = find_architecture(str(config))
     torch.manual_seed(seed)
-    architecture = Architecture(
-        name=config.parent.name,
-        model_cfg=model_cfg,
-        preprocess_cfg=preprocess_cfg,
-        tokenizer=f"local-dir:{config.absolute().parent}",
-    )
     backbone = initialise(architecture, runtime=choose_runtime(device="cpu", precision="fp32"))
     visual: Any = backbone.towers.visual
-    head = tower.fill(visual.trunk, size=tower.size_of(model_cfg["vision_cfg"]), folder=sources)
+    head = tower.fill(visual.trunk, size=tower.size_of(architecture.model_cfg["vision_cfg"]), folder=sources)
     visual.to(memory_format=torch.channels_last)
     return NewModel(backbone, head)
 
@@ -46,6 +41,7 @@ def new_model(config: Path, sources: Path, *, seed: int = 0) -> NewModel:
 def save(model: NewModel, config: Path, target: Path) -> None:
     """Write the model as a folder that open_clip and clipcli load."""
     target.mkdir(parents=True, exist_ok=True)
-    weights = {name: t.contiguous() for name, t in model.backbone.towers.state_dict().items()}
-    save_file(weights, target / WEIGHTS_NAME)
+    model_cfg = find_architecture(str(config)).model_cfg
+    weights = to_open_clip(model.backbone.towers.state_dict(), model_cfg)
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, target / WEIGHTS_NAME)
     (target / CONFIG_NAME).write_text(config.read_text())

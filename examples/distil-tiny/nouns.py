@@ -6,16 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from texts import Array
+from torch.nn import functional
 from wordnet import WordNet
 
 # A noun's senses count by their frequency, by how near MiniLM has the bare noun to them, and one with a class of
-# ImageNet three times: photos are of things.
-_SENSES, _NEARNESS, _IN_IMAGENET = (1.0, 0.4, 0.2, 0.1), 0.1, 3.0
+# ImageNet three times: photos are of things. One of people counts little: primates are archbishops in WordNet, too.
+_SENSES, _NEARNESS, _IN_IMAGENET, _PERSON = (1.0, 0.4, 0.2, 0.1), 0.1, 3.0, 0.1
 # What it adds to the similarity with a class if WordNet has both below the same near sense, and how much less a step
 # further up; above so many classes a sense says nothing.
 _RELATED, _PER_STEP, _MOST_RELATED = 0.15, 0.8, 150
+# Nouns are averaged over so many of similar spelling; a similarity that is higher by this has e times the weight.
+_NEIGHBOURS, _PER_NEIGHBOUR = 32, 0.1
 # Below the first similarity to the nearest class nothing is known of what a noun looks like; above the second, all.
 _UNLIKE, _LIKE = 0.4, 0.65
 
@@ -61,13 +65,16 @@ class Nouns:
         nearness = meanings @ spelt
         weights = np.array(_SENSES[: len(senses)], np.float32) * np.exp((nearness - nearness.max()) / _NEARNESS)
         weights *= [(_IN_IMAGENET if inside else 1) * (0.15 + known) for _, known, inside in looks]
+        # Anyone in a photo is a person, and what ImageNet has are three costumes: those say nothing of what one sees.
+        people = np.array([self._wordnet.synsets[sense].is_person for sense in senses])
+        people &= [not inside for *_, inside in looks]
+        weights[people] *= _PERSON
         weights /= weights.sum()
         meaning = weights @ meanings
-        shares = weights @ np.stack([share for share, *_ in looks])
-        known = float(weights @ [known for _, known, _ in looks])
-        # Anyone in a photo is a person, and what ImageNet has are three costumes.
-        person = self._wordnet.synsets[senses[0]].is_person and not looks[0][2]
-        return Noun(meaning / np.linalg.norm(meaning), shares.astype(np.float16), 0.0 if person else known)
+        things = np.where(people, 0, weights)
+        shares = things @ np.stack([share for share, *_ in looks]) / max(things.sum(), 1e-6)
+        known = float(things @ [known for _, known, _ in looks])
+        return Noun(meaning / np.linalg.norm(meaning), shares.astype(np.float16), known)
 
     def _look(self, sense: str) -> tuple[Array, float, bool]:
         """The classes that a sense looks like, how far that is known, and whether ImageNet has it."""
@@ -96,3 +103,14 @@ class Nouns:
             if found:
                 return sorted(found), steps
         return [], 0
+
+
+def blended(spelt: Array, meant: Array, *, kept: Sequence[bool]) -> Array:
+    """What nouns mean `[N, 384]`, averaged over nouns of similar spelling, but for those `kept` as they are."""
+    keys, values = torch.from_numpy(spelt), torch.from_numpy(meant)
+    found = values.clone()
+    for part in torch.split((~torch.tensor(kept)).nonzero().flatten(), 4000):
+        similar, nearest = (keys[part] @ keys.T).topk(min(_NEIGHBOURS, len(keys)))
+        weights = (similar / _PER_NEIGHBOUR).softmax(1)
+        found[part] = functional.normalize((weights[:, :, None] * values[nearest]).sum(1), dim=-1)
+    return found.numpy()

@@ -33,8 +33,10 @@ TOKENS_SEEN = "tokens.safetensors"
 
 
 def main() -> None:
-    """Train the text tower, and write the model into the folder TARGET."""
+    """Train the text tower, and write the model into the folder TARGET, unless it is there."""
     config, sources, folder, taught, target = map(Path, sys.argv[1:])
+    if (target / TOKENS_SEEN).exists():
+        return
     texts, model = Texts.load(folder), new_model(config, sources)
     towers = model.backbone.towers
     visual: Any = towers.visual

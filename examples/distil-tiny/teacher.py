@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
-from images import Images, Imagination, read_images
+from imagination import Images, Imagination, read_images
 from model import NewModel, new_model
 from texts import Texts
 from torch import Tensor, nn
@@ -25,12 +25,14 @@ from torch.nn import functional
 
 from clipcli.commands.train.optimizer import share_of_peak
 
-STEPS, BATCH, LEARNING_RATE, WARMUP = 4000, 512, 2e-3, 200
+STEPS, BATCH, LEARNING_RATE, WARMUP = 1500, 512, 2e-3, 200
 FEATURE_DROPOUT, ADAPTER_WIDTH, LOGIT_SCALE = 0.3, 2048, 30.0
 # The weights of the losses beside that of the classes.
 NOUN_WEIGHT, CAPTION_WEIGHT, NEARNESS_WEIGHT = 0.3, 0.15, 0.3
 # How often a noun is given as it is spelt, and not as what it means; and the share of the spelling in the meaning.
 SPELT, BLEND = 0.1, 0.2
+# What the name of a class gets of an image's probability, the kind that has the class the rest.
+NAME_BEFORE_KIND = 0.9
 # Nouns and captions in a batch, texts that are to stay near where MiniLM has them, and kinds that are drawn.
 NOUNS, CAPTIONS, NEAR, KINDS = 512, 256, 512, 80
 
@@ -129,10 +131,8 @@ class Lessons:
         return features, shown
 
     def _class_loss(self, images: Tensor, shown: Tensor) -> Tensor:
-        """The softmax over names follows the head's; in half of the batches some kinds stand for their classes."""
-        names, shares = self._names(), shown
-        if self._random.random() < 0.5:
-            names, shares = self._with_kinds(names, shown)
+        """The softmax over names follows the head's, with some kinds among them."""
+        names, shares = self._with_kinds(self._names(), shown)
         logits = self._logits(images, self._teacher.embed_texts(self._as_given(names)))
         return -(shares * logits.log_softmax(1)).sum(1).mean()
 
@@ -144,18 +144,26 @@ class Lessons:
         )
 
     def _with_kinds(self, names: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
-        """Some classes together under a name for all of them, such as "dog"; drawn kinds that overlap are left out."""
-        group = torch.full((len(names),), -1)
+        """Names with some that mean several classes, such as "dog"; drawn kinds that overlap are left out.
+
+        Half the time a kind stands for its classes, else beside them: "beagle" is then the better answer.
+        """
+        in_kind = torch.zeros(len(names), KINDS)
         kinds: list[int] = []
         for drawn in self._random.permutation(len(self._texts.kinds))[:KINDS]:
             members, nouns = self._texts.kinds[drawn]
-            if (group[members] < 0).all():
-                group[members] = len(kinds)
+            if not in_kind[members].any():
+                in_kind[members, len(kinds)] = 1
                 kinds.append(nouns[0] if self._random.random() < 0.5 else int(self._random.choice(nouns)))
-        alone = (group < 0).nonzero().flatten()
-        group[alone] = len(kinds) + torch.arange(len(alone))
-        together = torch.cat([torch.tensor(kinds, dtype=torch.long), names[alone]])
-        return together, torch.zeros(len(shown), len(together)).index_add_(1, group, shown)
+        kept = 0.0 if self._random.random() < 0.5 else NAME_BEFORE_KIND
+        of_kinds = (1 - kept) * shown @ in_kind[:, : len(kinds)]
+        covered = in_kind.any(1)
+        of_names = torch.where(covered, kept * shown, shown)
+        asked = ~covered | (kept > 0)
+        return (
+            torch.cat([torch.tensor(kinds, dtype=torch.long), names[asked]]),
+            torch.cat([of_kinds, of_names[:, asked]], 1),
+        )
 
     def _noun_loss(self, images: Tensor, shown: Tensor) -> Tensor:
         """Of the images in the batch, a noun is nearest to those that would be taken for it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ emu n 1 1 @ 1 0 00000004
 cup n 2 1 @ 2 1 00000005 00000001
 fowler n 1 1 @ 1 0 00000006
 goose n 1 1 @ 1 0 00000002
+cock n 2 1 @ 2 1 00000006 00000003
 """
 
 
@@ -90,11 +91,47 @@ def test_a_noun_looks_like_the_classes_that_wordnet_and_minilm_have_near_it(word
     person = nouns.of_noun("fowler", meanings["00000006"])
     assert person is not None
     assert person.known == 0
+    both = nouns.of_noun("cock", meanings["00000003"])
+    assert both is not None
+    assert both.known > 0.8
+    assert both.shares.tolist() == [1, 0]
     assert nouns.of_noun("dinosaur", emu) is None
 
 
+def test_nouns_are_averaged_over_those_of_similar_spelling() -> None:
+    from nouns import blended
+
+    spelt = np.eye(4, dtype=np.float32)
+    spelt[1] = spelt[0]
+    meant = np.eye(4, dtype=np.float32)
+    found = blended(spelt, meant, kept=[False, True, True, False])
+    # The first is spelt as the second is: each counts e**10 times as much as the others.
+    np.testing.assert_allclose(found[0], [0.5**0.5, 0.5**0.5, 0, 0], atol=1e-3)
+    np.testing.assert_array_equal(found[[1, 2]], meant[[1, 2]])
+    np.testing.assert_allclose(found[3], meant[3], atol=1e-3)
+
+
+def test_the_name_of_a_class_is_a_better_answer_than_its_kind() -> None:
+    from teacher import KINDS, NAME_BEFORE_KIND, Lessons
+
+    lessons = object.__new__(Lessons)
+    lessons._texts = SimpleNamespace(kinds=[([0, 1], [7])])  # type: ignore[assignment]
+    names, shown = torch.tensor([3, 4, 5]), torch.tensor([[0.5, 0.3, 0.2]])
+    found = []
+    for seed in range(8):
+        lessons._random = np.random.default_rng(seed)
+        texts, shares = lessons._with_kinds(names, shown)
+        found.append((texts.tolist(), [round(share, 4) for share in shares[0].tolist()]))
+    assert KINDS > 1
+    beside = round(0.8 * (1 - NAME_BEFORE_KIND), 4), *(round(p * NAME_BEFORE_KIND, 4) for p in (0.5, 0.3))
+    assert {(tuple(texts), tuple(shares)) for texts, shares in found} == {
+        ((7, 5), (0.8, 0.2)),
+        ((7, 3, 4, 5), (*beside, 0.2)),
+    }
+
+
 def test_imagined_features_show_the_class_they_were_pushed_to() -> None:
-    from images import Images, Imagination
+    from imagination import Images, Imagination
     from tower import Head
 
     generator = torch.Generator().manual_seed(0)
@@ -163,6 +200,19 @@ def test_the_distance_is_least_where_the_teacher_has_a_text() -> None:
     wrong, _ = distance(wanted.roll(1, 0), wanted)
     assert cosine == pytest.approx(1)
     assert right < wrong
+
+
+def test_tokens_keep_six_digits_and_those_that_were_not_seen_none() -> None:
+    from bundle import DIGITS, TOKENS, small
+
+    weights = {TOKENS: torch.randn(4, 1000), "matrix": torch.randn(3, 3), "vector": torch.randn(3)}
+    found = small(weights, seen=torch.tensor([True, True, False, True]))
+    assert not found[TOKENS][2].any()
+    seen = [0, 1, 3]
+    torch.testing.assert_close(found[TOKENS][seen].float(), weights[TOKENS][seen], rtol=2**-DIGITS, atol=1e-6)
+    assert len(torch.frexp(found[TOKENS].float())[0].abs().unique()) == 2 ** (DIGITS - 1) + 1
+    assert [found[name].dtype for name in ("matrix", "vector")] == [torch.float16, torch.float32]
+    torch.testing.assert_close(found["vector"], weights["vector"], rtol=0, atol=0)
 
 
 def test_the_everyday_words_are_sixty() -> None:
