@@ -1,68 +1,60 @@
-"""What folding batch norms into convolutions gives: image towers with random weights, both ways in turn.
+"""What folding batch norms into convolutions gives: models with random weights, both ways in turn.
 
 Run: python benchmarks/folding.py
 """
 
-import copy
-import statistics
 import time
+from functools import partial
+from pathlib import Path
 
-import open_clip
-import timm
 import torch
-from torch import nn
+from side_by_side import side_by_side
 
+from clipcli.backbones.architectures import find_architecture
+from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.folding import fold_batch_norms
+from clipcli.backbones.load import initialise
+from clipcli.backbones.runtime import choose_runtime
+from clipcli.backbones.towers import cast_towers
 
-IMAGES, ROUNDS = 32, 5
-LITE = "EfficientNet-Lite2, 224 pixels"
+LITE = Path(__file__).parents[1] / "examples" / "distil-tiny" / "open_clip_config.json"
+ARCHS = {"EfficientNet-Lite2, 224 pixels": str(LITE), "ResNet-50": "RN50", "MobileCLIP-S1": "MobileCLIP-S1"}
+IMAGES = 32
 
 
 def main() -> None:
-    """Print a table: images a second of each tower, medians of five."""
+    """Measure, and print a table in Markdown."""
     print(
         "| image tower | precision | as it is | folded | times as fast |", "| --- | --- | --- | --- | --- |", sep="\n"
     )
-    for name, pixels, tower in (
-        (LITE, 224, timm.create_model("tf_efficientnet_lite2", num_classes=0)),
-        ("RN50", 224, open_clip.create_model("RN50", load_weights=False).visual),
-        ("MobileCLIP-S1", 256, open_clip.create_model("MobileCLIP-S1", load_weights=False).visual),
-    ):
-        for precision in (torch.float32, torch.bfloat16):
-            before, after = (rate / IMAGES for rate in compared(tower.eval(), pixels, precision))
-            print(
-                f"| {name} | {str(precision).removeprefix('torch.')} | {1 / before:.1f} | {1 / after:.1f} "
-                f"| {before / after:.2f} |",
-                flush=True,
-            )
+    for name, arch in ARCHS.items():
+        for precision in ("fp32", "bf16"):
+            before, after = (made(arch, precision, folded=folded) for folded in (False, True))
+            for backbone in (before, after):
+                seconds(backbone)
+            compared = side_by_side(partial(seconds, before), {"folded": partial(seconds, after)})
+            taken, times = compared["folded"]
+            rate = IMAGES / taken
+            print(f"| {name} | {precision} | {rate / times:.1f} | {rate:.1f} | {times:.2f} |", flush=True)
 
 
-def compared(tower: nn.Module, pixels: int, precision: torch.dtype) -> tuple[float, float]:
-    """Seconds for a batch as the tower is and folded, measured in turn."""
-    folded = copy.deepcopy(tower)
-    fold_batch_norms(folded)
-    # As clipcli gives them: channels last, and norms in float32.
-    images = torch.randn(IMAGES, 3, pixels, pixels, dtype=precision).to(memory_format=torch.channels_last)
-    towers = [cast(tower, precision), cast(folded, precision)]
-    taken: list[list[float]] = [[], []]
-    with torch.inference_mode():
-        for round_number in range(ROUNDS + 1):
-            for seconds, one in zip(taken, towers, strict=True):
-                start = time.perf_counter()
-                one(images)
-                if round_number:
-                    seconds.append(time.perf_counter() - start)
-    before, after = map(statistics.median, taken)
-    return before, after
+def made(arch: str, precision: str, *, folded: bool) -> Backbone:
+    """A model with random weights."""
+    backbone = initialise(find_architecture(arch), runtime=choose_runtime(device="cpu", precision=precision))
+    if folded:
+        assert backbone.towers.visual is not None
+        fold_batch_norms(backbone.towers.visual)
+    cast_towers(backbone.towers, backbone.runtime.dtype)
+    return backbone
 
 
-def cast(tower: nn.Module, precision: torch.dtype) -> nn.Module:
-    """A copy in this precision."""
-    copied = copy.deepcopy(tower).to(precision)
-    for module in copied.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.float()
-    return copied
+def seconds(backbone: Backbone) -> float:
+    """Seconds to encode a batch."""
+    height, width = backbone.preprocessing.size
+    pixels = torch.randint(0, 256, (IMAGES, height, width, 3), dtype=torch.uint8)
+    start = time.perf_counter()
+    backbone.encode_images(pixels)
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

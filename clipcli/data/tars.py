@@ -53,11 +53,12 @@ class KeyGroup:
         if not images & {without_suffix(name) for name in self.texts} - {self.key}:
             yield self
             return
-        groups: dict[str, KeyGroup] = {}
-        for members, kind in ((self.images, "images"), (self.texts, "texts")):
-            for name, where in members.items():
-                key = without_suffix(name)
-                getattr(groups.setdefault(key, KeyGroup(key)), kind)[name] = where
+        names = (without_suffix(name) for name in (*self.images, *self.texts))
+        groups = {name: KeyGroup(name) for name in names}
+        for name, where in self.images.items():
+            groups[without_suffix(name)].images[name] = where
+        for name, where in self.texts.items():
+            groups[without_suffix(name)].texts[name] = where
         yield from groups.values()
 
 

@@ -84,10 +84,8 @@ class Model:
             return self.facts.fingerprint, self.facts.precision
         from clipcli.backbones.checkpoint import fingerprint_of
 
-        # Settings that do not fit are said before anything is downloaded.
-        self._runtime()
-        checkpoint = yield from self.checkpoint()
-        return fingerprint_of(checkpoint), self._runtime(checkpoint.precision).precision
+        checkpoint, runtime = yield from self._checked()
+        return fingerprint_of(checkpoint), runtime.precision
 
     @property
     def name(self) -> str:
@@ -105,9 +103,7 @@ class Model:
 
         if self._backbone is not None and self._backbone.towers.has(*towers):
             return self._backbone
-        self._runtime()
-        checkpoint = yield from self.checkpoint()
-        runtime = self._runtime(checkpoint.precision)
+        checkpoint, runtime = yield from self._checked()
         with self.watch.on("load"):
             backbone = self._backbone = load(checkpoint, runtime=runtime, towers=towers, inference=True)
             self.facts = facts_of(checkpoint, backbone)
@@ -134,6 +130,12 @@ class Model:
         # Embeddings depend on these beside the model. The engines that `auto` may choose differ only by rounding.
         made_with = (self.settings.decode, self.settings.engine)
         return ImageStore(self.memory, self.facts, made_with=made_with, verify=self.settings.verify)
+
+    def _checked(self) -> Generator[Event, None, tuple[Checkpoint, Runtime]]:
+        """The model's files, and how it runs. Settings that do not fit are said before anything is downloaded."""
+        self._runtime()
+        checkpoint = yield from self.checkpoint()
+        return checkpoint, self._runtime(checkpoint.precision)
 
     def _runtime(self, stated: str | None = None) -> Runtime:
         from clipcli.backbones.runtime import choose_runtime

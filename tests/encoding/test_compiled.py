@@ -22,6 +22,7 @@ from clipcli.encoding.embedder import Embedder
 from clipcli.encoding.engines import choose, compiled
 from clipcli.encoding.engines.agreement import probe_images
 from clipcli.encoding.engines.choose import COMPILING_PAYS_FROM, check_engine, with_engine
+from clipcli.errors import MissingExtra, UsageError
 from clipcli.events import Event, Noted, Warned, result_of
 
 LABELS = ["cat", "dog", "beach"]
@@ -187,7 +188,10 @@ def test_both_ways_are_timed_in_turn(backbone: Backbone, monkeypatch: pytest.Mon
 
 def test_every_device_and_precision_may_try(backbone: Backbone) -> None:
     for change in ({"device": "cuda"}, {"device": "mps"}, {"precision": "fp16"}):
-        check_engine("compiled", runtime=replace(backbone.runtime, **change))
+        runtime = replace(backbone.runtime, **change)
+        check_engine("compiled", runtime=runtime)
+        with pytest.raises((MissingExtra, UsageError)):
+            check_engine("openvino", runtime=runtime)
 
 
 @pytest.mark.parametrize("name", ["vit", "resnet", "sigmoid"])
