@@ -19,6 +19,7 @@ A message is one line: what is wrong, a semicolon, what to do.
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable, Sequence
 
 _FEW = 8
@@ -69,6 +70,15 @@ class MissingExtra(ClipcliError):
     """An optional dependency is not installed."""
 
 
+def install(*packages: str) -> str:
+    """The command that adds packages to this installation, whether it was made by pip, pipx or uv."""
+    if "/pipx/venvs/" in (place := sys.prefix.replace("\\", "/")):
+        return f"pipx inject clipcli {' '.join(packages)}"
+    if "/uv/tools/" in place:
+        return f"uv tool install {' '.join(f'--with {package}' for package in packages)} clipcli"
+    return f"pip install {' '.join(packages)}"
+
+
 class CacheUnusable(ClipcliError):
     """The cache cannot be opened, read or written."""
 
@@ -94,6 +104,10 @@ def unknown(kind: str, name: str, valid: Iterable[str], *, see: str | None = Non
     if see:
         hint += f" ({see} lists them)"
     return UnknownName(f"unknown {kind} '{name}'; {hint}")
+
+
+class ClipcliWarning(UserWarning):
+    """What the command line says in yellow: something the caller should know, though the work goes on."""
 
 
 def some_of(names: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ set -euo pipefail
 # The bundled model needs no download. It is small: for real photos leave --model out and take the default.
 MODEL=tiny
 
-# 1. A folder of photos and a list of words. The rows go to labels.csv, one for each photo.
+# 1. A folder of photos and a list of words. The rows go to predictions.csv, one for each photo.
 clipcli classify photos --labels labels.txt --model $MODEL
 
 # 2. Labels with other names for the same thing and with descriptions; the two best labels of each photo, as JSON.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,10 @@ from places import SHARED
 
 from clipcli.data.reference import READERS
 from clipcli.records import Reference
+
+# A shell starts what runs in the background with Ctrl-C ignored, which its programs would take over.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TEXT = {"context_length": 32, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 MODEL_CONFIGS: dict[str, dict[str, Any]] = {
@@ -131,8 +136,13 @@ def labels(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of real data beside the project; the test is skipped where there is none."""
-    if not SHARED.is_dir():
-        pytest.skip(f"no real data: {SHARED} is not there")
-    return SHARED
+def shared() -> Callable[[str], Path]:
+    """Finds real data in the folder `shared` beside the project; the test is skipped where it is not there."""
+
+    def find(path: str) -> Path:
+        found = SHARED / path
+        if not found.exists():
+            pytest.skip(f"no real data: {found} is not there")
+        return found
+
+    return find

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 from clipcli.backbones.devices import PRECISIONS
 from clipcli.errors import BadFile, ModelUnavailable
 from clipcli.events import Event
+from clipcli.files.identity import state_of
 
 # The two towers, by name.
 IMAGE, TEXT = "image", "text"
@@ -62,7 +63,7 @@ def fingerprint_of(checkpoint: Checkpoint) -> str:
     """
     architecture = json.dumps(checkpoint.model_cfg, sort_keys=True, default=str)
     files = [checkpoint.weights, *_tokenizer_files(checkpoint)]
-    return hashlib.sha256(" ".join([*map(_hash, files), architecture]).encode()).hexdigest()
+    return hashlib.sha256(" ".join([*map(file_hash, files), architecture]).encode()).hexdigest()
 
 
 def read_config(path: Path, *, name: str) -> Config:
@@ -96,17 +97,17 @@ def _tokenizer_files(checkpoint: Checkpoint) -> list[Path]:
     return sorted(path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern))
 
 
-def _hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file as 64 hexadecimal digits; a process computes it once."""
     real = path.resolve()
     # The hub's cache names a file by the SHA-256 of its content.
     if real.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", real.name):
         return real.name
-    stat = real.stat()
-    return _file_hash(real, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return _file_hash(real, state_of(real))
 
 
 @functools.lru_cache(maxsize=16)
-def _file_hash(path: Path, _identity: tuple[int, int, int]) -> str:
-    """The SHA-256 of a file. A process reads a file once, unless its inode, size or time changes."""
+def _file_hash(path: Path, _state: tuple[int, ...]) -> str:
+    """As `file_hash`, anew where the file's state changes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

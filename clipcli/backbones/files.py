@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from clipcli.backbones.activation import activation_warnings
 from clipcli.backbones.checkpoint import Checkpoint, Fetch
 from clipcli.backbones.tags import model_config, preprocessing, split_architecture, split_name, tag_config
 from clipcli.errors import ModelUnavailable, UnknownName
@@ -38,16 +39,17 @@ def absolute_name(model: str) -> str | None:
 
 
 def _fetch(arch: str, path: Path) -> Generator[Event, None, Checkpoint]:
-    yield from ()
     if not path.is_file():
         raise ModelUnavailable(f"no checkpoint {path}; check the path after {arch}/")
-    return Checkpoint(
+    checkpoint = Checkpoint(
         name=f"{arch}/{path}",
         weights=path,
         model_cfg=model_config(arch),
         preprocess_cfg=_preprocessing(arch),
         tokenizer=arch,
     )
+    yield from activation_warnings(checkpoint, arch=arch)
+    return checkpoint
 
 
 def _preprocessing(arch: str) -> dict[str, Any]:

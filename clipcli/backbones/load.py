@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import warnings
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,7 +15,9 @@ from clipcli.backbones.folding import fold_batch_norms
 from clipcli.backbones.library import open_clip
 from clipcli.backbones.runtime import Runtime
 from clipcli.backbones.towers import Towers, build_towers, cast_towers
-from clipcli.errors import BadFile, MissingExtra, ModelUnavailable, UnsafeWeights, WeightsMismatch, one_line
+from clipcli.backbones.transformers_weights import converted, is_transformers
+from clipcli.backbones.weights_file import read_state
+from clipcli.errors import BadFile, MissingExtra, ModelUnavailable, WeightsMismatch, install, one_line
 
 # Entries of checkpoints that are no weights: buffers and facts that newer versions of open_clip compute themselves.
 _IGNORED = {
@@ -27,6 +26,8 @@ _IGNORED = {
     "input_resolution",
     "context_length",
     "vocab_size",
+    # Counts the steps in torch's averaged models.
+    "n_averaged",
     "text.transformer.embeddings.position_ids",
 }
 RESIZE_MODES = ("shortest", "longest", "squash")
@@ -89,48 +90,11 @@ def _backbone(architecture: Architecture, model: Towers, *, runtime: Runtime, fi
     )
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a weights file, on the CPU, without running any code in it.
-
-    Raises `UnsafeWeights` or `BadFile`.
-    """
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(path)
-        except SafetensorError as e:
-            raise BadFile(f"{path} is not a safetensors file ({e}); get it anew") from None
-    try:
-        with warnings.catch_warnings():
-            # torch warns about files that it then refuses.
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except OSError as e:
-        raise BadFile(f"cannot read {path}: {e.strerror}; check its permissions") from None
-    # Unpickling a file that is no pickle raises nearly anything.
-    except Exception as e:
-        raise _unreadable(path, e) from None
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not state or not all(isinstance(key, str) for key in state):
-        raise BadFile(f"{path} holds no state dict; save model.state_dict(), best as .safetensors")
-    return {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
-
-
-def _unreadable(path: Path, error: Exception) -> UnsafeWeights | BadFile:
-    text = str(error).lower()
-    if any(words in text for words in ("unsupported global", "unsupported class", "torchscript")):
-        return UnsafeWeights(
-            f"{path} is a pickle that wants to run code when it is loaded; clipcli refuses: "
-            "get the weights as .safetensors, or save the plain state dict"
-        )
-    return BadFile(f"{path} is not a PyTorch checkpoint or is cut short; get it anew")
-
-
 def _read_weights(checkpoint: Checkpoint, model: Towers) -> dict[str, Tensor]:
     """The checkpoint's tensors under the names of `Towers`, without those of towers that were not built."""
     state = read_state(checkpoint.weights)
+    if is_transformers(state):
+        state = converted(state)
     if model.visual is not None:
         state = open_clip.convert.convert_state_dict(model, state)
     if any(key.startswith(_OLD_TEXT_NAMES) for key in state):
@@ -196,10 +160,11 @@ def _per_channel(value: float | Sequence[float]) -> tuple[float, ...]:
 def _tokenizer(architecture: Architecture) -> Tokenizer:
     if architecture.model_cfg["text_cfg"].get("hf_tokenizer_name") and not importlib.util.find_spec("transformers"):
         raise MissingExtra(
-            f"the tokenizer of {architecture.name} needs transformers; run pip install 'clipcli[transformers]'"
+            f"the tokenizer of {architecture.name} needs transformers; run {install('transformers', 'sentencepiece')}"
         )
     with _tokenizer_errors(architecture):
-        tokenizer: Tokenizer = open_clip.get_tokenizer(architecture.tokenizer)
+        length = architecture.model_cfg["text_cfg"].get("context_length")
+        tokenizer: Tokenizer = open_clip.get_tokenizer(architecture.tokenizer, context_length=length)
     return tokenizer
 
 

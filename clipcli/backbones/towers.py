@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from clipcli.backbones import causal, prefixes
 from clipcli.backbones.checkpoint import IMAGE, TEXT
 from clipcli.backbones.library import open_clip
-from clipcli.errors import BadFile, MissingExtra, ModelUnavailable
+from clipcli.errors import BadFile, MissingExtra, ModelUnavailable, install
 
 # The logarithm of 1 / 0.07, the temperature that CLIP starts from.
 INIT_LOGIT_SCALE = math.log(1 / 0.07)
@@ -179,4 +179,4 @@ def _normalised(features: Tensor | tuple[Tensor, ...]) -> Tensor:
 
 def _need_transformers() -> None:
     if importlib.util.find_spec("transformers") is None:
-        raise MissingExtra("this model needs transformers; run pip install 'clipcli[transformers]'")
+        raise MissingExtra(f"this model needs transformers; run {install('transformers', 'sentencepiece')}")

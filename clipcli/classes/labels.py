@@ -9,33 +9,41 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipcli.classes.normal_form import composed
 from clipcli.errors import BadFile, InputNotFound
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
 
 CSV_COLUMNS = ("label", "aliases", "description")
+IMAGENET_ID = re.compile(r"n\d{8}")
 YAML_KEYS = ("aliases", "description", "descriptions")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledClass:
-    """One class: its label, aliases, and whole sentences that describe it; `line` is its line in the file, from 1."""
+    """One class: its label, aliases, and whole sentences that describe it; `line` is its line in the file, from 1.
+
+    `words` are what prompts say in place of a label such as `hot_dog`.
+    """
 
     label: str
     aliases: tuple[str, ...] = ()
     descriptions: tuple[str, ...] = ()
     line: int | None = None
+    words: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The label and its aliases, each once."""
-        return tuple(dict.fromkeys((self.label, *self.aliases)))
+        """The label in words and its aliases, each once; ids of ImageNet, such as `n01440764`, name folders alone."""
+        aliases = (name for name in self.aliases if not IMAGENET_ID.fullmatch(name))
+        return tuple(dict.fromkeys((self.words or self.label, *aliases)))
 
 
 def read_labels(path: str | Path) -> tuple[LabelledClass, ...]:
@@ -68,7 +76,7 @@ def duplicate_warnings(classes: Sequence[LabelledClass]) -> list[str]:
     lines: dict[str, list[int]] = {}
     for c in classes:
         if c.line is not None:
-            lines.setdefault(c.label, []).append(c.line)
+            lines.setdefault(composed(c.label), []).append(c.line)
     return [
         f"label '{label}' stands on lines {' and '.join(map(str, where))}; kept as {len(where)} separate classes"
         for label, where in lines.items()

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipcli.classes.labels import LabelledClass, classes_from
+from clipcli.classes.words import in_words
 from clipcli.errors import BadFile, InputNotFound, UnknownName, one_line, unknown
+from clipcli.notices import Notices
 
 DEFAULT_PROMPTS = "imagenet"
 FILE_SUFFIXES = (".yaml", ".yml", ".txt")
@@ -126,9 +128,15 @@ class PromptedClasses:
         return [prompts_of(labelled, self.prompt_set.templates) for labelled in self.classes]
 
 
-def read_prompted_classes(labels: str | Path | Sequence[str], prompts: str | None) -> PromptedClasses:
+def read_prompted_classes(
+    labels: str | Path | Sequence[str], prompts: str | None, notices: Notices, *, keep_names: bool = False
+) -> PromptedClasses:
     """Read and check labels and prompts; the default prompt set is `imagenet`.
 
-    Raises `BadFile`, `InputNotFound` or `UnknownName`.
+    Labels become words in prompts, which `notices` counts, unless `keep_names`. Raises `BadFile`, `InputNotFound` or
+    `UnknownName`.
     """
-    return PromptedClasses(classes_from(labels), load_prompts(DEFAULT_PROMPTS if prompts is None else prompts))
+    return PromptedClasses(
+        in_words(classes_from(labels), notices, keep_names=keep_names),
+        load_prompts(DEFAULT_PROMPTS if prompts is None else prompts),
+    )

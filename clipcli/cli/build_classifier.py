@@ -9,7 +9,7 @@ from clipcli.commands.build_classifier.settings import BuildClassifierSettings, 
 from clipcli.errors import UsageError
 from clipcli.events import result_of
 from clipcli.outputs import STDOUT
-from clipcli.outputs.check import check_output
+from clipcli.outputs.check import check_is_not_read, check_output
 from clipcli.settings import to_yaml
 
 
@@ -25,6 +25,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         return exit_codes.DONE
     if file.output == STDOUT:
         raise UsageError("a classifier cannot go to standard output; give --output FILE")
+    check_is_not_read(file.output, [settings.labels, settings.prompts, settings.model, terminal.config])
     check_output(file.output, overwrite=file.overwrite)
     from clipcli.cli.display import Display
 

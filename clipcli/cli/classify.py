@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -15,11 +15,10 @@ from clipcli.cli.classify_summary import Summary
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import Show, pause_collector
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
-from clipcli.errors import UsageError
+from clipcli.data.tree import split_zip
 from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded, RowsPlanned, RowsReady, Warned
 from clipcli.files.manifest import Manifest, now
-from clipcli.outputs import STDOUT
-from clipcli.outputs.check import check_output, choose_format
+from clipcli.outputs.check import check_is_not_read, check_output, choose_format
 from clipcli.outputs.earlier import Earlier, find_earlier, left_over
 from clipcli.outputs.open import Output
 from clipcli.records import ModelRecord, Provenance
@@ -41,7 +40,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         print(to_yaml(settings, file), end="")
         return exit_codes.DONE
     format, top_k = choose_format(file.output, file.format), settings.top_k
-    _check_is_no_input(file.output, settings.inputs)
+    check_is_not_read(file.output, _files_read(settings, terminal))
     check_output(file.output, overwrite=file.overwrite, resume=file.resume, manifest=file.manifest)
     from clipcli.cli.display import Display
 
@@ -53,7 +52,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         from clipcli.commands.classify.run import run
 
         try:
-            events = run(settings, earlier=earlier)
+            events = run(settings, earlier=earlier, output=file.output)
             _write(
                 events,
                 summary,
@@ -70,13 +69,11 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     return summary.exit_code()
 
 
-def _check_is_no_input(output: str, inputs: Sequence[str]) -> None:
-    """Raise `UsageError` if the output is a table or a list that is an input: it would be overwritten."""
-    if output == STDOUT or not os.path.isfile(output):
-        return
-    files = [path for text in inputs for path in (text, text.removeprefix("@")) if os.path.isfile(path)]
-    if any(os.path.samefile(output, path) for path in files):
-        raise UsageError(f"--output {output} is one of the inputs, and would be written over; give another")
+def _files_read(settings: ClassifySettings, terminal: Terminal) -> list[object]:
+    """The paths that the command reads, but for the images, which are not listed yet."""
+    inputs = [path for text in settings.inputs for path in (text, text.removeprefix("@")) if not os.path.isdir(path)]
+    zips = [split[0] for text in settings.inputs if (split := split_zip(text)) is not None]
+    return [*inputs, *zips, settings.labels, settings.prompts, settings.classifier, settings.model, terminal.config]
 
 
 def _find_earlier_rows(file: RowsFile, display: Display, *, format: str, top_k: int) -> Earlier | None:

@@ -97,6 +97,7 @@ def _handle_signals(display: Display, show: Show) -> Iterator[_Stop]:
 def _say_result(trained: Trained, display: Display) -> None:
     """Say what was skipped or cut, and how to go on with the run or use its model."""
     from clipcli.backbones import bundled
+    from clipcli.commands.train.checkpoints import checkpoints_in
 
     if trained.skipped:
         display.say(f"{trained.skipped:,} pairs were skipped; {trained.folder / 'skipped.csv'} says why.")
@@ -107,8 +108,14 @@ def _say_result(trained: Trained, display: Display) -> None:
     if trained.step < trained.steps:
         display.say(f"Stopped after step {trained.step:,} of {trained.steps:,}.")
         display.say(f"Go on: {_how_to_go_on(trained.folder)}")
+        display.say(f"The model so far: --model {checkpoints_in(trained.folder)[-1].folder}")
         return
     display.say(f"{trained.folder}: {trained.step:,} steps done; look at {trained.folder / 'report.html'}")
+    if trained.collapsed:
+        display.say(
+            "The run has collapsed: its model gives all images the same label. Train anew, as was warned above."
+        )
+        return
     display.say(f"Use it: clipcli classify PHOTOS --labels FILE --model {bundled.as_path(trained.folder)}")
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from clipcli.backbones.devices import DEVICES, PRECISIONS
 from clipcli.classes.prompts import DEFAULT_PROMPTS
 from clipcli.encoding.engines.kinds import ENGINES
-from clipcli.images.kinds import DECODES
+from clipcli.images.kinds import COLORS, DECODES
 from clipcli.memory.cache import DEFAULT_SIZE, read_size
-from clipcli.settings import AsText, Settings, as_text, record, setting
+from clipcli.settings import AsText, AsTexts, Settings, as_text, record, setting
 
 if TYPE_CHECKING:
     from clipcli.scoring.classifier import Classifier
@@ -33,7 +33,15 @@ def read_classifier(value: Any) -> str | Path | Classifier:
 
 
 @record
-class Labels(Settings):
+class Names(Settings):
+    """How the names of classes go into prompts."""
+
+    keep_names: bool = setting(default=False, group="what", rare=True)
+    """Put names such as hot_dog, 001.hot_dog or HotDog into prompts as they are, and not as words."""
+
+
+@record
+class Labels(Names):
     """The names of the classes."""
 
     labels: str | Path | Sequence[str] | None = setting(default=None, group="what", metavar="FILE", reads=read_labels)
@@ -62,15 +70,18 @@ class OneModel(Settings):
 
 
 @record
-class ImageColumn(Settings):
-    """The column of images in tables."""
+class Reading(Settings):
+    """What is read of the data."""
+
+    exclude: AsTexts = setting(default=(), group="what", metavar="GLOB", by_default="none", harmless=True, rare=True)
+    """Leave out files and folders of such names, as in '*.gif', or of such paths, as in 'raw/*'; may be repeated."""
 
     image_column: str | None = setting(default=None, group="what", metavar="C", by_default="guessed", rare=True)
     """The column of images in a table."""
 
 
 @record
-class TableColumns(ImageColumn):
+class TableColumns(Reading):
     """The columns of tables."""
 
     caption_column: str | None = setting(default=None, group="what", metavar="C", by_default="guessed", rare=True)
@@ -112,6 +123,9 @@ class Encoding(Hardware):
     decode: str = setting(default="exact", group="speed", metavar="D", choices=DECODES, explained=True)
     """How images are decoded."""
 
+    color: str = setting(default="managed", group="speed", metavar="C", choices=COLORS, explained=True, rare=True)
+    """How colours are read."""
+
     engine: str = setting(default="auto", group="speed", metavar="E", choices=ENGINES)
     """The engine that runs the model."""
 
@@ -122,11 +136,6 @@ class Encoding(Hardware):
 
     verify: bool = setting(default=False, group="speed", rare=True)
     """Take an image's embedding from the cache only if its content is the same too."""
-
-    @property
-    def made_with(self) -> tuple[str, ...]:
-        """The settings that image embeddings depend on; whatever `auto` chooses gives the same but for rounding."""
-        return self.decode, self.engine
 
 
 @record

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 
+from clipcli.notices import Notice, Notices
 from clipcli.records import Reference
 
+LISTED = Notice(
+    "cell holds a list of captions as text", "cells hold lists of captions as text", "each is a caption", warns=False
+)
+# The class and the box of an object in the label files of YOLO, such as `0 0.51 0.43 0.2 0.3`.
+_BOX = re.compile(r"\d+(?:\s+-?\d*\.?\d+){4,}$")
 CAPTION_KEYS = ("caption", "captions", "text", "texts", "description")
 
 
@@ -43,6 +51,20 @@ def captions_beside(texts: Mapping[str, Reference], *, read: Callable[[Reference
     return cleaned(CAPTION_SUFFIXES[suffix](text))
 
 
+def captions_in(cell: object, where: str, notices: Notices) -> tuple[str, ...]:
+    """The captions in a cell of a table, or in the cells of several columns: texts, or lists of texts.
+
+    A list may be written as text, in JSON or as Python writes it. Raises `Uncaptioned` as `cleaned`.
+    """
+    found: list[object] = []
+    for value in cell if isinstance(cell, list | tuple) else [cell]:
+        listed = _listed(value) if isinstance(value, str) and value.lstrip().startswith("[") else None
+        if listed is not None:
+            notices.add(LISTED, where)
+        found += [value] if listed is None else listed
+    return cleaned(found)
+
+
 def cleaned(value: object) -> tuple[str, ...]:
     """A caption or a list of captions, stripped, without blank ones.
 
@@ -57,6 +79,8 @@ def cleaned(value: object) -> tuple[str, ...]:
             captions.append(text.strip())
     if any(not is_utf8(caption) for caption in captions):
         raise Uncaptioned("caption is not UTF-8")
+    if any(map(_BOX.match, captions)):
+        raise Uncaptioned("caption is a row of numbers, as of a box")
     if not captions:
         raise Uncaptioned("no caption")
     return tuple(captions)
@@ -69,6 +93,25 @@ def is_utf8(text: str) -> bool:
     character.
     """
     return "\0" not in text and (text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text))
+
+
+def _listed(text: str) -> list[object] | None:
+    """The texts of a list that is written as text; `None` if this is none. Raises `Uncaptioned` for a broken one."""
+    text = text.strip()
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            content = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            content = None
+        # numpy writes ['a' 'b'], which Python takes for a list of one text.
+        content = content if repr(content) == text else None
+    if isinstance(content, list):
+        return content
+    if re.fullmatch(r"""\[\s*["'].*["']\s*\]""", text, re.DOTALL):
+        raise Uncaptioned("caption is a list that is neither JSON nor Python")
+    return None
 
 
 def _lines(text: str) -> list[str]:

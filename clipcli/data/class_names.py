@@ -6,32 +6,44 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 
 from clipcli.classes.labels import LabelledClass
+from clipcli.classes.normal_form import composed
+from clipcli.classes.words import as_words, count_changed
 from clipcli.data.captions import is_utf8
 from clipcli.data.tars import LABEL_SUFFIX
 from clipcli.errors import BadFile, some_of
+from clipcli.notices import Notices
 from clipcli.records import Reference
 
 _LABEL_KEYS = ("label", "class", "class_name", "cls", "category")
 
 
-def from_names(names: Iterable[str]) -> dict[str, LabelledClass]:
-    """A class for each name, with `_` as a space in its label. Names that are not UTF-8 are left out."""
-    return {name: LabelledClass(name.replace("_", " ").strip() or name) for name in names if is_utf8(name)}
+def from_names(names: Iterable[str], notices: Notices, *, keep_names: bool = False) -> dict[str, LabelledClass]:
+    """A class for each name, with the words of the name as its label. Names that are not UTF-8 are left out.
+
+    `notices` counts the names that became other words; with `keep_names` they stay.
+    """
+    proper = [name for name in names if is_utf8(name)]
+    if keep_names:
+        return {name: LabelledClass(name) for name in proper}
+    words = as_words(proper)
+    count_changed(words, notices)
+    return {name: LabelledClass(text) for name, text in words.items()}
 
 
 def matched(
     names: Iterable[str], classes: tuple[LabelledClass, ...], *, where: str, noun: str = "folder"
 ) -> dict[str, LabelledClass]:
-    """The class of each name: by exact label or alias, else ignoring case and with `_` as a space.
+    """The class of each name: by exact label or alias, else ignoring case and by the words of the name.
 
     `noun` is the word for a name in the error: `folder` for names of folders, `value` for names in cells and files;
     `where` names the data. Raises `BadFile` if a name fits no class.
     """
     # Labels before aliases, so that one class's alias never hides another class.
-    known = [(c.label, c) for c in classes] + [(alias, c) for c in classes for alias in c.aliases]
+    known = [(c.label, c) for c in classes] + [(name, c) for c in classes for name in (*c.names, *c.aliases)]
     exact = dict(reversed(known))
     loosely = {folded(name): c for name, c in reversed(known)}
-    found = {name: exact.get(name) or loosely.get(folded(name)) for name in names}
+    words = as_words(names)
+    found = {name: exact.get(name) or loosely.get(folded(name)) or loosely.get(folded(words[name])) for name in words}
     unmatched = [name for name, labelled in found.items() if labelled is None]
     if unmatched:
         what, them = (noun, "it") if len(unmatched) == 1 else (f"{noun}s", "them")
@@ -43,8 +55,8 @@ def matched(
 
 
 def folded(name: str) -> str:
-    """The name in a form for comparing: case folded, with `_` as a space."""
-    return name.replace("_", " ").casefold()
+    """The name in a form for comparing: composed and case folded, with `_` as a space."""
+    return composed(name).replace("_", " ").casefold()
 
 
 def name_in(cell: object) -> str | None:

@@ -1,13 +1,42 @@
-"""Tells images and hidden files by their names, and splits off suffixes."""
+"""Tells images, and what a system keeps for itself, by their names, and splits off suffixes."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
+# Whatever Pillow decodes to pixels, and what its plug-in for HEIC does.
 IMAGE_SUFFIXES = frozenset(
     (
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
-        *(".avif", ".heic", ".heif", ".jp2", ".tga", ".ppm", ".pgm", ".pbm"),
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+        *(".avif", ".avifs", ".heic", ".heif", ".heics", ".heifs", ".hif"),
+        *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".tga", ".icb", ".vda", ".vst"),
+        *(
+            ".ppm",
+            ".pgm",
+            ".pbm",
+            ".pnm",
+            ".pfm",
+            ".psd",
+            ".qoi",
+            ".dds",
+            ".pcx",
+            ".dcx",
+            ".sgi",
+            ".rgb",
+            ".rgba",
+            ".bw",
+        ),
+        *(".ico", ".icns", ".cur", ".xbm", ".xpm", ".ras", ".im", ".msp", ".pcd", ".pxr", ".blp", ".fli", ".flc"),
+        *(".ftc", ".ftu", ".gbr", ".iim", ".fit", ".fits"),
+    )
+)
+# Folders that a NAS, Windows or a Mac keeps for itself: thumbnails, snapshots, what was deleted. In lower case.
+_SYSTEM_FOLDERS = frozenset(
+    (
+        *("__macosx", "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin"),
+        *("recycler", "system volume information"),
     )
 )
 
@@ -29,5 +58,14 @@ def is_image_name(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """True if a file or folder of this name is left out: dotfiles, and `__MACOSX` in zips from a Mac."""
-    return (name.startswith(".") and name != ".") or name == "__MACOSX"
+    """True if a file or folder of this name is left out: dotfiles, and folders that a system keeps for itself."""
+    return (name.startswith(".") and name != ".") or name.lower() in _SYSTEM_FOLDERS
+
+
+def is_excluded(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    """True if a path, given by its parts, fits one of the `patterns`.
+
+    A pattern such as `*.gif` or `drafts` is for the name of a file or a folder, at any depth; one with a `/`, such as
+    `2019/raw*`, for the path from the top.
+    """
+    return any(fnmatchcase("/".join(parts) if "/" in pattern else parts[-1], pattern) for pattern in patterns)

@@ -17,16 +17,24 @@ from clipcli.data.samples import Reading
 from clipcli.data.tables import in_tree
 from clipcli.data.tree import Data
 from clipcli.errors import InputNotFound, UsageError, some_of
+from clipcli.notices import Notices
 from clipcli.records import ImageItem, Skipped
 
 
 def list_images(
-    inputs: Sequence[str], *, stdin: TextIO | None = None, image_column: str | None = None, keep: Sequence[str] = ()
+    inputs: Sequence[str],
+    *,
+    stdin: TextIO | None = None,
+    image_column: str | None = None,
+    keep: Sequence[str] = (),
+    notices: Notices | None = None,
+    exclude: Sequence[str] = (),
 ) -> list[ImageItem]:
     """All images of `inputs`, in order; the input `-` is a list of paths on `stdin`.
 
     In a table each row is one item; its image is in the column `image_column`, which is guessed if it is `None`. The
-    cells of the columns named in `keep`, or of all others for `("all",)`, become the items' `cells`.
+    cells of the columns named in `keep`, or of all others for `("all",)`, become the items' `cells`. `notices` counts
+    what was left out, and files that fit a pattern of `exclude` are left out.
 
     Raises `InputNotFound` for an input that does not exist or has no image, `BadFile` for a table that cannot be
     parsed, `MissingExtra` for Parquet without pyarrow, and `UsageError` if no table has a column of `keep`. Paths in
@@ -34,7 +42,8 @@ def list_images(
     """
     if not inputs:
         raise InputNotFound("no inputs were given; give images, folders, globs or lists")
-    data_and_kinds = [(data, _kind(data)) for data in map(Data, inputs)]
+    found = [Data(text, notices or Notices(), tuple(exclude)) for text in inputs]
+    data_and_kinds = [(data, _kind(data)) for data in found]
     if keep:
         _check_keep(keep, data_and_kinds)
     reading = Reading(IMAGE.named(image_column), keep=tuple(keep), stdin=stdin)
@@ -66,7 +75,7 @@ def _cells_in_metadata(data: Data, reading: Reading) -> Mapping[str, Mapping[str
     """The kept cells of each image in metadata files, by the image's id; the first row of an image counts."""
     cells: dict[str, Mapping[str, str | None]] = {}
     in_metadata = replace(reading, image=in_tree.FILE_NAME) if reading.image == IMAGE else reading
-    for sample in in_tree.samples_in(in_tree.metadata_in(data), data.files, in_metadata):
+    for sample in in_tree.samples_in(in_tree.metadata_in(data), data.files, in_metadata, notices=data.notices):
         if not isinstance(sample, Skipped):
             cells.setdefault(sample.item.id, sample.item.cells)
     return cells
@@ -85,4 +94,4 @@ def _columns(data: Data, kind: str) -> list[str]:
     if kind == "table":
         return tables.columns_of(data)
     files = in_tree.metadata_in(data) if kind in TREES else []
-    return [column for file in files for column in in_tree.open_table(file).texts]
+    return [column for file in files for column in in_tree.open_table(file, data.notices).texts]

@@ -15,10 +15,11 @@ from clipcli.data.captions import is_utf8
 from clipcli.data.class_names import name_in, name_in_texts
 from clipcli.data.columns import IMAGE, LABEL, Columns
 from clipcli.data.kinds import KINDS, TREES, kind_of
+from clipcli.data.layouts import check_folders
 from clipcli.data.reference import sequential_reader
-from clipcli.data.samples import Reading, Sample
+from clipcli.data.samples import Reading, Sample, place_of
 from clipcli.data.tables import in_tree
-from clipcli.data.tree import Data, top_folders
+from clipcli.data.tree import Data
 from clipcli.errors import InputNotFound
 from clipcli.records import ImageItem, Skipped
 
@@ -58,7 +59,7 @@ def read_labelled(data: Data, columns: Columns) -> LabelledData:
     reading = Reading(IMAGE.named(columns.image), target=LABEL.named(columns.label))
     table = in_tree.table_of(data) if kind in TREES else None
     if table is not None:
-        read = _from_rows(data, in_tree.samples_in([table], data.files, reading))
+        read = _from_rows(data, in_tree.samples_in([table], data.files, reading, notices=data.notices))
     elif kind == "table":
         read = _from_rows(data, KINDS[kind].samples(data, reading))
     elif kind == "shards":
@@ -89,7 +90,7 @@ def named_twice(read: LabelledData) -> dict[str, tuple[str, ...]]:
     """The images that have more than one class name, with these names."""
     names: dict[str, dict[str, None]] = {}
     for labelled in labelled_of(read):
-        names.setdefault(os.path.normpath(labelled.item.id), {})[labelled.name] = None
+        names.setdefault(place_of(labelled.item), {})[labelled.name] = None
     return {image: tuple(found) for image, found in names.items() if len(found) > 1}
 
 
@@ -131,10 +132,12 @@ def _from_folders(data: Data, samples: Sequence[Sample | Skipped], *, is_tree: b
             entries.append(Skipped(sample.item, "folder name is not UTF-8"))
         else:
             entries.append(Labelled(sample.item, sample.folder, sample.key))
-    if not is_tree:
+    if is_tree:
+        check_folders(data, names_of(entries))
+    else:
         return LabelledData(data.text, "folder", _rooted(entries), names_of(entries))
     # Folders without images are classes too.
-    names = tuple(name for name in top_folders(data.text) if is_utf8(name)) if data.images else ()
+    names = tuple(name for name in data.folders if is_utf8(name)) if data.images else ()
     return LabelledData(data.text, "folder", tuple(entries), names)
 
 

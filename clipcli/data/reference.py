@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import Any, BinaryIO
 
+from clipcli.files.identity import state_of
 from clipcli.records import Cell, Reference, Span
 
 DIGEST_SIZE = 16
@@ -68,15 +69,14 @@ def sequential_reader() -> Iterator[Callable[[Reference], bytes]]:
 def open_zip(path: str) -> zipfile.ZipFile:
     """The zip file, opened once for all threads of a process; they may read from it at the same time.
 
-    It is opened again if its size or time changed. Raises `OSError` and `zipfile.BadZipFile`.
+    It is opened again if it changed. Raises `OSError` and `zipfile.BadZipFile`.
     """
-    found = os.stat(path)
     # A forked process must not share a position in an open file with its parent.
-    return _opened_zip(os.getpid(), path, found.st_mtime_ns, found.st_size)
+    return _opened_zip(os.getpid(), path, state_of(path))
 
 
 @lru_cache(maxsize=_ZIPS_KEPT)
-def _opened_zip(_process: int, path: str, _modified: int, _size: int) -> zipfile.ZipFile:
+def _opened_zip(_process: int, path: str, _state: tuple[int, ...]) -> zipfile.ZipFile:
     # A zip that drops out of the cache is closed by its destructor, when no thread uses it any more.
     return zipfile.ZipFile(path)
 
@@ -113,8 +113,7 @@ def _span_in(file: BinaryIO, path: str, span: Span) -> bytes:
 
 def _read_cell(path: str, place: Cell) -> bytes:
     """The bytes in a Parquet cell, or of the file beside the table that it names, as in Hugging Face data sets."""
-    found = os.stat(path)
-    group = _row_group(path, found.st_mtime_ns, found.st_size, place.row_group, place.column)
+    group = _row_group(path, state_of(path), place.row_group, place.column)
     cell = group[place.row].as_py()
     data, name = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
     if isinstance(data, bytes):
@@ -125,7 +124,7 @@ def _read_cell(path: str, place: Cell) -> bytes:
 
 
 @lru_cache(maxsize=_ROW_GROUPS_KEPT)
-def _row_group(path: str, _modified: int, _size: int, group: int, column: str) -> Any:
+def _row_group(path: str, _state: tuple[int, ...], group: int, column: str) -> Any:
     """The image column of one row group; the last few are kept while the file does not change."""
     import pyarrow.parquet as pq
 

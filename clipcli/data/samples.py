@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TextIO
@@ -39,15 +40,12 @@ class Reading:
     """Options for reading samples.
 
     `image` is the column of images in tables, and `target` the column of labels or captions; `None` reads images alone.
-    The cells of the columns named in `keep` are copied to the items, as text. With `look_up`, paths in a table are
-    tried beside the table and then from the working folder; without it they are taken to be beside the table, and the
-    disk is not checked. `stdin` is the stream that `-` reads.
+    The cells of the columns named in `keep` are copied to the items, as text. `stdin` is the stream that `-` reads.
     """
 
     image: Column = IMAGE
     target: Column | None = None
     keep: tuple[str, ...] = ()
-    look_up: bool = True
     stdin: TextIO | None = None
 
     @property
@@ -59,6 +57,12 @@ class Reading:
 def image_file(path: str) -> ImageItem:
     """The image file at this path, with the path as its id; the disk is not checked."""
     return ImageItem(path, Reference("file", path))
+
+
+def place_of(item: ImageItem) -> str:
+    """The place of an image's file: the same for `a.jpg`, `./a.jpg` and other spellings of one path."""
+    path = item.reference.path if item.reference.kind == "file" else None
+    return os.path.normpath(path or item.id)
 
 
 def skipped_entry(where: str, reason: str, *, cells: Mapping[str, str | None] | None = None) -> Skipped:

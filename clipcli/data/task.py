@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from clipcli.data.class_names import name_in_json
-from clipcli.data.columns import CAPTION, LABEL, Columns
+from clipcli.data.columns import CAPTION, LABEL, Columns, found_columns
 from clipcli.data.kinds import KINDS, TREES, kind_of, tables
 from clipcli.data.pairs import PairOptions, PairSource, from_texts, has_folders, has_metadata, has_texts
 from clipcli.data.reference import sequential_reader
@@ -44,8 +44,8 @@ def _has_captions(data: Data) -> bool:
         return False
     table = in_tree.table_of(data) if kind in TREES else None
     if table is not None or kind == "table":
-        named = set(tables.columns_of(data) if table is None else in_tree.open_table(table).columns)
-        return not named & set(LABEL.names) and bool(named & set(CAPTION.names))
+        named = tables.columns_of(data) if table is None else in_tree.open_table(table, data.notices).columns
+        return not found_columns(named, LABEL) and bool(found_columns(named, CAPTION))
     if kind == "shards":
         return _texts_are_captions(KINDS[kind].samples(data, Reading(target=LABEL)))
     source = PairSource(data, kind, PairOptions(()))

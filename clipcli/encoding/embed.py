@@ -19,6 +19,7 @@ from clipcli.errors import UsageError
 from clipcli.events import Event, TimeSpent, Warned
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory.images import ImageStore
+from clipcli.notices import Notices
 from clipcli.records import Batch, Embedded, Entry, ImageItem, Remembered, Skipped
 
 if TYPE_CHECKING:
@@ -85,8 +86,11 @@ def _encoded(
     yield from memory.warnings()
     stores = [model.store for model in models]
     looked_up = _looked_up(items, stores)
-    hashes, decode = any(store is not None for store in stores), models[0].settings.decode
-    for event in encode(looked_up, backbones=backbones, decode=decode, digests=hashes, watch=watch):
+    hashes, settings = any(store is not None for store in stores), models[0].settings
+    events = encode(
+        looked_up, backbones=backbones, decode=settings.decode, color=settings.color, digests=hashes, watch=watch
+    )
+    for event in events:
         if isinstance(event, Embedded):
             for store, embeddings in zip(stores, event.embeddings, strict=True):
                 if store is not None:
@@ -101,14 +105,15 @@ def encode(
     *,
     backbones: Sequence[Backbone],
     decode: str = "exact",
+    color: str = "managed",
     digests: bool = False,
     watch: Stopwatch | None = None,
 ) -> Generator[Event | Embedded, None, None]:
-    """Embed images in batches with backbones that are loaded; `TimeSpent` comes last.
+    """Embed images in batches with backbones that are loaded; what was odd about them, and `TimeSpent`, come last.
 
     A backbone does not encode images whose embedding is in a `Remembered`. With `digests`, images are hashed when they
-    are read. `decode` is a key of `DECODES`. Raises `ClipcliError` if a backbone gives NaN or infinity, and
-    `UsageError` if `--decode card` meets several input sizes.
+    are read. `decode` is a key of `DECODES`, `color` of `COLORS`. Raises `ClipcliError` if a backbone gives NaN or
+    infinity, and `UsageError` if `--decode card` meets several input sizes.
     """
     from clipcli.encoding.encoders import Encoders
     from clipcli.images.threads import DecodeThreads
@@ -117,12 +122,14 @@ def encode(
     runtime = backbones[0].runtime
     threads = DecodeThreads(runtime.workers, most=runtime.most_workers, watch=watch)
     encoders = Encoders(backbones, watch=watch)
-    coming = _decoded(items, backbones, decode=decode, threads=threads, digests=digests)
+    notices = Notices()
+    coming = _decoded(items, backbones, decode=decode, color=color, threads=threads, digests=digests, notices=notices)
     decoded = watch.each(coming, work="wait")
     for batches, encoded in watch.each(encoders.each(decoded), work="embed"):
         yield from map(Warned, dict.fromkeys(note for batch in batches for note in batch.notes))
         yield from encoders.warnings()
         yield _joined(batches[0].entries, encoded)
+    yield from notices.events()
     yield _time_spent(watch, workers=threads.count)
 
 
@@ -154,8 +161,10 @@ def _decoded(
     backbones: Sequence[Backbone],
     *,
     decode: str,
+    color: str = "managed",
     threads: DecodeThreads,
     digests: bool = False,
+    notices: Notices | None = None,
 ) -> Iterator[tuple[Batch, ...]]:
     """Yield batches of the images, one for each backbone. Backbones with the same preprocessing share a batch."""
     from clipcli.images.batches import batches_for_each
@@ -173,13 +182,30 @@ def _decoded(
             raise UsageError("--decode card decodes for models of one input size; take them one by one")
         [way] = ways.values()
         on_card = card.batches(
-            items, preprocessing=way, device=runtime.device, batch_size=size, threads=threads, digests=digests
+            items,
+            preprocessing=way,
+            device=runtime.device,
+            batch_size=size,
+            threads=threads,
+            color=color,
+            digests=digests,
+            notices=notices,
         )
         yield from ((batch,) * len(backbones) for batch in on_card)
         return
     resizes = [resizer(way) for way in ways.values()]
     least = least_pixels(list(ways.values()), decode=decode)
-    for batches in batches_for_each(resizes, items, batch_size=size, threads=threads, least=least, digests=digests):
+    batches_of_ways = batches_for_each(
+        resizes,
+        items,
+        batch_size=size,
+        threads=threads,
+        least=least,
+        color=color,
+        digests=digests,
+        notices=notices,
+    )
+    for batches in batches_of_ways:
         by_way = dict(zip(ways, batches, strict=True))
         yield tuple(by_way[_pixels_of(backbone.preprocessing)] for backbone in backbones)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from clipcli.backbones.backbone import Backbone
+from clipcli.encoding.long_texts import encode_whole
 from clipcli.events import ClassesEncoded, Event
 from clipcli.memory.memory import Memory
 
@@ -66,7 +67,7 @@ def _groups(prompts: Mapping[str, Sequence[str]], backbone: Backbone) -> Generat
 def _encode_group(prompts: Sequence[Sequence[str]], backbone: Backbone) -> list[Array]:
     """Encode the prompts of a few classes as class embeddings, each `[D]`."""
     texts = [text for class_prompts in prompts for text in class_prompts]
-    per_class = torch.split(backbone.encode_texts(texts), [len(class_prompts) for class_prompts in prompts])
+    per_class = torch.split(encode_whole(texts, backbone=backbone), [len(class_prompts) for class_prompts in prompts])
     means = torch.stack([embeddings.mean(dim=0) for embeddings in per_class])
     normalised: Array = functional.normalize(means, dim=-1).cpu().numpy()
     return list(normalised)

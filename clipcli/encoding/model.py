@@ -38,6 +38,8 @@ class ModelSettings(Protocol):
     @property
     def decode(self) -> str: ...
     @property
+    def color(self) -> str: ...
+    @property
     def engine(self) -> str: ...
     @property
     def verify(self) -> bool: ...
@@ -128,7 +130,7 @@ class Model:
         if not self.memory or self.facts is None:
             return None
         # Embeddings depend on these beside the model. The engines that `auto` may choose differ only by rounding.
-        made_with = (self.settings.decode, self.settings.engine)
+        made_with = (self.settings.decode, self.settings.color, self.settings.engine)
         return ImageStore(self.memory, self.facts, made_with=made_with, verify=self.settings.verify)
 
     def _checked(self) -> Generator[Event, None, tuple[Checkpoint, Runtime]]:

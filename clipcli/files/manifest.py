@@ -1,7 +1,7 @@
 """Reads and writes manifests: JSON files beside outputs that record how the rows were made.
 
-The manifest of `labels.csv` is `labels.csv.json`. While a run writes the hidden file `.labels.csv.xxxxxxxx.part`, its
-manifest is `.labels.csv.xxxxxxxx.part.json`, so that a killed run can be resumed.
+The manifest of `rows.csv` is `rows.csv.json`. While a run writes the hidden file `.rows.csv.xxxxxxxx.part`, its
+manifest is `.rows.csv.xxxxxxxx.part.json`, so that a killed run can be resumed.
 """
 
 from __future__ import annotations

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.data.reference import digest_of
-from clipcli.images.decode import Result, attempt, decode, register_plugins
+from clipcli.images.decode import Result, attempt, decoding, register_plugins
 from clipcli.images.resize import Least, Resize
 from clipcli.images.threads import DecodeThreads
+from clipcli.notices import Note, Notices
 from clipcli.records import Batch, Entry, ImageItem, Remembered, Skipped
 
 Pixels = NDArray[np.uint8]
@@ -27,16 +28,25 @@ def batches(
     batch_size: int,
     threads: DecodeThreads,
     least: Least | None = None,
+    color: str = "managed",
     digests: bool = False,
+    notices: Notices | None = None,
 ) -> Iterator[Batch]:
     """Batches of up to `batch_size` inputs, in order. Bad images are `Skipped`, and remembered ones are not read.
 
-    `least` is as in `decode`. With `digests` the items of the images that were read have the hash of their bytes. At
-    most two batches are decoded ahead. The threads' stopwatch measures the time to `read` and to `decode`; the threads
-    are closed at the end.
+    `least` and `color` are as in `decode`. With `digests` the items of the images that were read have the hash of their
+    bytes. What is odd about images is counted in `notices`. At most two batches are decoded ahead. The threads'
+    stopwatch measures the time to `read` and to `decode`; the threads are closed at the end.
     """
     for (batch,) in batches_for_each(
-        (resize,), items, batch_size=batch_size, threads=threads, least=least, digests=digests
+        (resize,),
+        items,
+        batch_size=batch_size,
+        threads=threads,
+        least=least,
+        color=color,
+        digests=digests,
+        notices=notices,
     ):
         yield batch
 
@@ -48,18 +58,21 @@ def batches_for_each(
     batch_size: int,
     threads: DecodeThreads,
     least: Least | None = None,
+    color: str = "managed",
     digests: bool = False,
+    notices: Notices | None = None,
 ) -> Iterator[tuple[Batch, ...]]:
     """As `batches`, but with one batch for each of `resizes`: each image is read and decoded only once."""
     register_plugins()
     entries: list[Entry | Remembered] = []
     pixels: list[list[Pixels]] = []
 
-    def resized(data: bytes) -> tuple[list[Pixels], bytes | None]:
-        image = decode(data, least=least)
-        return [np.array(resize(image)) for resize in resizes], digest_of(data) if digests else None
+    def resized(note: Note, data: bytes) -> tuple[list[Pixels], bytes | None]:
+        with decoding(data, least=least, color=color, note=note) as image:
+            return [np.array(resize(image)) for resize in resizes], digest_of(data) if digests else None
 
-    for item, decoded in _look_ahead(items, resized, most=2 * batch_size, threads=threads):
+    ahead = _look_ahead(items, resized, most=2 * batch_size, threads=threads, notices=notices or Notices())
+    for item, decoded in ahead:
         if isinstance(decoded, Skipped):
             entries.append(decoded)
         else:
@@ -75,10 +88,11 @@ def batches_for_each(
 
 def _look_ahead(
     items: Iterable[ImageItem | Remembered],
-    use: Callable[[bytes], Result],
+    use: Callable[[Note, bytes], Result],
     *,
     most: int,
     threads: DecodeThreads,
+    notices: Notices,
 ) -> Iterator[tuple[ImageItem | Remembered, Result | Skipped | None]]:
     """Each item with the result of `use` on its bytes, computed in threads up to `most` items ahead.
 
@@ -91,7 +105,8 @@ def _look_ahead(
                 pending.append(partial(_not_read, item))
             else:
                 image = item.item if isinstance(item, Remembered) else item
-                read = threads.submit(partial(attempt, image, use, watch=threads.watch))
+                noted = partial(use, notices.about(image.id))
+                read = threads.submit(partial(attempt, image, noted, watch=threads.watch))
                 pending.append(partial(_awaited, item, read, threads))
             if len(pending) > most:
                 yield pending.popleft()()

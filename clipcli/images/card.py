@@ -27,9 +27,12 @@ from clipcli.backbones.library import open_clip
 from clipcli.data.reference import digest_of
 from clipcli.errors import one_line
 from clipcli.images.batches import Pixels, to_batch
-from clipcli.images.decode import attempt, decode, register_plugins
+from clipcli.images.colours import is_srgb
+from clipcli.images.decode import attempt, decoding, register_plugins
+from clipcli.images.lines import is_line
 from clipcli.images.resize import resize_steps, resizer
 from clipcli.images.threads import DecodeThreads
+from clipcli.notices import Notices
 from clipcli.records import Batch, ImageItem, Remembered, Skipped
 
 _JPEG = b"\xff\xd8\xff"
@@ -68,14 +71,19 @@ def batches(
     device: str,
     batch_size: int,
     threads: DecodeThreads,
+    color: str = "managed",
     digests: bool = False,
+    notices: Notices | None = None,
 ) -> Iterator[Batch]:
     """Yield batches of the images in order, with plain JPEGs decoded on the device, looking two batches ahead.
 
-    Bad images are `Skipped` in their batch. The threads are closed at the end.
+    Bad images are `Skipped` in their batch. `color` and `notices` are as for `clipcli.images.batches.batches`. The
+    threads are closed at the end.
     """
     register_plugins()
-    decoder = _Decoder(preprocessing, device=device, threads=threads, digests=digests)
+    decoder = _Decoder(
+        preprocessing, device=device, threads=threads, color=color, digests=digests, notices=notices or Notices()
+    )
     pending: deque[Future[Batch]] = deque()
     # The decode threads read files. This single thread waits for them, and for the card.
     card = ThreadPoolExecutor(1, thread_name_prefix="card")
@@ -95,7 +103,17 @@ def batches(
 class _Decoder:
     """Decodes batches, on the device or by Pillow."""
 
-    def __init__(self, preprocessing: Preprocessing, *, device: str, threads: DecodeThreads, digests: bool) -> None:
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        *,
+        device: str,
+        threads: DecodeThreads,
+        color: str,
+        digests: bool,
+        notices: Notices,
+    ) -> None:
+        self._color, self._notices = color, notices
         self._resize, self._steps = resizer(preprocessing), resize_steps(preprocessing)
         self._device, self._threads, self._digests = device, threads, digests
         self._refusal: str | None = None
@@ -109,7 +127,9 @@ class _Decoder:
     def _start(self, one: ImageItem | Remembered) -> Callable[[], tuple[ImageItem, Found]]:
         if isinstance(one, Remembered):
             return lambda: (one.item, one)
-        read = self._threads.submit(partial(attempt, one, self._jpeg_or_pixels, watch=self._threads.watch))
+        read = self._threads.submit(
+            partial(attempt, one, partial(self._jpeg_or_pixels, one.id), watch=self._threads.watch)
+        )
         return partial(_awaited, one, read)
 
     def _finished(self, started: Sequence[Callable[[], tuple[ImageItem, Found]]]) -> Batch:
@@ -140,13 +160,15 @@ class _Decoder:
         except Exception as e:
             refusal = f"the card cannot decode JPEGs such as {items[0].id}: {one_line(e)}; Pillow decodes them"
             self._refusal = self._refusal or refusal
-            return [attempt(item, self._by_pillow, watch=watch) for item in items]
+            return [attempt(item, partial(self._by_pillow, item.id), watch=watch) for item in items]
 
-    def _by_pillow(self, data: bytes) -> Pixels:
-        return np.array(self._resize(decode(data)))
+    def _by_pillow(self, name: str, data: bytes) -> Pixels:
+        with decoding(data, color=self._color, note=self._notices.about(name)) as image:
+            return np.array(self._resize(image))
 
-    def _jpeg_or_pixels(self, data: bytes) -> tuple[Jpeg | Pixels, bytes | None]:
-        return plain_jpeg(data) or self._by_pillow(data), digest_of(data) if self._digests else None
+    def _jpeg_or_pixels(self, name: str, data: bytes) -> tuple[Jpeg | Pixels, bytes | None]:
+        found = plain_jpeg(data, color=self._color) or self._by_pillow(name, data)
+        return found, digest_of(data) if self._digests else None
 
     def _queue(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
@@ -175,11 +197,11 @@ def groups(jpegs: Iterable[tuple[int, Jpeg]]) -> Iterator[list[tuple[int, Jpeg]]
         yield group
 
 
-def plain_jpeg(data: bytes) -> Jpeg | None:
+def plain_jpeg(data: bytes, *, color: str = "managed") -> Jpeg | None:
     """Read these bytes as a JPEG for the card, or return `None` if Pillow must decode them.
 
-    The card takes baseline JPEGs, grey or in YCbCr, that are complete and small enough. Raises whatever Pillow raises
-    for a broken header.
+    The card takes baseline JPEGs, grey or in YCbCr, that are complete, small enough, neither long and narrow nor, with
+    `color` `managed`, of other colours than sRGB's. Raises whatever Pillow raises for a broken header.
     """
     if not (data.startswith(_JPEG) and data.endswith(_END)):
         return None
@@ -188,6 +210,8 @@ def plain_jpeg(data: bytes) -> Jpeg | None:
     plain = image.format == "JPEG" and image.mode in ("L", "RGB") and "progressive" not in image.info
     # Adobe's marker says that the colours are stored as RGB.
     if not plain or image.info.get("adobe_transform", 1) != 1 or area > _MOST_PIXELS:
+        return None
+    if is_line(image.size) or (color == "managed" and not is_srgb(image)):
         return None
     return Jpeg(data, image.getexif().get(ExifTags.Base.Orientation, 1), area)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -14,13 +15,19 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from clipcli.data.reference import NoImage, read
+from clipcli.errors import install
+from clipcli.images.budget import BUDGET
+from clipcli.images.camera_raw import note_thumbnail
+from clipcli.images.colours import to_srgb
+from clipcli.images.depth import DEEP_GREYS, grey_of_8_bits, has_deep_colours, stretch_deep_colours
+from clipcli.images.icc import profile_of
 from clipcli.images.resize import Least, Resize
 from clipcli.images.stopwatch import Stopwatch
+from clipcli.notices import Note, unsaid
 from clipcli.records import ImageItem, Skipped
 
 Result = TypeVar("Result")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
-_DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 # EXIF orientations in which width and height are stored the other way round.
 _TURNED = (5, 6, 7, 8)
 
@@ -53,49 +60,54 @@ def attempt(item: ImageItem, use: Callable[[bytes], Result], *, watch: Stopwatch
         return Skipped(item, _reason(e, data))
 
 
-def decode(data: bytes, *, least: Least | None = None) -> Image.Image:
+def decode(data: bytes, *, least: Least | None = None, color: str = "managed", note: Note = unsaid) -> Image.Image:
     """The first frame of an image as upright RGB: EXIF orientation applied, transparency over white, 16 bits as 8.
 
     With `least`, a function from an image's width and height to the smallest that are enough, a JPEG is decoded at the
-    smallest DCT scale (1, 1/2, 1/4 or 1/8) that is not below. Raises what Pillow raises.
+    smallest DCT scale (1, 1/2, 1/4 or 1/8) that is not below. `color` is a key of `COLORS`. Raises what Pillow raises.
     """
+    with decoding(data, least=least, color=color, note=note) as image:
+        return image
+
+
+@contextmanager
+def decoding(
+    data: bytes, *, least: Least | None = None, color: str = "managed", note: Note = unsaid
+) -> Iterator[Image.Image]:
+    """As `decode`, for a `with` block in which the image is used: its pixels count in the budget until the end."""
     image = Image.open(io.BytesIO(data))
+    note_thumbnail(image, note=note)
     if least is not None and isinstance(image, JpegImageFile):
         turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
         width, height = least(image.size[::-1] if turned else image.size)
         image.draft(None, (height, width) if turned else (width, height))
-    return upright(image)
+    with BUDGET.holding(image.width * image.height):
+        yield _upright(image, data, color=color, note=note)
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """Decode an open image, apply its EXIF orientation, and convert it to RGB if it is not."""
+def _upright(image: Image.Image, data: bytes, *, color: str, note: Note) -> Image.Image:
+    """Decode the open image of these bytes, apply its EXIF orientation, and bring it to RGB."""
+    profile = profile_of(image) if color == "managed" else None
+    is_deep = has_deep_colours(image)
     image.load()
+    if is_deep:
+        stretch_deep_colours(image, data, note=note)
     ImageOps.exif_transpose(image, in_place=True)
-    return to_rgb(image)
+    return to_rgb(image, profile=profile, note=note)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """An image of any Pillow mode as RGB, with transparency over white."""
+def to_rgb(image: Image.Image, *, profile: bytes | None = None, note: Note = unsaid) -> Image.Image:
+    """An image of any Pillow mode as RGB, with transparency over white. With an ICC profile it becomes sRGB."""
+    if image.mode in DEEP_GREYS:
+        image = grey_of_8_bits(image, note=note)
+    image = to_srgb(image, profile, note=note)
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode in _DEEP_MODES:
-        return _to_8_bits(image).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, layer).convert("RGB")
     return image.convert("RGB")
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """A grey image of 16 or 32 bits, scaled to 8 bits rather than clipped."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
-    if image.mode == "F":
-        # Floats are fractions of white; if some are above 1, fractions of the largest.
-        white = max(1.0, float(values.max(initial=0.0)))
-    else:
-        white = 65535.0 if values.max(initial=0.0) <= 65535 else float(values.max())
-    return Image.fromarray(np.clip(values / white * 255, 0, 255).round().astype(np.uint8))
 
 
 def _reason(error: Exception, data: bytes) -> str:
@@ -112,7 +124,7 @@ def _reason(error: Exception, data: bytes) -> str:
         case UnidentifiedImageError() if not data:
             return "an empty file"
         case UnidentifiedImageError() if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
-            return "HEIC needs a plug-in: pip install 'clipcli[heif]'"
+            return f"HEIC needs a plug-in: {install('pillow-heif')}"
         case UnidentifiedImageError():
             return "not an image"
         case Image.DecompressionBombError():

@@ -1,4 +1,4 @@
-"""The table of ways to decode, light enough to import for `--help`."""
+"""The tables of ways to decode and to read colours, light enough to import for `--help`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from clipcli.errors import UsageError, unknown
 DECODES = {
     "fast": "large JPEGs at a half, a quarter or an eighth, as long as twice the model's input size is left",
     "card": "plain JPEGs whole on an NVIDIA card, nearly as exact",
-    "exact": "every image whole",
+    "exact": "every image whole, as open_clip does, after its colours are brought to sRGB",
+}
+COLORS = {
+    "managed": "colours of a profile other than sRGB's are brought to sRGB",
+    "raw": "profiles are ignored, as open_clip does",
 }
 
 

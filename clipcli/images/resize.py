@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from clipcli.images.lines import fitted_line, is_line, middle_of_line
+
 if TYPE_CHECKING:
     from clipcli.backbones.backbone import Preprocessing
 
@@ -50,11 +52,16 @@ def _twice_fitted(size: tuple[int, int], *, width: int, height: int) -> tuple[in
 
 
 def resizer(preprocessing: Preprocessing) -> Resize:
-    """A function that resizes and crops an RGB image to the model's input size, as uint8, exactly as open_clip does."""
-    steps = resize_steps(preprocessing)
+    """A function that resizes and crops an RGB image to the model's input size, as uint8, exactly as open_clip does.
+
+    Of a line of pixels only the part that is left by the crop is computed.
+    """
+    first, *others = resize_steps(preprocessing)
+    of_line = {"shortest": middle_of_line, "longest": fitted_line}.get(preprocessing.resize_mode)
 
     def resize(image: Image.Image) -> Image.Image:
-        for step in steps:
+        image = first(image) if of_line is None or not is_line(image.size) else of_line(image, preprocessing)
+        for step in others:
             image = step(image)
         return image
 

@@ -35,6 +35,8 @@ _KEYS_PER_QUERY = 500
 _USE_GRAIN = 3600
 # Removing entries goes on until the cache is down to this share of its limit.
 _LEFT = 0.9
+# A limit may be lowered by so much without a question, and a cache as small as this is soon filled again.
+_SLACK, _SMALL = 1.5, 10**6
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -56,9 +58,14 @@ def cache_path() -> Path:
 
 
 def read_size(text: str) -> int:
-    """Read a size such as `500MB` or `2 GB` as bytes; units are powers of 1000. Raises `UsageError`."""
+    """Read a size such as `500MB` or `2 GB` as bytes; units are powers of 1000.
+
+    Raises `UsageError`, also for a number without a unit, but for 0: 5 may be meant as bytes or as gigabytes.
+    """
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]?B?)", text.strip().upper())
     unit = match and (match[2] if match[2] in _UNITS else f"{match[2]}B")
+    if match and not match[2] and float(match[1]):
+        raise UsageError(f"a cache size of {text!r} has no unit; write it as in {match[1]}MB or {match[1]}GB")
     if not match or unit is None:
         raise UsageError(f"a cache size of {text!r} is not understood; write it as in 500MB or 2GB")
     return int(float(match[1]) * _UNITS[unit])
@@ -126,6 +133,18 @@ class Cache:
                 "DELETE FROM entries WHERE key IN (SELECT key FROM entries ORDER BY used LIMIT ?)", [share]
             )
             count, size = count - share, _used_bytes(connection)
+
+    def check_limit(self) -> None:
+        """Raise `UsageError` if the limit is so far below what is there that the next write drops much."""
+        if not self.path.exists():
+            return
+        with self._connection() as connection:
+            size = _used_bytes(connection)
+        if size > max(_SLACK * self.limit, _SMALL):
+            raise UsageError(
+                f"the cache holds {size / 1e6:,.0f} MB, and a limit of {self.limit / 1e6:,.3g} MB would drop much of"
+                " it; give a larger --cache-size, or run clipcli cache clear first"
+            )
 
     def usage(self) -> list[Usage]:
         """The entries of each kind, sorted by kind."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from clipcli.errors import CacheUnusable
@@ -17,9 +18,17 @@ Result = TypeVar("Result")
 
 
 def open_memory(*, cache: bool, cache_size: str | None = None) -> Memory:
-    """The memory of earlier runs; without `cache` it remembers nothing. A `cache_size` such as `10G` bounds it."""
-    limit = None if cache_size is None else read_size(cache_size)
-    return Memory(Cache(limit=limit) if cache else None)
+    """The memory of earlier runs; without `cache` it remembers nothing. A `cache_size` such as `10G` bounds it.
+
+    Raises `UsageError` for a size that cannot be read, and for one far below what is remembered.
+    """
+    if not cache:
+        return Memory(None)
+    opened = Cache(limit=None if cache_size is None else read_size(cache_size))
+    # A cache that cannot be read is found out, and said, at its first use.
+    with suppress(CacheUnusable):
+        opened.check_limit()
+    return Memory(opened)
 
 
 class Memory:

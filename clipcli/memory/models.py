@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipcli.files.identity import state_of
 from clipcli.memory.memory import Memory
 from clipcli.records import ModelRecord
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 KIND = "models"
 _LIBRARIES = ("open_clip_torch", "torch", "timm")
 # The files of a model, by the names that open_clip and transformers read.
-_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "open_clip_config.json", "tokenizer*", "vocab*", "merges.txt")
+_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*config.json", "tokenizer*", "vocab*", "merges.txt")
 # The environment variables that decide where models from the hub are cached.
 _ENVIRONMENT = ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
 
@@ -49,7 +50,7 @@ class ModelFacts:
     logit_bias: float | None
     score: str
     weights: str
-    files: tuple[tuple[str, int, int], ...]
+    files: tuple[tuple[str | int, ...], ...]
 
     def record(self, device: str | None) -> ModelRecord:
         """Its record in a manifest. `device` is where it runs, `None` if nothing had to be encoded."""
@@ -88,16 +89,15 @@ def keep(facts: ModelFacts, *, request: ModelRequest, memory: Memory) -> None:
     memory.put_bytes({request.key: json.dumps(asdict(facts)).encode()}, kind=KIND)
 
 
-def files_around(weights: Path) -> tuple[tuple[str, int, int], ...]:
+def files_around(weights: Path) -> tuple[tuple[str | int, ...], ...]:
     """The files that decide which model this is: the weights, other model files in their folder, and the hub's ref.
 
-    Each is (path, size in bytes, time of change in nanoseconds).
+    Each is (path, size in bytes, time of its content, time of its last change), with times in nanoseconds.
     """
     around = {weights, *(path for pattern in _FILES for path in weights.parent.glob(pattern))}
     if weights.parent.parent.name == "snapshots":
         around.add(weights.parents[2] / "refs" / "main")
-    stated = [(str(path), path.stat()) for path in sorted(around) if path.is_file()]
-    return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stated)
+    return tuple((str(path), *state_of(path)[:3]) for path in sorted(around) if path.is_file())
 
 
 def _version(library: str) -> str | None:

@@ -44,8 +44,7 @@ class Format:
 
     `starts` are the bytes that files of this format begin with, and no others; empty for CSV, which has none.
     `can_stream` says that standard output, devices and pipes can be written. `finish(written, output)` converts the
-    file of the writer to the output, if they differ. `needs` is the module that the writer imports, and the extra of
-    clipcli that installs it.
+    file of the writer to the output, if they differ. `needs` is the package that the writer imports.
     """
 
     writer: type[Writer]
@@ -54,7 +53,7 @@ class Format:
     starts: tuple[bytes, ...] = ()
     can_stream: bool = True
     finish: Callable[[Path, Path], None] | None = None
-    needs: tuple[str, str] | None = None
+    needs: str | None = None
 
 
 WRITERS: dict[str, Format] = {
@@ -67,6 +66,6 @@ WRITERS: dict[str, Format] = {
         starts=(parquet.MAGIC, parquet.STREAM),
         can_stream=False,
         finish=parquet.to_parquet,
-        needs=("pyarrow", "parquet"),
+        needs="pyarrow",
     ),
 }

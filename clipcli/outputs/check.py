@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from clipcli.errors import MissingExtra, OutputExists, OutputFailed, UsageError, unknown
+from clipcli.errors import MissingExtra, OutputExists, OutputFailed, UsageError, install, unknown
 from clipcli.files.atomic import part_of
 from clipcli.files.manifest import has_foreign_manifest, manifest_path
 from clipcli.outputs import STDOUT, WRITERS
@@ -29,8 +31,8 @@ def choose_format(output: str, requested: str | None) -> str:
         to = "standard output" if output == STDOUT else f"{output}, which is no plain file"
         raise UsageError(f"{name} cannot go to {to}; give --output FILE")
     needs = WRITERS[name].needs
-    if needs and importlib.util.find_spec(needs[0]) is None:
-        raise MissingExtra(f"{name} needs {needs[0]}; run pip install 'clipcli[{needs[1]}]', or use --format csv")
+    if needs and importlib.util.find_spec(needs) is None:
+        raise MissingExtra(f"{name} needs {needs}; run {install(needs)}, or use --format csv")
     return name
 
 
@@ -60,6 +62,29 @@ def check_output(output: str, *, overwrite: bool, resume: bool | None = None, ma
     _check_folder(path)
     if manifest:
         check_manifest(path.resolve())
+
+
+def check_is_not_read(output: str | Path, reads: Iterable[object]) -> None:
+    """Raise `UsageError` if the output is one of the files that the command reads, under any name or link of it.
+
+    `reads` are paths; a folder stands for the files directly in it, as of a model. What is no path is passed over.
+    """
+    if output == STDOUT or not os.path.isfile(output):
+        return
+    target = os.stat(output)
+    for path in filter(None, reads):
+        if isinstance(path, str | Path) and _is_or_holds(path, target):
+            raise UsageError(f"--output {output} is read by this command, and would be written over; give another")
+
+
+def _is_or_holds(path: str | Path, target: os.stat_result) -> bool:
+    try:
+        if os.path.isdir(path):
+            return any(os.path.samestat(entry.stat(), target) for entry in os.scandir(path) if entry.is_file())
+        return os.path.samestat(os.stat(path), target)
+    except (OSError, ValueError):
+        # There is no such file, so that it is not the output; a text may be no path at all.
+        return False
 
 
 def check_manifest(target: Path) -> None:

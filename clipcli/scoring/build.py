@@ -11,8 +11,8 @@ import numpy as np
 from clipcli.backbones.checkpoint import TEXT
 from clipcli.classes.labels import duplicate_warnings
 from clipcli.classes.prompts import PromptedClasses
+from clipcli.encoding.label_checks import check_labels, label_warnings, remembered_checks
 from clipcli.encoding.model import Model
-from clipcli.encoding.unseen import find_unseen, remembered_unseen, unseen_warnings
 from clipcli.errors import ModelUnavailable, WeightsMismatch
 from clipcli.events import ClassesEncoded, Event, ModelKnown, Warned
 from clipcli.memory.classes import class_key
@@ -41,7 +41,7 @@ def build(
     keys = [[class_key(texts, fingerprint=fingerprint, precision=precision) for texts in one] for one in prompts]
     wanted = dict(zip(chain(*keys), chain(*prompts), strict=True))
     names = {key: c.names for key, c in zip(chain(*keys), chain(*(one.classes for one in prompted)), strict=True)}
-    embeddings, unseen = model.memory.get(list(wanted)), remembered_unseen(list(wanted), memory=model.memory)
+    embeddings, found = model.memory.get(list(wanted)), remembered_checks(list(wanted), memory=model.memory)
     yield from model.memory.warnings()
     if model.facts is not None and embeddings.keys() >= wanted.keys():
         yield _known(model.facts)
@@ -49,8 +49,10 @@ def build(
         missing = [key for key in wanted if key not in embeddings]
         backbone = yield from model.load(*towers, *([TEXT] if missing else []))
         embeddings |= yield from _encoded(missing, wanted, backbone=backbone, model=model)
-        unseen |= find_unseen({key: names[key] for key in missing}, backbone=backbone, memory=model.memory)
-    yield from unseen_warnings(unseen, model=model.name)
+        if missing:
+            names, prompts_of = ({key: some[key] for key in missing} for some in (names, wanted))
+            found |= check_labels(names, prompts_of, backbone=backbone, memory=model.memory)
+    yield from label_warnings(found, model=model.name)
     if model.facts is None:
         raise ModelUnavailable(f"nothing is known of {model.name}; load it first")
     facts = model.facts

@@ -13,7 +13,7 @@ The text below a field is its help. A record checks its values and converts each
 `ClassifySettings(top_k=0)` raises `UsageError`.
 """
 
-from clipcli.settings.api import api
+from clipcli.settings.api import Show, api
 from clipcli.settings.described import GROUPS, Described, described
 from clipcli.settings.record import Settings, about, build_record, check_names, flag, record, setting
 from clipcli.settings.values import AsNumberOrText, AsText, AsTexts, Reads, as_text, as_texts
@@ -27,6 +27,7 @@ __all__ = [
     "Described",
     "Reads",
     "Settings",
+    "Show",
     "about",
     "api",
     "as_dict",

@@ -8,17 +8,21 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar, overload
 
-from clipcli.errors import ClipcliError
+from clipcli.errors import ClipcliError, ClipcliWarning
+from clipcli.events import Event, Warned
 from clipcli.settings.described import Described, described
 from clipcli.settings.record import Settings
 
 P = ParamSpec("P")
 S = TypeVar("S")
 R = TypeVar("R")
+Show = Callable[[Event], None]
 
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
 _SEE = re.compile(r"\bclipcli ([a-z-]+) --help\b")
@@ -29,24 +33,24 @@ _VALUE = re.compile(r" (-?[0-9][^\s;:)]*?|[^\s;:,)'\"]*/[^\s;:,)'\"]*)(?=[,.]?(?
 
 
 @overload
-def api(record: Callable[P, S]) -> Callable[[Callable[[S], R]], Callable[P, R]]: ...
+def api(record: Callable[P, S]) -> Callable[[Callable[[S, Show], R]], Callable[P, R]]: ...
 
 
 @overload
 def api(
     record: Callable[P, Any], *, read: Callable[[dict[str, Any]], S]
-) -> Callable[[Callable[[S], R]], Callable[P, R]]: ...
+) -> Callable[[Callable[[S, Show], R]], Callable[P, R]]: ...
 
 
 def api(record: Any, *, read: Any = None) -> Any:
     """Decorate a function of a record: its arguments become the record's fields, with their types and descriptions.
 
-    `read` builds the function's argument from the arguments of the call; the default is the record itself. The call
-    raises `TypeError` for unknown arguments, and errors of `clipcli.errors` for bad values, also if the function is a
-    generator.
+    `read` builds the function's first argument from the arguments of the call; the default is the record itself. The
+    second is a function that events are given to, which passes on those that are warnings. The call raises `TypeError`
+    for unknown arguments, and errors of `clipcli.errors` for bad values, also if the function is a generator.
     """
 
-    def public(function: Callable[[Any], Any]) -> Callable[..., Any]:
+    def public(function: Callable[[Any, Show], Any]) -> Callable[..., Any]:
         settings = described(record)
         signature = _signature(record, settings, returns=inspect.signature(function).return_annotation)
 
@@ -56,8 +60,9 @@ def api(record: Any, *, read: Any = None) -> Any:
                 arguments = signature.bind(*args, **kwargs).arguments
             except TypeError as e:
                 raise TypeError(f"{function.__name__}() {e}") from None
+            show = functools.partial(_warn, settings, arguments)
             with _errors_name_arguments(settings, arguments):
-                result = function(record(**arguments) if read is None else read(dict(arguments)))
+                result = function(record(**arguments) if read is None else read(dict(arguments)), show)
             return _each(result, settings, arguments) if inspect.isgenerator(result) else result
 
         wrapper.__signature__ = signature  # type: ignore[attr-defined]
@@ -123,6 +128,16 @@ def _errors_name_arguments(settings: Mapping[str, Described], values: Mapping[st
 def _each(results: Iterator[Any], settings: Mapping[str, Described], values: Mapping[str, Any]) -> Iterator[Any]:
     with _errors_name_arguments(settings, values):
         yield from results
+
+
+def _warn(settings: Mapping[str, Described], values: Mapping[str, Any], event: Event) -> None:
+    """Warn the caller, in whose code the warning is placed, of what the command line would say in yellow."""
+    if not isinstance(event, Warned):
+        return
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "clipcli":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(in_arguments(event.message, settings, values), ClipcliWarning, stacklevel=level)
 
 
 def _signature(record: type[Settings], settings: Mapping[str, Described], *, returns: Any) -> inspect.Signature:

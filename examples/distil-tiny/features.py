@@ -18,6 +18,7 @@ from torch import Tensor
 from clipcli.backbones.backbone import Backbone, normalised
 from clipcli.classes.prompts import load_prompts
 from clipcli.data.pairs import Pair, PairOptions, read_pairs
+from clipcli.data.tree import Data
 from clipcli.images.batches import batches
 from clipcli.images.resize import resizer
 from clipcli.images.threads import DecodeThreads
@@ -31,7 +32,7 @@ def main() -> None:
     for path in data:
         file = target / name_of(path)
         if not file.with_suffix(".npy").exists():
-            pairs = read_pairs(str(path), options=PairOptions(templates=load_prompts("name").templates)).pairs
+            pairs = read_pairs(Data(str(path)), options=PairOptions(templates=load_prompts("name").templates)).pairs
             begun = time.monotonic()
             features = features_of(pairs, backbone).numpy()
             print(f"{path}: {len(features):,} images, {len(features) / (time.monotonic() - begun):.0f} a second")

@@ -17,6 +17,7 @@ from clipcli.commands.train.checkpoints import WEIGHTS_NAME
 from clipcli.commands.train.config_file import CONFIG_FILE
 from clipcli.commands.train.data import read_training_data
 from clipcli.commands.train.settings import configured
+from clipcli.notices import Notices
 from clipcli.settings import read_yaml
 
 TOKENS = "token_embedding.weight"
@@ -24,7 +25,7 @@ TOKENS = "token_embedding.weight"
 
 def seen_tokens(run: Path) -> Tensor:
     """The tokens of all that the run's images were said to show, each once."""
-    data = read_training_data(configured(read_yaml(run / CONFIG_FILE)))
+    data = read_training_data(configured(read_yaml(run / CONFIG_FILE)), Notices())
     tokenizer = open_clip.get_tokenizer(f"local-dir:{run}")
     captions = sorted({caption for pair in data.pairs for caption in pair.captions})
     return torch.unique(tokenizer(captions))  # type: ignore[no-any-return]

@@ -29,7 +29,7 @@ def shard(path: Path, *names: str) -> str:
 
 
 def read(data: str) -> PairsRead:
-    return read_pairs(data, options=PairOptions(templates=("a {}",)))
+    return read_pairs(Data(data), options=PairOptions(templates=("a {}",)))
 
 
 def test_dots_in_names_do_not_make_one_sample_of_forty(tmp_path: Path) -> None:

@@ -24,10 +24,10 @@ from clipcli.encoding.engines.store import Verdict
 from .conftest import Run
 
 
-def test_classify_writes_labels_csv(run: Run, photos: Path, labels: Path, model: str) -> None:
+def test_classify_writes_predictions_csv(run: Run, photos: Path, labels: Path, model: str) -> None:
     done = run("classify", photos.name, "--labels", labels, "--model", model)
     assert (done.code, done.out) == (0, "")
-    table = pd.read_csv("labels.csv")
+    table = pd.read_csv("predictions.csv")
     assert list(table.columns) == ["path", "label", "score", "error"]
     assert list(table.path) == [
         f"photos/{name}" for name in ("a.jpg", "b.png", "c.webp", "d.jpg", "e.bmp", "more/f.jpg")
@@ -43,7 +43,7 @@ def test_classify_says_how_it_runs_and_what_came_of_it(run: Run, photos: Path, l
     assert done.code == 3
     assert f"{model} on cpu in fp32 (as asked), 2 decode threads" in done.err
     assert re.search(rf"skipped +1  {photos}/x.jpg: not an image\n", done.err)
-    assert "labels.csv: 7 rows in " in done.err
+    assert "predictions.csv: 7 rows in " in done.err
     assert "images/s" in done.err
     assert "█" in done.err
 
@@ -52,7 +52,7 @@ def test_classify_to_stdout_keeps_it_clean(run: Run, photos: Path, labels: Path,
     done = run("classify", photos, "--labels", labels, "--model", model, "--output", "-", "--format", "jsonl")
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert [list(row) for row in rows] == [["path", "label", "score", "error"]] * 6
-    assert not Path("labels.csv").exists()
+    assert not Path("predictions.csv").exists()
 
 
 def test_quiet_says_nothing(run: Run, photos: Path, labels: Path, model: str) -> None:
@@ -69,15 +69,15 @@ def test_top_k_and_parquet(run: Run, photos: Path, labels: Path, model: str) -> 
 
 
 def test_an_output_that_exists_is_kept(run: Run, photos: Path, labels: Path, model: str) -> None:
-    Path("labels.csv").write_text("precious")
+    Path("predictions.csv").write_text("precious")
     done = run("classify", photos, "--labels", labels, "--model", model)
-    assert (done.code, Path("labels.csv").read_text()) == (2, "precious")
+    assert (done.code, Path("predictions.csv").read_text()) == (2, "precious")
     assert done.err == (
-        "clipcli: labels.csv exists; "
+        "clipcli: predictions.csv exists; "
         "give another --output, --resume to go on with its rows, or --overwrite to replace it\n"
     )
     assert run("classify", photos, "--labels", labels, "--model", model, "--overwrite").code == 0
-    assert len(pd.read_csv("labels.csv")) == 6
+    assert len(pd.read_csv("predictions.csv")) == 6
 
 
 def test_build_classifier_then_classify(run: Run, photos: Path, labels: Path, model: str) -> None:
@@ -177,7 +177,7 @@ def test_bad_input_is_one_line(run: Run, photos: Path, labels: Path, arguments: 
     assert (done.code, done.out) == (code, "")
     assert line.startswith("clipcli: ")
     assert message in line
-    assert not Path("labels.csv").exists()
+    assert not Path("predictions.csv").exists()
 
 
 def test_a_template_without_a_place_for_the_label(run: Run, photos: Path, labels: Path) -> None:
@@ -213,13 +213,13 @@ def test_an_interrupted_run_leaves_the_rows_so_far(
 
     Image.effect_mandelbrot((1500, 1500), (-3, -2.5, 2, 2.5), 50).save(tmp_path / "large.png")
     (tmp_path / "list.txt").write_text(f"{tmp_path}/large.png\n" * 5000)
-    output = tmp_path / "labels.csv"
+    output = tmp_path / "predictions.csv"
     process = start(
         "classify", f"@{tmp_path}/list.txt", "--labels", labels, "--model", model, "--batch-size", "8",
         "--output", output, stderr=subprocess.PIPE,
     )  # fmt: skip
     deadline = time.monotonic() + 90
-    while not any(part.read_text().count("\n") >= 17 for part in tmp_path.glob(".labels.csv.*.part")):
+    while not any(part.read_text().count("\n") >= 17 for part in tmp_path.glob(".predictions.csv.*.part")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
@@ -229,7 +229,7 @@ def test_an_interrupted_run_leaves_the_rows_so_far(
     rows = pd.read_csv(output)
     assert 16 <= len(rows) < 5000
     assert f"Stopped after {len(rows):,} of 5,000 images; their rows are in {output}." in err.decode()
-    assert list(tmp_path.glob(".labels.csv.*")) == []
+    assert list(tmp_path.glob(".predictions.csv.*")) == []
 
 
 def test_a_full_disk_keeps_what_was_there(photos: Path, labels: Path, model: str) -> None:

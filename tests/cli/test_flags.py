@@ -17,17 +17,18 @@ from .conftest import Run
 FLAGS = {
     "classify": "labels classifier prompts model output format top-k score device precision batch-size workers decode "
     "engine cache no-cache cache-size verify no-verify resume no-resume overwrite no-overwrite "
-    "keep-columns image-column manifest no-manifest",
-    "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite",
+    "keep-columns image-column manifest no-manifest exclude keep-names no-keep-names color",
+    "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite "
+    "keep-names no-keep-names",
     "evaluate": "data labels classifier prompts model output compare linear-probe shots seeds image-column "
     "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine "
-    "cache no-cache cache-size verify no-verify overwrite no-overwrite",
+    "cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names color",
     "train": "output model arch image-size prompts labels image-column caption-column max-skipped epochs steps "
     "batch-size micro-batch seed loss duplicates negatives lr image-lr text-lr warmup weight-decay beta2 "
     "grad-clip-norm crop flip no-flip augment cutmix lock unlock-groups lora average freeze-batch-norm "
     "no-freeze-batch-norm val zero-shot retain val-every wise-ft retain-drop device precision workers "
     "grad-checkpoint no-grad-checkpoint compile no-compile save-every keep-every log-every tensorboard "
-    "no-tensorboard resume no-resume",
+    "no-tensorboard resume no-resume exclude keep-names no-keep-names stop-on-collapse no-stop-on-collapse",
 }
 
 
@@ -69,7 +70,7 @@ def test_what_is_shown_is_a_file(run: Run, photos: Path, labels: Path, model: st
     given = (photos, "--labels", labels, "--model", model, "--top-k", 2, "--no-cache", "--workers", 2)
     shown = run("classify", *given, "--show-config")
     assert (shown.code, shown.err) == (0, "")
-    assert not Path("labels.csv").exists()
+    assert not Path("predictions.csv").exists()
     settings = yaml.safe_load(shown.out)
     assert (settings["inputs"], settings["top_k"], settings["cache"]) == ([str(photos)], 2, False)
     Path("shown.yaml").write_text(shown.out)
@@ -91,6 +92,7 @@ def test_every_command_takes_a_file_and_shows_its_settings(run: Run, labels: Pat
         "device": "auto",
         "precision": "auto",
         "cache": True,
+        "keep_names": False,
     }
     Path("evaluate.yaml").write_text("data: {photos: a, sketches: b}\nprompts: plain,name\nshots: [1, full]\n")
     shown = yaml.safe_load(run("evaluate", "--config", "evaluate.yaml", "--engine", "torch", "--show-config").out)

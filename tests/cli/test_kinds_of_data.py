@@ -94,11 +94,11 @@ def test_retrieval_on_a_glob(run: Run, model: str) -> None:
     assert Path("globbed/predictions.csv").read_bytes() == Path("by-folder/predictions.csv").read_bytes()
 
 
-@pytest.mark.parametrize("text", ["labels.csv", "@labels.csv", "./labels.csv"])
+@pytest.mark.parametrize("text", ["predictions.csv", "@predictions.csv", "./predictions.csv"])
 @pytest.mark.parametrize("flag", ["--overwrite", "--resume"])
 def test_an_input_is_not_written_over(run: Run, photos: Path, labels: Path, model: str, text: str, flag: str) -> None:
-    Path("labels.csv").write_text(f"path,label,score,error\n{photos}/a.jpg,cat,0.5,\n")
+    Path("predictions.csv").write_text(f"path,label,score,error\n{photos}/a.jpg,cat,0.5,\n")
     done = run("classify", text, "--labels", labels, "--model", model, flag)
     assert done.code == 2
-    assert "--output labels.csv is one of the inputs, and would be written over; give another" in done.err
-    assert Path("labels.csv").read_text().endswith("cat,0.5,\n")
+    assert "--output predictions.csv is read by this command, and would be written over; give another" in done.err
+    assert Path("predictions.csv").read_text().endswith("cat,0.5,\n")

@@ -60,7 +60,7 @@ def test_a_manifest_says_how_the_rows_were_made(run: Run, photos: Path, labels: 
 def test_a_manifest_of_a_classifier_has_its_digest(run: Run, photos: Path, labels: Path, model: str) -> None:
     run("build-classifier", "--labels", labels, "--model", model)
     run("classify", photos, "--classifier", "classes.safetensors")
-    told = read_manifest(Path("labels.csv"))
+    told = read_manifest(Path("predictions.csv"))
     assert told is not None
     assert told.provenance.templates is None
     assert len(told.provenance.classifier or "") == 64
@@ -70,20 +70,20 @@ def test_a_manifest_of_a_classifier_has_its_digest(run: Run, photos: Path, label
 def test_no_manifest_leaves_none(run: Run, photos: Path, labels: Path, model: str) -> None:
     given = ("classify", photos, "--labels", labels, "--model", model)
     run(*given)
-    assert Path("labels.csv.json").exists()
+    assert Path("predictions.csv.json").exists()
     run(*given, "--overwrite", "--no-manifest")
-    assert sorted(path.name for path in Path().iterdir()) == ["labels.csv", "labels.txt", "photos"]
+    assert sorted(path.name for path in Path().iterdir()) == ["labels.txt", "photos", "predictions.csv"]
 
 
 def test_a_file_of_the_manifests_name_is_kept(run: Run, photos: Path, labels: Path, model: str) -> None:
-    Path("labels.csv.json").write_text("precious")
+    Path("predictions.csv.json").write_text("precious")
     given = ("classify", photos, "--labels", labels, "--model", model)
     done = run(*given, "--overwrite")
     assert done.code == 2
-    assert "labels.csv.json is where the manifest goes, and is none; move it" in done.err
-    assert not Path("labels.csv").exists()
+    assert "predictions.csv.json is where the manifest goes, and is none; move it" in done.err
+    assert not Path("predictions.csv").exists()
     assert run(*given, "--no-manifest").code == 0
-    assert Path("labels.csv.json").read_text() == "precious"
+    assert Path("predictions.csv.json").read_text() == "precious"
 
 
 def test_the_manifest_of_a_run_is_there_before_its_first_row(
@@ -119,11 +119,11 @@ def table(photos: Path) -> Path:
 def test_columns_are_kept(run: Run, table: Path, labels: Path, model: str) -> None:
     given = ("classify", table, "--labels", labels, "--model", model)
     assert run(*given, "--keep-columns", "where, label").code == 3
-    rows = list(csv.reader(Path("labels.csv").read_text().splitlines()))
+    rows = list(csv.reader(Path("predictions.csv").read_text().splitlines()))
     assert rows[0] == ["path", "label", "score", "error", "where", "input_label"]
     assert [row[4:] for row in rows[1:]] == [["", "1"], ["Rome", ""], ["Oslo", ""]]
     assert [bool(row[3]) for row in rows[1:]] == [False, True, False]
-    told = read_manifest(Path("labels.csv"))
+    told = read_manifest(Path("predictions.csv"))
     assert told is not None
     assert told.provenance.kept == ("where", "label")
     # The second run takes its rows from the cache.
@@ -144,12 +144,12 @@ def test_a_column_that_no_table_has_is_named(run: Run, table: Path, labels: Path
 def test_kept_columns_are_gone_on_with(run: Run, table: Path, labels: Path, model: str) -> None:
     given = ("classify", table, "--labels", labels, "--model", model, "--batch-size", "1", "--keep-columns")
     run(*given, "all")
-    whole = Path("labels.csv").read_bytes()
+    whole = Path("predictions.csv").read_bytes()
     assert "complete" in run(*given, "all", "--resume").err
     done = run(*given, "who", "--resume")
     assert done.code == 2
     assert "--keep-columns was who, label, where and is who; give that again" in done.err
-    assert Path("labels.csv").read_bytes() == whole
+    assert Path("predictions.csv").read_bytes() == whole
 
 
 def test_without_a_table_there_is_no_column_to_keep(run: Run, photos: Path, labels: Path, model: str) -> None:

@@ -17,7 +17,7 @@ from clipcli.backbones import DEFAULT_MODEL
 from clipcli.classes.prompts import load_prompts, prompt_set_names
 from clipcli.cli import COMMANDS, main
 from clipcli.encoding.engines.kinds import ENGINES
-from clipcli.images.kinds import DECODES
+from clipcli.images.kinds import COLORS, DECODES
 from clipcli.scoring.kinds import SCORES
 
 MAKE = runpy.run_path(str(ROOT / "docs" / "make.py"))
@@ -47,7 +47,7 @@ def test_the_scores_are_the_table() -> None:
     assert dict(rows) == SCORES
 
 
-@pytest.mark.parametrize(("flag", "table"), [("engine", ENGINES), ("decode", DECODES)])
+@pytest.mark.parametrize(("flag", "table"), [("engine", ENGINES), ("decode", DECODES), ("color", COLORS)])
 def test_engines_and_decodes_are_the_tables(flag: str, table: dict[str, str]) -> None:
     [block] = re.findall(rf"\| `--{flag}` \| \|\n\|---\|---\|\n((?:\|.*\n)+)", README)
     assert dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", block, flags=re.MULTILINE)) == table
@@ -98,7 +98,7 @@ def test_the_walk_through_the_examples_runs(walk: Path) -> None:
     environment = os.environ | {"PATH": f"{command.parent}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "walk.sh"], cwd=walk, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    written = ["labels.csv", "best-two.jsonl", "mine.csv", "snapshot.csv", "by-classifier.csv", "globbed.csv"]
+    written = ["predictions.csv", "best-two.jsonl", "mine.csv", "snapshot.csv", "by-classifier.csv", "globbed.csv"]
     assert all((walk / name).read_text().strip() for name in written)
     assert "path,label,score,error\nphotos/b.png," in done.stdout
     assert "a photo of a {}, a type of pet." in done.stdout

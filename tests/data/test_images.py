@@ -77,12 +77,12 @@ def test_suffixes_count_in_any_case(suffix: str) -> None:
     assert _ids("p") == [f"p/a.{suffix}"]
 
 
-def test_a_linked_file_is_an_image_and_a_linked_folder_is_left_out() -> None:
+def test_a_linked_file_is_an_image_and_a_linked_folder_is_followed() -> None:
     _make("p/a.jpg", "q/b.jpg")
     os.symlink("a.jpg", "p/link.jpg")
     os.symlink("../q", "p/folder")
     os.symlink("../q", "p/folder.jpg")
-    assert _ids("p") == ["p/a.jpg", "p/link.jpg"]
+    assert _ids("p") == ["p/a.jpg", "p/folder/b.jpg", "p/folder.jpg/b.jpg", "p/link.jpg"]
 
 
 @pytest.mark.parametrize("name", ["photo", "photo.dat", ".hidden.jpg", "a[1].jpg", "@x.jpg", "a*.jpg", "what?.jpg"])

@@ -161,7 +161,7 @@ def test_mistakes_in_data(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("name,size\na,1\n")
     assert message(BadFile, tmp_path / "t.csv").startswith(
         f"{tmp_path}/t.csv: no image column ('filepath', 'file_name', 'filename', 'image', 'image_path', 'path',"
-        " 'file')"
+        " 'file' and 1 more)"
         " and no label column ('truth', 'label', 'class', 'class_name', 'category', 'target')"
         " among its columns 'name', 'size'; name the columns with --image-column and --label-column"
     )

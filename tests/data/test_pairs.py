@@ -16,6 +16,7 @@ from small_data import captioned_colours, colours_in_threads
 from clipcli.classes.labels import LabelledClass
 from clipcli.data.pairs import CAPTION_KINDS, PairOptions, PairsRead, read_pairs
 from clipcli.data.reference import read as read_bytes
+from clipcli.data.tree import Data
 from clipcli.data.weights import split_weight
 from clipcli.errors import BadFile, InputNotFound, UsageError
 
@@ -56,7 +57,7 @@ def write_folder(root: str, contents: dict[str, bytes]) -> None:
 
 
 def read(data: str, *, classes: tuple[LabelledClass, ...] | None = None) -> PairsRead:
-    return read_pairs(data, options=PairOptions(templates=OPTIONS.templates, classes=classes))
+    return read_pairs(Data(data), options=PairOptions(templates=OPTIONS.templates, classes=classes))
 
 
 def captions(data: str, found: PairsRead) -> dict[str, tuple[str, ...]]:
@@ -260,7 +261,10 @@ def test_images_of_a_zip_are_read_by_several_threads() -> None:
         ("missing.zip/train", "no such data: missing.zip/train; check the path"),
         ("", "no such data: ''; check the path"),
         ("flat", "no pairs found in flat, as its images have no captions; put a .txt beside each image, or"),
-        ("empty", "no pairs found in empty; looked for a .csv, .tsv, .jsonl or .parquet of images and captions; WebD"),
+        (
+            "empty",
+            "no pairs found in empty; looked for a .csv, .tsv, .json, .jsonl or .parquet of images and captions; WebD",
+        ),
         ("d.zip/missing", "no pairs found in d.zip/missing; looked for a .csv"),
         ("notes.txt", "no pairs found in notes.txt; looked for a .csv"),
         ("bad.zip", "cannot read bad.zip: File is not a zip file; check the file"),
@@ -327,14 +331,14 @@ def test_the_room_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.shared
-def test_real_captions_are_counted(shared: Path) -> None:
-    found = read(f"{shared}/data/flickr8k.zip/train")
+def test_real_captions_are_counted(shared: Callable[[str], Path]) -> None:
+    found = read(f"{shared('data/flickr8k.zip')}/train")
     assert (len(found.pairs), found.skipped) == (6000, [])
     assert {len(pair.captions) for pair in found.pairs} == {5}
 
 
 @pytest.mark.shared
-def test_real_classes_are_counted(shared: Path) -> None:
-    found = read(f"{shared}/data/clothing.zip/train")
+def test_real_classes_are_counted(shared: Callable[[str], Path]) -> None:
+    found = read(f"{shared('data/clothing.zip')}/train")
     assert (len(found.pairs), found.skipped) == (3068, [])
     assert len({pair.label for pair in found.pairs}) == len({id(pair.captions) for pair in found.pairs}) == 10

@@ -13,6 +13,7 @@ from small_data import captioned_colours, colours_in_threads
 
 from clipcli.data.pairs import PairOptions, PairsRead, read_pairs
 from clipcli.data.reference import read as read_bytes
+from clipcli.data.tree import Data
 from clipcli.errors import InputNotFound
 
 Members = list[tuple[str, bytes]]
@@ -40,7 +41,7 @@ PARTS = ((".jpg", "image"), (".txt", "caption"), (".cls", "class"))
 
 
 def read(data: str) -> PairsRead:
-    return read_pairs(data, options=PairOptions(templates=("a {}",)))
+    return read_pairs(Data(data), options=PairOptions(templates=("a {}",)))
 
 
 def ids(found: PairsRead) -> list[str]:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clipcli.errors import CacheUnusable, UsageError
+from clipcli.errors import CacheUnusable, UsageError, install
 from clipcli.memory.cache import Cache, Usage, cache_path, read_size
+from clipcli.memory.memory import open_memory
 
 ONE = np.ones(4, np.float32)
 
@@ -170,9 +171,9 @@ def test_sizes_are_read(text: str, expected: int, monkeypatch: pytest.MonkeyPatc
     assert Cache().limit == expected
 
 
-@pytest.mark.parametrize("text", ["", "much", "-1", "5 PB", "1..5GB"])
+@pytest.mark.parametrize("text", ["", "much", "-1", "5 PB", "1..5GB", "5", "0.5"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="write it as in 500MB"):
+    with pytest.raises(UsageError, match="write it as in"):
         read_size(text)
 
 
@@ -193,3 +194,30 @@ def test_without_a_word_from_the_environment_the_cache_lies_at_home(monkeypatch:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", "/home/me")
     assert Cache().path == Path("/home/me/.cache/clipcli/embeddings.sqlite")
+
+
+def test_a_limit_far_below_what_is_there_is_asked_about(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next write would drop nearly everything, for `--cache-size 5MB` where 5GB was meant."""
+    monkeypatch.setattr("clipcli.memory.cache.cache_path", lambda: cache.path)
+    cache.put_bytes({str(n): bytes(10**5) for n in range(30)}, kind="k")
+    with pytest.raises(UsageError, match=r"the cache holds 3 MB, and a limit of 0.5 MB would drop much of it; give a"):
+        open_memory(cache=True, cache_size="500KB")
+    assert len(cache.get_bytes([str(n) for n in range(30)])) == 30
+    for size in ("3MB", "10MB", None):
+        assert open_memory(cache=True, cache_size=size)
+    assert not open_memory(cache=False, cache_size="500KB")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "command"),
+    [
+        ("/home/u/venv", "pip install a b"),
+        ("/home/u/.local/pipx/venvs/clipcli", "pipx inject clipcli a b"),
+        ("/home/u/.local/share/uv/tools/clipcli", "uv tool install --with a --with b clipcli"),
+    ],
+)
+def test_what_to_install_is_said_for_the_tool_that_installed_clipcli(
+    prefix: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.prefix", prefix)
+    assert install("a", "b") == command

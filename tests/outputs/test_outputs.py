@@ -505,5 +505,5 @@ def test_streams_have_no_manifest(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_missing_pyarrow_is_told_before_the_work_with_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'clipcli\[parquet\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install pyarrow"):
         choose_format("out.parquet", None)

@@ -12,8 +12,9 @@ import pytest
 
 import clipcli
 from clipcli.commands.train.settings import TrainRequest
-from clipcli.errors import BadFile, ClipcliError, OutputExists, UnknownName, UsageError
-from clipcli.settings import AsText, Settings, api, record, setting
+from clipcli.errors import BadFile, ClipcliError, ClipcliWarning, OutputExists, UnknownName, UsageError
+from clipcli.events import Noted, Warned
+from clipcli.settings import AsText, Settings, Show, api, record, setting
 from clipcli.settings.api import in_arguments
 from clipcli.settings.described import described
 
@@ -74,11 +75,13 @@ def test_flags_become_arguments(flags: str, arguments: str) -> None:
 
 
 @api(Example)
-def do_it(settings: Example) -> Iterator[int]:
+def do_it(settings: Example, show: Show) -> Iterator[int]:
     """Do it.
 
     Raises `UsageError`.
     """
+    show(Warned("--top-k 2 is a lot"))
+    show(Noted("--top-k 2 is noted"))
     yield settings.top_k
     raise BadFile("--top-k 2 is odd; give --device cpu")
 
@@ -102,6 +105,12 @@ def test_errors_of_a_generator_speak_of_arguments_too() -> None:
     rows = do_it("x")
     next(rows)
     rows.close()
+
+
+def test_warnings_speak_of_arguments_and_are_placed_in_the_callers_code() -> None:
+    with pytest.warns(ClipcliWarning) as warned:
+        next(do_it("x", top_k=2))
+    assert [(str(one.message), one.filename) for one in warned] == [("top_k=2 is a lot", __file__)]
 
 
 def test_what_is_wrong_with_a_call_is_raised_by_it() -> None:
@@ -214,7 +223,7 @@ def test_what_was_given_overrides_the_run_that_goes_on() -> None:
     given: list[dict[str, Any]] = []
 
     @api(TrainRequest, read=dict)
-    def taken(values: dict[str, Any]) -> None:
+    def taken(values: dict[str, Any], _: Show) -> None:
         """Keep them."""
         given.append(values)
 

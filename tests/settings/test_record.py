@@ -48,12 +48,15 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "batch_size": 4,
         "workers": 2,
         "decode": "fast",
+        "color": "raw",
         "engine": "torch",
         "cache": False,
         "cache_size": "5MB",
         "verify": True,
         "image_column": "picture",
         "keep_columns": ["where", "who"],
+        "exclude": ["*.gif", "raw"],
+        "keep_names": True,
     },
     RowsFile: {"output": "rows.jsonl", "format": "jsonl", "resume": True, "manifest": False, "overwrite": True},
     BuildClassifierSettings: {
@@ -63,6 +66,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "device": "cpu",
         "precision": "fp32",
         "cache": False,
+        "keep_names": True,
     },
     ClassifierFile: {"output": "c.safetensors", "overwrite": True},
     EvaluateSettings: {
@@ -86,10 +90,13 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "batch_size": 4,
         "workers": 2,
         "decode": "fast",
+        "color": "raw",
         "engine": "torch",
         "cache": False,
         "cache_size": "5MB",
         "verify": True,
+        "exclude": ["*.gif"],
+        "keep_names": True,
     },
 }
 

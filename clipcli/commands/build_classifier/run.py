@@ -11,18 +11,19 @@ from clipcli.commands.build_classifier.settings import BuildClassifierSettings
 from clipcli.encoding.model import Model
 from clipcli.events import Event, result_of
 from clipcli.memory.memory import open_memory
+from clipcli.notices import Notices
 from clipcli.scoring.build import build
 from clipcli.scoring.classifier import Classifier
-from clipcli.settings import api
+from clipcli.settings import Show, api
 
 
 @api(BuildClassifierSettings)
-def build_classifier(settings: BuildClassifierSettings) -> Classifier:
+def build_classifier(settings: BuildClassifierSettings, show: Show) -> Classifier:
     """Build a classifier for `labels` (a labels file, or a sequence of labels), to classify with any number of times.
 
     Its `class_embeddings` are `[C, D]` float32, L2-normalised. Raises the errors of `clipcli.errors`.
     """
-    return result_of(run(settings))
+    return result_of(run(settings), show=show)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +35,16 @@ class _TextTowerSettings:
     batch_size: int | None = None
     workers: int | None = None
     decode: str = "exact"
+    color: str = "managed"
     engine: str = "auto"
     verify: bool = False
 
 
 def run(options: BuildClassifierSettings) -> Generator[Event, None, Classifier]:
     """As `build_classifier`, with its events."""
-    prompted = read_prompted_classes(options.labels, options.prompts)
+    notices = Notices()
+    prompted = read_prompted_classes(options.labels, options.prompts, notices, keep_names=options.keep_names)
+    yield from notices.events()
     memory = open_memory(cache=options.cache)
     settings = _TextTowerSettings(device=options.device, precision=options.precision)
     model = Model(options.model or backbones.DEFAULT_MODEL, settings, memory=memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator, Iterator, Sequence
 
@@ -15,9 +16,11 @@ from clipcli.data.images import list_images
 from clipcli.encoding.embed import embed, towers_for
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError
-from clipcli.events import Event, InputsFound, RowsPlanned, RowsReady
+from clipcli.events import Event, InputsFound, RowsPlanned, RowsReady, Warned
 from clipcli.memory.memory import open_memory
-from clipcli.outputs import resume
+from clipcli.notices import Notices
+from clipcli.outputs import STDOUT, resume
+from clipcli.outputs.check import check_is_not_read
 from clipcli.outputs.earlier import Earlier
 from clipcli.records import Embedded, ImageItem, Row, Scores
 from clipcli.scoring.build import build, check_belongs
@@ -25,17 +28,22 @@ from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.decide import decide
 from clipcli.scoring.rows import to_rows
 from clipcli.scoring.score import choose_score, score
-from clipcli.settings import api, as_dict
+from clipcli.settings import Show, api, as_dict
+
+_ONE_CLASS = (
+    "one class alone scores 1 on every image, whatever it shows; add classes to choose from, such as 'something else',"
+    " or give --score cosine"
+)
 
 
 @api(ClassifySettings)
-def classify(settings: ClassifySettings) -> Iterator[Row]:
+def classify(settings: ClassifySettings, show: Show) -> Iterator[Row]:
     """Label images, and yield one row for each, in order. Inputs are as for the command: images, folders, tables, …
 
     Give `labels` (a labels file, or a sequence of labels) or a `classifier` (a file, or the result of
     `build_classifier`). A row holds the `top_k` best labels with their scores, best first; an image that cannot be read
     has none, and the reason in `error`. With `keep_columns`, `kept` has the cells of these columns. Embeddings are
-    cached; those of an image are used again while its path, size and time are the same, or with `verify` its content.
+    cached; those of an image are used again while its file is as it was, or with `verify` its content.
 
     Raises the errors of `clipcli.errors`, all before the first row, unless a model fails while it runs or is first
     needed for a later row.
@@ -43,23 +51,36 @@ def classify(settings: ClassifySettings) -> Iterator[Row]:
     for event in run(settings):
         if isinstance(event, RowsReady):
             yield from event.rows
+        else:
+            show(event)
 
 
-def run(options: ClassifySettings, *, earlier: Earlier | None = None) -> Iterator[Event]:
+def run(options: ClassifySettings, *, earlier: Earlier | None = None, output: str = STDOUT) -> Iterator[Event]:
     """As `classify`, with its events. Everything is read and checked before a model is loaded.
 
-    If there are rows of an `earlier` run, it goes on after them. No model is loaded while everything that is needed is
+    If there are rows of an `earlier` run, it goes on after them. Raises `UsageError` if the file `output`, where the
+    caller writes the rows, is one of the images. No model is loaded while everything that is needed is
     in the cache: importing torch takes longer than thousands of rows.
     """
-    class_source = _read_class_source(options)
+    notices = Notices()
+    class_source = _read_class_source(options, notices)
     _check_top_k(options.top_k, class_source)
     memory = open_memory(cache=options.cache, cache_size=options.cache_size)
-    items = list_images(options.inputs, stdin=sys.stdin, image_column=options.image_column, keep=options.keep_columns)
+    items = list_images(
+        options.inputs,
+        stdin=sys.stdin,
+        image_column=options.image_column,
+        keep=options.keep_columns,
+        notices=notices,
+        exclude=options.exclude,
+    )
+    check_is_not_read(output, {item.file for item in items} if os.path.isfile(output) else ())
     kept = kept_columns(options.keep_columns, items)
     default_model = class_source.model if isinstance(class_source, Classifier) else DEFAULT_MODEL
     model = Model(options.model or default_model, options, memory=memory)
     provenance = provenance_of(class_source, settings=as_dict(options), model=model.asked, items=items, kept=kept)
     resumed = earlier and resume.check(earlier, items, provenance=provenance)
+    yield from notices.events()
     yield InputsFound(len(items), resumed.count if resumed else 0)
     yield RowsPlanned(provenance)
     yield from memory.warnings()
@@ -74,13 +95,13 @@ def run(options: ClassifySettings, *, earlier: Earlier | None = None) -> Iterato
         yield from resume.go_on(resumed, labelled, start=start)
 
 
-def _read_class_source(options: ClassifySettings) -> Classifier | PromptedClasses:
+def _read_class_source(options: ClassifySettings, notices: Notices) -> Classifier | PromptedClasses:
     """Read the classifier, or the labels and prompts to build it from. Raises `UsageError` unless one is given."""
     if (options.labels is None) == (options.classifier is None):
         given = "neither labels nor a classifier was" if options.labels is None else "both labels and a classifier were"
         raise UsageError(f"{given} given; give --labels FILE or --classifier FILE")
     if options.labels is not None:
-        return read_prompted_classes(options.labels, options.prompts)
+        return read_prompted_classes(options.labels, options.prompts, notices, keep_names=options.keep_names)
     if options.prompts is not None:
         raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
     if isinstance(options.classifier, Classifier):
@@ -109,6 +130,8 @@ def _label_images(
     """
     classifier = yield from _get_classifier(items, class_source, model)
     kind = choose_score(options.score, classifier)
+    if kind == "softmax" and len(classifier.labels) == 1:
+        yield Warned(_ONE_CLASS)
     for event in embed(items, models=[model], images=images):
         if isinstance(event, Embedded):
             scores = Scores(event.entries, score(event.embeddings[0], classifier, kind=kind))

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from clipcli.commands.classify.kept_columns import split_columns
-from clipcli.commands.shared_settings import Encoding, ImageColumn, LabelsOrClassifier, OneModel, Overwriting
+from clipcli.commands.shared_settings import Encoding, LabelsOrClassifier, OneModel, Overwriting, Reading
 from clipcli.outputs import WRITERS
 from clipcli.scoring.kinds import SCORES
 from clipcli.settings import AsTexts, record, setting
 
 
 @record
-class ClassifySettings(Encoding, OneModel, ImageColumn, LabelsOrClassifier):
+class ClassifySettings(Encoding, OneModel, Reading, LabelsOrClassifier):
     """The images to label, the classes, the model, and how it runs."""
 
     command = "classify"
 
     inputs: AsTexts = setting(kw_only=False, group="what", metavar="INPUT", argument=True)
-    """Images: an image, a folder, data.zip or data.zip/folder, WebDataset .tar shards, a .csv, .tsv, .jsonl or .parquet
-    of images, @list.txt, a quoted glob, or - for a list on stdin."""
+    """Images: an image, a folder, data.zip or data.zip/folder, WebDataset .tar shards, @list.txt, a quoted glob,
+    - for a list on stdin, or a .csv, .tsv, .json, .jsonl or .parquet of images."""
 
     top_k: int = setting(default=1, group="output", metavar="K", least=1)
     """How many labels each image gets, best first."""
@@ -37,7 +37,7 @@ class RowsFile(Overwriting):
 
     command = "classify"
 
-    output: str = setting(default="labels.csv", group="output", metavar="FILE", short="-o")
+    output: str = setting(default="predictions.csv", group="output", metavar="FILE", short="-o")
     """Where the rows go; - is stdout."""
 
     format: str | None = setting(

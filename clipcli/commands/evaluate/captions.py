@@ -23,19 +23,23 @@ from clipcli.data.tree import Data
 from clipcli.encoding.embed import towers_for
 from clipcli.errors import UsageError
 from clipcli.events import Event, InputsFound
+from clipcli.notices import Notices
 from clipcli.records import Entry, Skipped
 
 if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone
 
 
-def run(options: EvaluateSettings, data: Sequence[tuple[str, Data]]) -> Generator[Event, None, Evaluation]:
+def run(
+    options: EvaluateSettings, data: Sequence[tuple[str, Data]], notices: Notices
+) -> Generator[Event, None, Evaluation]:
     """Evaluate every model on every DATA; each image is decoded once for all models.
 
     Raises `UsageError` for settings that are about labels, and the errors of data and models.
     """
     _check_settings(options, data)
     pairs_read = _read(options, data)
+    yield from notices.events()
     yield InputsFound(sum(len(read.pairs) for _, read in pairs_read))
     models = yield from open_models(options.model or (DEFAULT_MODEL,), options)
     items = [pair.item for _, read in pairs_read for pair in read.pairs]
@@ -76,7 +80,7 @@ def _check_settings(options: EvaluateSettings, data: Sequence[tuple[str, Data]])
 def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]]) -> list[tuple[str, PairsRead]]:
     """Read the pairs of each DATA, by its name. Raises `UsageError` if there is only one image."""
     columns = PairOptions((), image_column=options.image_column, caption_column=options.caption_column)
-    pairs_read = [(name, read_pairs(one.text, options=columns)) for name, one in data]
+    pairs_read = [(name, read_pairs(one, options=columns)) for name, one in data]
     for name, read in pairs_read:
         if len(read.pairs) < 2:
             raise UsageError(f"{name}: one image with captions only; expected at least two to choose from")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -11,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.classes.labels import LabelledClass
+from clipcli.classes.normal_form import composed
 from clipcli.data.class_names import from_names, matched
-from clipcli.data.labelled import Labelled, LabelledData, labelled_of, names_of
+from clipcli.data.labelled import LabelledData, labelled_of, names_of
+from clipcli.data.layouts import check_names
+from clipcli.data.splits import refuse_two_deep
 from clipcli.errors import BadFile, UsageError, some_of
-
-# Usual names of the splits of a data set, those to evaluate on first.
-_SPLITS = ("val", "validation", "valid", "test", "dev", "train")
+from clipcli.notices import Notices
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,17 @@ def _numbered(label: str, taken: set[str]) -> str:
     return next(name for n in count(2) if (name := f"{label} ({n})") not in taken)
 
 
-def classes_from_data(data: Sequence[LabelledData]) -> Classes:
-    """The classes that the data themselves name; a `_` in a name becomes a space in prompts.
+def classes_from_data(data: Sequence[LabelledData], notices: Notices, *, keep_names: bool) -> Classes:
+    """The classes that the data themselves name; prompts have the words of their names, unless `keep_names`.
 
     Raises `UsageError` if the data have different classes, a single class, or names that are no class names.
     """
-    names = list(dict.fromkeys(name for one in data for name in one.names))
+    # The first spelling counts where names are the same but for their form in Unicode.
+    by_form = {composed(name): name for one in reversed(data) for name in reversed(one.names)}
+    names = list(dict.fromkeys(by_form[composed(name)] for one in data for name in one.names))
     for one in data:
         _check_names(one)
-        different = sorted(set(names) ^ set(one.names))
+        different = [by_form[form] for form in sorted(by_form.keys() ^ set(map(composed, one.names)))]
         if different:
             raise UsageError(
                 f"{data[0].text} and {one.text} do not have the same classes: only one of them has"
@@ -75,11 +77,12 @@ def classes_from_data(data: Sequence[LabelledData]) -> Classes:
             f"{data[0].text}: one class only, '{names[0]}'; expected images of at least two classes:"
             " give a folder per class, or --labels FILE"
         )
-    return Classes(tuple(names), tuple(from_names(names).values()), from_labels=False)
+    return Classes(tuple(names), tuple(from_names(names, notices, keep_names=keep_names).values()), from_labels=False)
 
 
 def _check_names(data: LabelledData) -> None:
-    """Raise `UsageError` if the names are numbers, or the folders of a split instead of those of classes."""
+    """Raise `UsageError` if the names are numbers or ids, or the folders of a split instead of those of classes."""
+    check_names(data.names, where=data.text)
     if data.noun != "folder":
         if all(name.isdecimal() for name in data.names):
             raise UsageError(
@@ -87,18 +90,8 @@ def _check_names(data: LabelledData) -> None:
                 " give --labels FILE, whose labels are counted from 0"
             )
         return
-    folders = names_of(data.entries)
-    if all(labelled.key.count("/") > 1 and _is_in_class_folder(labelled) for labelled in labelled_of(data)):
-        inside = next((name for name in _SPLITS if name in folders), folders[0])
-        raise UsageError(
-            f"{data.text}: its images lie two folders deep, below {some_of(folders)}; did you mean"
-            f" {os.path.join(data.text, inside)}? If these are the classes, name them with --labels FILE"
-        )
-
-
-def _is_in_class_folder(labelled: Labelled) -> bool:
-    """True if the class is the top folder of the image's path; in a list, it is the folder that the image lies in."""
-    return labelled.key.startswith(f"{labelled.name}/")
+    # In a list the class is the folder that an image lies in, and not the top folder of its path.
+    refuse_two_deep(data.text, [(labelled.name, labelled.key) for labelled in labelled_of(data)])
 
 
 def shared_prompt_warnings(classes: Classes) -> list[str]:
@@ -136,14 +129,14 @@ def _class_indices(data: LabelledData, classes: Classes) -> dict[str, int]:
     """The index of the class for each name in the data. Raises `BadFile` for a name that fits no class."""
     names = names_of(data.entries)
     if not classes.from_labels:
-        known = {name: n for n, name in enumerate(classes.names)}
-        unknown = [name for name in names if name not in known]
+        known = {composed(name): n for n, name in enumerate(classes.names)}
+        unknown = [name for name in names if composed(name) not in known]
         if unknown:
             raise BadFile(
                 f"{data.text}: no class of DATA fits {some_of(unknown)}; its classes are {some_of(classes.names)};"
                 " name the classes of both with --labels FILE"
             )
-        return {name: known[name] for name in names}
+        return {name: known[composed(name)] for name in names}
     if data.noun != "folder" and all(name.isdecimal() for name in names) and not set(names) & set(classes.names):
         too_large = [name for name in names if int(name) >= len(classes)]
         if too_large:

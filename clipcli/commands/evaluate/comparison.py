@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcli.classes.normal_form import composed
 from clipcli.commands.evaluate.classification import estimate_metrics
 from clipcli.commands.evaluate.intervals import Estimate, bootstrap, difference, mean_of
 from clipcli.commands.evaluate.results import Difference, RetrievalRun, Run, count_images
@@ -125,18 +126,26 @@ def check_other_labels(
     Returns the labels of these images in it that are none of the classes `labels`; they count as wrong. Raises
     `BadFile` if an image is missing, or if none of its labels is one of the classes.
     """
-    missing = [image for image in images if image not in other_labels]
+    by_image = _by_image(other_labels, images)
+    missing = [image for image in images if image not in by_image]
     if missing:
         raise BadFile(
             f"{path}: no row for {len(missing):,} of {len(images):,} images, such as {missing[0]};"
             " expected the same paths, from the same DATA"
         )
     known = {folded(label) for label in labels}
-    found = [label for label in dict.fromkeys(other_labels[image] for image in images) if label is not None]
+    found = [label for label in dict.fromkeys(by_image[image] for image in images) if label is not None]
     unknown = [label for label in found if folded(label) not in known]
     if unknown == found:
         raise BadFile(f"{path}: its labels, such as {some_of(found[:3])}, are none of {some_of(labels)}")
     return unknown
+
+
+def _by_image(other_labels: Mapping[str, str | None], images: Sequence[str]) -> dict[str, str | None]:
+    """The other labels of those of these images that have one; the forms that Unicode has for a name are the same."""
+    by_form = {composed(path): label for path, label in other_labels.items()} | dict(other_labels)
+    keys = ((image, image if image in other_labels else composed(image)) for image in images)
+    return {image: by_form[key] for image, key in keys if key in by_form}
 
 
 def compare_top1(
@@ -147,7 +156,8 @@ def compare_top1(
     `name` is that of the run. Raises `BadFile` if there is no such image.
     """
     images = [entry for entry in run.images.entries if not isinstance(entry, Skipped)]
-    predicted = [other_labels[image.id] for image in images]
+    by_image = _by_image(other_labels, [image.id for image in images])
+    predicted = [by_image[image.id] for image in images]
     true_labels = [folded(labels[n]) for n in run.predictions.truth]
     in_both = np.array([label is not None for label in predicted])
     if not in_both.any():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.labels import LabelledClass, classes_from
 from clipcli.classes.prompts import DEFAULT_PROMPTS, PromptedClasses, load_prompts
+from clipcli.classes.words import in_words
 from clipcli.commands.evaluate import comparison
 from clipcli.commands.evaluate.classes import (
     Classes,
@@ -38,6 +39,7 @@ from clipcli.encoding.model import Model
 from clipcli.errors import ModelUnavailable, UsageError, some_of
 from clipcli.events import Event, InputsFound, Warned
 from clipcli.memory.models import ModelFacts
+from clipcli.notices import Notices
 from clipcli.records import ImageItem
 from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
@@ -74,13 +76,14 @@ class ModelWithClassifiers:
 
 
 def run(
-    options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: Columns
+    options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: Columns, notices: Notices
 ) -> Generator[Event, None, Evaluation]:
     """Evaluate every model with every prompt set on every DATA; each image is decoded once for all models.
 
     Raises `UsageError` for settings that do not fit together, and the errors of data, labels and models.
     """
-    inputs = _read(options, data, columns)
+    inputs = _read(options, data, columns, notices)
+    yield from notices.events()
     yield from map(Warned, _warnings(inputs, options))
     training, names = inputs.training, inputs.classes.names
     sets = [*inputs.tests, *([] if training is None else [training.needed])]
@@ -99,7 +102,7 @@ def run(
     return replace(evaluation, differences=_differences(evaluation, runs, inputs, options))
 
 
-def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: Columns) -> Inputs:
+def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: Columns, notices: Notices) -> Inputs:
     """Read and check labels, prompts, data, training data and the predictions to compare with."""
     if options.labels is not None and options.classifier is not None:
         raise UsageError("both labels and a classifier were given; give --labels FILE or --classifier FILE")
@@ -110,20 +113,22 @@ def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: 
     if classifier is not None and not isinstance(classifier, Classifier):
         classifier = Classifier.load(classifier)
     prompt_sets = [load_prompts(prompts) for prompts in options.prompts or (DEFAULT_PROMPTS,)]
-    classes = _classes_from_settings(options, classifier)
+    classes = _classes_from_settings(options, classifier, notices)
     labelled_data = [(name, read_labelled(one, columns)) for name, one in data]
     if classes is None:
-        classes = classes_from_data([one for _, one in labelled_data])
+        classes = classes_from_data([one for _, one in labelled_data], notices, keep_names=options.keep_names)
     tests = tuple(
         LabelledSet(name, one, truth_of(one, classes, allow_empty=options.allow_empty)) for name, one in labelled_data
     )
-    training = None if options.linear_probe is None else read_training(options, columns, classes)
+    training = None if options.linear_probe is None else read_training(options, columns, classes, notices)
     other_labels = None if options.compare is None else comparison.read_other_labels(options.compare)
     class_source = classifier or tuple(PromptedClasses(classes.classes, prompt_set) for prompt_set in prompt_sets)
     return Inputs(classes, tests, training, class_source, other_labels)
 
 
-def _classes_from_settings(options: EvaluateSettings, classifier: Classifier | None) -> Classes | None:
+def _classes_from_settings(
+    options: EvaluateSettings, classifier: Classifier | None, notices: Notices
+) -> Classes | None:
     """The classes of the classifier or of `--labels`; `None` if there is neither."""
     if classifier is not None:
         where = "the classifier" if isinstance(options.classifier, Classifier) else str(options.classifier)
@@ -131,7 +136,8 @@ def _classes_from_settings(options: EvaluateSettings, classifier: Classifier | N
     if options.labels is None:
         return None
     is_list = isinstance(options.labels, Sequence) and not isinstance(options.labels, str)
-    return classes_from_labels(classes_from(options.labels), where="the labels" if is_list else str(options.labels))
+    classes = in_words(classes_from(options.labels), notices, keep_names=options.keep_names)
+    return classes_from_labels(classes, where="the labels" if is_list else str(options.labels))
 
 
 def _warnings(inputs: Inputs, options: EvaluateSettings) -> Iterator[str]:

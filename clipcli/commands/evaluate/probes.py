@@ -21,6 +21,7 @@ from clipcli.data.labelled import labelled_of, read_labelled
 from clipcli.data.tree import Data
 from clipcli.errors import UsageError
 from clipcli.events import Event, ProbeFitted, Warned
+from clipcli.notices import Notices
 from clipcli.records import Skipped
 
 
@@ -44,13 +45,13 @@ def check_probe_settings(options: EvaluateSettings) -> None:
         raise UsageError("--seeds are for the --shots of a linear probe; give both, as in --shots 1,4,16")
 
 
-def read_training(options: EvaluateSettings, columns: Columns, classes: Classes) -> ProbeTraining:
+def read_training(options: EvaluateSettings, columns: Columns, classes: Classes, notices: Notices) -> ProbeTraining:
     """Read the data of `--linear-probe`, and find the images that the probes of all shots and seeds draw.
 
     Raises the errors of data, and `UsageError` if a class has too few images.
     """
     where = options.linear_probe or ""
-    data = read_labelled(Data(where), columns)
+    data = read_labelled(Data(where, notices, options.exclude), columns)
     all_images = LabelledSet(where, data, truth_of(data, classes, allow_empty=True))
     linear_probe.check_shots(all_images.truth, classes.names, _shot_counts(options), where=where)
     indices = linear_probe.needed_images(all_images.truth, shots=options.shots, seeds=_seed_count(options))

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from clipcli.commands.evaluate import captions, labels
-from clipcli.commands.evaluate.output import check_folder, write_files
+from clipcli.commands.evaluate.output import check_folder, existing_files, write_files
 from clipcli.commands.evaluate.report import write_report
 from clipcli.commands.evaluate.results import Evaluation
 from clipcli.commands.evaluate.settings import EvaluateSettings
@@ -15,17 +15,19 @@ from clipcli.data.task import CLASSIFICATION, task_of
 from clipcli.data.tree import Data
 from clipcli.errors import UsageError
 from clipcli.events import Event, result_of
-from clipcli.settings import api
+from clipcli.notices import Notices
+from clipcli.outputs.check import check_is_not_read
+from clipcli.settings import Show, api
 
 
 @api(EvaluateSettings)
-def evaluate(settings: EvaluateSettings) -> Evaluation:
+def evaluate(settings: EvaluateSettings, show: Show) -> Evaluation:
     """Measure how well models label the images of `data`, or how well they find its captions, as `clipcli evaluate`.
 
     `data` is one DATA, several, or a mapping of names to DATA; `prompts` and `model` are one or several. Files and a
     report are written if there is an `output`. Raises the errors of `clipcli.errors`.
     """
-    return result_of(run(settings))
+    return result_of(run(settings), show=show)
 
 
 def run(options: EvaluateSettings) -> Generator[Event, None, Evaluation]:
@@ -34,15 +36,19 @@ def run(options: EvaluateSettings) -> Generator[Event, None, Evaluation]:
         raise UsageError("--output has no name; give a folder")
     folder = None if options.output is None else Path(options.output)
     columns = Columns(options.image_column, options.label_column, options.caption_column)
-    data = tuple((name, Data(path)) for name, path in options.data)
+    notices = Notices()
+    data = tuple((name, Data(path, notices, options.exclude)) for name, path in options.data)
     task = _task_of_all(data, columns, options)
     if folder is not None:
         inputs = [path for _, path in options.data]
+        reads = [options.compare, options.labels, options.classifier, *options.prompts, *inputs]
+        for path in existing_files(folder) if options.overwrite else ():
+            check_is_not_read(path, reads)
         check_folder(folder, overwrite=options.overwrite, inputs=[*inputs, *filter(None, [options.linear_probe])])
     if task == CLASSIFICATION:
-        evaluation = yield from labels.run(options, data, columns)
+        evaluation = yield from labels.run(options, data, columns, notices)
     else:
-        evaluation = yield from captions.run(options, data)
+        evaluation = yield from captions.run(options, data, notices)
     if folder is not None:
         write_files(folder, evaluation)
         write_report(folder, evaluation)

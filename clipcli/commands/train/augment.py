@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from clipcli.backbones.backbone import Preprocessing
-from clipcli.images.decode import upright
+from clipcli.images.decode import decoding
+from clipcli.notices import Note, unsaid
 
 _RATIOS = (3 / 4, 4 / 3)
 _TRIES = 10
@@ -17,7 +17,13 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR}
 
 
 def random_view(
-    data: bytes, *, preprocessing: Preprocessing, crop: float, flip: bool, rng: np.random.Generator
+    data: bytes,
+    *,
+    preprocessing: Preprocessing,
+    crop: float,
+    flip: bool,
+    rng: np.random.Generator,
+    note: Note = unsaid,
 ) -> Image.Image:
     """A random resized crop (Szegedy et al. 2015) of an encoded image, in RGB at the model's input size.
 
@@ -25,13 +31,12 @@ def random_view(
     half of the time. Raises what decoding raises.
     """
     height, width = preprocessing.size
-    image = Image.open(io.BytesIO(data))
     # A JPEG is decoded at the smallest scale that leaves the smallest crop at least twice the input size.
-    least = 2 / math.sqrt(crop)
-    image.draft(None, (math.ceil(least * width), math.ceil(least * height)))
-    whole = upright(image)
+    scale = 2 / math.sqrt(crop)
+    least = math.ceil(scale * width), math.ceil(scale * height)
     resample = _FILTERS.get(preprocessing.interpolation, Image.Resampling.BICUBIC)
-    view = whole.resize((width, height), resample, box=_box(whole.size, crop=crop, rng=rng))
+    with decoding(data, least=lambda _: least, note=note) as whole:
+        view = whole.resize((width, height), resample, box=_box(whole.size, crop=crop, rng=rng))
     return mirrored(view, flip=flip, rng=rng)
 
 

@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import Lock
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -27,11 +28,12 @@ from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.trivial import trivial_augment
 from clipcli.data.pairs import Pair
 from clipcli.errors import ClipcliError
-from clipcli.images.decode import attempt, decode, register_plugins
+from clipcli.images.decode import attempt, decoding, register_plugins
 from clipcli.images.resize import resizer
+from clipcli.notices import Note, Notice, Notices, unsaid
 from clipcli.records import Skipped
 
-View = Callable[[bytes, np.random.Generator], Image.Image]
+View = Callable[[bytes, np.random.Generator, Note], Image.Image]
 _AHEAD = 3
 _SUBSTITUTES = 20
 # 120 MB, with 77 tokens each.
@@ -82,7 +84,8 @@ class Batches:
     """The batches of one process. Its `workers` threads decode a few batches ahead, each image into its place.
 
     `sizes` counts the pairs of each DATA, in their order; `view` makes the image of the `size` (height, width) that
-    the model sees; with `pin` batches are in pinned memory; `cutmix` is the share of images to mix.
+    the model sees; with `pin` batches are in pinned memory; `cutmix` is the share of images to mix. `notices` counts
+    what is odd about images, each image once.
     """
 
     def __init__(
@@ -106,6 +109,8 @@ class Batches:
         padded = tokenizer([""])[0]
         self._context, self._padding = len(padded), int(padded[-1])
         self._workers, self._lock, self._cutmix = workers, Lock(), cutmix
+        self.notices = Notices()
+        self._noted: set[tuple[int, Notice]] = set()
         # Captions come again every epoch, and tokenizing takes as long as decoding.
         self._tokenized = lru_cache(_CAPTIONS_KEPT)(self._tokenize)
 
@@ -179,7 +184,7 @@ class Batches:
         for _ in range(_SUBSTITUTES):
             pair = self._pairs[index]
             caption = pair.captions[int(rng.integers(len(pair.captions)))]
-            image = attempt(pair.item, lambda data: np.array(self._view(data, rng)))
+            image = attempt(pair.item, partial(self._seen, index=index, rng=rng))
             if not isinstance(image, Skipped):
                 pixels.copy_(torch.from_numpy(image))
                 ids, is_cut = self._tokenized(caption)
@@ -191,6 +196,18 @@ class Batches:
         raise ClipcliError(
             f"{_SUBSTITUTES} images in a row could not be read, the last {last.item.id}: {last.reason}; check the data"
         )
+
+    def _seen(self, data: bytes, *, index: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """The view of the image of a pair, as pixels `[H, W, 3]`."""
+        about = self.notices.about(self._pairs[index].item.id)
+
+        def note(notice: Notice, detail: str = "") -> None:
+            # An image comes again every epoch.
+            if (index, notice) not in self._noted:
+                self._noted.add((index, notice))
+                about(notice, detail)
+
+        return np.array(self._view(data, rng, note))
 
     def _tokenize(self, caption: str) -> tuple[Tensor, bool]:
         """The token ids `[L]` of a caption, and true where it is longer than the context."""
@@ -236,11 +253,12 @@ def train_view(preprocessing: Preprocessing, *, crop: float, flip: bool, augment
     """
     resize = resizer(preprocessing)
 
-    def view(data: bytes, rng: np.random.Generator) -> Image.Image:
+    def view(data: bytes, rng: np.random.Generator, note: Note = unsaid) -> Image.Image:
         if crop < 1:
-            image = random_view(data, preprocessing=preprocessing, crop=crop, flip=flip, rng=rng)
+            image = random_view(data, preprocessing=preprocessing, crop=crop, flip=flip, rng=rng, note=note)
         else:
-            image = mirrored(resize(decode(data)), flip=flip, rng=rng)
+            with decoding(data, note=note) as whole:
+                image = mirrored(resize(whole), flip=flip, rng=rng)
         return trivial_augment(image, rng=rng) if augment == "trivial" else image
 
     return view

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,14 +16,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clipcli.backbones.checkpoint import CONFIG_NAME
-from clipcli.backbones.directory import WEIGHTS_NAMES
+from clipcli.backbones.directory import CHECKPOINTS_FOLDER, WEIGHTS_NAMES, saved_steps
 from clipcli.commands.train.model import Trainee
 from clipcli.errors import BadFile, OutputFailed
 from clipcli.files.atomic import part_of, replacing
 
 WEIGHTS_NAME = WEIGHTS_NAMES[0]
 _STATE_NAME = "trainer.pt"
-_FOLDER = re.compile(r"step-(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +56,7 @@ class SavedCheckpoint:
 
 def checkpoints_in(run: Path) -> list[SavedCheckpoint]:
     """The checkpoints of a run, by step."""
-    folder = run / "checkpoints"
-    found = [(_FOLDER.fullmatch(path.name), path) for path in (folder.iterdir() if folder.is_dir() else ())]
-    return sorted((SavedCheckpoint(int(m[1]), path) for m, path in found if m), key=lambda saved: saved.step)
+    return [SavedCheckpoint(step, folder) for step, folder in sorted(saved_steps(run).items())]
 
 
 def save_checkpoint(run: Path, step: int, *, trainee: Trainee, state: Mapping[str, Any]) -> SavedCheckpoint:
@@ -68,7 +64,7 @@ def save_checkpoint(run: Path, step: int, *, trainee: Trainee, state: Mapping[st
 
     Raises `OutputFailed`; earlier checkpoints stay.
     """
-    target = run / "checkpoints" / f"step-{step:08d}"
+    target = run / CHECKPOINTS_FOLDER / f"step-{step:08d}"
     part = part_of(target)
     try:
         part.mkdir(parents=True)
@@ -95,7 +91,7 @@ def prune(run: Path, *, best: int | None, keep_every: int | None) -> None:
     for saved in checkpoints_in(run)[:-2]:
         if saved.step != best and not (keep_every and saved.step % keep_every == 0):
             shutil.rmtree(saved.folder, ignore_errors=True)
-    for left in (run / "checkpoints").glob(".step-*.part"):
+    for left in (run / CHECKPOINTS_FOLDER).glob(".step-*.part"):
         shutil.rmtree(left, ignore_errors=True)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from clipcli.errors import UsageError
 from clipcli.settings import about, flag, read_yaml
 
 CONFIG_FILE = "train.yaml"
+# A path, a list of paths, or a checkpoint with its architecture, as `absolute` writes them.
+_PATH = re.compile(r"@?/|[^/]+//")
+# Settings that may be others when a run goes on: it is made longer or shorter.
+_LENGTHS = ("steps", "epochs")
 # Endings of files, which no name of an architecture or a prompt set has.
 _FILE_SUFFIXES = (".json", ".yaml", ".txt")
 
@@ -73,12 +78,23 @@ def absolute(config: TrainConfig) -> TrainConfig:
 
 
 def changes(before: TrainConfig, after: TrainConfig) -> list[str]:
-    """The differences between two configurations that change the result of a run, a phrase for each setting."""
+    """The differences between two configurations that forbid to go on with a run, a phrase for each setting.
+
+    A run may go on for more or fewer steps, and with data or a model that has moved: what they hold is compared apart.
+    """
     return [
         f"{_flag(name)} was {_format(getattr(before, name))} and is {_format(getattr(after, name))}"
         for name, f in FIELDS.items()
-        if not about(f).harmless and name != "output" and getattr(before, name) != getattr(after, name)
+        if not about(f).harmless and name not in ("output", *_LENGTHS)
+        if _without_place(getattr(before, name)) != _without_place(getattr(after, name))
     ]
+
+
+def _without_place(value: Any) -> Any:
+    """A setting with each absolute path in it replaced by the same word; shares of DATA stay."""
+    if isinstance(value, tuple):
+        return tuple((_without_place(path), share) for path, share in map(split_weight, value))
+    return "path" if isinstance(value, str) and _PATH.match(value) else value
 
 
 def _flag(name: str) -> str:

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from clipcli.classes.labels import read_labels
 from clipcli.classes.prompts import DEFAULT_PROMPTS, load_prompts
+from clipcli.classes.words import in_words
+from clipcli.commands.train.identity import common_root, examples_hash, size_of, sizes_hash
 from clipcli.commands.train.settings import TrainConfig
 from clipcli.commands.train.skipped import as_rows, too_many_skipped
-from clipcli.commands.train.validation import Check, Checks, Retrieval, ZeroShot
-from clipcli.data.pairs import Pair, PairOptions, read_pairs
+from clipcli.commands.train.validation import Check, Checks, Retrieval, ZeroShot, examples_of
+from clipcli.data.pairs import Pair, PairOptions, PairsRead, read_pairs
+from clipcli.data.tree import Data
 from clipcli.data.weights import split_weight
 from clipcli.errors import InputNotFound, UsageError
+from clipcli.notices import Notices
 from clipcli.records import Skipped
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrainingData:
     """All pairs to train on, those of DATA without a share first.
 
     `sizes` counts the pairs of each DATA in their order, `shares` are their shares of a batch, `None` without one.
-    `skipped` are the images without a caption, and others that were left out while the pairs were listed.
+    `roots` is the folder that all images of a DATA lie in, or an empty text. `skipped` are the images without a
+    caption, and others that were left out while the pairs were listed.
     """
 
     pairs: tuple[Pair, ...]
     sizes: tuple[int, ...]
     shares: tuple[float | None, ...]
+    roots: tuple[str, ...]
     skipped: tuple[Skipped, ...]
 
     @property
@@ -37,30 +46,39 @@ class TrainingData:
 
     def fingerprint(self) -> str:
         """A hash of the names, labels and captions of all pairs, in order; not of the images."""
-        digest = hashlib.blake2b(digest_size=16)
-        # The images of a class share one tuple of captions.
-        captions_by_id = {id(pair.captions): pair.captions for pair in self.pairs}
-        hashes = {key: _hash("\0".join(captions)) for key, captions in captions_by_id.items()}
-        for pair in self.pairs:
-            digest.update(_hash(f"{pair.item.id}\0{pair.label}") + hashes[id(pair.captions)])
-        return digest.hexdigest()
+        ends = np.cumsum(self.sizes)
+        parts = [
+            examples_hash(examples_of(self.pairs[end - size : end]), root=root)
+            for size, end, root in zip(self.sizes, ends, self.roots, strict=True)
+        ]
+        return " ".join([*parts, *(f"{share}" for share in self.shares)])
+
+    @cached_property
+    def image_sizes(self) -> NDArray[np.int64]:
+        """The size `[N]` of each pair's image in bytes, at the first use."""
+        return np.array([size_of(pair.item.reference) for pair in self.pairs], dtype=np.int64)
+
+    def images_fingerprint(self, *, without: Container[str]) -> str:
+        """A hash of the sizes of all images but those `without`, by their paths."""
+        return sizes_hash(self.image_sizes, (pair.item.id for pair in self.pairs), without=without)
 
 
-def read_training_data(config: TrainConfig) -> TrainingData:
-    """Read the pairs of all DATA.
+def read_training_data(config: TrainConfig, notices: Notices) -> TrainingData:
+    """Read the pairs of all DATA; `notices` counts what was left out or guessed.
 
     Raises `InputNotFound` where there are none, `BadFile` for a file that cannot be read, `UsageError` for a tree of
     one class, and `ClipcliError` where more pairs are skipped than `max_skipped` allows.
     """
     if not config.data:
         raise InputNotFound("no DATA was given; give a folder of images with captions, or of a folder per class")
-    options = pair_options(config)
+    options = pair_options(config, notices)
     weighted = sorted(map(split_weight, config.data), key=lambda data: data[1] is not None)
-    read = [(read_pairs(path, options=options), share) for path, share in weighted]
+    read = [(read_pairs(Data(path, notices, config.exclude), options=options), share) for path, share in weighted]
     data = TrainingData(
         pairs=tuple(pair for found, _ in read for pair in found.pairs),
         sizes=tuple(len(found.pairs) for found, _ in read),
         shares=tuple(share for _, share in read),
+        roots=tuple(_root_of(found) for found, _ in read),
         skipped=tuple(skipped for found, _ in read for skipped in found.skipped),
     )
     labels = {pair.label for pair in data.pairs}
@@ -74,17 +92,26 @@ def read_training_data(config: TrainConfig) -> TrainingData:
     return data
 
 
-def pair_options(config: TrainConfig, *, labelled: bool = True) -> PairOptions:
+def _root_of(read: PairsRead) -> str:
+    """The folder that all images of a DATA lie in."""
+    return common_root([*(pair.item.id for pair in read.pairs), *(skipped.item.id for skipped in read.skipped)])
+
+
+def pair_options(config: TrainConfig, notices: Notices, *, labelled: bool = True) -> PairOptions:
     """The options to read pairs with. Without `labelled` the labels file is left out: it names the classes of DATA."""
+    classes = None
+    if config.labels and labelled:
+        classes = in_words(read_labels(config.labels), notices, keep_names=config.keep_names)
     return PairOptions(
         templates=load_prompts(config.prompts or DEFAULT_PROMPTS).templates,
-        classes=read_labels(config.labels) if config.labels and labelled else None,
+        classes=classes,
+        keep_names=config.keep_names,
         image_column=config.image_column,
         caption_column=config.caption_column,
     )
 
 
-def read_checks(config: TrainConfig, *, loss: str, batch_size: int) -> Checks:
+def read_checks(config: TrainConfig, notices: Notices, *, loss: str, batch_size: int) -> Checks:
     """Read the data of `--zero-shot`, `--val` and `--retain`.
 
     Validation takes the `loss` over batches of `batch_size` pairs. Raises as `read_training_data`, and `UsageError` for
@@ -92,24 +119,28 @@ def read_checks(config: TrainConfig, *, loss: str, batch_size: int) -> Checks:
     """
     zero_shot = None
     if config.zero_shot is not None:
-        pairs = _pairs(config.zero_shot, config)
+        pairs = _pairs(config.zero_shot, config, notices)
         if any(pair.label is None for pair in pairs):
             raise UsageError(f"--zero-shot {config.zero_shot} has no folder per class; give such a tree, or use --val")
         if len({pair.label for pair in pairs}) == 1:
             raise UsageError(f"--zero-shot {config.zero_shot} has one class only; give a tree of two or more")
         zero_shot = _zero_shot(pairs)
-    val = None if config.val is None else Retrieval(_pairs(config.val, config), loss, batch_size, config.duplicates)
+    val = None
+    if config.val is not None:
+        val = Retrieval(_pairs(config.val, config, notices), loss, batch_size, config.duplicates)
     retain: Check | None = None
     if config.retain is not None:
         # It has other classes than DATA.
-        pairs = _pairs(config.retain, config, labelled=False)
+        pairs = _pairs(config.retain, config, notices, labelled=False)
         classes = all(pair.label is not None for pair in pairs)
         retain = _zero_shot(pairs) if classes else Retrieval(pairs, loss, batch_size, config.duplicates)
     return Checks(zero_shot, val, retain)
 
 
-def _pairs(text: str, config: TrainConfig, *, labelled: bool = True) -> tuple[Pair, ...]:
-    return tuple(read_pairs(text, options=pair_options(config, labelled=labelled)).pairs)
+# What is done to the labels was counted when DATA were read.
+def _pairs(text: str, config: TrainConfig, notices: Notices, *, labelled: bool = True) -> tuple[Pair, ...]:
+    options = pair_options(config, Notices(), labelled=labelled)
+    return tuple(read_pairs(Data(text, notices, config.exclude), options=options).pairs)
 
 
 def _zero_shot(pairs: Sequence[Pair]) -> ZeroShot:
@@ -120,7 +151,3 @@ def _zero_shot(pairs: Sequence[Pair]) -> ZeroShot:
         truth=tuple(indices[pair.label] for pair in pairs),
         prompts=tuple(prompts.values()),
     )
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

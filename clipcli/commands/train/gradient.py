@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from clipcli.backbones.backbone import Preprocessing, normalised
 from clipcli.backbones.towers import Towers, batch_norms
 from clipcli.commands.train.batches import TrainBatch
-from clipcli.commands.train.loss import ContrastiveLoss, Features
+from clipcli.commands.train.loss import BatchLoss, ContrastiveLoss, Features
 
 # Up to so many tokens the plain attention learns faster on a CPU.
 _FEW_TOKENS = 128
@@ -85,17 +85,17 @@ class Seeds:
 
 def backward(
     model: Model, batch: TrainBatch, *, loss_function: ContrastiveLoss, micro_batch: int | None, seeds: Seeds
-) -> Tensor:
+) -> BatchLoss:
     """Add the gradient of the loss of the whole batch to the weights' `grad`, over micro-batches of so many pairs.
 
-    Returns this process's part of the loss, a scalar; `micro_batch` is `None` for one pass.
+    Returns this process's part of the loss, without its graph; `micro_batch` is `None` for one pass.
     """
     parts = list(zip(*(torch.split(t, micro_batch or len(t)) for t in (batch.pixels, batch.tokens)), strict=True))
     if len(parts) == 1:
         seeds.seed_torch(0)
         loss = loss_function(Features(*model(*parts[0])), batch.groups, batch.mix)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+        loss.loss.backward()  # type: ignore[no-untyped-call]
+        return replace(loss, loss=loss.loss.detach())
     loss, gradients = _embedding_gradients(model, parts, batch, loss_function=loss_function, seeds=seeds)
     sizes = [len(pixels) for pixels, _ in parts]
     image_gradients, text_gradients = torch.split(gradients.images, sizes), torch.split(gradients.texts, sizes)
@@ -121,8 +121,8 @@ def _embedding_gradients(
     *,
     loss_function: ContrastiveLoss,
     seeds: Seeds,
-) -> tuple[Tensor, Features]:
-    """The loss, a scalar, and its gradient with regard to the embeddings, the logit scale and the bias."""
+) -> tuple[BatchLoss, Features]:
+    """The loss, and its gradient with regard to the embeddings, the logit scale and the bias."""
     encoder: nn.Module = model.module if isinstance(model, DistributedDataParallel) else model
     outputs: list[Features] = []
     with torch.no_grad(), _running_statistics_kept(encoder):
@@ -137,9 +137,10 @@ def _embedding_gradients(
         logit_bias=None if bias is None else bias.detach().requires_grad_(),
     )
     loss = loss_function(features, batch.groups, batch.mix)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.loss.backward()  # type: ignore[no-untyped-call]
     bias = None if features.logit_bias is None else features.logit_bias.grad
-    return loss.detach(), Features(_grad(features.images), _grad(features.texts), _grad(features.logit_scale), bias)
+    detached = replace(loss, loss=loss.loss.detach())
+    return detached, Features(_grad(features.images), _grad(features.texts), _grad(features.logit_scale), bias)
 
 
 def _grad(tensor: Tensor) -> Tensor:

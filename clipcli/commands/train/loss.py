@@ -118,6 +118,21 @@ def siglip_loss(local: Features, gathered: Features, targets: Targets) -> Tensor
 
 
 Loss = Callable[[Features, Features, Targets], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLoss:
+    """The loss of a batch, with two numbers that show whether the model tells its pairs apart; all are scalars.
+
+    `chance` is the least loss of a model for which all pairs are alike. `spread` is the mean squared distance of the
+    embeddings from their mean, for the tower where it is smaller: from 0, where all are alike, to 1.
+    """
+
+    loss: Tensor
+    chance: Tensor
+    spread: Tensor
+
+
 LOSS_FUNCTIONS: dict[str, Loss] = {"clip": clip_loss, "siglip": siglip_loss}
 
 
@@ -130,14 +145,21 @@ class ContrastiveLoss:
     negatives: str
     processes: Processes
 
-    def __call__(self, local: Features, groups: Groups, mix: CutMix | None = None) -> Tensor:
-        """This process's part of the loss, a scalar; the mean over processes is the loss of the whole batch."""
+    def __call__(self, local: Features, groups: Groups, mix: CutMix | None = None) -> BatchLoss:
+        """This process's part of the loss; the mean over processes is the loss of the whole batch."""
         gather = self.processes.gather
         gathered = Features(gather(local.images), gather(local.texts), local.logit_scale, local.logit_bias)
-        return LOSS_FUNCTIONS[self.name](local, gathered, self._targets(groups, mix))
+        gathered_groups = groups.map(gather)
+        targets = self._targets(groups, gathered_groups, mix)
+        return BatchLoss(
+            loss=LOSS_FUNCTIONS[self.name](local, gathered, targets),
+            chance=chance(self.name, targets),
+            spread=torch.minimum(
+                _spread(gathered.images, gathered_groups.pairs), _spread(gathered.texts, gathered_groups.captions)
+            ),
+        )
 
-    def _targets(self, groups: Groups, mix: CutMix | None) -> Targets:
-        gathered = groups.map(self.processes.gather)
+    def _targets(self, groups: Groups, gathered: Groups, mix: CutMix | None) -> Targets:
         same = positives(groups, gathered, duplicates=self.duplicates)
         other_data = ~_equal(groups.data, gathered.data) if self.negatives == "data" else None
         if mix is None:
@@ -152,6 +174,27 @@ class ContrastiveLoss:
             images=torch.lerp(showing_images, same, gathered_shares[None, :]),
             other_data=other_data,
         )
+
+
+def chance(name: str, targets: Targets) -> Tensor:
+    """The least value, a scalar, of the loss of this name where all embeddings are alike.
+
+    For `clip` it is the logarithm of the number of answers, for `siglip` the entropy of the share of right ones.
+    """
+    rows, columns = targets.texts.shape
+    ignored = targets.ignored(targets.texts)
+    count = rows * columns if ignored is None else (~ignored).sum()
+    share = targets.texts.sum() / count
+    alike = targets.texts.new_zeros(rows, 1), targets.texts.new_zeros(columns, 1)
+    scale = targets.texts.new_ones(())
+    local = Features(alike[0], alike[0], scale, torch.logit(share, eps=1e-7))
+    return LOSS_FUNCTIONS[name](local, Features(alike[1], alike[1], scale, None), targets)
+
+
+def _spread(embeddings: Tensor, ids: Tensor) -> Tensor:
+    """The mean squared distance of embeddings `[B, D]` from their mean, or 1 where all are of one id `[B]`."""
+    spread = 1 - embeddings.detach().mean(dim=0).square().sum()
+    return spread.masked_fill((ids == ids[0]).all(), 1.0)
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor, ignored: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clipcli.commands.train.run_folder import RunFolder
-from clipcli.errors import MissingExtra
+from clipcli.errors import MissingExtra, install
 
 
 class MetricsLog:
@@ -40,7 +40,7 @@ class _Board:
 
     def __init__(self, run: Path) -> None:
         if importlib.util.find_spec("tensorboard") is None:
-            raise MissingExtra("--tensorboard needs tensorboard; run pip install 'clipcli[tensorboard]'")
+            raise MissingExtra(f"--tensorboard needs tensorboard; run {install('tensorboard')}")
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(run / "tensorboard"))

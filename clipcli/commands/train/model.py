@@ -22,7 +22,7 @@ from clipcli.backbones.runtime import Runtime
 from clipcli.backbones.towers import Towers, batch_norms
 from clipcli.commands.train.image_size import at_image_size, check_image_size
 from clipcli.commands.train.settings import TrainConfig
-from clipcli.errors import BadFile, MissingExtra, UsageError
+from clipcli.errors import BadFile, MissingExtra, UsageError, install
 from clipcli.events import Event
 
 # The initial bias, and logit scale as a logarithm, of SigLIP (Zhai et al. 2023, section 3.2).
@@ -230,7 +230,7 @@ def _add_adapters(towers: Towers, *, rank: int) -> Any:
     Only the adapters, the logit scale and the bias learn then. Raises `MissingExtra` where peft is not installed.
     """
     if importlib.util.find_spec("peft") is None:
-        raise MissingExtra("--lora needs peft; run pip install 'clipcli[lora]'")
+        raise MissingExtra(f"--lora needs peft; run {install('peft')}")
     from peft import LoraConfig, get_peft_model
 
     frozen = {name for name, parameter in towers.named_parameters() if not parameter.requires_grad}

@@ -106,6 +106,13 @@ def _subtitle(run: RunLines) -> str:
     if not run.end:
         last = run.steps[-1]["step"] if run.steps else 0
         sentences.append(f"Not finished: the last step here is {last:,}")
+    if run.collapses:
+        what = (
+            "were all alike: it had collapsed"
+            if run.collapses[-1].get("collapsed")
+            else "differed again after a collapse"
+        )
+        sentences.append(f"At step {run.collapses[-1]['step']:,} the embeddings of a batch {what}")
     if run.unread:
         sentences.append(f"Lines of {METRICS_FILE} that could not be read and are left out: {run.unread:,}")
     return ". ".join(sentences) + "."

@@ -14,10 +14,12 @@ from clipcli.backbones.runtime import Runtime, choose_runtime
 from clipcli.backbones.towers import batch_norms
 from clipcli.commands.train import wise_ft
 from clipcli.commands.train.batches import batches_for
+from clipcli.commands.train.collapse import leaves_collapsed
 from clipcli.commands.train.config_file import absolute, gather_config
 from clipcli.commands.train.data import TrainingData, read_checks, read_training_data
 from clipcli.commands.train.defaults import resolve
 from clipcli.commands.train.finish import finish
+from clipcli.commands.train.identity import checks_identity, start_identity
 from clipcli.commands.train.model import Trainee, default_loss, find_start, load_trainee
 from clipcli.commands.train.order import Order, parts_of
 from clipcli.commands.train.processes import Processes, local_process_count, process_group
@@ -30,9 +32,10 @@ from clipcli.commands.train.settings import TrainConfig, TrainRequest
 from clipcli.commands.train.skipped import as_rows
 from clipcli.commands.train.trainer import Trainer
 from clipcli.commands.train.validation import Checks
-from clipcli.errors import ClipcliError, UsageError
+from clipcli.errors import ClipcliError, InputNotFound, UsageError
 from clipcli.events import Event, ModelLoaded, PairsFound, Warned, result_of
-from clipcli.settings import api
+from clipcli.notices import Notices
+from clipcli.settings import Show, api
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Trained:
     """The result of a run: its folder, the steps it took of all its `steps`, and the metrics of its model by name.
 
     `skipped` counts the pairs that were left out, `cut_captions` the captions drawn that were longer than the context.
+    `collapsed` is true where the model that is left cannot tell images apart.
     """
 
     folder: Path
@@ -48,23 +52,24 @@ class Trained:
     metrics: Mapping[str, float]
     skipped: int
     cut_captions: int
+    collapsed: bool
 
 
 @api(TrainRequest, read=dict)
-def train(given: dict[str, Any]) -> Trained:
+def train(given: dict[str, Any], show: Show) -> Trained:
     """Train a model on `data`, one DATA or several, into the folder `output`, as `clipcli train` does.
 
     Raises the errors of `clipcli.errors`.
     """
     resume = bool(given.pop("resume", False))
-    return result_of(run(gather_config(given, resume=resume), resume=resume))
+    return result_of(run(gather_config(given, resume=resume), resume=resume), show=show)
 
 
 def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) -> Generator[Event, None, Trained]:
     """As `train`, with its events. When `stop` is set, it saves a checkpoint after the step it is in, and ends."""
     runtime = _runtime(config)
     with process_group(device=runtime.device) as processes, ExitStack() as stack:
-        config, start, data, checks = yield from _checked(config)
+        config, start, data, checks = yield from _checked(config, resume=resume)
         parts = parts_of(data.sizes, data.shares, batch_size=config.batch_size or 1)
         path = Path(config.output or "")
         folder = _take_folder(path, config, processes, stack, resume=resume)
@@ -73,9 +78,9 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
         yield from _warnings(trainee)
         starting = trainee.weights() if config.wise_ft is not None else {}
         trainer = Trainer(trainee, runtime=runtime, processes=processes)
-        state = RunState(data_fingerprint=data.fingerprint(), skipped=dict(as_rows(data.skipped)))
+        state = _new_state(trainer.config, start, data, checks)
         if resume:
-            state = resume_run(trainer, state, run=path, folder=folder, processes=processes)
+            state = yield from resume_run(trainer, state, data=data, run=path, folder=folder, processes=processes)
         session = Session(
             trainer,
             state=state,
@@ -98,7 +103,15 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
                 _write_report(folder)
             raise
         _write_report(folder)
-        return Trained(path, state.step, session.steps, state.metrics, len(state.skipped), state.cut_captions)
+        return Trained(
+            folder=path,
+            step=state.step,
+            steps=session.steps,
+            metrics=state.metrics,
+            skipped=len(state.skipped),
+            cut_captions=state.cut_captions,
+            collapsed=leaves_collapsed(state),
+        )
 
 
 def resolved(
@@ -107,7 +120,9 @@ def resolved(
     """The configuration with every setting of the run filled in, with the model and the data that it depends on."""
     config = absolute(config)
     start = yield from find_start(config)
-    data = read_training_data(config)
+    notices = Notices()
+    data = read_training_data(config, notices)
+    yield from notices.events()
     yield PairsFound(len(data.pairs), len(data.skipped))
     config = replace(config, precision=_runtime(config).precision)
     return resolve(config, pairs=len(data.pairs), loss=default_loss(start)), start, data
@@ -125,19 +140,33 @@ def _runtime(config: TrainConfig) -> Runtime:
 
 
 def _checked(
-    config: TrainConfig,
+    config: TrainConfig, *, resume: bool
 ) -> Generator[Event, None, tuple[TrainConfig, Architecture, TrainingData, Checks]]:
     """Read and check everything that can be before the model is loaded and the folder taken."""
     if not config.output:
         raise UsageError("no folder for the run was given; give --output RUN")
     alpha = None if config.wise_ft is None else wise_ft.parse_alpha(config.wise_ft)
-    config, start, data = yield from resolved(config)
-    checks = read_checks(config, loss=config.loss or "clip", batch_size=config.batch_size or 1)
+    try:
+        config, start, data = yield from resolved(config)
+    except InputNotFound as e:
+        if not resume:
+            raise
+        again = f"clipcli train DATA --resume --output {config.output}"
+        raise InputNotFound(f"{e}; where DATA has moved, go on with its new place: {again}") from None
+    notices = Notices()
+    checks = read_checks(config, notices, loss=config.loss or "clip", batch_size=config.batch_size or 1)
+    yield from notices.events()
     if config.wise_ft is not None and config.pretrains:
         raise UsageError("--wise-ft mixes with the weights of --model, and --arch has none; leave it out")
     if config.wise_ft is not None and alpha is None and not checks.validates:
         raise UsageError("--wise-ft auto chooses by validation; give --zero-shot DIR or --val DATA as well")
     return config, start, data, checks
+
+
+def _new_state(config: TrainConfig, start: Architecture, data: TrainingData, checks: Checks) -> RunState:
+    """The state of a run before its first step."""
+    identity = {**start_identity(start), "DATA": data.fingerprint(), **checks_identity(checks)}
+    return RunState(identity=identity, roots=data.roots, skipped=dict(as_rows(data.skipped)), steps=config.steps or 0)
 
 
 def _take_folder(

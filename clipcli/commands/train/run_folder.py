@@ -44,7 +44,7 @@ class RunFolder:
         self._lock.release()
 
     def begin(self, config: TrainConfig, *, resume: bool) -> None:
-        """Write the resolved settings to `train.yaml`.
+        """Check that the run may begin here, or go on with these settings, and write those of a new run.
 
         Raises `OutputExists` where the folder holds a run and `resume` is off, or a model, and `UsageError` where a run
         would be resumed with other settings: the message names them.
@@ -58,7 +58,15 @@ class RunFolder:
         elif file.exists():
             different = changes(configured(read_yaml(file)), config)
             if different:
-                raise UsageError(f"cannot resume {self.path}: {'; '.join(different)}; leave that out, or start anew")
+                raise UsageError(
+                    f"cannot resume {self.path}: {'; '.join(different)}; leave that out, or start anew "
+                    "(what may change: --steps, where DATA and the model lie, and what does not change the result)"
+                )
+            return
+        self.write_settings(config)
+
+    def write_settings(self, config: TrainConfig) -> None:
+        """Write the resolved settings to `train.yaml`."""
         write_text(self.path / CONFIG_FILE, to_yaml(config))
 
     @property

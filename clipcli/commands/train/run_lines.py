@@ -15,12 +15,14 @@ from typing import Any
 from clipcli.errors import InputNotFound
 
 Line = dict[str, Any]
-_ORDERED = ("step", "validation", "wise_ft")
+_ORDERED = ("step", "validation", "collapse", "wise_ft")
 
 
 @dataclass(frozen=True, slots=True)
 class RunLines:
     """The lines by kind: steps and validations in the order of steps, the `sweep` of WiSE-FT in the order of alpha.
+
+    `collapses` are the steps at which the run was found to have collapsed.
 
     `start` is from the last time the run was started, and `end` is empty if it has not ended since. `unread` counts
     complete lines that are no records.
@@ -30,6 +32,7 @@ class RunLines:
     end: Line
     steps: Sequence[Line]
     validations: Sequence[Line]
+    collapses: Sequence[Line]
     sweep: Sequence[Line]
     unread: int
 
@@ -55,8 +58,8 @@ def read_lines(path: Path) -> RunLines:
             end = line
         elif (key := number(line, "alpha" if line["kind"] == "wise_ft" else "step")) is not None:
             kept.setdefault(line["kind"], {})[key] = line
-    steps, validations, sweep = ([kept[kind][key] for key in sorted(kept[kind])] for kind in _ORDERED)
-    return RunLines(start, end, steps, validations, sweep, unread)
+    steps, validations, collapses, sweep = ([kept[kind][key] for key in sorted(kept[kind])] for kind in _ORDERED)
+    return RunLines(start, end, steps, validations, collapses, sweep, unread)
 
 
 def read_text(path: Path) -> str | None:

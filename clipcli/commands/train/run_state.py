@@ -17,10 +17,14 @@ from clipcli.errors import BadFile
 class RunState:
     """How far a run has come. It is written by `dataclasses.asdict`, so a field added here is saved and restored."""
 
-    data_fingerprint: str
-    """A hash of all pairs: a run goes on with the same data only."""
+    identity: dict[str, str]
+    """Hashes of the data and the model (`identity.identity_of`): a run goes on with the same ones only."""
+    roots: tuple[str, ...]
+    """The folder that all images of a DATA lie in, for each DATA: it may be another when the run goes on."""
     skipped: dict[str, str]
     """The pairs that were left out: the path of each image, and the reason."""
+    steps: int = 0
+    """Steps to take in all."""
     step: int = 0
     """Steps taken."""
     seconds: float = 0.0
@@ -29,6 +33,10 @@ class RunState:
     """The loss of the last step whose numbers were read."""
     cut_captions: int = 0
     """Captions drawn that were longer than the model's context, in this process."""
+    alike_steps: int = 0
+    """How many of the last steps looked like a collapse (`collapse.notice_collapse`)."""
+    collapsed_step: int | None = None
+    """The step at which the run was found to have collapsed; `None` where it has not, or not any more."""
     metrics: dict[str, float] = field(default_factory=dict)
     """The metrics of the last validation, by name."""
     validated_step: int | None = None

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from clipcli.commands.train.checkpoints import checkpoints_in, prune, save_checkpoint
+from clipcli.commands.train.data import TrainingData
+from clipcli.commands.train.identity import IMAGES, differences, moved
+from clipcli.commands.train.optimizer import share_of_peak
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.report import write_report
 from clipcli.commands.train.run_folder import RunFolder
 from clipcli.commands.train.run_state import RunState, state_from
 from clipcli.commands.train.trainer import Trainer
 from clipcli.errors import UsageError
-from clipcli.events import CheckpointSaved
+from clipcli.events import CheckpointSaved, Noted
 
 _RUN = "run"
 
@@ -35,23 +38,58 @@ def save_run(
 
 
 def resume_run(
-    trainer: Trainer, start: RunState, *, run: Path, folder: RunFolder | None, processes: Processes
-) -> RunState:
+    trainer: Trainer,
+    start: RunState,
+    *,
+    data: TrainingData,
+    run: Path,
+    folder: RunFolder | None,
+    processes: Processes,
+) -> Generator[Noted, None, RunState]:
     """Put the trainer back to the last checkpoint in the folder `run`, and give the state of the run then.
 
     Without a checkpoint the run begins from the state `start`. Lines of the metrics after that step are dropped: they
-    are computed anew. Raises `UsageError` where the data is not the same, and `BadFile` for a broken checkpoint.
+    are computed anew. A note says what the learning rate does where the run has another length than before.
+
+    Raises `UsageError` where the data or the model is not the same, or the run is longer already than it should be, and
+    `BadFile` for a broken checkpoint.
     """
     checkpoints = checkpoints_in(run)
     state = start
     if checkpoints:
         saved = checkpoints[-1].state()
-        state = state_from(saved.get(_RUN, {}), checkpoint=checkpoints[-1].folder)
-        if state.data_fingerprint != start.data_fingerprint:
-            raise UsageError(f"cannot resume {run}: DATA holds other pairs than before; put it back, or start anew")
-        state.skipped = start.skipped | state.skipped
+        before = state_from(saved.get(_RUN, {}), checkpoint=checkpoints[-1].folder)
+        state = _continued(before, start, data=data, run=run)
         trainer.restore(checkpoints[-1], saved)
+        yield from _note_on_length(before, trainer, steps=start.steps)
     processes.wait()
     if folder is not None:
         folder.forget_after(state.step if checkpoints else -1)
+        folder.write_settings(trainer.config)
     return state
+
+
+def _continued(before: RunState, start: RunState, *, data: TrainingData, run: Path) -> RunState:
+    """The state to go on from: that of `before`, with the places and the length of `start`. Raises `UsageError`."""
+    skipped = {moved(path, before=before.roots, now=start.roots): why for path, why in before.skipped.items()}
+    identity = start.identity | {IMAGES: data.images_fingerprint(without=skipped)}
+    different = differences(before.identity, identity)
+    if different:
+        raise UsageError(f"cannot resume {run}: {', and '.join(different)} than before; put it back, or start anew")
+    if start.steps < before.step:
+        raise UsageError(
+            f"cannot resume {run}: it has taken {before.step:,} steps, more than the {start.steps:,} asked for; "
+            f"give --steps {before.step} or more"
+        )
+    return replace(before, identity=identity, roots=start.roots, steps=start.steps, skipped=start.skipped | skipped)
+
+
+def _note_on_length(before: RunState, trainer: Trainer, *, steps: int) -> Generator[Noted, None, None]:
+    if before.steps == steps or before.step == steps:
+        return
+    warmup, peak = trainer.config.warmup or 0, trainer.config.lr or 0.0
+    was, now = (peak * share_of_peak(before.step, warmup=warmup, steps=length) for length in (before.steps, steps))
+    yield Noted(
+        f"the run has {steps:,} steps in all, before it had {before.steps:,}: from here on the learning rate follows "
+        f"the cosine of {steps:,} steps, at first {now:.2e} in place of {was:.2e}"
+    )

@@ -9,8 +9,10 @@ from threading import Event as Flag
 
 from clipcli.backbones.runtime import Runtime
 from clipcli.commands.train.batches import Batches, TrainBatch
+from clipcli.commands.train.collapse import collapse_message, notice_collapse
 from clipcli.commands.train.data import TrainingData
 from clipcli.commands.train.divergence import check_finite
+from clipcli.commands.train.identity import IMAGES
 from clipcli.commands.train.metrics_log import MetricsLog, now
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.run_folder import RunFolder
@@ -18,9 +20,10 @@ from clipcli.commands.train.run_state import RunState
 from clipcli.commands.train.saving import save_run
 from clipcli.commands.train.skipped import SkippedPairs
 from clipcli.commands.train.step_meter import StepMeter, metrics_line
-from clipcli.commands.train.trainer import TakenStep, Trainer
+from clipcli.commands.train.trainer import StepNumbers, TakenStep, Trainer
 from clipcli.commands.train.validation import Checks
-from clipcli.events import Event, StepDone, Validated, Warned
+from clipcli.errors import ClipcliError
+from clipcli.events import Event, Noted, StepDone, Validated, Warned
 
 
 class Session:
@@ -83,6 +86,7 @@ class Session:
         yield from self._validate_if_missed()
         with closing(self._batches.start(self.state.step, end=self.steps)) as batches:
             yield from self._take(batches)
+        yield from self._batches.notices.events()
         if self.done:
             yield from self._validate_if_missed()
 
@@ -139,9 +143,24 @@ class Session:
         event = self._meter.step_done(step, numbers, memory=self.trainer.memory())
         self._log_step(event)
         yield event
+        yield from self._check_collapse(step.number, numbers)
         if self._skipped.error() is not None:
             # The weights are kept for the day when the data is mended; then the error is raised.
             yield from self._save()
+
+    def _check_collapse(self, step: int, numbers: StepNumbers) -> Generator[Event, None, None]:
+        """Warn of a run that has collapsed, once, or end it with `ClipcliError` where that was asked for."""
+        if not notice_collapse(self.state, step, numbers):
+            return
+        collapsed = self.state.collapsed_step is not None
+        self._log.write("collapse", {"step": step, "collapsed": collapsed})
+        if not collapsed:
+            yield Noted(f"the run has recovered from its collapse: at step {step} embeddings differ again")
+            return
+        message = collapse_message(step, numbers, self.config)
+        if self.config.stop_on_collapse:
+            raise ClipcliError(message)
+        yield Warned(message)
 
     def _log_step(self, event: StepDone) -> None:
         if event.step % self.config.log_every == 0 or event.step in (1, self.steps):
@@ -168,6 +187,7 @@ class Session:
         """Save the run. Raises `ClipcliError` where too many pairs were skipped until now, after it is saved."""
         self._skipped.share()
         self.state.seconds = self.seconds
+        self.state.identity[IMAGES] = self._data.images_fingerprint(without=self.state.skipped)
         yield from save_run(self.trainer, self.state, run=self.run, folder=self._folder, processes=self._processes)
         error = self._skipped.error()
         if error is not None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clipcli.backbones.devices import DEVICES
-from clipcli.commands.shared_settings import TableColumns
+from clipcli.commands.shared_settings import Names, TableColumns
 from clipcli.settings import AsNumberOrText, AsText, AsTexts, build_record, record, setting
 
 LOSSES = {
@@ -35,7 +35,7 @@ PRECISIONS = {"auto": "bf16 where the hardware has it, else fp32", "fp32": "exac
 
 
 @record
-class TrainConfig(TableColumns):
+class TrainConfig(TableColumns, Names):
     """All settings of a training run."""
 
     command = "train"
@@ -163,6 +163,9 @@ class TrainConfig(TableColumns):
     retain: AsText = setting(default=None, group="checks", metavar="DATA")
     """Data that the model should not forget: a class-per-folder tree, or pairs."""
 
+    stop_on_collapse: bool = setting(default=False, group="checks", harmless=True)
+    """End the run where all embeddings have become alike, which is only warned of otherwise."""
+
     val_every: int | None = setting(default=None, group="checks", least=1, harmless=True, by_default="an epoch")
     """Steps between validations."""
 
@@ -210,7 +213,7 @@ class TrainRequest(TrainConfig):
     """The settings of a run, and `resume`, which is not kept in its configuration."""
 
     resume: bool = setting(default=False, group="output")
-    """Go on with the run in --output, from its last checkpoint."""
+    """Go on with the run in --output, from its last checkpoint; DATA may have moved, and --steps may be others."""
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(TrainConfig)}

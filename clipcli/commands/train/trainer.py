@@ -30,20 +30,22 @@ from clipcli.errors import UsageError
 class StepNumbers:
     """The numbers of a step: the mean loss over all processes, the gradient's norm before clipping, the logit scale.
 
-    `stop` is true where a process was asked to stop.
+    `stop` is true where a process was asked to stop. `chance` and `spread` are those of `BatchLoss`.
     """
 
     loss: float
     grad_norm: float
     logit_scale: float
     stop: bool
+    chance: float
+    spread: float
 
 
 @dataclass(frozen=True, slots=True)
 class TakenStep:
     """A step that was taken: its number from 1, and the time at its end by `time.perf_counter`.
 
-    `numbers` `[4]` are the fields of `StepNumbers`, still on their way from the GPU until the event `ready`.
+    `numbers` `[6]` are the fields of `StepNumbers`, still on their way from the GPU until the event `ready`.
     """
 
     number: int
@@ -57,8 +59,8 @@ class TakenStep:
         """The numbers of the step; waits for them."""
         if self.ready is not None:
             self.ready.synchronize()
-        loss, grad_norm, logit_scale, stop = self.numbers.tolist()
-        return StepNumbers(loss, grad_norm, logit_scale, stop > 0)
+        loss, grad_norm, logit_scale, stop, chance, spread = self.numbers.tolist()
+        return StepNumbers(loss, grad_norm, logit_scale, stop > 0, chance, spread)
 
 
 class Trainer:
@@ -96,7 +98,7 @@ class Trainer:
         config = self.config
         share_of_peak = set_learning_rates(self._optimizer, step, config)
         seeds = Seeds(config.seed, step, self._processes.rank)
-        loss = backward(
+        batch_loss = backward(
             self._model,
             batch.to(self._runtime.device),
             loss_function=self._loss_function,
@@ -109,8 +111,9 @@ class Trainer:
         )
         if self._average is not None:
             update_average(self._average.towers, self.trainee.towers, step=step, decay=config.average)
-        stop_flag = torch.tensor(float(stop), device=loss.device)
-        numbers = self._processes.mean(torch.stack([loss, grad_norm.to(loss), scale, stop_flag]))
+        stop_flag = torch.tensor(float(stop), device=scale.device)
+        parts = [batch_loss.loss, grad_norm.to(batch_loss.loss), scale, stop_flag, batch_loss.chance, batch_loss.spread]
+        numbers = self._processes.mean(torch.stack(parts))
         lr = (config.lr or 0.0) * share_of_peak
         return TakenStep(step + 1, batch, lr, *_to_host(numbers), time.perf_counter())
 

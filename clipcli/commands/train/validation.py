@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,8 @@ from clipcli.records import Embedded, ImageItem, Skipped
 from clipcli.scoring.metrics import recall_both_ways, top_k_accuracy
 
 Array = NDArray[np.float32]
+# An image with its captions, and with its class if it has one.
+Example = tuple[ImageItem, tuple[str, ...], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,10 @@ class Check(Protocol):
         """The metrics of the model; `prefix` replaces the usual beginning of their names."""
         ...
 
+    def examples(self) -> Iterator[Example]:
+        """The data, in order."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ZeroShot:
@@ -51,6 +57,10 @@ class ZeroShot:
     items: tuple[ImageItem, ...]
     truth: tuple[int, ...]
     prompts: tuple[tuple[str, ...], ...]
+
+    def examples(self) -> Iterator[Example]:
+        """Each image with the prompts and the index of its class."""
+        yield from ((item, self.prompts[n], str(n)) for item, n in zip(self.items, self.truth, strict=True))
 
     def measure(self, backbone: Backbone, *, prefix: str = "zero_shot_") -> Measurement:
         """`top1`, and with more than five classes `top5`; images that cannot be read do not count."""
@@ -73,6 +83,10 @@ class Retrieval:
     loss: str
     batch_size: int
     duplicates: str
+
+    def examples(self) -> Iterator[Example]:
+        """Each pair."""
+        yield from examples_of(self.pairs)
 
     def measure(self, backbone: Backbone, *, prefix: str = "") -> Measurement:
         """`val_loss` of the images with their first captions, and recall at 1, 5 and 10 both ways among all of them.
@@ -127,6 +141,11 @@ class Checks:
             if self.retain is not None:
                 measured |= self.retain.measure(backbone, prefix="retain_")
         return measured
+
+
+def examples_of(pairs: Iterable[Pair]) -> Iterator[Example]:
+    """Pairs as examples."""
+    yield from ((pair.item, pair.captions, pair.label) for pair in pairs)
 
 
 def headline(metrics: Mapping[str, float]) -> float | None:

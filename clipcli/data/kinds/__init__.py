@@ -29,7 +29,7 @@ class Kind:
 # The first kind that matches counts. Files come before lists and globs: a file may be named `@a.jpg` or `a[1].jpg`.
 KINDS: dict[str, Kind] = {
     "stdin": Kind("- for a list on stdin", lists.is_stdin, lists.samples_of_stdin),
-    "table": Kind("a .csv, .tsv, .jsonl or .parquet", tables.matches, tables.samples),
+    "table": Kind("a .csv, .tsv, .json, .jsonl or .parquet", tables.matches, tables.samples),
     "shards": Kind("WebDataset .tar shards", shards.matches, shards.samples),
     "zip": Kind("data.zip or data.zip/folder", zips.matches, zips.samples),
     "folder": Kind("a folder", folders.matches, folders.samples),

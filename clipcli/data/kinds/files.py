@@ -18,4 +18,4 @@ def matches(data: Data) -> bool:
 
 def samples(data: Data, reading: Reading) -> Iterator[Sample | Skipped]:
     """The file itself, whatever its suffix, as the user named it."""
-    return samples_of_paths([data.text], reading)
+    return samples_of_paths([data.text], data, reading)

@@ -18,4 +18,4 @@ def matches(data: Data) -> bool:
 
 def samples(data: Data, reading: Reading) -> Iterator[Sample | Skipped]:
     """The images that match the glob. Raises `InputNotFound` if nothing matches."""
-    return samples_of_paths(glob_paths(data.text), reading)
+    return samples_of_paths(glob_paths(data.text), data, reading)

@@ -20,7 +20,7 @@ def matches(data: Data) -> bool:
 
 def samples(data: Data, reading: Reading) -> Iterator[Sample | Skipped]:
     """The images of the paths in the list file. Raises `InputNotFound` if it cannot be read."""
-    return samples_of_paths(_read(data.text[1:]), reading)
+    return samples_of_paths(_read(data.text[1:]), data, reading)
 
 
 def is_stdin(data: Data) -> bool:
@@ -28,11 +28,11 @@ def is_stdin(data: Data) -> bool:
     return data.text == "-"
 
 
-def samples_of_stdin(_: Data, reading: Reading) -> Iterator[Sample | Skipped]:
+def samples_of_stdin(data: Data, reading: Reading) -> Iterator[Sample | Skipped]:
     """The images of the paths on standard input. Raises `InputNotFound` if there is no standard input."""
     if reading.stdin is None:
         raise InputNotFound("'-' reads a list from standard input, and there is none here; give paths")
-    return samples_of_paths(_lines(_as_bytes_are(reading.stdin)), reading)
+    return samples_of_paths(_lines(_as_bytes_are(reading.stdin)), data, reading)
 
 
 def _read(path: str) -> Iterator[str]:

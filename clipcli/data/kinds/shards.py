@@ -9,7 +9,7 @@ from clipcli.data.file_names import without_suffix
 from clipcli.data.patterns import expand_paths
 from clipcli.data.samples import Reading, Sample, skipped_entry
 from clipcli.data.tars import LABEL_SUFFIX, read_shard
-from clipcli.data.tree import Data, files_below, split_zip
+from clipcli.data.tree import Data, split_zip
 from clipcli.errors import BadFile, InputNotFound
 from clipcli.records import ImageItem, Skipped
 
@@ -61,8 +61,8 @@ def samples_in(path: str, reading: Reading) -> Iterator[Sample | Skipped]:
 def _holds_shards_alone(folder: str) -> bool:
     """True if there are shards below the folder and no images. Stops listing at the first image."""
     found = False
-    for file in files_below(folder):
-        if file.is_image:
+    for file in Data(folder).walk():
+        if file.is_image and not file.is_unreadable_folder:
             return False
         found = found or _is_shard(file.id)
     return found

@@ -18,4 +18,4 @@ def matches(data: Data) -> bool:
 
 def samples(data: Data, reading: Reading) -> Iterator[Sample | Skipped]:
     """The images below the folder in the zip, sorted by the parts of their paths."""
-    return samples_of_paths([data.text], reading) if data.is_one_file else folders.samples(data, reading)
+    return samples_of_paths([data.text], data, reading) if data.is_one_file else folders.samples(data, reading)

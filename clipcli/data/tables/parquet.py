@@ -9,18 +9,19 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, BinaryIO
 
-from clipcli.data.columns import IMAGE
+from clipcli.data.columns import IMAGE, found_columns
 from clipcli.data.tables.table import Row, Table
-from clipcli.errors import BadFile, MissingExtra
+from clipcli.errors import BadFile, MissingExtra, install
+from clipcli.notices import Notices
 from clipcli.records import Cell, Reference
 
 _ROWS_AT_ONCE = 10_000
 
 
-def read(_: BinaryIO, path: str) -> Table:
+def read(_: BinaryIO, path: str, __: Notices) -> Table:
     """The table at this path. Raises `MissingExtra` without pyarrow, and `BadFile` if it is not Parquet."""
     if importlib.util.find_spec("pyarrow") is None:
-        raise MissingExtra("parquet needs pyarrow; run pip install 'clipcli[parquet]', or use a .csv or .jsonl")
+        raise MissingExtra(f"parquet needs pyarrow; run {install('pyarrow')}, or use a .csv or .jsonl")
     with _whole(path):
         schema = _open(path).schema_arrow
     columns = [str(name) for name in schema.names]
@@ -30,9 +31,10 @@ def read(_: BinaryIO, path: str) -> Table:
 def images_in_cells(path: str) -> list[Reference]:
     """References to the images in the cells of a table, one per row; empty if it has paths. Raises as `read`."""
     with open(path, "rb") as stream:
-        columns = read(stream, path).columns
+        columns = read(stream, path, Notices()).columns
     file = _open(path)
-    image = next((name for name in IMAGE.names if name in columns and _is_in_cells(file, name)), None)
+    named = [column for name in IMAGE.names for column in found_columns(columns, IMAGE.named(name))]
+    image = next((column for column in named if _is_in_cells(file, column)), None)
     groups = range(0 if image is None else file.num_row_groups)
     return [cell for group in groups for cell in _cells(file, group, str(image), path)]
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from clipcli.classes.normal_form import composed
 from clipcli.data import tars
-from clipcli.data.columns import cell_text, chosen_columns, kept_columns
+from clipcli.data.columns import cell_text, found_columns, id_column, kept_columns, no_column, path_in
+from clipcli.data.lookup import Around, files_on_disk, spelt
 from clipcli.data.samples import Reading, Sample, image_file, skipped_entry
 from clipcli.data.tables import parquet
-from clipcli.data.tables.table import Table
-from clipcli.data.tree import split_zip, zip_files
+from clipcli.data.tables.table import Table, Unreadable
+from clipcli.data.tree import Data, split_zip
+from clipcli.notices import Notices
 from clipcli.records import ImageItem, Reference, Skipped
 
 # A function from the path in a row to its image; `None` if there is no such image.
 Find = Callable[[str], ImageItem | None]
 _ROW_OF_PARQUET = re.compile(r"(.+\.parquet) row ([1-9]\d*)", re.IGNORECASE)
+# If none of so many ids names a file, the column does not name images.
+_IDS_TRIED = 100
 
 
 def samples_of(
@@ -25,54 +31,85 @@ def samples_of(
 ) -> Iterator[Sample | Skipped]:
     """A sample for each row in order; a row without an image is skipped.
 
-    Paths in the table are relative to `below`, the parts of a folder; `find` gets them joined to it. Raises
-    `BadFile` if a column is missing, and as the table's `rows`.
+    Paths in the table are relative to `below`, the parts of a folder; `find` knows of it. Raises `BadFile` if a column
+    is missing, and as the table's `rows`.
     """
     wanted = [reading.image] if reading.target is None else [reading.image, reading.target]
-    image, *targets = chosen_columns(table.columns, wanted, table=table.name)
+    images, *targets = [found_columns(table.columns, column) for column in wanted]
+    ids = id_column(table.columns, reading.image)
+    if not all(targets) or not (images or ids):
+        raise no_column(table.columns, wanted, table=table.name)
+    image = images[0] if images else str(ids)
     kept = kept_columns(table.texts, reading.keep, image=image)
-    for where, row in table.rows(image, [*targets, *kept]):
-        kept_cells = {name: cell_text(row.get(name)) for name in kept}
-        cells = {} if reading.target is None else {reading.target.holds: row.get(targets[0])}
-        yield _sample(where, row.get(image), find, below=below, kept_cells=kept_cells, cells=cells)
+
+    def samples() -> Iterator[Sample | Skipped]:
+        for where, row in table.rows(image, [*itertools.chain(*targets), *kept]):
+            if isinstance(row, Unreadable):
+                yield skipped_entry(where, row.reason)
+                continue
+            kept_cells = {name: cell_text(row.get(name)) for name in kept}
+            cells = {} if reading.target is None else {reading.target.holds: _together(row, targets[0])}
+            yield _sample(where, row.get(image), find, below=below, kept_cells=kept_cells, cells=cells)
+
+    found = samples()
+    if not images:
+        first = list(itertools.islice(found, _IDS_TRIED))
+        if not any(map(_is_there, first)):
+            raise no_column(table.columns, wanted, table=table.name)
+        yield from first
+    yield from found
 
 
-def find_beside(table: str) -> Find:
-    """Finds images beside the table, without checking the disk."""
-    folder = os.path.dirname(table)
-    return lambda path: image_file(os.path.join(folder, path))
-
-
-def find_near(table: str) -> Find:
-    """Finds images beside the table, else from the working folder, on the disk.
+def find_near(table: str, notices: Notices) -> Find:
+    """Finds images beside the table, else from the working folder, else in a usual folder such as `images`.
 
     A path may have any form that `clipcli classify` writes: it may lead into a zip or a shard, or name a row of a
     Parquet file. If nothing is found, the image is taken to be beside the table.
     """
     folder = os.path.dirname(table)
+    files = files_on_disk()
+    around = Around(table, files, notices)
     containers: dict[str, Mapping[str, Reference]] = {}
 
+    def inside(place: str) -> Reference | None:
+        """The image in a zip, shard or Parquet table that the path leads into."""
+        container, name = _container_of(place) or _container_of(place.replace("\\", "/")) or (None, "")
+        if container is None:
+            return None
+        if container not in containers:
+            # Each file is listed only once, however many rows lead into it.
+            containers[container] = _inside(container)
+        return containers[container].get(name)
+
     def find(path: str) -> ImageItem:
-        beside = os.path.join(folder, path)
-        for place in dict.fromkeys((beside, path)):
-            container, name = (None if os.path.exists(place) else _container_of(place)) or (None, "")
-            if container is None:
-                continue
-            if container not in containers:
-                # Each file is listed only once, however many rows lead into it.
-                containers[container] = _inside(container)
-            if name in containers[container]:
-                return ImageItem(path, containers[container][name])
-        return image_file(path if not os.path.exists(beside) and os.path.exists(path) else beside)
+        for place in dict.fromkeys((os.path.join(folder, path), path)):
+            actual = spelt(place, files, notices)
+            if actual is not None:
+                return ImageItem(place, Reference("file", actual))
+            reference = inside(place)
+            if reference is not None:
+                return ImageItem(path, reference)
+        return image_file(around.find(path) or os.path.join(folder, path))
 
     return find
 
 
-def _reason_for_no_path(cell: object) -> str | None:
-    """The reason, in a few words, why a cell is no path of an image; `None` if it is one."""
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
-        return "no image path"
-    return "image path is not text" if not isinstance(cell, str) or "\0" in cell else None
+def _is_there(sample: Sample | Skipped) -> bool:
+    """True if the image of a row is not known to be missing."""
+    if isinstance(sample, Skipped):
+        return False
+    where = sample.item.reference
+    return where.kind != "file" or os.path.exists(str(where.path))
+
+
+def _together(row: Mapping[str, object], columns: Sequence[str]) -> object:
+    """The cell of a column, or the list of the cells of several."""
+    return row.get(columns[0]) if len(columns) == 1 else [row.get(column) for column in columns]
+
+
+def _reason_for_no_path(cell: object) -> str:
+    """The reason, in a few words, why a cell is no path of an image."""
+    return "no image path" if cell is None or (isinstance(cell, str) and not cell.strip()) else "image path is not text"
 
 
 def _sample(
@@ -85,15 +122,18 @@ def _sample(
     cells: Mapping[str, object],
 ) -> Sample | Skipped:
     if isinstance(image, Reference):
-        path, found = where, ImageItem(where, image)
+        place, found = where, ImageItem(where, image)
     else:
-        path, reason = "/".join((*below, str(image))), _reason_for_no_path(image)
-        named = None if reason else find(path)
+        path = path_in(image)
+        named = None if path is None else find(path)
+        place = "/".join((*below, path or ""))
         if named is None:
-            return skipped_entry(where, reason or f"no image {path!r}", cells=kept_cells)
+            reason = _reason_for_no_path(image) if path is None else f"no image {place!r}"
+            return skipped_entry(where, reason, cells=kept_cells)
         found = named
     item = replace(found, cells=kept_cells) if kept_cells else found
-    return Sample(item, os.path.normpath(path), cells=cells)
+    # Rows of several DATA about the same image are told by the path, however it is spelt.
+    return Sample(item, os.path.normpath(composed(place.replace("\\", "/"))), cells=cells)
 
 
 def _container_of(place: str) -> tuple[str, str] | None:
@@ -110,7 +150,7 @@ def _container_of(place: str) -> tuple[str, str] | None:
 def _inside(container: str) -> Mapping[str, Reference]:
     """References to the files or images in a zip, shard or Parquet table, by name."""
     if container.lower().endswith(".zip"):
-        return {"/".join(file.parts): file.reference for file in zip_files(container)}
+        return {"/".join(file.parts): file.reference for file in Data(container).walk()}
     if container.lower().endswith(".parquet"):
         return {str(number): cell for number, cell in enumerate(parquet.images_in_cells(container), 1)}
     return tars.images_in(container)

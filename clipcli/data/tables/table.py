@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-Row = tuple[str, Mapping[str, object]]
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A row whose cells cannot be told apart, with the reason in a few words."""
+
+    reason: str
+
+
+Row = tuple[str, Mapping[str, object] | Unreadable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +22,8 @@ class Table:
 
     `rows(image, others)` reads the rows once, with at least the cells of the column `image` and the columns `others`. A
     row is its location, as in `t.csv line 3`, and its cells by column. Where images are stored in the cells, the cell
-    is a `Reference`, and the image is not read. `binary` are the columns that hold bytes.
+    is a `Reference`, and the image is not read. What is odd in a table is counted while its rows are read, not when it
+    is opened. `binary` are the columns that hold bytes.
     """
 
     name: str

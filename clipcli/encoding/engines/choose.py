@@ -15,7 +15,7 @@ from clipcli.encoding.engines import compiled, openvino, store
 from clipcli.encoding.engines.agreement import EngineRefused, check, least_cosine
 from clipcli.encoding.engines.kinds import ENGINES
 from clipcli.encoding.engines.store import Verdict
-from clipcli.errors import CacheUnusable, MissingExtra, UsageError, one_line, unknown
+from clipcli.errors import CacheUnusable, MissingExtra, UsageError, install, one_line, unknown
 from clipcli.events import Event, Noted, Warned
 
 # From this many images on, `auto` converts for OpenVINO. Converting ViT-B/32 takes as long as OpenVINO saves on some
@@ -38,7 +38,7 @@ def check_engine(engine: str, *, runtime: Runtime) -> None:
     if engine != "openvino":
         return
     if openvino.version() is None:
-        raise MissingExtra("--engine openvino needs OpenVINO; run pip install 'clipcli[openvino]'")
+        raise MissingExtra(f"--engine openvino needs OpenVINO; run {install('openvino')}")
     if runtime.device != "cpu":
         raise UsageError(f"OpenVINO runs on the processor, not on {runtime.device}; give --device cpu")
     if runtime.precision not in openvino.PRECISIONS:

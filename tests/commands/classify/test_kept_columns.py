@@ -16,6 +16,7 @@ from clipcli.commands.classify.kept_columns import kept_columns, split_columns
 from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.errors import UsageError
+from clipcli.notices import Notices
 from clipcli.records import ImageItem, Provenance
 from clipcli.scoring.classifier import Classifier
 from clipcli.settings import as_dict
@@ -52,7 +53,7 @@ def test_two_columns_of_one_name_are_refused() -> None:
 def made(
     of: list[str] | Classifier, items: list[ImageItem] = ITEMS, *, prompts: str = "plain", **options: object
 ) -> Provenance:
-    prompted = of if isinstance(of, Classifier) else read_prompted_classes(of, prompts)
+    prompted = of if isinstance(of, Classifier) else read_prompted_classes(of, prompts, Notices())
     asked = ClassifySettings(inputs=("photos",), **options)
     return provenance_of(prompted, settings=as_dict(asked), model="tiny", items=items, kept=())
 

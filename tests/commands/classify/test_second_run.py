@@ -134,8 +134,13 @@ def test_an_image_that_changed_is_encoded_again(photos: Path, model: str, encode
     assert [path for path in after if after[path] != before[path]] == [str(photos / "a.jpg")]
 
 
-def test_content_counts_where_it_is_verified(photos: Path, model: str, encoded: list[str]) -> None:
-    """The other image has the same size and time, so that only its content tells."""
+def test_content_counts_where_it_is_verified(
+    photos: Path, model: str, encoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other image has the same size and time, and the system knows no more, so that only its content tells."""
+    monkeypatch.setattr(
+        "clipcli.memory.images.state_of", lambda path: (os.stat(path).st_size, os.stat(path).st_mtime_ns)
+    )
     path = photos / "a.bmp"
     Image.new("RGB", (40, 30), "red").save(path)
     stat = path.stat()

@@ -30,7 +30,7 @@ from clipcli.errors import (
     UsageError,
     WeightsMismatch,
 )
-from clipcli.events import ImagesEmbedded, InputsFound, ModelKnown, ModelLoaded
+from clipcli.events import ImagesEmbedded, InputsFound, ModelKnown, ModelLoaded, Noted
 from clipcli.images import batches
 
 
@@ -128,8 +128,8 @@ def test_several_prompts_and_models_with_one_decode(
 ) -> None:
     shutil.copytree(models["vit"], tmp_path / "twin")
     decoded: list[int] = []
-    decode = batches.decode
-    monkeypatch.setattr(batches, "decode", lambda data, **least: (decoded.append(1), decode(data, **least))[1])
+    decoding = batches.decoding
+    monkeypatch.setattr(batches, "decoding", lambda data, **how: (decoded.append(1), decoding(data, **how))[1])
     names = [str(models["vit"]), str(tmp_path / "twin"), str(models["resnet"])]
     options = EvaluateSettings(data=(("val", str(tree)),), model=tuple(names), prompts=("plain", "name"), **FP32)
     found = clipcli.evaluate(tree, model=names, prompts="plain,name", output=tmp_path / "out", **FP32)
@@ -144,7 +144,7 @@ def test_several_prompts_and_models_with_one_decode(
     assert {one["base"] for one in written["differences"]} == {written["runs"][0]["name"]}
     assert all(one["paired"] for one in written["differences"])
     events = [type(event) for event in run(replace(options, cache=False))]
-    assert list(dict.fromkeys(events))[:2] == [InputsFound, ModelLoaded]
+    assert list(dict.fromkeys(events))[:3] == [Noted, InputsFound, ModelLoaded]
     assert events.count(ModelLoaded) == 3
     assert ImagesEmbedded in events
 
@@ -164,7 +164,7 @@ def test_images_that_classify_has_seen_are_not_encoded_again(
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
     monkeypatch.setattr(Backbone, "encode_texts", lambda *_: pytest.fail("all prompts were seen before"))
     events = list(run(EvaluateSettings(data=(("val", str(tree)),), model=(model,), prompts=("name", "plain"), **FP32)))
-    assert [type(event) for event in events] == [InputsFound, ModelKnown, ImagesEmbedded]
+    assert [type(event) for event in events] == [Noted, InputsFound, ModelKnown, ImagesEmbedded]
 
 
 def test_only_the_model_that_does_not_remember_an_image_encodes_it(

@@ -23,6 +23,7 @@ from clipcli.commands.train.data import read_checks
 from clipcli.commands.train.run import run as train
 from clipcli.commands.train.settings import configured
 from clipcli.events import StepDone, result_of
+from clipcli.notices import Notices
 from clipcli.settings import read_yaml
 
 WEIGHTS = "open_clip_model.safetensors"
@@ -96,7 +97,7 @@ def test_the_weights_learn_as_without_an_average(
 
 def test_the_average_is_what_is_validated(averaged: Path) -> None:
     config = configured(read_yaml(averaged / "train.yaml"))
-    check = read_checks(config, loss="clip", batch_size=6).val
+    check = read_checks(config, Notices(), loss="clip", batch_size=6).val
     assert check is not None
     for line in validations(averaged)[1:]:
         folder = averaged / "checkpoints" / f"step-{line['step']:08}"

@@ -191,6 +191,27 @@ def test_going_on_from_a_step_gives_the_same_batches(tokenizer: Tokenizer, first
     assert [contents(batch) for batch in gone_on] == [contents(batch) for batch in through[first:]]
 
 
+def test_what_is_odd_about_an_image_is_counted_once_in_all_epochs(tokenizer: Tokenizer) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (20, 24)).save(stream, "TIFF", tiffinfo={254: 1})
+    thumbnail = Reference("bytes", member=stream.getvalue())
+    pairs = [pair(n, image=thumbnail if n < 3 else None) for n in range(8)]
+    batches = Batches(
+        pairs,
+        sizes=[8],
+        order=Order(parts_of([8], [None], batch_size=4), 0),
+        view=train_view(PREPROCESSING, crop=0.5, flip=True),
+        size=PREPROCESSING.size,
+        tokenizer=tokenizer,
+        processes=Processes(),
+        workers=3,
+        pin=False,
+    )
+    assert len(list(batches.start(0, end=10))) == 10
+    [said] = batches.notices.events()
+    assert said.message.startswith("3 images are only the thumbnails in their files, such as ")
+
+
 def test_another_seed_gives_other_batches(tokenizer: Tokenizer) -> None:
     assert contents(coming(some_bad(), tokenizer, seed=1)[0]) != contents(coming(some_bad(), tokenizer, seed=2)[0])
 

@@ -59,7 +59,7 @@ def gradients(
     value = backward(model, which, loss_function=loss_function, micro_batch=micro_batch, seeds=SEEDS)
     grads = [parameter.grad for parameter in model.parameters()]
     assert all(grad is not None for grad in grads)
-    return value, [grad.clone() for grad in grads if grad is not None]
+    return value.loss, [grad.clone() for grad in grads if grad is not None]
 
 
 def assert_same(grad: Tensor, right: Tensor | None) -> None:
@@ -104,7 +104,7 @@ def test_dropout_is_the_same_in_both_passes(models: dict[str, Path]) -> None:
         torch.cat([m.images for m in made]), torch.cat([m.texts for m in made]), made[-1].logit_scale, None
     )
     model.zero_grad(set_to_none=True)
-    ContrastiveLoss("clip", "positive", "all", Processes())(whole, which.groups).backward()
+    ContrastiveLoss("clip", "positive", "all", Processes())(whole, which.groups).loss.backward()
     expected = [parameter.grad for parameter in model.parameters()]
     for grad, right in zip(grads, expected, strict=True):
         assert_same(grad, right)

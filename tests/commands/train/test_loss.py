@@ -77,7 +77,7 @@ def test_siglip_loss_is_open_clips(count: int) -> None:
 def test_gradients_are_open_clips(name: str, theirs: torch.nn.Module) -> None:
     bias = -10.0 if name == "siglip" else None
     ours, other = features(9, bias=bias), features(9, bias=bias)
-    contrast(name, duplicates="negative")(ours, groups(captions=[0] * 9)).backward()
+    contrast(name, duplicates="negative")(ours, groups(captions=[0] * 9)).loss.backward()
     extra = [other.logit_bias] if bias is not None else []
     theirs(other.images, other.texts, other.logit_scale, *extra).backward()
     for name in ("images", "texts", "logit_scale"):
@@ -87,7 +87,7 @@ def test_gradients_are_open_clips(name: str, theirs: torch.nn.Module) -> None:
 @pytest.mark.parametrize("name", LOSS_FUNCTIONS)
 def test_without_duplicates_both_settings_agree(name: str) -> None:
     made, alone = features(6, bias=-10.0), groups(captions=[0, 1, 2, 3, 4, 5])
-    losses = [contrast(name, duplicates=duplicates)(made, alone) for duplicates in ("positive", "negative")]
+    losses = [contrast(name, duplicates=duplicates)(made, alone).loss for duplicates in ("positive", "negative")]
     assert torch.equal(*losses)
 
 
@@ -95,7 +95,7 @@ def test_a_batch_of_one_caption_has_nothing_to_tell_apart() -> None:
     """With every pair right for every other, equal similarities are the best answer."""
     made = features(4)
     same = Features(made.images, made.texts[:1].expand(4, -1), made.logit_scale, None)
-    loss = contrast("clip")(same, groups(captions=[5] * 4))
+    loss = contrast("clip")(same, groups(captions=[5] * 4)).loss
     to_texts = torch.log(torch.tensor(4.0))
     logits = made.logit_scale * same.texts @ made.images.T
     to_images = functional.cross_entropy(logits, torch.full((4, 4), 0.25))
@@ -120,7 +120,9 @@ def test_duplicates_as_negatives_push_a_right_answer_away() -> None:
     made, same = features(3), groups(captions=[7, 7, 1])
     grads: dict[str, Tensor] = {}
     for duplicates in ("positive", "negative"):
-        [grads[duplicates]] = torch.autograd.grad(contrast("clip", duplicates=duplicates)(made, same), [made.images])
+        [grads[duplicates]] = torch.autograd.grad(
+            contrast("clip", duplicates=duplicates)(made, same).loss, [made.images]
+        )
     towards = made.texts[1]
     assert (grads["positive"][0] @ towards) < (grads["negative"][0] @ towards)
 
@@ -135,8 +137,8 @@ def test_negatives_of_the_same_data_make_a_loss_of_each_data(name: str) -> None:
     total = torch.tensor(0.0)
     for rows in ([0, 4], [1, 2, 3], [5]):
         alone = Features(made.images[rows], made.texts[rows], made.logit_scale, made.logit_bias)
-        total = total + contrast(name)(alone, MIXED.select(torch.tensor(rows))) * len(rows) / 6
-    loss = contrast(name, negatives="data")(made, MIXED)
+        total = total + contrast(name)(alone, MIXED.select(torch.tensor(rows))).loss * len(rows) / 6
+    loss = contrast(name, negatives="data")(made, MIXED).loss
     assert torch.allclose(loss, total, atol=1e-6)
     wanted = [made.images, made.texts, made.logit_scale]
     for grad, right in zip(torch.autograd.grad(loss, wanted), torch.autograd.grad(total, wanted), strict=True):
@@ -148,7 +150,7 @@ def test_a_right_answer_of_other_data_counts(name: str) -> None:
     """A caption that stands in two DATA is right for both images; the rest of either DATA is nothing to the other."""
     made = features(4, bias=-10.0)
     which = groups(captions=[0, 9, 9, 3], data=[0, 0, 1, 1])
-    [grads] = torch.autograd.grad(contrast(name, negatives="data")(made, which), [made.texts])
+    [grads] = torch.autograd.grad(contrast(name, negatives="data")(made, which).loss, [made.texts])
     logits = made.logit_scale * made.images @ made.texts.T
     # The first image's own DATA has texts 0 and 1; those of the second are 0, 1 and, right as well, 2.
     asked = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 1], [0, 0, 1, 1]]).bool()

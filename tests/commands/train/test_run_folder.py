@@ -100,7 +100,7 @@ def test_a_run_that_ended_before_its_first_line_may_be_begun_anew(run: RunFolder
     ("change", "says"),
     [
         ({"lr": 1e-4}, "--lr was 1e-05 and is 0.0001"),
-        ({"steps": 20, "seed": 3}, "--steps was 10 and is 20; --seed was 0 and is 3"),
+        ({"batch_size": 20, "seed": 3}, "--batch-size was None and is 20; --seed was 0 and is 3"),
         ({"model": None, "arch": "a"}, "--model was m and is None; --arch was None and is a"),
         ({"weight_decay": 0.1}, "--weight-decay was None and is 0.1"),
     ],
@@ -112,7 +112,10 @@ def test_going_on_with_other_settings_is_refused_and_says_which(
     written = (run.path / "train.yaml").read_bytes()
     with pytest.raises(UsageError) as raised:
         run.begin(changed(change), resume=True)
-    assert str(raised.value) == f"cannot resume {run.path}: {says}; leave that out, or start anew"
+    assert str(raised.value) == (
+        f"cannot resume {run.path}: {says}; leave that out, or start anew "
+        "(what may change: --steps, where DATA and the model lie, and what does not change the result)"
+    )
     assert (run.path / "train.yaml").read_bytes() == written
 
 
@@ -121,10 +124,13 @@ def changed(change: dict[str, Any]) -> TrainConfig:
     return configured({"data": ["photos"], "model": "m", "steps": 10, "lr": 1e-5, "output": "run", **change})
 
 
-@pytest.mark.parametrize("change", [{}, {"output": "./run"}, {"workers": 2, "save_every": 3, "max_skipped": 0.5}])
+@pytest.mark.parametrize(
+    "change", [{}, {"output": "./run"}, {"steps": 20}, {"workers": 2, "save_every": 3, "max_skipped": 0.5}]
+)
 def test_going_on_with_settings_that_change_nothing_is_allowed(run: RunFolder, change: dict[str, Any]) -> None:
     run.begin(CONFIG, resume=False)
     run.begin(changed(change), resume=True)
+    run.write_settings(changed(change))
     assert configured(read_yaml(run.path / "train.yaml")) == changed(change)
 
 

@@ -16,12 +16,16 @@ from clipcli.errors import BadFile
 CHECKPOINT = Path("run/checkpoints/step-00000007")
 # Of every field another value than its default.
 VALUES: dict[str, Any] = {
-    "data_fingerprint": "a3",
+    "identity": {"DATA": "a3"},
+    "roots": ("photos/",),
     "skipped": {"b.png": "no caption", "a.png": "empty"},
+    "steps": 9,
     "step": 7,
     "seconds": 1.5,
     "loss": 0.25,
     "cut_captions": 3,
+    "alike_steps": 2,
+    "collapsed_step": 5,
     "metrics": {"val_loss": 2.0},
     "validated_step": 6,
     "best_step": 4,
@@ -31,7 +35,7 @@ VALUES: dict[str, Any] = {
 
 def new_state() -> RunState:
     """The state of a run before its first step."""
-    return RunState(data_fingerprint="a3", skipped={})
+    return RunState(identity={"DATA": "a3"}, roots=("photos/",), skipped={})
 
 
 def test_every_field_is_saved_and_restored(tmp_path: Path) -> None:

@@ -17,11 +17,20 @@ from clipcli.commands.train.settings import FIELDS, TrainConfig, configured
 from clipcli.errors import BadFile, InputNotFound, UnknownName, UsageError
 from clipcli.settings import about, described, read_yaml, to_yaml
 
-HARMLESS = {"max_skipped", "val_every", "workers", "save_every", "keep_every", "log_every", "tensorboard"} | {
-    *("micro_batch", "grad_checkpoint", "compile", "device")
-}
+HARMLESS = {
+    "exclude",
+    "max_skipped",
+    "val_every",
+    "workers",
+    "save_every",
+    "keep_every",
+    "log_every",
+    "tensorboard",
+    "stop_on_collapse",
+} | {*("micro_batch", "grad_checkpoint", "compile", "device")}
 OTHER: dict[str, Any] = (
-    {name: f"other {name}" for name in ("output", "model", "arch", "prompts", "labels", "val", "zero_shot")}
+    {"exclude": ("*.gif",), "keep_names": True}
+    | {name: f"other {name}" for name in ("output", "model", "arch", "prompts", "labels", "val", "zero_shot")}
     | {"data": ("other",), "image_column": "file", "caption_column": "words", "retain": "old", "wise_ft": "auto"}
     | {"max_skipped": 0.5, "epochs": 2.5, "steps": 7, "batch_size": 9, "micro_batch": 3, "seed": 1, "loss": "siglip"}
     | {
@@ -37,6 +46,7 @@ OTHER: dict[str, Any] = (
     | {"freeze_batch_norm": False, "val_every": 11, "retain_drop": 0.2, "device": "cpu", "precision": "fp32"}
     | {"workers": 5, "grad_checkpoint": True, "compile": True, "save_every": 12, "keep_every": 13, "log_every": 14}
     | {"tensorboard": True, "augment": "trivial", "cutmix": 0.5, "average": 0.99, "image_size": 96}
+    | {"stop_on_collapse": True}
 )
 
 
@@ -226,7 +236,7 @@ def test_what_was_never_given_is_not_written() -> None:
     assert lines[:2] == ["data:", "- 猫"]
     assert "steps: 5" in lines
     names = {line.split(":")[0] for line in lines if not line.startswith("-")}
-    assert names == {"data", "steps"} | {f.name for f in FIELDS.values() if f.default not in (None, ())}
+    assert names == {"data", "steps"} | {f.name for f in FIELDS.values() if f.default not in (None, ())} | {"exclude"}
 
 
 def test_every_field_has_another_value_here() -> None:
@@ -238,12 +248,34 @@ def test_every_field_has_another_value_here() -> None:
 def test_what_makes_another_run_is_named(name: str) -> None:
     before = TrainConfig()
     after = dataclasses.replace(before, **{name: OTHER[name]})
-    if name in HARMLESS | {"output"}:
+    if name in HARMLESS | {"output", "steps", "epochs"}:
         assert changes(before, after) == []
     else:
         flag = "DATA" if name == "data" else f"--{name.replace('_', '-')}"
         was, now = (" ".join(v) if name == "data" else v for v in (getattr(before, name), OTHER[name]))
         assert changes(before, after) == [f"{flag} was {was} and is {now}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "now", "same"),
+    [
+        ("data", ("/a/photos",), ("/b/photos",), True),
+        ("data", ("/a/photos", "/a/more=0.3"), ("/b/photos", "/more=0.3"), True),
+        ("data", ("/a/photos", "/a/more=0.3"), ("/a/photos", "/a/more=0.4"), False),
+        ("data", ("/a/photos",), ("/a/photos", "/a/more"), False),
+        ("model", "/a/model", "/b/model", True),
+        ("model", "ViT-B-32//a/own.pt", "ViT-B-32//b/own.pt", True),
+        ("model", "ViT-B-32/openai", "ViT-B-16/openai", False),
+        ("model", "hf-hub:a/b", "hf-hub:b/b", False),
+        ("val", "/a/val.csv", "/b/val.csv", True),
+        ("val", None, "/b/val.csv", False),
+        ("retain", "@/a/list.txt", "@/b/list.txt", True),
+        ("prompts", "imagenet", "plain", False),
+    ],
+)
+def test_a_path_may_be_another_and_a_name_may_not(name: str, was: Any, now: Any, same: bool) -> None:
+    before, after = (dataclasses.replace(TrainConfig(), **{name: value}) for value in (was, now))
+    assert (changes(before, after) == []) is same
 
 
 def test_all_that_differs_is_named() -> None:

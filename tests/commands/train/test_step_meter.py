@@ -26,13 +26,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def step(number: int, at: float, *, stop: bool = False) -> TakenStep:
     """A step that was taken at a time."""
-    return TakenStep(number, BATCH, 1e-3, torch.tensor([2.5, 0.75, 14.0, float(stop)]), None, at)
+    return TakenStep(number, BATCH, 1e-3, torch.tensor([2.5, 0.75, 14.0, float(stop), 3.5, 0.25]), None, at)
 
 
 @pytest.mark.parametrize("stop", [False, True])
 def test_the_numbers_of_a_step_are_read_in_order(stop: bool) -> None:
     numbers = step(1, 0.0, stop=stop).read()
     assert (numbers.loss, numbers.grad_norm, numbers.logit_scale, numbers.stop) == (2.5, 0.75, 14.0, stop)
+    assert (numbers.chance, numbers.spread) == (3.5, 0.25)
 
 
 def test_speed_and_time_left_are_those_of_the_last_steps(clock: list[float]) -> None:

@@ -47,4 +47,4 @@ def test_words_without_a_trained_token_are_named_in_every_run(photos: Path, mode
 
 def test_known_words_are_not_warned_about(photos: Path, model: str, models: dict[str, Path]) -> None:
     assert warnings(photos, ["horse", "horses!"], model) == []
-    assert warnings(photos, ["horse", "zebra", "狗"], str(models["vit"])) == []
+    assert warnings(photos, ["horse", "zebra"], str(models["vit"])) == []

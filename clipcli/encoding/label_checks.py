@@ -1,0 +1,129 @@
+"""Finds labels that a text tower cannot do justice to: words it was never trained on, and texts it must take apart.
+
+The embeddings of tokens that no training text held have learned nothing. Where they were set to zero, as in the bundled
+model, a word of such tokens can be told from one that the model knows. Elsewhere a word of another script is known by
+its tokens: the tokenizer takes it apart into letters, or into bytes of letters.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from clipcli.events import Warned
+from clipcli.memory.memory import Memory
+
+if TYPE_CHECKING:
+    from clipcli.backbones.backbone import Backbone
+
+CACHE_KIND = "label checks"
+_KEY = "label checks of {}"
+# Punctuation is apart from words, as tokenizers take it.
+_WORD = re.compile(r"\w+")
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+_MOST_NAMED = 10
+_MOST_LETTERS = 60
+UNTRAINED, IN_PIECES, LONG = "untrained", "in pieces", "long"
+Findings = Mapping[str, Sequence[str]]
+
+_MESSAGES = {
+    UNTRAINED: "{model} was never trained on {words}: such labels score no better than chance; write them with other"
+    " words, or take another model",
+    IN_PIECES: "{model} reads {words} in pieces of letters, as it was hardly trained on such words; write the labels in"
+    " English, or take a model for many languages, such as xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k",
+    LONG: "{words} is longer than {model} reads at once: it was encoded in parts that overlap; a short label with one"
+    " short description often does better",
+}
+
+
+def check_labels(
+    names: Mapping[str, Sequence[str]],
+    prompts: Mapping[str, Sequence[str]],
+    *,
+    backbone: Backbone,
+    memory: Memory,
+) -> dict[str, Findings]:
+    """For each key of a class, the words of its `names` and those of its `prompts` that are found; `{}` if none are.
+
+    What is found is kept in memory for later runs, which may not load the model.
+    """
+    from clipcli.encoding.long_texts import too_long
+
+    words = {key: dict.fromkeys(word for name in some for word in _WORD.findall(name)) for key, some in names.items()}
+    distinct = list(dict.fromkeys(word for some in words.values() for word in some))
+    untrained = _untrained_words(distinct, backbone)
+    in_pieces = {word for word in distinct if word not in untrained and is_in_pieces(word, backbone.tokenizer)}
+    longest = [max(some, key=len) for some in prompts.values()]
+    long = {longest[n] for n in too_long(longest, tokenizer=backbone.tokenizer)}
+    found: dict[str, Findings] = {
+        key: {
+            UNTRAINED: [word for word in words[key] if word in untrained],
+            IN_PIECES: [word for word in words[key] if word in in_pieces],
+            LONG: [text for text in prompts[key] if text in long],
+        }
+        for key in names
+    }
+    found = {key: kinds for key, kinds in found.items() if any(kinds.values())}
+    memory.put_bytes({_KEY.format(key): json.dumps(kinds).encode() for key, kinds in found.items()}, kind=CACHE_KIND)
+    return found
+
+
+def remembered_checks(keys: Sequence[str], *, memory: Memory) -> dict[str, Findings]:
+    """What earlier runs found, by key."""
+    stored = memory.get_bytes([_KEY.format(key) for key in keys])
+    by_key = {key: stored.get(_KEY.format(key)) for key in keys}
+    return {key: json.loads(kinds) for key, kinds in by_key.items() if kinds is not None}
+
+
+def label_warnings(found: Mapping[str, Findings], *, model: str) -> Iterator[Warned]:
+    """A warning for each kind of finding, which names the words."""
+    for kind, message in _MESSAGES.items():
+        words = list(dict.fromkeys(word for kinds in found.values() for word in kinds[kind]))
+        if words:
+            yield Warned(message.format(model=model, words=_named(words)))
+
+
+def is_in_pieces(word: str, tokenizer: Any) -> bool:
+    """True if the tokenizer takes a word of other letters than ours apart into letters, or into bytes of letters."""
+    if word.isascii():
+        return False
+    if hasattr(tokenizer, "byte_decoder"):
+        pieces = [tokenizer.decoder[token].removesuffix("</w>") for token in tokenizer.encode(word)]
+        parts_of_letters = not all(map(_is_whole(tokenizer.byte_decoder), pieces))
+        is_latin = any(letter.isascii() and letter.isalpha() for letter in word)
+        return parts_of_letters or (not is_latin and 2 * len(pieces) > len(word))
+    inner = getattr(tokenizer, "tokenizer", None)
+    if inner is None:
+        return False
+    tokens = inner(word, add_special_tokens=False)["input_ids"]
+    return inner.unk_token_id in tokens or any(map(_BYTE.fullmatch, inner.convert_ids_to_tokens(tokens)))
+
+
+def _is_whole(byte_decoder: Mapping[str, int]) -> Callable[[str], bool]:
+    def whole(piece: str) -> bool:
+        try:
+            bytes(byte_decoder[letter] for letter in piece).decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    return whole
+
+
+def _untrained_words(words: Sequence[str], backbone: Backbone) -> set[str]:
+    """The words of which every token's embedding is zero; none where the text tower is not open_clip's own."""
+    table = getattr(getattr(backbone.towers.text, "token_embedding", None), "weight", None)
+    untrained = set() if table is None else set((table == 0).all(dim=1).nonzero().flatten().tolist())
+    if not untrained or not words:
+        return set()
+    padding = set(backbone.tokenizer([""])[0].tolist())
+    tokens = [set(row) - padding for row in backbone.tokenizer(list(words)).tolist()]
+    return {word for word, own in zip(words, tokens, strict=True) if own and own <= untrained}
+
+
+def _named(words: Sequence[str]) -> str:
+    short = [word if len(word) <= _MOST_LETTERS else f"{word[:_MOST_LETTERS]}…" for word in words[:_MOST_NAMED]]
+    more = f" and {len(words) - _MOST_NAMED:,} more" if len(words) > _MOST_NAMED else ""
+    return ", ".join(f"'{word}'" for word in short) + more
