@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 DEVICES = {
     "auto": "the best there is here",
     "cpu": "the processor",
@@ -21,3 +23,8 @@ BATCH_SIZES = {"cpu": 32, "cuda": 256, "mps": 64}
 
 # The most threads that read and decode. Threads that wait for bytes, from a network for example, are cheap.
 MOST_WORKERS = 64
+
+
+def cores() -> int:
+    """The cores that this process may use: only some of the machine's, as in a container."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import torch
 
-from clipcli.backbones.devices import BATCH_SIZES, DEVICES, MOST_WORKERS, PRECISIONS
+from clipcli.backbones.devices import BATCH_SIZES, DEVICES, MOST_WORKERS, PRECISIONS, cores
 from clipcli.errors import UsageError, unknown
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -62,7 +61,7 @@ def choose_runtime(
         precision=precision,
         reason=reason,
         batch_size=batch_size or BATCH_SIZES[device],
-        workers=workers or _cores(),
+        workers=workers or cores(),
         most_workers=workers or MOST_WORKERS,
     )
 
@@ -93,11 +92,6 @@ def _precision(requested: str, device: str, stated: str) -> tuple[str, str]:
         native = _cpu_has_bf16()
         return ("bf16", "the processor has it") if native else ("fp32", "the processor has no bf16")
     return "fp32", "the safe choice there"
-
-
-def _cores() -> int:
-    # This process may use only some of the machine's cores, as in a container.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_has_bf16() -> bool:

@@ -149,9 +149,9 @@ def _settled(entry: ImageItem | Remembered) -> Remembered | Skipped | None:
     """The entry of an image that needs no model, as all remember it or it cannot be read; `None` otherwise."""
     if isinstance(entry, Remembered) and entry.is_whole:
         return entry
-    from clipcli.images.decode import attempt, decode, register_plugins
+    from clipcli.images.decode import attempt, decode, prepare_pillow
 
-    register_plugins()
+    prepare_pillow()
     decoded = attempt(entry.item if isinstance(entry, Remembered) else entry, decode)
     return decoded if isinstance(decoded, Skipped) else None
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.data.reference import digest_of
-from clipcli.images.decode import Result, attempt, decoding, register_plugins
+from clipcli.images.decode import Result, attempt, decoding, prepare_pillow
 from clipcli.images.resize import Least, Resize
 from clipcli.images.threads import DecodeThreads
 from clipcli.notices import Note, Notices
@@ -63,7 +63,7 @@ def batches_for_each(
     notices: Notices | None = None,
 ) -> Iterator[tuple[Batch, ...]]:
     """As `batches`, but with one batch for each of `resizes`: each image is read and decoded only once."""
-    register_plugins()
+    prepare_pillow()
     entries: list[Entry | Remembered] = []
     pixels: list[list[Pixels]] = []
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition, Lock
 
-# A photo of a phone for each core. A pixel takes about 12 bytes until the image is resized.
+from clipcli.backbones.devices import cores
+
+# A photo of a phone for each core. A pixel takes 4 bytes, and as many again for each change of the whole image.
 _A_CORE = 16 << 20
 _AT_LEAST = 64 << 20
 
@@ -35,4 +36,4 @@ class PixelBudget:
 
 
 # Memory is the process's, so all of its threads share one budget.
-BUDGET = PixelBudget(max(_AT_LEAST, _A_CORE * (os.cpu_count() or 1)))
+BUDGET = PixelBudget(max(_AT_LEAST, _A_CORE * cores()))

@@ -28,7 +28,7 @@ from clipcli.data.reference import digest_of
 from clipcli.errors import one_line
 from clipcli.images.batches import Pixels, to_batch
 from clipcli.images.colours import is_srgb
-from clipcli.images.decode import attempt, decoding, register_plugins
+from clipcli.images.decode import attempt, decoding, prepare_pillow
 from clipcli.images.lines import is_line
 from clipcli.images.resize import resize_steps, resizer
 from clipcli.images.threads import DecodeThreads
@@ -80,7 +80,7 @@ def batches(
     Bad images are `Skipped` in their batch. `color` and `notices` are as for `clipcli.images.batches.batches`. The
     threads are closed at the end.
     """
-    register_plugins()
+    prepare_pillow()
     decoder = _Decoder(
         preprocessing, device=device, threads=threads, color=color, digests=digests, notices=notices or Notices()
     )

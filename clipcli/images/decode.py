@@ -28,14 +28,17 @@ from clipcli.records import ImageItem, Skipped
 
 Result = TypeVar("Result")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_BLOCK = 64 << 20
 # EXIF orientations in which width and height are stored the other way round.
 _TURNED = (5, 6, 7, 8)
 
 
-def register_plugins() -> None:
-    """Let Pillow open HEIC photos, if the plug-in pillow-heif is installed."""
+def prepare_pillow() -> None:
+    """Let Pillow open HEIC photos, if the plug-in pillow-heif is installed, and give memory back to the system."""
     if importlib.util.find_spec("pillow_heif"):
         importlib.import_module("pillow_heif").register_heif_opener()
+    # Freed blocks below 32 MB may stay with the thread that had them, so that each thread keeps its largest image.
+    Image.core.set_block_size(_BLOCK)  # type: ignore[attr-defined]
 
 
 def read_pixels(item: ImageItem, resize: Resize) -> NDArray[np.uint8] | Skipped:

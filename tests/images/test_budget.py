@@ -12,7 +12,7 @@ from PIL import Image
 
 from clipcli.images import decode
 from clipcli.images.budget import PixelBudget
-from clipcli.images.decode import decoding
+from clipcli.images.decode import decoding, prepare_pillow
 
 
 def most_at_once(budget: PixelBudget, sizes: list[int]) -> int:
@@ -69,6 +69,12 @@ def test_small_images_do_not_pass_a_large_one_by_for_ever() -> None:
     large.join(10)
     small.join(10)
     assert order == [10, 1]
+
+
+def test_the_memory_of_a_large_image_does_not_stay_with_its_thread() -> None:
+    """glibc maps blocks of more than 32 MB one by one, and keeps smaller ones in the thread that freed them."""
+    prepare_pillow()
+    assert Image.core.get_block_size() > 32 << 20
 
 
 def test_an_image_holds_its_pixels_while_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

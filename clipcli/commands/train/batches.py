@@ -28,7 +28,7 @@ from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.trivial import trivial_augment
 from clipcli.data.pairs import Pair
 from clipcli.errors import ClipcliError
-from clipcli.images.decode import attempt, decoding, register_plugins
+from clipcli.images.decode import attempt, decoding, prepare_pillow
 from clipcli.images.resize import resizer
 from clipcli.notices import Note, Notice, Notices, unsaid
 from clipcli.records import Skipped
@@ -102,7 +102,7 @@ class Batches:
         pin: bool,
         cutmix: float = 0.0,
     ) -> None:
-        register_plugins()
+        prepare_pillow()
         self._pairs, self._order, self._view, self._size = pairs, order, view, size
         self._ends = torch.tensor(sizes).cumsum(0)
         self._tokenizer, self._processes, self._pin = tokenizer, processes, pin
