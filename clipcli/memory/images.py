@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from struct import Struct
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +27,14 @@ from clipcli.records import Entry, ImageItem, Remembered, Skipped
 
 KIND = "image embeddings"
 _AT_ONCE = 1024
-_STATE_SIZE = 8
-# An entry is the hash of the content, that of the file's state, and the embedding.
-_HEAD = DIGEST_SIZE + _STATE_SIZE
+_STATE, _MOST = Struct("<QQQ"), (1 << 64) - 1
+# An entry is the hash of the content, the state of the file, and the embedding.
+_HEAD = DIGEST_SIZE + _STATE.size
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where an image's entry is kept, and a hash of the state of the image's file beside its size and time."""
+    """Where an image's entry is kept, and the state of the image's file beside its size and time."""
 
     key: str
     state: bytes
@@ -107,7 +108,7 @@ class ImageStore:
         path = os.path.abspath(item.file) + inside
         content = f"{self._made_by}\0{path}\0{size}\0{modified}"
         key = hashlib.blake2b(content.encode("utf-8", "surrogateescape"), digest_size=20).hexdigest()
-        return _Place(key, hashlib.blake2b(repr(state).encode(), digest_size=_STATE_SIZE).digest())
+        return _Place(key, _STATE.pack(*(number & _MOST for number in state)))
 
 
 def _is_content(item: ImageItem, digest: bytes) -> bool:

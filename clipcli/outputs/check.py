@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -79,9 +80,10 @@ def check_is_not_read(output: str | Path, reads: Iterable[object]) -> None:
 
 def _is_or_holds(path: str | Path, target: os.stat_result) -> bool:
     try:
-        if os.path.isdir(path):
+        found = os.stat(path)
+        if stat.S_ISDIR(found.st_mode):
             return any(os.path.samestat(entry.stat(), target) for entry in os.scandir(path) if entry.is_file())
-        return os.path.samestat(os.stat(path), target)
+        return os.path.samestat(found, target)
     except (OSError, ValueError):
         # There is no such file, so that it is not the output; a text may be no path at all.
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -71,10 +72,8 @@ def test_keys_and_values_stay_as_they_are(cache: Cache, item: ImageItem, inside:
     content = f"{made_by}\0{os.path.abspath('a.zip')}{inside}\0{stat.st_size}\0{stat.st_mtime_ns}"
     key = hashlib.blake2b(content.encode(), digest_size=20).hexdigest()
     digest = hashlib.blake2b(b"content", digest_size=16).digest()
-    state = repr([stat.st_ctime_ns, stat.st_ino, stat.st_dev])
-    assert cache.get_bytes([key]) == {
-        key: digest + hashlib.blake2b(state.encode(), digest_size=8).digest() + ROW.tobytes()
-    }
+    state = struct.pack("<QQQ", stat.st_ctime_ns, stat.st_ino, stat.st_dev)
+    assert cache.get_bytes([key]) == {key: digest + state + ROW.tobytes()}
 
 
 @pytest.mark.parametrize(

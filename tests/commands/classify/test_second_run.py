@@ -139,7 +139,7 @@ def test_content_counts_where_it_is_verified(
 ) -> None:
     """The other image has the same size and time, and the system knows no more, so that only its content tells."""
     monkeypatch.setattr(
-        "clipcli.memory.images.state_of", lambda path: (os.stat(path).st_size, os.stat(path).st_mtime_ns)
+        "clipcli.memory.images.state_of", lambda path: (os.stat(path).st_size, os.stat(path).st_mtime_ns, 0, 0, 0)
     )
     path = photos / "a.bmp"
     Image.new("RGB", (40, 30), "red").save(path)
