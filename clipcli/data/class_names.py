@@ -9,6 +9,7 @@ from clipcli.classes.labels import LabelledClass
 from clipcli.classes.normal_form import composed
 from clipcli.classes.words import as_words, count_changed
 from clipcli.data.captions import is_utf8
+from clipcli.data.columns import whole_number
 from clipcli.data.tars import LABEL_SUFFIX
 from clipcli.errors import BadFile, some_of
 from clipcli.notices import Notices
@@ -64,9 +65,7 @@ def name_in(cell: object) -> str | None:
 
     `None` for blanks, for text that is not UTF-8, and for any other type.
     """
-    if isinstance(cell, float) and cell.is_integer():
-        # pandas and others write the integers of a column with gaps as floats: 1.0.
-        cell = int(cell)
+    cell = whole_number(cell)
     if isinstance(cell, bool) or not isinstance(cell, str | int):
         return None
     text = str(cell).strip()

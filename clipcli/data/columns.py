@@ -100,11 +100,14 @@ def cell_text(value: object) -> str | None:
     return str(value)
 
 
+def whole_number(cell: object) -> object:
+    """The cell, as an integer where it is a float without a fraction: others write a column with gaps as 1.0, 2.0."""
+    return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
+
+
 def path_in(cell: object) -> str | None:
     """The path or the id in a cell: text, or a whole number; `None` if it is neither, or blank."""
-    if isinstance(cell, float) and cell.is_integer():
-        # pandas and others write the integers of a column with gaps as floats: 1.0.
-        cell = int(cell)
+    cell = whole_number(cell)
     if isinstance(cell, int) and not isinstance(cell, bool):
         return str(cell)
     return cell if isinstance(cell, str) and cell.strip() and "\0" not in cell else None

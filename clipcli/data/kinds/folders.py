@@ -29,7 +29,6 @@ def matches(data: Data) -> bool:
 def samples(data: Data, reading: Reading) -> Iterator[Sample | Skipped]:
     """The images below the folder, sorted by name at each level. `folder` of a sample is the top folder it is in."""
     texts = {} if reading.images_only else texts_beside(data.files)
-    # If only images are read, a million files need not be held in memory.
     for image in images_of(data, reading):
         parts = image.parts
         if image.is_unreadable_folder:
