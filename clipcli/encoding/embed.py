@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,38 +174,21 @@ def _decoded(
     for backbone in backbones:
         ways.setdefault(_pixels_of(backbone.preprocessing), backbone.preprocessing)
     size = max(backbone.runtime.batch_size for backbone in backbones)
+    how: dict[str, Any] = {"batch_size": size, "color": color, "digests": digests, "notices": notices}
+    coming: Iterator[tuple[Batch, ...]]
     if decode == "card":
         from clipcli.images import card
 
-        runtime = backbones[0].runtime
         if len(ways) > 1:
             raise UsageError("--decode card decodes for models of one input size; take them one by one")
         [way] = ways.values()
-        on_card = card.batches(
-            items,
-            preprocessing=way,
-            device=runtime.device,
-            batch_size=size,
-            threads=threads,
-            color=color,
-            digests=digests,
-            notices=notices,
-        )
-        yield from ((batch,) * len(backbones) for batch in on_card)
-        return
-    resizes = [resizer(way) for way in ways.values()]
-    least = least_pixels(list(ways.values()), decode=decode)
-    batches_of_ways = batches_for_each(
-        resizes,
-        items,
-        batch_size=size,
-        threads=threads,
-        least=least,
-        color=color,
-        digests=digests,
-        notices=notices,
-    )
-    for batches in batches_of_ways:
+        device = backbones[0].runtime.device
+        coming = ((batch,) for batch in card.batches(items, preprocessing=way, device=device, threads=threads, **how))
+    else:
+        resizes = [resizer(way) for way in ways.values()]
+        least = least_pixels(list(ways.values()), decode=decode)
+        coming = batches_for_each(resizes, items, threads=threads, least=least, **how)
+    for batches in coming:
         by_way = dict(zip(ways, batches, strict=True))
         yield tuple(by_way[_pixels_of(backbone.preprocessing)] for backbone in backbones)
 
