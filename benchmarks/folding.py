@@ -17,7 +17,7 @@ from clipcli.backbones.load import initialise
 from clipcli.backbones.runtime import choose_runtime
 from clipcli.backbones.towers import cast_towers
 
-LITE = Path(__file__).parents[1] / "examples" / "distil-tiny" / "open_clip_config.json"
+LITE = Path(__file__).parents[1] / "examples" / "pretrain-tiny" / "open_clip_config.json"
 ARCHS = {"EfficientNet-Lite2, 224 pixels": str(LITE), "ResNet-50": "RN50", "MobileCLIP-S1": "MobileCLIP-S1"}
 IMAGES = 32
 

@@ -9,7 +9,7 @@ from clipcli.backbones import directory
 from clipcli.backbones.checkpoint import Fetch
 
 # Each name with its origin, as `clipcli models` shows it.
-BUNDLED = {"tiny": "clipcli itself, for trying, testing and teaching, not for real work"}
+BUNDLED = {"tiny": "clipcli itself: everyday words on everyday photos, for a first look, testing and teaching"}
 
 
 def folder(name: str) -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from clipcli import backbones
 from clipcli.backbones.checkpoint import IMAGE
+from clipcli.errors import WeightsMismatch
 from clipcli.events import Event, ModelLoaded
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory import models
@@ -99,7 +100,7 @@ class Model:
     def load(self, *towers: str) -> Generator[Event, None, Backbone]:
         """Load the model with these towers, `image` or `text`; a model loaded before is returned if it has them all.
 
-        Raises as `identity`, and as `backbones.load.load`.
+        Raises as `identity`, as `backbones.load.load`, and `WeightsMismatch` if the weights have changed in this run.
         """
         from clipcli.backbones.load import load
 
@@ -108,7 +109,9 @@ class Model:
         checkpoint, runtime = yield from self._checked()
         with self.watch.on("load"):
             backbone = self._backbone = load(checkpoint, runtime=runtime, towers=towers, inference=True)
-            self.facts = facts_of(checkpoint, backbone)
+            known, self.facts = self.facts, facts_of(checkpoint, backbone)
+        if known is not None and known.fingerprint != self.facts.fingerprint:
+            raise WeightsMismatch(f"the weights of {checkpoint.name} have changed since this run began; run it again")
         yield ModelLoaded(checkpoint.name, str(runtime), str(backbone), self.facts.record(runtime.device))
         models.keep(self.facts, request=self._request, memory=self.memory)
         return backbone

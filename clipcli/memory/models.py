@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipcli.backbones import bundled
 from clipcli.files.identity import state_of
 from clipcli.memory.memory import Memory
 from clipcli.records import ModelRecord
@@ -67,9 +68,10 @@ class ModelRequest:
 
     @property
     def key(self) -> str:
-        """The cache key of the model's facts."""
+        """The cache key of the model's facts. A bundled model is another one in another installation."""
+        place = str(bundled.folder(self.model)) if self.model in bundled.BUNDLED else self.model
         surroundings = [*map(_version, _LIBRARIES), *(os.environ.get(name) for name in _ENVIRONMENT)]
-        content = ["known/2", self.model, self.device, self.precision, *surroundings]
+        content = ["known/3", place, self.device, self.precision, *surroundings]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

@@ -1,53 +1,46 @@
-"""A trained model made small enough to come with the package.
+"""Makes the model small enough to come with the package.
 
-Matrices and kernels are kept in half precision. The embeddings of tokens that no caption and no prompt of the run held
-have learned nothing: they become zero, which compresses to nothing in a wheel. Run: python bundle.py RUN TARGET
+Matrices and kernels are kept in half precision. The embeddings of tokens are half of it: they keep six binary digits,
+so that a wheel compresses them. Those of tokens that no text of the training held have learned nothing: they become
+zero, by which clipcli tells words that the model does not know. Run: python bundle.py RUN TARGET
 """
 
 import sys
 from pathlib import Path
 
-import open_clip
 import torch
 from safetensors.torch import load_file, save_file
+from student import TOKENS_SEEN
 from torch import Tensor
 
 from clipcli.backbones.checkpoint import CONFIG_NAME
 from clipcli.commands.train.checkpoints import WEIGHTS_NAME
-from clipcli.commands.train.config_file import CONFIG_FILE
-from clipcli.commands.train.data import read_training_data
-from clipcli.commands.train.settings import configured
-from clipcli.notices import Notices
-from clipcli.settings import read_yaml
 
 TOKENS = "token_embedding.weight"
-
-
-def seen_tokens(run: Path) -> Tensor:
-    """The tokens of all that the run's images were said to show, each once."""
-    data = read_training_data(configured(read_yaml(run / CONFIG_FILE)), Notices())
-    tokenizer = open_clip.get_tokenizer(f"local-dir:{run}")
-    captions = sorted({caption for pair in data.pairs for caption in pair.captions})
-    return torch.unique(tokenizer(captions))  # type: ignore[no-any-return]
+DIGITS = 6
 
 
 def small(weights: dict[str, Tensor], *, seen: Tensor) -> dict[str, Tensor]:
     """The weights in half precision, but for vectors and numbers, with tokens that were not seen zero."""
-    unseen = torch.ones(len(weights[TOKENS]), dtype=torch.bool)
-    unseen[seen] = False
-    kept = weights | {TOKENS: weights[TOKENS].masked_fill(unseen[:, None], 0)}
+    kept = weights | {TOKENS: rounded(weights[TOKENS]).masked_fill(~seen[:, None], 0)}
     return {name: t.half() if t.is_floating_point() and t.ndim > 1 else t for name, t in kept.items()}
+
+
+def rounded(numbers: Tensor) -> Tensor:
+    """Numbers to the nearest of as many binary digits as are kept."""
+    fractions, exponents = torch.frexp(numbers)
+    return torch.ldexp((fractions * 2**DIGITS).round() / 2**DIGITS, exponents)
 
 
 def main() -> None:
     """Write the small model, with its configuration, into the folder TARGET."""
     run, target = map(Path, sys.argv[1:])
-    seen = seen_tokens(run)
-    weights = small(load_file(run / WEIGHTS_NAME), seen=seen)
+    seen = load_file(run / TOKENS_SEEN)["seen"]
     target.mkdir(parents=True, exist_ok=True)
-    save_file(weights, target / WEIGHTS_NAME)
+    save_file(small(load_file(run / WEIGHTS_NAME), seen=seen), target / WEIGHTS_NAME)
     (target / CONFIG_NAME).write_text((run / CONFIG_NAME).read_text())
-    print(f"{target}: {(target / WEIGHTS_NAME).stat().st_size / 1e6:.1f} MB, {len(seen):,} tokens known")
+    size = (target / WEIGHTS_NAME).stat().st_size
+    print(f"{target}: {size / 1e6:.1f} MB, {int(seen.sum()):,} tokens known")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 import clipcli
+from clipcli.backbones import bundled
 from clipcli.commands.classify.run import run
 from clipcli.commands.classify.settings import ClassifySettings
+from clipcli.commands.train.checkpoints import WEIGHTS_NAME
 from clipcli.data.reference import open_zip
+from clipcli.errors import WeightsMismatch
 from clipcli.events import ModelKnown, RowsReady
 from clipcli.files import identity
 from clipcli.files.identity import state_of
@@ -93,6 +97,39 @@ def test_weights_that_were_replaced_are_other_weights(photo: Path) -> None:
     before = files_around(photo)
     replaced(photo, in_place=True)
     assert files_around(photo) != before
+
+
+def test_a_bundled_model_is_another_one_in_another_installation(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two installations share a cache, and what is known of the one's `tiny` was taken for the other's."""
+    before = scores(photo.parent)
+    elsewhere = shutil.copytree(bundled.folder("tiny"), tmp_path / "tiny")
+    weights = load_file(elsewhere / WEIGHTS_NAME)
+    weights["text_projection"] = -weights["text_projection"]
+    save_file(weights, elsewhere / WEIGHTS_NAME)
+    monkeypatch.setattr(bundled, "folder", lambda _: elsewhere)
+    assert scores(photo.parent)[0] == pytest.approx(-before[-1], abs=1e-5)
+
+
+def test_weights_that_change_during_a_run_end_it(model: str, photo: Path, tmp_path: Path) -> None:
+    """Else embeddings of two models would be compared, and the cache would keep the ones as the other's."""
+    folder = shutil.copytree(model, tmp_path / "model")
+
+    def label() -> str:
+        settings = ClassifySettings((photo.parent,), labels=["cat", "dog"], model=str(folder))
+        for event in run(settings):
+            if isinstance(event, ModelKnown):
+                weights = load_file(folder / WEIGHTS_NAME)
+                save_file(weights | {"text_projection": -weights["text_projection"]}, folder / WEIGHTS_NAME)
+            if isinstance(event, RowsReady):
+                return event.rows[0].labels[0]
+        raise AssertionError("no row")
+
+    label()
+    Image.effect_noise((64, 48), 80).convert("RGB").save(photo.parent / "b.bmp")
+    with pytest.raises(WeightsMismatch, match=r"the weights of .* have changed since this run began; run it again"):
+        label()
 
 
 def test_a_zip_that_was_replaced_is_opened_anew(photo: Path, tmp_path: Path) -> None:

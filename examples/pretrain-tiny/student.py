@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,23 @@ from torch.nn import functional
 from clipcli.backbones.towers import Towers
 from clipcli.commands.train.optimizer import share_of_peak
 
-STEPS, LEARNING_RATE, WARMUP = 6000, 2e-3, 300
 # The contrastive loss beside the distance, and its logit scale. Texts that are as alike as this are not told apart.
 CONTRAST, CONTRAST_SCALE, ALIKE = 0.1, 20, 0.98
 # The spread of a token's embedding at the start.
 TOKEN_SPREAD = 0.03
 TOKENS_SEEN = "tokens.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Steps with one course of the learning rate, from `warmup` steps of rising on down to 0."""
+
+    steps: int
+    learning_rate: float
+    warmup: int
+
+
+ALL_TEXTS, EVERYDAY_WORDS = Phase(8000, 2e-3, 300), Phase(1500, 8e-4, 50)
 
 
 def main() -> None:
@@ -48,7 +60,9 @@ def main() -> None:
     text: Any = towers.text
     lines = Lines(texts, context=text.context_length)
     begin_with_words(text.token_embedding.weight, texts, wanted)
-    train(towers, lines, wanted)
+    train(towers, lines, wanted, ALL_TEXTS)
+    lines.turn_to_everyday_words()
+    train(towers, lines, wanted, EVERYDAY_WORDS)
     visual.head = teacher.whole_projection()
     towers.logit_scale.data = teacher.logit_scale.data
     save(model, config, target)
@@ -69,15 +83,16 @@ def begin_with_words(table: Tensor, texts: Texts, wanted: Tensor) -> None:
         table[[tokens[word] for word in words]] = reduced / reduced.std() * TOKEN_SPREAD
 
 
-def train(towers: Towers, lines: Lines, wanted: Tensor) -> None:
+def train(towers: Towers, lines: Lines, wanted: Tensor, phase: Phase) -> None:
     """Bring texts to where the teacher has them, and nearer to that than other texts of the batch."""
     tower = towers.text
     assert tower is not None
     tower.requires_grad_(True).train()
-    optimizer = torch.optim.AdamW(decay_groups(tower), lr=LEARNING_RATE, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(share_of_peak, warmup=WARMUP, steps=STEPS))
+    optimizer = torch.optim.AdamW(decay_groups(tower), lr=phase.learning_rate, betas=(0.9, 0.98))
+    course = partial(share_of_peak, warmup=phase.warmup, steps=phase.steps)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, course)
     begun = time.monotonic()
-    for step in range(1, STEPS + 1):
+    for step in range(1, phase.steps + 1):
         tokens, numbers = lines.draw()
         found = torch.cat([towers.encode_text(part) for part in tokens])
         loss, cosine = distance(found, wanted[numbers])
