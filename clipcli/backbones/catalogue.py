@@ -19,6 +19,7 @@ class ListedModel:
     """One model of the list.
 
     `parameters` is `None` if they cannot be counted offline, `weights` is `None` if they are not on this machine.
+    `precision` is the one that the model states, if any.
     """
 
     name: str
@@ -27,6 +28,7 @@ class ListedModel:
     parameters: int | None
     origin: str
     weights: Path | None
+    precision: str | None = None
 
     @property
     def image_size(self) -> str:
@@ -61,7 +63,16 @@ def directory_model(folder: Path, *, name: str, origin: str) -> ListedModel:
     config = read_config(folder / CONFIG_NAME, name=name)
     model_cfg, preprocess_cfg = config["model_cfg"], config["preprocess_cfg"]
     weights = next((folder / file for file in WEIGHTS_NAMES if (folder / file).is_file()), None)
-    return ListedModel(name, model_cfg, preprocess_cfg, count_parameters(model_cfg), origin, weights)
+    parameters = count_parameters(model_cfg)
+    return ListedModel(name, model_cfg, preprocess_cfg, parameters, origin, weights, config["precision"])
+
+
+def listed_model(name: str) -> ListedModel:
+    """Describe a bundled model, or a published one by its architecture and tag, as in `ViT-B-32/openai`."""
+    if name in bundled.BUNDLED:
+        return bundled_model(name)
+    arch, tag = tags.split_name(name)
+    return published_model(arch, tag, parameters=published_parameters().get(arch))
 
 
 def published_model(arch: str, tag: str, *, parameters: int | None) -> ListedModel:

@@ -73,6 +73,19 @@ def initialise(architecture: Architecture, *, runtime: Runtime) -> Backbone:
     return _backbone(architecture, model, runtime=runtime, fingerprint="")
 
 
+def stand_in(architecture: Architecture, *, runtime: Runtime) -> Backbone:
+    """Make an image tower that runs as `load` would make it for inference, but with random weights.
+
+    It is as fast as the model itself. Raises as `initialise`.
+    """
+    with torch.device("cpu"):
+        model = build_towers(architecture.model_cfg, towers=(IMAGE,), dtype=runtime.dtype, random=True)
+    if model.visual is not None:
+        fold_batch_norms(model.visual)
+    cast_towers(model, runtime.dtype)
+    return _backbone(architecture, model, runtime=runtime, fingerprint="")
+
+
 def _backbone(architecture: Architecture, model: Towers, *, runtime: Runtime, fingerprint: str) -> Backbone:
     model.eval().requires_grad_(False).to(runtime.device)
     bias = None if model.logit_bias is None else float(model.logit_bias.item())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clipcli.cli.columns import format_size, print_columns, printable
+from clipcli.errors import UsageError
 
 if TYPE_CHECKING:
     from clipcli.backbones.catalogue import ListedModel
@@ -22,13 +23,26 @@ def command(
         typer.Argument(metavar="M", help="A model to show, or an architecture whose tags to list."),
     ] = None,
     cached: Annotated[bool, typer.Option("--cached", help="Only models whose weights are on this machine.")] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure the images/s of the guide on this machine, without a download.")
+    ] = False,
 ) -> None:
-    """List the models that --model takes by name, or show one."""
+    """Show a few models to choose from, and list all that --model takes by name; or show one."""
+    if measure and (model is not None or cached):
+        raise UsageError("--measure measures the models of the guide; leave out M and --cached")
     if model is not None:
         _show(model, cached=cached)
         return
+    from clipcli.cli.model_guide import show_guide
+
+    if not cached:
+        show_guide(measure=measure)
+    if measure:
+        return
     from clipcli.backbones.catalogue import all_models
 
+    if not cached:
+        print("\nAll models\n")
     _list([entry for entry in all_models() if entry.weights or not cached])
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from clipcli.backbones.guide import GUIDE
 from clipcli.events import Warned
 from clipcli.memory.memory import Memory
 
@@ -32,7 +33,7 @@ _MESSAGES = {
     UNTRAINED: "{model} was never trained on {words}: such labels score no better than chance; write them with other"
     " words, or take another model",
     IN_PIECES: "{model} reads {words} in pieces of letters, as it was hardly trained on such words; write the labels in"
-    " English, or take a model for many languages, such as xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k",
+    f" English, or take a model for many languages, such as {GUIDE['languages'].model}",
     LONG: "{words} is longer than {model} reads at once: it was encoded in parts that overlap; a short label with one"
     " short description often does better",
 }

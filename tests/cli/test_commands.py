@@ -18,8 +18,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from clipcli.backbones import DEFAULT_MODEL, bundled
+from clipcli.backbones.runtime import choose_runtime
 from clipcli.encoding.engines import store
 from clipcli.encoding.engines.store import Verdict
+from clipcli.errors import install
 
 from .conftest import Run
 
@@ -108,6 +111,63 @@ def test_models(run: Run, model: str) -> None:
     assert "## Trained on" in of_tiny
     of_one = run("models", "ViT-B-32").out.splitlines()[1:]
     assert all(line.startswith("ViT-B-32/") for line in of_one)
+
+
+def test_models_begins_with_a_guide(run: Run) -> None:
+    lines = run("models").out.splitlines()
+    guide = lines[: lines.index("All models")]
+    assert max(map(len, lines[: lines.index("All models")])) <= 80
+    assert guide[:2] == [
+        "                                            size  memory  images  top-1",
+        "for        model                              GB      GB      /s      %  licence",
+    ]
+    tiny, *rows = [line.split() for line in guide[2:7]]
+    weights = bundled.folder("tiny") / "open_clip_model.safetensors"
+    assert (tiny[:3], tiny[4:]) == (["bundled", "tiny", f"{weights.stat().st_size / 1e9:.2f}"], ["-", "-", "own"])
+    two_bytes = choose_runtime().precision != "fp32"
+    assert rows == [
+        ["fast", "ViT-B-32/datacomp_xl_s13b_b90k", "0.61", "0.30" if two_bytes else "0.61", "-", "69.2", "MIT"],
+        ["default", "*", DEFAULT_MODEL, "0.61", "0.30" if two_bytes else "0.61", "-", "72.8", "MIT"],
+        ["best", "ViT-H-14-378-quickgelu/dfn5b", "3.95", "1.97" if two_bytes else "3.95", "-", "84.4", "Apple"],
+        ["languages", "ViT-B-16-SigLIP-i18n-256/webli", "1.48", "0.74" if two_bytes else "1.48", "-", "75.1", "Apache"],
+    ]
+    assert "images/s   - is not measured yet; do it with clipcli models --measure" in guide
+    assert "size  memory" not in run("models", "--cached").out
+
+
+def test_models_measures_what_the_memory_holds_and_remembers_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clipcli.encoding.speed.images_per_second", lambda _: 1234.4)
+    monkeypatch.setattr("clipcli.backbones.devices.free_memory", lambda: 5 * 10**8)
+    done = run("models", "--measure")
+    assert (done.code, "All models" in done.out) == (0, False)
+    assert done.err.splitlines() == [
+        "Measuring tiny …",
+        *(
+            f"clipcli: {name} is not measured: it needs {needed} GB of memory, and 0.5 GB are free"
+            for name, needed in (
+                ("ViT-B-32/datacomp_xl_s13b_b90k", 0.6),
+                (DEFAULT_MODEL, 0.6),
+                ("ViT-H-14-378-quickgelu/dfn5b", 3.9),
+                ("ViT-B-16-SigLIP-i18n-256/webli", 1.5),
+            )
+        ),
+    ]
+    shown = run("models").out.splitlines()
+    assert [line.split()[-3] for line in shown[2:7]] == ["1,234", "-", "-", "-", "-"]
+    assert any(line.startswith("images/s   of the model alone, on ") for line in shown)
+    assert re.search(r"speeds +1 entries", run("cache").out)
+
+
+def test_the_guide_says_what_a_model_needs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert f" languages needs {install('transformers', 'sentencepiece')}\n" in run("models").out
+
+
+@pytest.mark.parametrize("beside", ["tiny", "--cached"])
+def test_measuring_is_of_the_guide_alone(run: Run, beside: str) -> None:
+    done = run("models", beside, "--measure")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "clipcli: --measure measures the models of the guide; leave out M and --cached\n"
 
 
 def test_a_model_card_is_shown(run: Run, model: str, tmp_path: Path) -> None:
