@@ -3,7 +3,8 @@
     for row in clipcli.classify("./photos", labels=["beach", "mountain"]):
         print(row.path, row.labels[0], row.scores[0])
 
-Importing this module loads nothing heavy; torch is loaded by the first call that needs it.
+`clipcli.load` loads a model once for many calls. Importing this module loads nothing heavy; torch is loaded by the
+first call that needs it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from clipcli.commands.train.run import Trained, train
     from clipcli.commands.train.settings import TrainConfig
     from clipcli.errors import ClipcliError
-    from clipcli.records import Row
+    from clipcli.loaded import LoadedModel, load
+    from clipcli.records import Row, Rows
     from clipcli.scoring.classifier import Classifier
     from clipcli.scoring.rows import to_frame
     from clipcli.scoring.schema import Schema
@@ -36,13 +38,16 @@ __all__ = [
     "ClipcliError",
     "EvaluateSettings",
     "Evaluation",
+    "LoadedModel",
     "Row",
+    "Rows",
     "Schema",
     "TrainConfig",
     "Trained",
     "build_classifier",
     "classify",
     "evaluate",
+    "load",
     "to_frame",
     "train",
 ]
@@ -54,13 +59,16 @@ _MODULES = {
     "ClipcliError": "clipcli.errors",
     "EvaluateSettings": "clipcli.commands.evaluate.settings",
     "Evaluation": "clipcli.commands.evaluate.results",
+    "LoadedModel": "clipcli.loaded",
     "Row": "clipcli.records",
+    "Rows": "clipcli.records",
     "Schema": "clipcli.scoring.schema",
     "TrainConfig": "clipcli.commands.train.settings",
     "Trained": "clipcli.commands.train.run",
     "build_classifier": "clipcli.commands.build_classifier.run",
     "classify": "clipcli.commands.classify.run",
     "evaluate": "clipcli.commands.evaluate.run",
+    "load": "clipcli.loaded",
     "to_frame": "clipcli.scoring.rows",
     "train": "clipcli.commands.train.run",
 }

@@ -6,8 +6,9 @@ image, in the same order, so items and arrays cannot get out of step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,16 +33,38 @@ class Cell:
     column: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """An image that a program holds: a PIL image, or an array uint8 `[H, W]`, `[H, W, 3]` or `[H, W, 4]`.
+
+    Whoever reads it takes the `lock`: PIL reads the file of an image at its first use.
+    """
+
+    image: Any
+    lock: Lock = field(default_factory=Lock, repr=False)
+
+    @property
+    def pixels(self) -> int:
+        """The number of its pixels."""
+        height, width = self.image.shape[:2] if hasattr(self.image, "shape") else self.image.size
+        return int(height * width)
+
+
+# What an image is decoded from: the bytes of its file, or the image that a program holds.
+Content = bytes | Held
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A pointer to the bytes of an image or text, which can be pickled and read in another process.
 
-    `kind` is a key of `clipcli.data.reference.READERS`, where `path` and `member` are explained for each kind.
+    `kind` is a key of `clipcli.data.reference.READERS`, where `path` and `member` are explained for each kind. With
+    `held`, which is only in this process, `member` is the image itself.
     """
 
     kind: str
     path: str | None = None
-    member: str | Span | Cell | bytes | None = None
+    member: str | Span | Cell | bytes | Held | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +167,27 @@ class Row:
     scores: tuple[float, ...]
     error: str | None = None
     kept: tuple[str | None, ...] = ()
+
+
+class Rows(Iterator[Row]):
+    """The rows of a call, each made when it is asked for.
+
+    `len` is the number of all of them, one for each image, from the beginning: a bar of progress has its total.
+    """
+
+    def __init__(self, rows: Iterator[Row], *, count: int) -> None:
+        self._rows, self._count = rows, count
+
+    def __next__(self) -> Row:
+        """The next row. Raises the errors of `clipcli.errors` if a model fails while it runs."""
+        return next(self._rows)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def through(self, pass_on: Callable[[Iterator[Row]], Iterator[Row]]) -> Rows:
+        """The same rows, each passed on by a generator."""
+        return Rows(pass_on(self._rows), count=self._count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipcli.classes.mapping import KEYS, MappedLabels
 from clipcli.classes.normal_form import composed
 from clipcli.errors import BadFile, InputNotFound
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 CSV_COLUMNS = ("label", "aliases", "description")
 IMAGENET_ID = re.compile(r"n\d{8}")
-YAML_KEYS = ("aliases", "description", "descriptions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,14 @@ def read_labels(path: str | Path) -> tuple[LabelledClass, ...]:
     return classes
 
 
-def classes_from(labels: str | Path | Sequence[str]) -> tuple[LabelledClass, ...]:
-    """The classes of a label file, or of a sequence of labels. Raises `InputNotFound` or `BadFile`."""
+def classes_from(labels: str | Path | Sequence[str] | MappedLabels) -> tuple[LabelledClass, ...]:
+    """The classes of a label file, of a sequence of labels, or of a mapping. Raises `InputNotFound` or `BadFile`."""
     if isinstance(labels, str | Path):
         return read_labels(labels)
-    classes = tuple(_labelled(label, where=f"label {n}", line=n) for n, label in enumerate(labels, 1))
+    given = labels.items() if isinstance(labels, Mapping) else ((label, {}) for label in labels)
+    classes = tuple(
+        _labelled(label, where=f"label {n}", line=n, **others) for n, (label, others) in enumerate(given, 1)
+    )
     if not classes:
         raise BadFile("no labels were given; give at least one")
     return classes
@@ -194,7 +197,7 @@ def _yaml_class(key: Node, value: Node, path: str) -> LabelledClass:
         return _labelled(label, where=where, line=line, aliases=_strings(value, path))
     given: dict[str, list[str]] = {}
     for name, strings in value.value:
-        if name.value not in YAML_KEYS:
+        if name.value not in KEYS:
             place = _place(name, path)[0]
             raise BadFile(f"{place}: unknown key '{name.value}'; the keys are aliases and descriptions")
         given[name.value] = _strings(strings, path)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipcli.classes.labels import LabelledClass, classes_from
+from clipcli.classes.mapping import MappedLabels
 from clipcli.classes.words import in_words
 from clipcli.errors import BadFile, InputNotFound, UnknownName, one_line, unknown
 from clipcli.notices import Notices
@@ -129,7 +130,11 @@ class PromptedClasses:
 
 
 def read_prompted_classes(
-    labels: str | Path | Sequence[str], prompts: str | None, notices: Notices, *, keep_names: bool = False
+    labels: str | Path | Sequence[str] | MappedLabels,
+    prompts: str | None,
+    notices: Notices,
+    *,
+    keep_names: bool = False,
 ) -> PromptedClasses:
     """Read and check labels and prompts; the default prompt set is `imagenet`.
 

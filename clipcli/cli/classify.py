@@ -71,8 +71,9 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
 
 def _files_read(settings: ClassifySettings, terminal: Terminal) -> list[object]:
     """The paths that the command reads, but for the images, which are not listed yet."""
-    inputs = [path for text in settings.inputs for path in (text, text.removeprefix("@")) if not os.path.isdir(path)]
-    zips = [split[0] for text in settings.inputs if (split := split_zip(text)) is not None]
+    texts = [text for text in settings.inputs if isinstance(text, str)]
+    inputs = [path for text in texts for path in (text, text.removeprefix("@")) if not os.path.isdir(path)]
+    zips = [split[0] for text in texts if (split := split_zip(text)) is not None]
     return [*inputs, *zips, settings.labels, settings.prompts, settings.classifier, settings.model, terminal.config]
 
 

@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipcli.backbones.devices import DEVICES, PRECISIONS
+from clipcli.classes.mapping import MappedLabels, read_mapping
 from clipcli.classes.prompts import DEFAULT_PROMPTS
+from clipcli.data.held import ACCEPTS, names_of, read_inputs
 from clipcli.encoding.engines.kinds import ENGINES
 from clipcli.images.kinds import COLORS, DECODES
 from clipcli.memory.cache import DEFAULT_SIZE, read_size
-from clipcli.settings import AsText, AsTexts, Settings, as_text, record, setting
+from clipcli.settings import AsText, AsTexts, Reads, Settings, as_text, record, setting, several
 
 if TYPE_CHECKING:
+    from clipcli.data.held import AsInputs
     from clipcli.scoring.classifier import Classifier
 
+    Others = str | Sequence[str] | None
+    # Labels: a file of them, the labels themselves, or each with its aliases.
+    GivenLabels = str | Path | Sequence[str] | Iterator[str] | Mapping[str, Others | Mapping[str, Others]]
+    KeptLabels = str | Path | tuple[str, ...] | MappedLabels
 
-def read_labels(value: Any) -> str | Path | Sequence[str]:
-    """A labels file as it is, or labels as a tuple. Raises `TypeError` for anything else."""
-    if isinstance(value, Mapping):
-        raise TypeError(value)
-    return value if isinstance(value, str | Path) else tuple(value)
+LABELS = "a labels file, a list of labels, or labels mapped to their aliases"
+_OTHERS = "str | Sequence[str] | None"
+GIVEN_LABELS = f"str | Path | Sequence[str] | Iterator[str] | Mapping[str, {_OTHERS} | Mapping[str, {_OTHERS}]]"
+
+
+def read_labels(value: Any) -> KeptLabels:
+    """A labels file as it is, or labels as a tuple or a mapping. Raises `TypeError` for anything else."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, os.PathLike):
+        return Path(as_text(value))
+    return read_mapping(value) if isinstance(value, Mapping) else several(value)
 
 
 def read_classifier(value: Any) -> str | Path | Classifier:
-    """A classifier's file or a classifier, as they are. Raises `TypeError` for a number, a list and the like."""
-    if isinstance(value, bool | int | float | Mapping | list | tuple):
+    """A classifier's file or a classifier, as they are. Raises `TypeError` for anything else."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, os.PathLike):
+        return Path(as_text(value))
+    from clipcli.scoring.classifier import Classifier
+
+    if not isinstance(value, Classifier):
         raise TypeError(value)
-    classifier: str | Path | Classifier = value
-    return classifier
+    return value
 
 
 @record
@@ -44,7 +64,14 @@ class Names(Settings):
 class Labels(Names):
     """The names of the classes."""
 
-    labels: str | Path | Sequence[str] | None = setting(default=None, group="what", metavar="FILE", reads=read_labels)
+    labels: Reads[GivenLabels | None, KeptLabels | None] = setting(
+        default=None,
+        group="what",
+        metavar="FILE",
+        reads=read_labels,
+        accepts=f"{GIVEN_LABELS} | None",
+        noun=LABELS,
+    )
     """The classes: a .txt (one label a line), .csv (label, aliases, description) or .yaml file."""
 
 
@@ -53,20 +80,36 @@ class LabelsOrClassifier(Labels):
     """The names of the classes, or their class embeddings."""
 
     classifier: str | Path | Classifier | None = setting(
-        default=None, group="what", metavar="FILE", reads=read_classifier
+        default=None,
+        group="what",
+        metavar="FILE",
+        reads=read_classifier,
+        noun="a classifier or its file",
     )
     """A file made by clipcli build-classifier, in place of --labels."""
 
 
 @record
-class OneModel(Settings):
-    """A model, and the prompts for its text tower."""
+class Prompts(Settings):
+    """The prompts that the names of classes go into."""
 
-    prompts: AsText = setting(default=None, group="what", metavar="P", by_default=DEFAULT_PROMPTS)
+    prompts: AsText = setting(
+        default=None, group="what", metavar="P", by_default=DEFAULT_PROMPTS, noun="one prompt set, file or template"
+    )
     """A prompt set (clipcli prompts lists them), a .yaml or .txt file, or a template holding one {}."""
+
+
+@record
+class ModelName(Settings):
+    """A model."""
 
     model: AsText = setting(default=None, group="what", metavar="M", by_default="ViT-B-32-256/datacomp_s34b_b86k")
     """ARCH/TAG, ARCH/path/to/checkpoint, hf-hub:org/name, a directory, or tiny. clipcli models lists them."""
+
+
+@record
+class OneModel(ModelName, Prompts):
+    """A model, and the prompts for its text tower."""
 
 
 @record
@@ -78,6 +121,24 @@ class Reading(Settings):
 
     image_column: str | None = setting(default=None, group="what", metavar="C", by_default="guessed", rare=True)
     """The column of images in a table."""
+
+
+@record
+class Inputs(Reading):
+    """The images."""
+
+    inputs: AsInputs = setting(
+        kw_only=False,
+        group="what",
+        metavar="INPUT",
+        argument=True,
+        reads=read_inputs,
+        writes=names_of,
+        accepts=ACCEPTS,
+        several=True,
+    )
+    """Images: an image, a folder, data.zip or data.zip/folder, WebDataset .tar shards, @list.txt, a quoted glob,
+    - for a list on stdin, or a .csv, .tsv, .json, .jsonl or .parquet of images."""
 
 
 @record

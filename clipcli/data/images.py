@@ -22,7 +22,7 @@ from clipcli.records import ImageItem, Skipped
 
 
 def list_images(
-    inputs: Sequence[str],
+    inputs: Sequence[str | ImageItem],
     *,
     stdin: TextIO | None = None,
     image_column: str | None = None,
@@ -30,7 +30,7 @@ def list_images(
     notices: Notices | None = None,
     exclude: Sequence[str] = (),
 ) -> list[ImageItem]:
-    """All images of `inputs`, in order; the input `-` is a list of paths on `stdin`.
+    """All images of `inputs`, in order: an image stays as it is, and the input `-` is a list of paths on `stdin`.
 
     In a table each row is one item; its image is in the column `image_column`, which is guessed if it is `None`. The
     cells of the columns named in `keep`, or of all others for `("all",)`, become the items' `cells`. `notices` counts
@@ -42,14 +42,18 @@ def list_images(
     """
     if not inputs:
         raise InputNotFound("no inputs were given; give images, folders, globs or lists")
-    found = [Data(text, notices or Notices(), tuple(exclude)) for text in inputs]
-    data_and_kinds = [(data, _kind(data)) for data in found]
+    notices = notices or Notices()
+    found = [one if isinstance(one, ImageItem) else Data(one, notices, tuple(exclude)) for one in inputs]
+    kinds = {n: _kind(one) for n, one in enumerate(found) if isinstance(one, Data)}
     if keep:
-        _check_keep(keep, data_and_kinds)
+        _check_keep(keep, [(one, kinds[n]) for n, one in enumerate(found) if isinstance(one, Data)])
     reading = Reading(IMAGE.named(image_column), keep=tuple(keep), stdin=stdin)
     items: list[ImageItem] = []
-    for data, kind in data_and_kinds:
-        before = len(items)
+    for n, data in enumerate(found):
+        if isinstance(data, ImageItem):
+            items.append(data)
+            continue
+        before, kind = len(items), kinds[n]
         items += _items(data, kind, reading)
         if len(items) == before:
             looked = "it has no rows" if kind == "table" else f"looked for {', '.join(sorted(IMAGE_SUFFIXES))}"

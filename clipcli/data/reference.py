@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, BinaryIO
 
 from clipcli.files.identity import state_of
-from clipcli.records import Cell, Reference, Span
+from clipcli.records import Cell, Content, Held, Reference, Span
 
 DIGEST_SIZE = 16
 # The number of zip files that a process keeps open: an input, or a table, seldom refers to more.
@@ -32,6 +32,11 @@ def read(reference: Reference) -> bytes:
     pyarrow raise on a damaged file.
     """
     return READERS[reference.kind](reference.path, reference.member)
+
+
+def content_of(reference: Reference) -> Content:
+    """The bytes of an image, or the image that a program holds. Raises as `read`."""
+    return reference.member if isinstance(reference.member, Held) else read(reference)
 
 
 def digest_of(data: bytes) -> bytes:

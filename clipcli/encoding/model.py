@@ -60,6 +60,8 @@ class Model:
         self._fetch: Fetch | None = None
         self._checkpoint: Checkpoint | None = None
         self._backbone: Backbone | None = None
+        # The backbone with its engine, and the number of images that this was chosen for.
+        self._for_images: tuple[Backbone, int] | None = None
 
     def check(self) -> None:
         """Check the model's name, unless an earlier run has left its facts. Raises `UnknownName`."""
@@ -109,6 +111,7 @@ class Model:
         checkpoint, runtime = yield from self._checked()
         with self.watch.on("load"):
             backbone = self._backbone = load(checkpoint, runtime=runtime, towers=towers, inference=True)
+            self._for_images = None
             known, self.facts = self.facts, facts_of(checkpoint, backbone)
         if known is not None and known.fingerprint != self.facts.fingerprint:
             raise WeightsMismatch(f"the weights of {checkpoint.name} have changed since this run began; run it again")
@@ -117,15 +120,22 @@ class Model:
         return backbone
 
     def for_images(self, count: int) -> Generator[Event, None, Backbone]:
-        """Load the model to encode `count` images, with its batch size and engine. Raises as `load`."""
+        """Load the model to encode `count` images, with its batch size and engine. Raises as `load`.
+
+        What was chosen for as many images or more is used again.
+        """
         from clipcli.encoding.batch_size import with_batch_size
         from clipcli.encoding.engines.choose import with_engine
 
         backbone = yield from self.load(IMAGE)
+        if self._for_images is not None and count <= self._for_images[1]:
+            return self._for_images[0]
         with self.watch.on("load"):
             if self.settings.batch_size is None:
                 backbone = with_batch_size(backbone)
-            return (yield from with_engine(backbone, engine=self.settings.engine, images=count))
+            backbone = yield from with_engine(backbone, engine=self.settings.engine, images=count)
+        self._for_images = backbone, count
+        return backbone
 
     @property
     def store(self) -> ImageStore | None:

@@ -16,7 +16,7 @@ from clipcli.images.decode import Result, attempt, decoding, prepare_pillow
 from clipcli.images.resize import Least, Resize
 from clipcli.images.threads import DecodeThreads
 from clipcli.notices import Note, Notices
-from clipcli.records import Batch, Entry, ImageItem, Remembered, Skipped
+from clipcli.records import Batch, Content, Entry, ImageItem, Remembered, Skipped
 
 Pixels = NDArray[np.uint8]
 
@@ -67,9 +67,10 @@ def batches_for_each(
     entries: list[Entry | Remembered] = []
     pixels: list[list[Pixels]] = []
 
-    def resized(note: Note, data: bytes) -> tuple[list[Pixels], bytes | None]:
+    def resized(note: Note, data: Content) -> tuple[list[Pixels], bytes | None]:
         with decoding(data, least=least, color=color, note=note) as image:
-            return [np.array(resize(image)) for resize in resizes], digest_of(data) if digests else None
+            pixels = [np.array(resize(image)) for resize in resizes]
+        return pixels, digest_of(data) if digests and isinstance(data, bytes) else None
 
     ahead = _look_ahead(items, resized, most=2 * batch_size, threads=threads, notices=notices or Notices())
     for item, decoded in ahead:
@@ -88,13 +89,13 @@ def batches_for_each(
 
 def _look_ahead(
     items: Iterable[ImageItem | Remembered],
-    use: Callable[[Note, bytes], Result],
+    use: Callable[[Note, Content], Result],
     *,
     most: int,
     threads: DecodeThreads,
     notices: Notices,
 ) -> Iterator[tuple[ImageItem | Remembered, Result | Skipped | None]]:
-    """Each item with the result of `use` on its bytes, computed in threads up to `most` items ahead.
+    """Each item with the result of `use` on its content, computed in threads up to `most` items ahead.
 
     The result is `None` for a remembered item that `is_whole`; it is not read.
     """

@@ -33,7 +33,7 @@ from clipcli.images.lines import is_line
 from clipcli.images.resize import resize_steps, resizer
 from clipcli.images.threads import DecodeThreads
 from clipcli.notices import Notices
-from clipcli.records import Batch, ImageItem, Remembered, Skipped
+from clipcli.records import Batch, Content, Held, ImageItem, Remembered, Skipped
 
 _JPEG = b"\xff\xd8\xff"
 _END = b"\xff\xd9"
@@ -162,11 +162,13 @@ class _Decoder:
             self._refusal = self._refusal or refusal
             return [attempt(item, partial(self._by_pillow, item.id), watch=watch) for item in items]
 
-    def _by_pillow(self, name: str, data: bytes) -> Pixels:
+    def _by_pillow(self, name: str, data: Content) -> Pixels:
         with decoding(data, color=self._color, note=self._notices.about(name)) as image:
             return np.array(self._resize(image))
 
-    def _jpeg_or_pixels(self, name: str, data: bytes) -> tuple[Jpeg | Pixels, bytes | None]:
+    def _jpeg_or_pixels(self, name: str, data: Content) -> tuple[Jpeg | Pixels, bytes | None]:
+        if isinstance(data, Held):
+            return self._by_pillow(name, data), None
         found = plain_jpeg(data, color=self._color) or self._by_pillow(name, data)
         return found, digest_of(data) if self._digests else None
 

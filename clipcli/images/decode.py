@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from clipcli.data.reference import NoImage, read
+from clipcli.data.held import copied
+from clipcli.data.reference import NoImage, content_of
 from clipcli.errors import install
 from clipcli.images.budget import BUDGET
 from clipcli.images.camera_raw import note_thumbnail
@@ -24,7 +25,7 @@ from clipcli.images.icc import profile_of
 from clipcli.images.resize import Least, Resize
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.notices import Note, unsaid
-from clipcli.records import ImageItem, Skipped
+from clipcli.records import Content, Held, ImageItem, Skipped
 
 Result = TypeVar("Result")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
@@ -46,25 +47,27 @@ def read_pixels(item: ImageItem, resize: Resize) -> NDArray[np.uint8] | Skipped:
     return attempt(item, lambda data: np.array(resize(decode(data))))
 
 
-def attempt(item: ImageItem, use: Callable[[bytes], Result], *, watch: Stopwatch | None = None) -> Result | Skipped:
-    """The result of `use` on the item's bytes; `Skipped` if reading them or `use` raises.
+def attempt(item: ImageItem, use: Callable[[Content], Result], *, watch: Stopwatch | None = None) -> Result | Skipped:
+    """The result of `use` on the item's content; `Skipped` if reading it or `use` raises.
 
     `watch` measures the time to `read` and to `decode`.
     """
     watch = watch or Stopwatch()
-    data = b""
+    content: Content = b""
     try:
         with watch.on("read"):
-            data = read(item.reference)
+            content = content_of(item.reference)
         with watch.on("decode"):
-            return use(data)
+            return use(content)
     # Pillow's decoders raise nearly any exception on a broken file, and one bad image must never stop a run.
     except Exception as e:
-        return Skipped(item, _reason(e, data))
+        return Skipped(item, _reason(e, content if isinstance(content, bytes) else b"held"))
 
 
-def decode(data: bytes, *, least: Least | None = None, color: str = "managed", note: Note = unsaid) -> Image.Image:
+def decode(data: Content, *, least: Least | None = None, color: str = "managed", note: Note = unsaid) -> Image.Image:
     """The first frame of an image as upright RGB: EXIF orientation applied, transparency over white, 16 bits as 8.
+
+    Of an image that a program holds it is the frame and the size that it is at.
 
     With `least`, a function from an image's width and height to the smallest that are enough, a JPEG is decoded at the
     smallest DCT scale (1, 1/2, 1/4 or 1/8) that is not below. `color` is a key of `COLORS`. Raises what Pillow raises.
@@ -75,9 +78,13 @@ def decode(data: bytes, *, least: Least | None = None, color: str = "managed", n
 
 @contextmanager
 def decoding(
-    data: bytes, *, least: Least | None = None, color: str = "managed", note: Note = unsaid
+    data: Content, *, least: Least | None = None, color: str = "managed", note: Note = unsaid
 ) -> Iterator[Image.Image]:
     """As `decode`, for a `with` block in which the image is used: its pixels count in the budget until the end."""
+    if isinstance(data, Held):
+        with BUDGET.holding(data.pixels):
+            yield _held_as_rgb(data, color=color, note=note)
+        return
     image = Image.open(io.BytesIO(data))
     note_thumbnail(image, note=note)
     if least is not None and isinstance(image, JpegImageFile):
@@ -97,6 +104,13 @@ def _upright(image: Image.Image, data: bytes, *, color: str, note: Note) -> Imag
         stretch_deep_colours(image, data, note=note)
     ImageOps.exif_transpose(image, in_place=True)
     return to_rgb(image, profile=profile, note=note)
+
+
+def _held_as_rgb(held: Held, *, color: str, note: Note) -> Image.Image:
+    """A copy of an image that a program holds, brought to RGB as that of a file is."""
+    image = copied(held)
+    note_thumbnail(held.image, note=note)
+    return to_rgb(image, profile=profile_of(image) if color == "managed" else None, note=note)
 
 
 def to_rgb(image: Image.Image, *, profile: bytes | None = None, note: Note = unsaid) -> Image.Image:

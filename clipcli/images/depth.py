@@ -43,7 +43,7 @@ Values = NDArray[np.float32]
 
 def grey_of_8_bits(image: Image.Image, *, note: Note) -> Image.Image:
     """A grey image of 16 or 32 bits as `L`: scaled rather than clipped. What is no number is black."""
-    tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
+    tags: Mapping[int, Any] = getattr(image, "tag_v2", image.info.get("tag_v2", {}))
     values = _numbers(np.asarray(image, dtype=np.float32), tags)
     levels = _levels(values, full=_full_white(image, tags), stated=_stated_white(tags), note=note)
     return Image.fromarray(255 - levels if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else levels)

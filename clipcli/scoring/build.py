@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from itertools import chain
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,11 +36,25 @@ def build(
     """
     for message in dict.fromkeys(message for one in prompted for message in duplicate_warnings(one.classes)):
         yield Warned(message)
+    prompts = [texts for one in prompted for texts in one.prompts()]
+    names = [labelled.names for one in prompted for labelled in one.classes]
+    embeddings = iter((yield from embed_classes(prompts, names=names, model=model, towers=towers)))
+    if model.facts is None:
+        raise ModelUnavailable(f"nothing is known of {model.name}; load it first")
+    facts = model.facts
+    return [classifier_of(one, np.stack(list(islice(embeddings, len(one.classes)))), facts) for one in prompted]
+
+
+def embed_classes(
+    prompts: Sequence[Sequence[str]], *, names: Sequence[Sequence[str]], model: Model, towers: Sequence[str] = ()
+) -> Generator[Event, None, list[NDArray[np.float32]]]:
+    """The embedding `[D]` of each class, L2-normalised float32, by its prompts; `names` are those in the prompts.
+
+    As `build`, which makes classifiers of them.
+    """
     fingerprint, precision = yield from model.identity()
-    prompts = [one.prompts() for one in prompted]
-    keys = [[class_key(texts, fingerprint=fingerprint, precision=precision) for texts in one] for one in prompts]
-    wanted = dict(zip(chain(*keys), chain(*prompts), strict=True))
-    names = {key: c.names for key, c in zip(chain(*keys), chain(*(one.classes for one in prompted)), strict=True)}
+    keys = [class_key(texts, fingerprint=fingerprint, precision=precision) for texts in prompts]
+    wanted, names_of = dict(zip(keys, prompts, strict=True)), dict(zip(keys, names, strict=True))
     embeddings, found = model.memory.get(list(wanted)), remembered_checks(list(wanted), memory=model.memory)
     yield from model.memory.warnings()
     if model.facts is not None and embeddings.keys() >= wanted.keys():
@@ -50,16 +64,10 @@ def build(
         backbone = yield from model.load(*towers, *([TEXT] if missing else []))
         embeddings |= yield from _encoded(missing, wanted, backbone=backbone, model=model)
         if missing:
-            names, prompts_of = ({key: some[key] for key in missing} for some in (names, wanted))
-            found |= check_labels(names, prompts_of, backbone=backbone, memory=model.memory)
+            new_names, new_prompts = ({key: some[key] for key in missing} for some in (names_of, wanted))
+            found |= check_labels(new_names, new_prompts, backbone=backbone, memory=model.memory)
     yield from label_warnings(found, model=model.name)
-    if model.facts is None:
-        raise ModelUnavailable(f"nothing is known of {model.name}; load it first")
-    facts = model.facts
-    return [
-        classifier_of(one, np.stack([embeddings[key] for key in class_keys]), facts)
-        for one, class_keys in zip(prompted, keys, strict=True)
-    ]
+    return [embeddings[key] for key in keys]
 
 
 def check_belongs(classifier: Classifier, *, model: Model) -> Generator[Event, None, None]:

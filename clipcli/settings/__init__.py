@@ -13,10 +13,10 @@ The text below a field is its help. A record checks its values and converts each
 `ClassifySettings(top_k=0)` raises `UsageError`.
 """
 
-from clipcli.settings.api import Show, api
+from clipcli.settings.api import Show, api, method
 from clipcli.settings.described import GROUPS, Described, described
 from clipcli.settings.record import Settings, about, build_record, check_names, flag, record, setting
-from clipcli.settings.values import AsNumberOrText, AsText, AsTexts, Reads, as_text, as_texts
+from clipcli.settings.values import AsNumberOrText, AsText, AsTexts, Reads, as_text, as_texts, several
 from clipcli.settings.written import as_dict, read_yaml, to_yaml
 
 __all__ = [
@@ -37,8 +37,10 @@ __all__ = [
     "check_names",
     "described",
     "flag",
+    "method",
     "read_yaml",
     "record",
     "setting",
+    "several",
     "to_yaml",
 ]

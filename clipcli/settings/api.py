@@ -12,16 +12,18 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from clipcli.errors import ClipcliError, ClipcliWarning
 from clipcli.events import Event, Warned
+from clipcli.records import Rows
 from clipcli.settings.described import Described, described
 from clipcli.settings.record import Settings
 
 P = ParamSpec("P")
 S = TypeVar("S")
 R = TypeVar("R")
+Owner = TypeVar("Owner")
 Show = Callable[[Event], None]
 
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
@@ -49,28 +51,45 @@ def api(record: Any, *, read: Any = None) -> Any:
     second is a function that events are given to, which passes on those that are warnings. The call raises `TypeError`
     for unknown arguments, and errors of `clipcli.errors` for bad values, also if the function is a generator.
     """
+    return functools.partial(_public, record=record, read=read)
 
-    def public(function: Callable[[Any, Show], Any]) -> Callable[..., Any]:
-        settings = described(record)
-        signature = _signature(record, settings, returns=inspect.signature(function).return_annotation)
 
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            try:
-                arguments = signature.bind(*args, **kwargs).arguments
-            except TypeError as e:
-                raise TypeError(f"{function.__name__}() {e}") from None
-            show = functools.partial(_warn, settings, arguments)
-            with _errors_name_arguments(settings, arguments):
-                result = function(record(**arguments) if read is None else read(dict(arguments)), show)
-            return _each(result, settings, arguments) if inspect.isgenerator(result) else result
+def method(
+    record: Callable[P, S], *, of: type[Settings]
+) -> Callable[[Callable[[Owner, S, Show], R]], Callable[Concatenate[Owner, P], R]]:
+    """As `api`, for a method of an object that has the settings `of`: messages name these as arguments too."""
+    decorate: Any = functools.partial(_public, record=record, owner=of)
+    return decorate  # type: ignore[no-any-return]
 
-        wrapper.__signature__ = signature  # type: ignore[attr-defined]
-        wrapper.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-        wrapper.__doc__ = _documented(function.__doc__ or "", settings)
-        return wrapper
 
-    return public
+def _public(function: Callable[..., Any], *, record: Any, read: Any = None, owner: type[Settings] | None = None) -> Any:
+    """The function with the fields of the record as its arguments; a method if it has an `owner`."""
+    settings, count = described(record), 0 if owner is None else 1
+    signature = _signature(record, settings, returns=inspect.signature(function).return_annotation)
+    named = settings if owner is None else described(owner) | settings
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            arguments = signature.bind(*args[count:], **kwargs).arguments
+        except TypeError as e:
+            raise TypeError(f"{function.__name__}() {e}") from None
+        show = functools.partial(_warn, named, arguments)
+        with _errors_name_arguments(named, arguments):
+            values = record(**arguments) if read is None else read(dict(arguments))
+            result = function(*args[:count], values, show)
+        each = functools.partial(_each, settings=named, values=arguments)
+        if isinstance(result, Rows):
+            return result.through(each)
+        return each(result) if inspect.isgenerator(result) else result
+
+    bound = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)] * count
+    wrapper.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*bound, *signature.parameters.values()]
+    )
+    wrapper.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    wrapper.__doc__ = _documented(function.__doc__ or "", settings)
+    return wrapper
 
 
 def in_arguments(message: str, settings: Mapping[str, Described], values: Mapping[str, Any]) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass
+from numbers import Real
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from clipcli.errors import ClipcliError, UsageError, unknown
 from clipcli.settings.values import KINDS, Kind
 
 T = TypeVar("T")
+# A list that is written longer than this is shown by its type alone.
+_LONG = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,12 @@ class About:
     """Converts a value to the form that the field stores; accepts that form as well."""
     writes: Callable[[Any], Any] | None = None
     """Converts the stored form to a value for YAML and JSON."""
+    accepts: str | None = None
+    """Its type in Python, as source, if that is not its annotation."""
+    noun: str | None = None
+    """What errors say that a value is not, if its type does not say enough."""
+    several: bool = False
+    """True for an argument of several texts, if its type does not say it."""
 
 
 def setting(*, default: Any = MISSING, kw_only: bool = True, **stated: Any) -> Any:
@@ -90,8 +100,17 @@ def about(field: Field[Any]) -> About:
 
 def kind_of(field: Field[Any]) -> Kind:
     """The kind of a field's values. A type that is not in `KINDS` is converted by `reads`, or kept as it is."""
-    other = Kind(about(field).reads or (lambda value: value), "understood", str)
+    stated = about(field)
+    text = list[str] if stated.several else str
+    other = Kind(stated.reads or (lambda value: value), "understood", text, stated.accepts)
     return KINDS.get(str(field.type).removesuffix(" | None"), other)
+
+
+def shortened(value: Any) -> str:
+    """A value as messages show it: only its type where it is no text or number, or a long list of them."""
+    text = str(value) if isinstance(value, str | Real | os.PathLike | list | tuple | dict) else ""
+    is_list = isinstance(value, list | tuple | dict)
+    return text if text and not (is_list and len(text) > _LONG) else f"of type {type(value).__name__}"
 
 
 def flag(name: str) -> str:
@@ -130,7 +149,9 @@ def _checked(field: Field[Any], value: Any, *, command: str) -> Any:
     except ClipcliError:
         raise
     except (TypeError, ValueError, OverflowError):
-        raise UsageError(f"{flag(field.name)} {value} is not {kind.noun}; see clipcli {command} --help") from None
+        shown = shortened(value)
+        noun = stated.noun or kind.noun
+        raise UsageError(f"{flag(field.name)} {shown} is not {noun}; see clipcli {command} --help") from None
     if stated.choices and value not in stated.choices:
         raise unknown(flag(field.name), value, stated.choices)
     least, most = stated.least, stated.most

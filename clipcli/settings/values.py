@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -28,25 +31,39 @@ class Reads(Generic[Given, Kept]):
 # Names, paths and numbers, stored as text.
 AsText = Reads[str | Path | None, str | None]
 AsNumberOrText = Reads[str | float | None, str | None]
-AsTexts = Reads[str | Path | Sequence[str | Path], tuple[str, ...]]
+# Not `Iterable`, which a mapping is too.
+AsTexts = Reads[str | Path | Sequence[str | Path] | Iterator[str | Path], tuple[str, ...]]
 
 
 def as_text(value: Any) -> str:
     """A name, a path or a number as text. Raises `TypeError` for anything else."""
-    if isinstance(value, dict | list | tuple | bool):
-        raise TypeError(value)
-    return str(value)
+    # YAML reads a folder named 2023, or 2023-05-01, as a number or a date.
+    if isinstance(value, str | Real | date) and not isinstance(value, bool):
+        return str(value)
+    return os.fsdecode(os.fspath(value))
 
 
 def as_texts(value: Any) -> tuple[str, ...]:
     """One or several names or paths as a tuple of texts. Raises `TypeError` for anything else."""
-    if isinstance(value, str | Path):
-        return (str(value),)
-    texts = tuple(value)
-    # YAML reads a folder named 2023 as a number.
-    if isinstance(value, Mapping) or not all(isinstance(text, str | Path) or type(text) is int for text in texts):
+    if isinstance(value, str | os.PathLike):
+        return (as_text(value),)
+    texts = several(value)
+    # A missing cell of a table is a float.
+    if not all(isinstance(text, str | os.PathLike) or type(text) is int for text in texts):
         raise TypeError(value)
-    return tuple(map(str, texts))
+    return tuple(map(as_text, texts))
+
+
+def several(values: Any) -> tuple[Any, ...]:
+    """The values of a list, a column of a table, a generator and the like, in order.
+
+    Raises `TypeError` for anything else, also for what can be taken one by one but is no list: bytes, an open file, a
+    mapping, and a table, which would give the names of its columns.
+    """
+    if isinstance(values, bytes | bytearray | Mapping) or hasattr(values, "read") or hasattr(values, "columns"):
+        raise TypeError(values)
+    # A set of texts has another order in every process.
+    return tuple(sorted(values) if isinstance(values, set | frozenset) else values)
 
 
 def as_switch(value: Any) -> bool:
@@ -58,9 +75,10 @@ def as_switch(value: Any) -> bool:
 
 def as_whole_number(value: Any) -> int:
     """A whole number, also from text or a float such as 5.0. Raises `ValueError` for anything else."""
-    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+    number = int(value)
+    if isinstance(value, bool) or (not isinstance(value, str) and number != value):
         raise ValueError(value)
-    return int(value)
+    return number
 
 
 def as_number(value: Any) -> float:
@@ -94,5 +112,5 @@ KINDS = {
     "str": Kind(as_text, "a text", str),
     "AsText": Kind(as_text, "a text", str, "str | Path | None"),
     "AsNumberOrText": Kind(as_text, "a text", str, "str | float | None"),
-    "AsTexts": Kind(as_texts, "a list of paths", list[str], "str | Path | Sequence[str | Path]"),
+    "AsTexts": Kind(as_texts, "a list of paths", list[str], "str | Path | Sequence[str | Path] | Iterator[str | Path]"),
 }

@@ -53,6 +53,8 @@ def _written(value: Any, writes: Callable[[Any], Any] | None) -> Any:
         return writes(value)
     if isinstance(value, list | tuple):
         return [_written(item, None) for item in value]
+    if isinstance(value, dict):
+        return {name: _written(item, None) for name, item in value.items()}
     return str(value) if isinstance(value, Path) else type(value).__name__
 
 

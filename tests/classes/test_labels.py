@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from clipcli.classes.labels import LabelledClass, classes_from, duplicate_warnings, read_labels
+from clipcli.classes.mapping import read_mapping
 from clipcli.errors import BadFile, InputNotFound
 
 
@@ -211,6 +214,45 @@ def test_names_are_the_label_and_its_aliases_each_once() -> None:
 
 def test_a_sequence_of_labels_needs_no_file() -> None:
     assert [c.label for c in classes_from([" cat", "dog, big", "cat"])] == ["cat", "dog, big", "cat"]
+
+
+def test_a_mapping_of_labels_is_what_it_is_in_a_yaml_file(tmp_path: Path) -> None:
+    (tmp_path / "labels.yaml").write_text(
+        "dog: [puppy, hound]\ncat: kitten\nyak:\nowl: {aliases: [bird], description: an owl at night.}\n"
+    )
+    mapping = {
+        "dog": ["puppy", "hound"],
+        "cat": "kitten",
+        "yak": None,
+        "owl": {"aliases": np.array(["bird"]), "description": "an owl at night."},
+    }
+    classes = classes_from(read_mapping(mapping))
+    assert classes == read_labels(tmp_path / "labels.yaml")
+    assert [(one.label, one.aliases, one.descriptions) for one in classes] == [
+        ("dog", ("puppy", "hound"), ()),
+        ("cat", ("kitten",), ()),
+        ("yak", (), ()),
+        ("owl", ("bird",), ("an owl at night.",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "no labels were given"),
+        ({0: "cat"}, "label 1: a label is text, not int"),
+        ({"cat": 0}, "label 'cat': an alias or description is text, not int; map each label to its other names, as in"),
+        ({"cat": ["a", 1]}, "label 'cat': an alias or description is text, not int"),
+        ({"cat": b"a"}, "label 'cat': an alias or description is text, not bytes"),
+        ({"cat": {"alias": "a"}}, "label 'cat': unknown key 'alias'; the keys are aliases and descriptions"),
+        ({"cat": {"aliases": {"a": 1}}}, "label 'cat': an alias or description is text, not dict"),
+        ({"cat": [], " ": []}, "label 2: a label of only spaces"),
+    ],
+)
+def test_a_mapping_of_something_else_is_an_error(given: Any, message: str) -> None:
+    with pytest.raises(BadFile) as raised:
+        classes_from(read_mapping(given))
+    assert str(raised.value).startswith(message)
 
 
 def test_a_text_or_a_path_names_a_labels_file(labels: Path) -> None:

@@ -114,7 +114,11 @@ def test_every_command_takes_a_file_and_shows_its_settings(run: Run, labels: Pat
         ("classify", "inputs: x\ntop_k: many", "--top-k many is not a whole number; see clipcli classify --help"),
         ("classify", "labels: l.txt", "missing argument 'INPUT'; see clipcli classify --help"),
         ("classify", "- x", "a.yaml: no settings in it; write one a line"),
-        ("build-classifier", "labels: 3", "--labels 3 is not understood; see clipcli build-classifier --help"),
+        (
+            "build-classifier",
+            "labels: 3",
+            "--labels 3 is not a labels file, a list of labels, or labels mapped to their aliases; see",
+        ),
         ("build-classifier", "model: tiny", "no labels were given; give --labels FILE"),
         ("evaluate", "model: tiny", "no DATA was given; give a folder per class"),
         ("evaluate", "data: x\nseeds: 0", "--seeds 0 does not fit; give 1 or more"),

@@ -41,6 +41,9 @@ def test_help_loads_nothing_heavy(command: str) -> None:
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     assert (
-        loaded_by("import clipcli; clipcli.Row; clipcli.ClipcliError; clipcli.TrainConfig; clipcli.EvaluateSettings")
+        loaded_by(
+            "import clipcli; clipcli.Row; clipcli.ClipcliError; clipcli.TrainConfig; clipcli.EvaluateSettings;"
+            " clipcli.load; clipcli.LoadedModel"
+        )
         == set()
     )

@@ -20,6 +20,7 @@ from clipcli.data import reference
 from clipcli.data.kinds import KINDS
 from clipcli.data.pairs import CAPTION_KINDS
 from clipcli.data.tables import TABLES, TEXT_TABLES
+from clipcli.loaded import LoadSettings
 from clipcli.outputs import WRITERS
 from clipcli.outputs.check import choose_format
 from clipcli.scoring import kinds, score
@@ -73,6 +74,7 @@ def test_defaults_are_in_the_tables() -> None:
     assert DEFAULT_PROMPTS in prompt_set_names()
     assert ORIGINS["tag"](DEFAULT_MODEL) is not None
     assert described(ClassifySettings)["model"].by_default == DEFAULT_MODEL
+    assert described(LoadSettings)["model"].by_default == DEFAULT_MODEL
 
 
 def test_every_kind_of_input_is_in_the_help() -> None:

@@ -14,7 +14,11 @@ from places import ROOT
 import clipcli
 
 PROGRAM = '''
+import io
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 import clipcli
 from clipcli.commands.classify.run import run as classify_run
@@ -40,6 +44,18 @@ def figures() -> clipcli.Evaluation:
     return clipcli.evaluate({"photos": PHOTOS, "more": "more"}, labels=["cat", "dog"], overwrite=True)
 
 
+def held() -> list[float]:
+    """Images of a program, with labels and their aliases, and a model that is loaded once."""
+    image, array = Image.new("RGB", (9, 9)), np.zeros((9, 9, 3), np.uint8)
+    rows: clipcli.Rows = clipcli.classify([image, array, io.BytesIO(), PHOTOS, "x"], labels={"dog": ["puppy"]})
+    clipcli.build_classifier({"dog": "puppy", "cat": {"aliases": ["kitten"]}, "yak": None})
+    model: clipcli.LoadedModel = clipcli.load("tiny", device="cpu")
+    more = model.classify(array, labels=(name for name in ("cat", "dog")), top_k=2)
+    embedded = model.embed_images([array, PHOTOS], progress=lambda done, total: print(done / total))
+    cosines = embedded @ model.embed_texts(["a cat", "a dog"]).T
+    return [len(rows), len(more), next(rows).scores[0], *cosines[0].tolist()]
+
+
 def weights() -> Path:
     """A run, and the same gone on with."""
     trained: clipcli.Trained = clipcli.train(PHOTOS, output="run", model="tiny", lr=1, wise_ft=0.5)
@@ -49,7 +65,7 @@ def weights() -> Path:
 def told() -> int:
     """The events of a command."""
     settings = clipcli.ClassifySettings("photos", labels=["cat"], model="tiny")
-    inputs: tuple[str, ...] = settings.inputs
+    inputs: tuple[object, ...] = settings.inputs
     model: str | None = settings.model
     count = sum(len(event.rows) for event in classify_run(settings) if isinstance(event, RowsReady))
     trained = result_of(train_run(clipcli.TrainConfig(["photos"], output="run")), show=lambda event: None)
@@ -72,6 +88,10 @@ clipcli.train("photos", output="run", learning_rate=1.0)
 clipcli.train("photos", output="run", steps=1.5)
 clipcli.train("photos", output="run").weights
 clipcli.ClassifySettings("photos").inputs + ["more"]
+clipcli.classify(3, labels=["cat"])
+clipcli.classify("photos", labels={"cat": 3})
+clipcli.load("tiny").classify("photos", labels=["cat"], device="cpu")
+clipcli.load("tiny").embed_texts([3])
 """
 
 

@@ -14,6 +14,7 @@ import clipcli
 from clipcli.commands.train.settings import TrainRequest
 from clipcli.errors import BadFile, ClipcliError, ClipcliWarning, OutputExists, UnknownName, UsageError
 from clipcli.events import Noted, Warned
+from clipcli.loaded import LoadSettings
 from clipcli.settings import AsText, Settings, Show, api, record, setting
 from clipcli.settings.api import in_arguments
 from clipcli.settings.described import described
@@ -124,13 +125,16 @@ def test_what_is_wrong_with_a_call_is_raised_by_it() -> None:
         do_it("x", top_k=0)
 
 
-@pytest.mark.parametrize("function", [clipcli.classify, clipcli.build_classifier, clipcli.evaluate, clipcli.train])
+@pytest.mark.parametrize(
+    "function", [clipcli.classify, clipcli.build_classifier, clipcli.evaluate, clipcli.train, clipcli.load]
+)
 def test_every_function_has_its_settings(function: Callable[..., Any]) -> None:
     records: dict[str, type[Settings]] = {
         "classify": clipcli.ClassifySettings,
         "build_classifier": clipcli.BuildClassifierSettings,
         "evaluate": clipcli.EvaluateSettings,
         "train": TrainRequest,
+        "load": LoadSettings,
     }
     parameters = inspect.signature(function).parameters
     settings = described(records[function.__name__])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings, ClassifierFile
@@ -33,6 +35,7 @@ from clipcli.settings import (
 )
 
 RECORDS = (ClassifySettings, RowsFile, BuildClassifierSettings, ClassifierFile, EvaluateSettings, TrainRequest)
+TABLE = pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]})
 # A value of each setting that is not its default.
 OTHER: dict[type[Settings], dict[str, Any]] = {
     ClassifySettings: {
@@ -246,15 +249,32 @@ def test_an_object_is_written_by_its_type() -> None:
 @pytest.mark.parametrize(
     ("settings", "given", "message"),
     [
-        (ClassifySettings, {"labels": 5}, "--labels 5 is not understood; see clipcli classify --help"),
-        (ClassifySettings, {"classifier": ["c"]}, r"--classifier \['c'\] is not understood"),
+        (ClassifySettings, {"labels": 5}, "--labels 5 is not a labels file, a list of labels, or labels mapped to "),
+        (ClassifySettings, {"labels": b"cat"}, "--labels of type bytes is not a labels file, a list of labels, or"),
+        (ClassifySettings, {"labels": TABLE}, "--labels of type DataFrame is not a labels file, a list of labels, or"),
+        (ClassifySettings, {"labels": io.StringIO("cat")}, "--labels of type StringIO is not a labels file, a list"),
+        (ClassifySettings, {"classifier": ["c"]}, r"--classifier \['c'\] is not a classifier or its file"),
+        (ClassifySettings, {"classifier": iter("c")}, "--classifier of type str_ascii_iterator is not a classifier or"),
+        (ClassifySettings, {"prompts": ["a {}."]}, r"--prompts \['a {}.'\] is not one prompt set, file or template"),
+        (ClassifySettings, {"prompts": TABLE}, "--prompts of type DataFrame is not one prompt set, file or template"),
+        (ClassifySettings, {"model": object()}, "--model of type object is not a text"),
+        (ClassifySettings, {"keep_columns": [None]}, r"--keep-columns \[None\] is not a list of names"),
+        (ClassifySettings, {"exclude": TABLE}, "--exclude of type DataFrame is not a list of paths"),
+        (ClassifySettings, {"top_k": np.float32(2.5)}, "--top-k 2.5 is not a whole number"),
+        (EvaluateSettings, {"data": TABLE}, "--data of type DataFrame is not a path, a list of paths, or names mapped"),
+        (EvaluateSettings, {"data": {"a": ["x", "y"]}}, r"--data {'a': \['x', 'y'\]} is not a path, a list of paths,"),
+        (EvaluateSettings, {"data": [float("nan")]}, r"--data \[nan\] is not a path, a list of paths, or names mapped"),
+        (EvaluateSettings, {"data": io.StringIO("a.jpg\n")}, "--data of type StringIO is not a path, a list of paths,"),
+        (EvaluateSettings, {"compare": TABLE}, "--compare of type DataFrame is not a text"),
+        (TrainConfig, {"labels": ["cat"]}, r"--labels \['cat'\] is not a labels file"),
+        (TrainConfig, {"data": {"photos": 0.3}}, r"--data {'photos': 0.3} is not a list of paths"),
         (ClassifySettings, {"cache_size": "big"}, "a cache size of 'big' is not understood; write it as in 500MB"),
         (ClassifySettings, {"score": "best"}, "unknown --score 'best'"),
         (EvaluateSettings, {"cache_size": "big"}, "a cache size of 'big' is not understood; write it as in 500MB"),
         (EvaluateSettings, {"decode": "quick"}, "unknown --decode 'quick'; choose one of: fast, card, exact"),
         (EvaluateSettings, {"engine": "onnx"}, "unknown --engine 'onnx'"),
         (EvaluateSettings, {"shots": "x"}, "--shots x: 'x' is not a number of images"),
-        (EvaluateSettings, {"data": 5}, "--data 5 is not understood; see clipcli evaluate --help"),
+        (EvaluateSettings, {"data": 5}, "--data 5 is not a path, a list of paths, or names mapped to paths; see cli"),
         (EvaluateSettings, {"data": None}, "no DATA was given; give a folder per class"),
         (EvaluateSettings, {"model": 5}, "--model 5 is not a list of paths"),
         (BuildClassifierSettings, {"labels": None}, "no labels were given; give --labels FILE"),
@@ -275,10 +295,41 @@ def test_several_are_taken_from_whatever_gives_them_one_by_one(tmp_path: Path) -
     assert settings.labels == ("cat", "dog")
 
 
+def test_columns_sets_and_other_paths_are_lists_too() -> None:
+    names = pd.Series(["dog", "cat"])
+    assert ClassifySettings("photos", labels=names, keep_columns=pd.Index(["a", "b"])).keep_columns == ("a", "b")
+    assert ClassifySettings("photos", labels=names).labels == ("dog", "cat")
+    assert ClassifySettings("photos", labels={"dog", "cat", "ape", "yak"}).labels == ("ape", "cat", "dog", "yak")
+    assert ClassifySettings("photos", labels=PurePosixPath("l.txt")).labels == Path("l.txt")
+    assert ClassifySettings("photos", labels=names, exclude=(name for name in ("a", "b"))).exclude == ("a", "b")
+    assert ClassifySettings("photos", labels=names, top_k=np.int64(2), cache_size="5MB").top_k == 2
+    assert EvaluateSettings("val", shots=range(1, 3)).shots == (1, 2)
+    assert EvaluateSettings("val", prompts=np.array(["plain", "name"])).prompts == ("plain", "name")
+    assert TrainConfig(pd.Series(["a", "b"])).data == ("a", "b")
+
+
+def test_labels_with_their_aliases_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    given: Any = {"dog": ("puppy", "hound"), "cat": {"aliases": "kitten", "description": "a cat sleeps."}, "yak": None}
+    settings = ClassifySettings("photos", labels=given)
+    (tmp_path / "settings.yaml").write_text(to_yaml(settings), encoding="utf-8")
+    assert build_record(ClassifySettings, read_yaml(tmp_path / "settings.yaml")) == settings
+    assert as_dict(settings)["labels"] == {
+        "dog": {"aliases": ["puppy", "hound"], "descriptions": []},
+        "cat": {"aliases": ["kitten"], "descriptions": ["a cat sleeps."]},
+        "yak": {"aliases": [], "descriptions": []},
+    }
+
+
+def test_images_of_a_program_are_written_by_what_they_are_called() -> None:
+    settings = ClassifySettings(["a.jpg", np.zeros((2, 2), np.uint8)], labels=["cat", "dog"])
+    assert as_dict(settings)["inputs"] == ["a.jpg", "inputs[1]"]
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
         ("a/val", (("val", "a/val"),)),
+        (pd.Series(["a/x", "b/y"]), (("x", "a/x"), ("y", "b/y"))),
         (Path("a/val"), (("val", "a/val"),)),
         (["a/val", "b/val"], (("a/val", "a/val"), ("b/val", "b/val"))),
         ({"x": Path("a"), "y": "b"}, (("x", "a"), ("y", "b"))),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from clipcli.commands.shared_settings import Hardware, Labels, OneModel, Overwriting, read_labels
-from clipcli.settings import record, setting
+from clipcli.commands.shared_settings import GIVEN_LABELS, LABELS, Hardware, Labels, OneModel, Overwriting, read_labels
+from clipcli.settings import Reads, record, setting
+
+if TYPE_CHECKING:
+    from clipcli.commands.shared_settings import GivenLabels, KeptLabels
 
 
 @record
@@ -16,12 +18,14 @@ class BuildClassifierSettings(Hardware, OneModel, Labels):
     command = "build-classifier"
 
     # As in `Labels`, which has the help, but required.
-    labels: str | Path | Sequence[str] = setting(
+    labels: Reads[GivenLabels, KeptLabels] = setting(
         kw_only=False,
         group="what",
         metavar="FILE",
         missing="no labels were given; give --labels FILE",
         reads=read_labels,
+        accepts=GIVEN_LABELS,
+        noun=LABELS,
     )
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from clipcli.data.columns import ALL
 from clipcli.records import ImageItem
 from clipcli.scoring.schema import Schema
+from clipcli.settings import as_texts
 
 
-def split_columns(texts: str | Sequence[str]) -> tuple[str, ...]:
-    """Split one or several lists of names at their commas, without duplicates."""
-    texts = [texts] if isinstance(texts, str) else texts
-    names = (name.strip() for text in texts for name in text.split(","))
+def split_columns(texts: Any) -> tuple[str, ...]:
+    """Split one or several lists of names at their commas, without duplicates. Raises `TypeError` for anything else."""
+    names = (name.strip() for text in as_texts(texts) for name in text.split(","))
     return tuple(dict.fromkeys(name for name in names if name))
 
 

@@ -22,7 +22,7 @@ from clipcli.notices import Notices
 from clipcli.outputs import STDOUT, resume
 from clipcli.outputs.check import check_is_not_read
 from clipcli.outputs.earlier import Earlier
-from clipcli.records import Embedded, ImageItem, Row, Scores
+from clipcli.records import Embedded, ImageItem, Row, Rows, Scores
 from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.decide import decide
@@ -37,35 +37,61 @@ _ONE_CLASS = (
 
 
 @api(ClassifySettings)
-def classify(settings: ClassifySettings, show: Show) -> Iterator[Row]:
-    """Label images, and yield one row for each, in order. Inputs are as for the command: images, folders, tables, …
+def classify(settings: ClassifySettings, show: Show) -> Rows:
+    """Label images: one row for each, in order. `len` of the rows is the number of images.
 
-    Give `labels` (a labels file, or a sequence of labels) or a `classifier` (a file, or the result of
-    `build_classifier`). A row holds the `top_k` best labels with their scores, best first; an image that cannot be read
-    has none, and the reason in `error`. With `keep_columns`, `kept` has the cells of these columns. Embeddings are
-    cached; those of an image are used again while its file is as it was, or with `verify` its content.
+    `inputs` is one or a list of what the command takes (images, folders, tables, …), of PIL images, of arrays (uint8
+    `[H, W, 3]` in RGB, `[H, W, 4]` with alpha, or `[H, W]` in grey), and of binary file objects. An image that was
+    opened from a file is called by its path, any other by its place in the list, as in `inputs[3]`. PIL images and
+    arrays are looked at when their rows are due: do not change them before. Those of a generator, which is read to its
+    end first, are copied. Their embeddings are not cached, as there is no file to know them by.
 
-    Raises the errors of `clipcli.errors`, all before the first row, unless a model fails while it runs or is first
-    needed for a later row.
+    Give `labels` or a `classifier` (a file, or the result of `build_classifier`). Labels are a labels file, a list of
+    labels, or a mapping of each to its aliases, as in `{"dog": ["puppy"], "cat": []}`; in place of the aliases may
+    stand a mapping with `aliases` and `descriptions`. A row holds the `top_k` best labels with their scores, best
+    first; an image that cannot be read has none, and the reason in `error`. With `keep_columns`, `kept` has the cells
+    of these columns. Embeddings are cached; those of an image are used again while its file is as it was, or with
+    `verify` its content.
+
+    Raises the errors of `clipcli.errors`: at once for what is wrong with arguments, labels and inputs, and at the first
+    row for what is wrong with the model, unless it fails while it runs or is first needed for a later row.
     """
-    for event in run(settings):
+    return rows_of(run(settings), show)
+
+
+def rows_of(events: Iterator[Event], show: Show) -> Rows:
+    """The rows of a run, with their number; what comes before the images are known is done now."""
+    count = 0
+    for event in events:
+        show(event)
+        if isinstance(event, InputsFound):
+            count = event.count
+            break
+    return Rows(_each_row(events, show), count=count)
+
+
+def _each_row(events: Iterator[Event], show: Show) -> Iterator[Row]:
+    for event in events:
         if isinstance(event, RowsReady):
             yield from event.rows
         else:
             show(event)
 
 
-def run(options: ClassifySettings, *, earlier: Earlier | None = None, output: str = STDOUT) -> Iterator[Event]:
+def run(
+    options: ClassifySettings, *, earlier: Earlier | None = None, output: str = STDOUT, model: Model | None = None
+) -> Iterator[Event]:
     """As `classify`, with its events. Everything is read and checked before a model is loaded.
 
     If there are rows of an `earlier` run, it goes on after them. Raises `UsageError` if the file `output`, where the
     caller writes the rows, is one of the images. No model is loaded while everything that is needed is
-    in the cache: importing torch takes longer than thousands of rows.
+    in the cache: importing torch takes longer than thousands of rows. A `model` that is open already, with the settings
+    of these options, is used as it is.
     """
     notices = Notices()
     class_source = _read_class_source(options, notices)
     _check_top_k(options.top_k, class_source)
-    memory = open_memory(cache=options.cache, cache_size=options.cache_size)
+    memory = model.memory if model else open_memory(cache=options.cache, cache_size=options.cache_size)
     items = list_images(
         options.inputs,
         stdin=sys.stdin,
@@ -77,7 +103,7 @@ def run(options: ClassifySettings, *, earlier: Earlier | None = None, output: st
     check_is_not_read(output, {item.file for item in items} if os.path.isfile(output) else ())
     kept = kept_columns(options.keep_columns, items)
     default_model = class_source.model if isinstance(class_source, Classifier) else DEFAULT_MODEL
-    model = Model(options.model or default_model, options, memory=memory)
+    model = model or Model(options.model or default_model, options, memory=memory)
     provenance = provenance_of(class_source, settings=as_dict(options), model=model.asked, items=items, kept=kept)
     resumed = earlier and resume.check(earlier, items, provenance=provenance)
     yield from notices.events()

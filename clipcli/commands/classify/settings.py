@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 from clipcli.commands.classify.kept_columns import split_columns
-from clipcli.commands.shared_settings import Encoding, LabelsOrClassifier, OneModel, Overwriting, Reading
+from clipcli.commands.shared_settings import Encoding, Inputs, LabelsOrClassifier, ModelName, Overwriting, Prompts
 from clipcli.outputs import WRITERS
 from clipcli.scoring.kinds import SCORES
 from clipcli.settings import AsTexts, record, setting
 
 
 @record
-class ClassifySettings(Encoding, OneModel, Reading, LabelsOrClassifier):
-    """The images to label, the classes, the model, and how it runs."""
+class Labelling(Prompts, Inputs, LabelsOrClassifier):
+    """The images to label, the classes, and what is told of them."""
 
     command = "classify"
-
-    inputs: AsTexts = setting(kw_only=False, group="what", metavar="INPUT", argument=True)
-    """Images: an image, a folder, data.zip or data.zip/folder, WebDataset .tar shards, @list.txt, a quoted glob,
-    - for a list on stdin, or a .csv, .tsv, .json, .jsonl or .parquet of images."""
 
     top_k: int = setting(default=1, group="output", metavar="K", least=1)
     """How many labels each image gets, best first."""
 
     keep_columns: AsTexts = setting(
-        default=(), group="output", metavar="NAME,…", reads=split_columns, by_default="none", rare=True
+        default=(),
+        group="output",
+        metavar="NAME,…",
+        reads=split_columns,
+        by_default="none",
+        rare=True,
+        noun="a list of names",
     )
     """Columns of the inputs' tables that go behind those of the output, split by commas, or all."""
 
     score: str = setting(default="auto", group="how", metavar="S", choices=SCORES)
     """The kind of score."""
+
+
+@record
+class ClassifySettings(Encoding, ModelName, Labelling):
+    """The images to label, the classes, the model, and how it runs."""
 
 
 @record

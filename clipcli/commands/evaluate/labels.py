@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.labels import LabelledClass, classes_from
@@ -135,9 +136,9 @@ def _classes_from_settings(
         return classes_from_labels([LabelledClass(label) for label in classifier.labels], where=where)
     if options.labels is None:
         return None
-    is_list = isinstance(options.labels, Sequence) and not isinstance(options.labels, str)
+    is_file = isinstance(options.labels, str | Path)
     classes = in_words(classes_from(options.labels), notices, keep_names=options.keep_names)
-    return classes_from_labels(classes, where="the labels" if is_list else str(options.labels))
+    return classes_from_labels(classes, where=str(options.labels) if is_file else "the labels")
 
 
 def _warnings(inputs: Inputs, options: EvaluateSettings) -> Iterator[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 from clipcli.classes.prompts import prompt_set_names
 from clipcli.data.kinds import exists
 from clipcli.errors import InputNotFound, UsageError
-from clipcli.settings import as_texts
+from clipcli.settings import as_text, as_texts, several
 
 ALL_SHOTS = "full"
 SEEDS = 3
@@ -24,7 +25,7 @@ def parse_data(value: Any) -> tuple[tuple[str, str], ...]:
     if isinstance(value, Mapping):
         if not value:
             raise InputNotFound(NO_DATA)
-        return tuple((str(name), str(path)) for name, path in value.items())
+        return tuple((as_text(name), as_text(path)) for name, path in value.items())
     if isinstance(value, tuple) and value and all(isinstance(pair, tuple) for pair in value):
         return value
     return name_data(as_texts(value))
@@ -79,7 +80,7 @@ def split_prompts(texts: Any) -> tuple[str, ...]:
 
 def parse_shots(value: Any) -> tuple[int | None, ...]:
     """Turn `1,2,4,full` into numbers of images per class; `None` stands for all images. Raises `UsageError`."""
-    parts = value if isinstance(value, list | tuple) else str(value).split(",")
+    parts = as_text(value).split(",") if isinstance(value, str | Real) else several(value)
     shots: list[int | None] = []
     for part in [ALL_SHOTS if part is None else str(part).strip() for part in parts]:
         if part == ALL_SHOTS:

@@ -23,7 +23,7 @@ from clipcli.commands.evaluate.tables import (
     table_of_runs,
 )
 from clipcli.images.decode import attempt, decode
-from clipcli.records import ImageItem, Skipped
+from clipcli.records import Content, ImageItem, Skipped
 from clipcli.report import Charts, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
 from clipcli.report.accuracy_charts import confusion_matrix, reliability_diagram
 
@@ -188,7 +188,7 @@ def _gallery(heading: str, run: Run | RetrievalRun, indices: Sequence[int], capt
 def _thumbnail(item: ImageItem) -> str | None:
     """A small JPEG of the image as a `data:` URI; `None` if the image can no longer be read."""
 
-    def shrink(data: bytes) -> bytes:
+    def shrink(data: Content) -> bytes:
         image = decode(data)
         image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
         stream = io.BytesIO()

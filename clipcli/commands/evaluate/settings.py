@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from clipcli.commands.evaluate.parsing import (
@@ -25,8 +25,17 @@ class EvaluateSettings(Encoding, Overwriting, TableColumns, LabelsOrClassifier):
 
     command = "evaluate"
 
-    data: Reads[str | Path | Sequence[str | Path] | Mapping[str, str | Path], tuple[tuple[str, str], ...]] = setting(
-        kw_only=False, group="what", metavar="DATA", argument=True, missing=NO_DATA, reads=parse_data, writes=dict
+    data: Reads[
+        str | Path | Sequence[str | Path] | Iterator[str | Path] | Mapping[str, str | Path], tuple[tuple[str, str], ...]
+    ] = setting(
+        kw_only=False,
+        group="what",
+        metavar="DATA",
+        argument=True,
+        missing=NO_DATA,
+        reads=parse_data,
+        writes=dict,
+        noun="a path, a list of paths, or names mapped to paths",
     )
     """Images with labels: a folder per class, also in a .zip, as a list or as a glob; a .csv of images and labels;
     WebDataset .tar shards. Or images with captions, for retrieval."""
@@ -49,7 +58,7 @@ class EvaluateSettings(Encoding, Overwriting, TableColumns, LabelsOrClassifier):
     linear_probe: AsText = setting(default=None, group="how", metavar="TRAIN_DATA")
     """Also fit logistic regression on the image embeddings of TRAIN_DATA."""
 
-    shots: Reads[str | int | Sequence[str | int | None], tuple[int | None, ...]] = setting(
+    shots: Reads[str | int | Iterable[str | int | None], tuple[int | None, ...]] = setting(
         default=(None,), group="how", metavar="K,…", by_default=ALL_SHOTS, reads=parse_shots, writes=format_shots
     )
     """Images a class that the linear probe is fitted on, as in 1,2,4,full."""

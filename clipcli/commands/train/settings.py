@@ -58,7 +58,7 @@ class TrainConfig(TableColumns, Names):
     prompts: AsText = setting(default=None, group="what", metavar="P", by_default="imagenet")
     """The prompt set for class folders, in DATA, --zero-shot and --retain."""
 
-    labels: AsText = setting(default=None, group="what", metavar="FILE")
+    labels: AsText = setting(default=None, group="what", metavar="FILE", noun="a labels file")
     """Names and aliases for the class folders of DATA."""
 
     max_skipped: float = setting(default=0.05, group="what", least=0, most=1, harmless=True, rare=True)
