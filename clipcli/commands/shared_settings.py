@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_labels(value: Any) -> str | Path | Sequence[str]:
-    """A labels file as it is, or labels as a tuple. Raises `TypeError` for anything else."""
+    """A labels file or a text of labels as it is, or labels as a tuple. Raises `TypeError` for anything else."""
     if isinstance(value, Mapping):
         raise TypeError(value)
     return value if isinstance(value, str | Path) else tuple(value)
@@ -39,13 +39,19 @@ class Names(Settings):
     keep_names: bool = setting(default=False, group="what", rare=True)
     """Put names such as hot_dog, 001.hot_dog or HotDog into prompts as they are, and not as words."""
 
+    keep_duplicates: bool = setting(default=False, group="what", rare=True)
+    """Keep labels that are given several times as separate classes, which share their score."""
+
 
 @record
 class Labels(Names):
     """The names of the classes."""
 
-    labels: str | Path | Sequence[str] | None = setting(default=None, group="what", metavar="FILE", reads=read_labels)
-    """The classes: a .txt (one label a line), .csv (label, aliases, description) or .yaml file."""
+    labels: str | Path | Sequence[str] | None = setting(
+        default=None, group="what", metavar="LABELS", reads=read_labels
+    )
+    """The classes: 'cat, dog, a red car', or a file: .txt (one label a line), .csv (label, aliases, description) or
+    .yaml; - for standard input."""
 
 
 @record

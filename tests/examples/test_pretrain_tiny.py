@@ -16,7 +16,7 @@ from small_data import noisy_pairs
 
 import clipcli
 from clipcli.backbones.architectures import find_architecture
-from clipcli.classes.labels import read_labels
+from clipcli.classes.label_files import read_labels
 from clipcli.commands.train.settings import configured
 from clipcli.settings import read_yaml
 

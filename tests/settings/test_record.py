@@ -57,6 +57,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "keep_columns": ["where", "who"],
         "exclude": ["*.gif", "raw"],
         "keep_names": True,
+        "keep_duplicates": True,
     },
     RowsFile: {"output": "rows.jsonl", "format": "jsonl", "resume": True, "manifest": False, "overwrite": True},
     BuildClassifierSettings: {
@@ -67,6 +68,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "precision": "fp32",
         "cache": False,
         "keep_names": True,
+        "keep_duplicates": True,
     },
     ClassifierFile: {"output": "c.safetensors", "overwrite": True},
     EvaluateSettings: {
@@ -97,6 +99,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "verify": True,
         "exclude": ["*.gif"],
         "keep_names": True,
+        "keep_duplicates": True,
     },
 }
 

@@ -19,8 +19,8 @@ class BuildClassifierSettings(Hardware, OneModel, Labels):
     labels: str | Path | Sequence[str] = setting(
         kw_only=False,
         group="what",
-        metavar="FILE",
-        missing="no labels were given; give --labels FILE",
+        metavar="LABELS",
+        missing="no labels were given; give --labels FILE, or --labels 'cat, dog, a red car'",
         reads=read_labels,
     )
 

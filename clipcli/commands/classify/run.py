@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
+from clipcli.classes.given import STDIN
 from clipcli.classes.prompts import PromptedClasses, read_prompted_classes
 from clipcli.commands.classify.kept_columns import kept_columns
 from clipcli.commands.classify.provenance import provenance_of
@@ -27,20 +28,14 @@ from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.decide import decide
 from clipcli.scoring.rows import to_rows
-from clipcli.scoring.score import choose_score, score
+from clipcli.scoring.score import ONE_CLASS, choose_score, score
 from clipcli.settings import Show, api, as_dict
-
-_ONE_CLASS = (
-    "one class alone scores 1 on every image, whatever it shows; add classes to choose from, such as 'something else',"
-    " or give --score cosine"
-)
-
 
 @api(ClassifySettings)
 def classify(settings: ClassifySettings, show: Show) -> Iterator[Row]:
     """Label images, and yield one row for each, in order. Inputs are as for the command: images, folders, tables, …
 
-    Give `labels` (a labels file, or a sequence of labels) or a `classifier` (a file, or the result of
+    Give `labels` (a labels file, a sequence of labels, or a text such as `"cat, dog"`) or a `classifier` (a file, or the result of
     `build_classifier`). A row holds the `top_k` best labels with their scores, best first; an image that cannot be read
     has none, and the reason in `error`. With `keep_columns`, `kept` has the cells of these columns. Embeddings are
     cached; those of an image are used again while its file is as it was, or with `verify` its content.
@@ -99,9 +94,17 @@ def _read_class_source(options: ClassifySettings, notices: Notices) -> Classifie
     """Read the classifier, or the labels and prompts to build it from. Raises `UsageError` unless one is given."""
     if (options.labels is None) == (options.classifier is None):
         given = "neither labels nor a classifier was" if options.labels is None else "both labels and a classifier were"
-        raise UsageError(f"{given} given; give --labels FILE or --classifier FILE")
+        raise UsageError(f"{given} given; give --labels FILE or --classifier FILE, or labels themselves, as in --labels 'cat, dog, a red car'")
+    if options.labels == STDIN and STDIN in options.inputs:
+        raise UsageError("standard input is either the labels or a list of images; give one of them as a file")
     if options.labels is not None:
-        return read_prompted_classes(options.labels, options.prompts, notices, keep_names=options.keep_names)
+        return read_prompted_classes(
+            options.labels,
+            options.prompts,
+            notices,
+            keep_names=options.keep_names,
+            keep_duplicates=options.keep_duplicates,
+        )
     if options.prompts is not None:
         raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
     if isinstance(options.classifier, Classifier):
@@ -131,7 +134,7 @@ def _label_images(
     classifier = yield from _get_classifier(items, class_source, model)
     kind = choose_score(options.score, classifier)
     if kind == "softmax" and len(classifier.labels) == 1:
-        yield Warned(_ONE_CLASS)
+        yield Warned(ONE_CLASS)
     for event in embed(items, models=[model], images=images):
         if isinstance(event, Embedded):
             scores = Scores(event.entries, score(event.embeddings[0], classifier, kind=kind))

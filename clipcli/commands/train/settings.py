@@ -58,8 +58,8 @@ class TrainConfig(TableColumns, Names):
     prompts: AsText = setting(default=None, group="what", metavar="P", by_default="imagenet")
     """The prompt set for class folders, in DATA, --zero-shot and --retain."""
 
-    labels: AsText = setting(default=None, group="what", metavar="FILE")
-    """Names and aliases for the class folders of DATA."""
+    labels: AsText = setting(default=None, group="what", metavar="LABELS")
+    """Names and aliases for the class folders of DATA, as classify --labels takes them."""
 
     max_skipped: float = setting(default=0.05, group="what", least=0, most=1, harmless=True, rare=True)
     """The share of pairs that may be skipped before the run stops."""
