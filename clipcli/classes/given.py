@@ -37,8 +37,8 @@ def classes_from(labels: str | Path | Sequence[str], notices: Notices) -> tuple[
     """The classes as they were given, in order. Raises `InputNotFound` or `BadFile`."""
     if labels == STDIN:
         return parsed(_stdin(), name="standard input", suffix="", notices=notices)
-    if is_file(labels):
-        return read_labels(labels, notices)  # type: ignore[arg-type]
+    if isinstance(labels, Path) or (isinstance(labels, str) and is_file(labels)):
+        return read_labels(labels, notices)
     given = split_labels(labels) if isinstance(labels, str) else list(labels)
     classes = tuple(labelled(label, where=f"label {n}", line=n) for n, label in enumerate(given, 1))
     if not classes:
@@ -53,7 +53,7 @@ def is_file(labels: object) -> bool:
     if os.path.exists(labels):
         return True
     for part in [labels, *split_labels(labels)]:
-        if part.lower().endswith(SUFFIXES) or _LIKE_A_FILE.fullmatch(part) and part == labels:
+        if part.lower().endswith(SUFFIXES) or (_LIKE_A_FILE.fullmatch(part) and part == labels):
             raise InputNotFound(f"no labels file {part}; check the path, or give labels themselves, as in {EXAMPLE}")
     beside = [labels + suffix for suffix in SUFFIXES if os.path.isfile(labels + suffix)]
     if beside:

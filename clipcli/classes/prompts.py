@@ -129,7 +129,12 @@ class PromptedClasses:
 
 
 def read_prompted_classes(
-    labels: str | Path | Sequence[str], prompts: str | None, notices: Notices, *, keep_names: bool = False, keep_duplicates: bool = False
+    labels: str | Path | Sequence[str],
+    prompts: str | None,
+    notices: Notices,
+    *,
+    keep_names: bool = False,
+    keep_duplicates: bool = False,
 ) -> PromptedClasses:
     """Read and check labels and prompts; the default prompt set is `imagenet`.
 

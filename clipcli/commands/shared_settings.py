@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipcli.backbones.devices import DEVICES, PRECISIONS
+from clipcli.backbones.devices import DEVICES, NUMBERED, PRECISIONS
 from clipcli.classes.prompts import DEFAULT_PROMPTS
 from clipcli.encoding.engines.kinds import ENGINES
 from clipcli.images.kinds import COLORS, DECODES
@@ -47,9 +47,7 @@ class Names(Settings):
 class Labels(Names):
     """The names of the classes."""
 
-    labels: str | Path | Sequence[str] | None = setting(
-        default=None, group="what", metavar="LABELS", reads=read_labels
-    )
+    labels: str | Path | Sequence[str] | None = setting(default=None, group="what", metavar="LABELS", reads=read_labels)
     """The classes: 'cat, dog, a red car', or a file: .txt (one label a line), .csv (label, aliases, description) or
     .yaml; - for standard input."""
 
@@ -98,8 +96,8 @@ class TableColumns(Reading):
 class Hardware(Settings):
     """The device and precision of a model, and whether its embeddings are cached."""
 
-    device: str = setting(default="auto", group="speed", metavar="D", choices=DEVICES)
-    """Where the model runs."""
+    device: str = setting(default="auto", group="speed", metavar="D", choices=DEVICES, also=NUMBERED)
+    """Where the model runs; cuda:1 is the second card."""
 
     precision: str = setting(default="auto", group="speed", metavar="P", choices=PRECISIONS)
     """The precision that it computes in."""

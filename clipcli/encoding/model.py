@@ -109,7 +109,7 @@ class Model:
         with self.watch.on("load"):
             backbone = self._backbone = load(checkpoint, runtime=runtime, towers=towers, inference=True)
             self.facts = facts_of(checkpoint, backbone)
-        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone), self.facts.record(runtime.device))
+        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone), self.facts.record(runtime.kind))
         models.keep(self.facts, request=self._request, memory=self.memory)
         return backbone
 
@@ -152,6 +152,6 @@ class Model:
             workers=settings.workers,
             stated=stated,
         )
-        check_decode(settings.decode, device=runtime.device)
+        check_decode(settings.decode, device=runtime.kind)
         check_engine(settings.engine, runtime=runtime)
         return runtime

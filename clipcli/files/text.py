@@ -1,4 +1,4 @@
-"""Reads the text of a user's file in whatever encoding it was saved: UTF-8, UTF-16 with its mark, or that of old Windows."""
+"""Reads the text of a user's file in the encoding it was saved in: UTF-8, UTF-16 with its mark, or Windows-1252."""
 
 from __future__ import annotations
 

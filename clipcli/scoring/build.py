@@ -47,9 +47,9 @@ def build(
         backbone = yield from model.load(*towers, *([TEXT] if missing else []))
         embeddings |= yield from _encoded(missing, wanted, backbone=backbone, model=model)
         if missing:
-            names, prompts_of = ({key: some[key] for key in missing} for some in (names, wanted))
-            found |= check_labels(names, prompts_of, backbone=backbone, memory=model.memory)
-    yield from label_warnings(found, model=model.name)
+            names_of, prompts_of = ({key: some[key] for key in missing} for some in (names, wanted))
+            found |= check_labels(names_of, prompts_of, backbone=backbone, memory=model.memory)
+    yield from label_warnings(found, names=names, model=model.name)
     if model.facts is None:
         raise ModelUnavailable(f"nothing is known of {model.name}; load it first")
     facts = model.facts

@@ -172,8 +172,8 @@ def test_an_empty_file_is_an_error(tmp_path: Path, name: str) -> None:
 
 
 TABLES = {
-    ",": "Label,Aliases,Description\ncafé,bar,\ncat,\"kitty;tom\",a small pet\n",
-    ";": "LABEL;aliases;description\ncafé;bar;\ncat;\"kitty;tom\";a small pet\n;;\n",
+    ",": 'Label,Aliases,Description\ncafé,bar,\ncat,"kitty;tom",a small pet\n',
+    ";": 'LABEL;aliases;description\ncafé;bar;\ncat;"kitty;tom";a small pet\n;;\n',
     "\t": "class\taliases\tdescription\ncafé\tbar\t\ncat\tkitty;tom\ta small pet\n",
 }
 
@@ -382,7 +382,7 @@ def test_labels_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     [cafe] = classes_from("-", Notices())
     assert (cafe.label, cafe.aliases) == ("café", ("bar",))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
-    with pytest.raises(BadFile, match="^standard input line 1: no labels in it"):
+    with pytest.raises(BadFile, match=r"^standard input line 1: no labels in it"):
         classes_from("-", Notices())
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(InputNotFound, match="there is none here"):

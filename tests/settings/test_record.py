@@ -41,6 +41,8 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "classifier": "c.safetensors",
         "prompts": "plain",
         "model": "tiny",
+        "max_images": 9,
+        "sample": 7,
         "top_k": 3,
         "score": "cosine",
         "device": "cpu",

@@ -10,10 +10,12 @@ from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.given import STDIN
 from clipcli.classes.prompts import PromptedClasses, read_prompted_classes
+from clipcli.commands.classify.first_look import first_look
 from clipcli.commands.classify.kept_columns import kept_columns
 from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.data.images import list_images
+from clipcli.data.kinds.folders import OTHER_FILES
 from clipcli.encoding.embed import embed, towers_for
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError
@@ -31,14 +33,15 @@ from clipcli.scoring.rows import to_rows
 from clipcli.scoring.score import ONE_CLASS, choose_score, score
 from clipcli.settings import Show, api, as_dict
 
+
 @api(ClassifySettings)
 def classify(settings: ClassifySettings, show: Show) -> Iterator[Row]:
     """Label images, and yield one row for each, in order. Inputs are as for the command: images, folders, tables, …
 
-    Give `labels` (a labels file, a sequence of labels, or a text such as `"cat, dog"`) or a `classifier` (a file, or the result of
-    `build_classifier`). A row holds the `top_k` best labels with their scores, best first; an image that cannot be read
-    has none, and the reason in `error`. With `keep_columns`, `kept` has the cells of these columns. Embeddings are
-    cached; those of an image are used again while its file is as it was, or with `verify` its content.
+    Give `labels` (a labels file, a sequence of labels, or a text such as `"cat, dog"`) or a `classifier` (a file, or
+    the result of `build_classifier`). A row holds the `top_k` best labels with their scores, best first; an image that
+    cannot be read has none, and the reason in `error`. With `keep_columns`, `kept` has the cells of these columns.
+    Embeddings are cached; those of an image are used again while its file is as it was, or with `verify` its content.
 
     Raises the errors of `clipcli.errors`, all before the first row, unless a model fails while it runs or is first
     needed for a later row.
@@ -71,12 +74,15 @@ def run(options: ClassifySettings, *, earlier: Earlier | None = None, output: st
     )
     check_is_not_read(output, {item.file for item in items} if os.path.isfile(output) else ())
     kept = kept_columns(options.keep_columns, items)
+    items, left_out = first_look(items, max_images=options.max_images, sample=options.sample)
+    passed_over = notices.take(OTHER_FILES)
     default_model = class_source.model if isinstance(class_source, Classifier) else DEFAULT_MODEL
     model = Model(options.model or default_model, options, memory=memory)
     provenance = provenance_of(class_source, settings=as_dict(options), model=model.asked, items=items, kept=kept)
     resumed = earlier and resume.check(earlier, items, provenance=provenance)
     yield from notices.events()
-    yield InputsFound(len(items), resumed.count if resumed else 0)
+    said = tuple(message for message in (left_out, passed_over) if message is not None)
+    yield InputsFound(len(items), resumed.count if resumed else 0, said)
     yield RowsPlanned(provenance)
     yield from memory.warnings()
     if not resumed:
@@ -94,7 +100,10 @@ def _read_class_source(options: ClassifySettings, notices: Notices) -> Classifie
     """Read the classifier, or the labels and prompts to build it from. Raises `UsageError` unless one is given."""
     if (options.labels is None) == (options.classifier is None):
         given = "neither labels nor a classifier was" if options.labels is None else "both labels and a classifier were"
-        raise UsageError(f"{given} given; give --labels FILE or --classifier FILE, or labels themselves, as in --labels 'cat, dog, a red car'")
+        raise UsageError(
+            f"{given} given; give --labels FILE or --classifier FILE, or labels themselves, as in"
+            " --labels 'cat, dog, a red car'"
+        )
     if options.labels == STDIN and STDIN in options.inputs:
         raise UsageError("standard input is either the labels or a list of images; give one of them as a file")
     if options.labels is not None:

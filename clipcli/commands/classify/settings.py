@@ -19,6 +19,12 @@ class ClassifySettings(Encoding, OneModel, Reading, LabelsOrClassifier):
     """Images: an image, a folder, data.zip or data.zip/folder, WebDataset .tar shards, @list.txt, a quoted glob,
     - for a list on stdin, or a .csv, .tsv, .json, .jsonl or .parquet of images."""
 
+    max_images: int | None = setting(default=None, group="what", least=1)
+    """Label the first N images alone, for a first look."""
+
+    sample: int | None = setting(default=None, group="what", least=1)
+    """Label N images alone that are drawn at random, the same in every run."""
+
     top_k: int = setting(default=1, group="output", metavar="K", least=1)
     """How many labels each image gets, best first."""
 

@@ -96,7 +96,9 @@ def test_a_list_on_stdin(photos: Path, model: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_events_in_order(photos: Path, model: str) -> None:
-    events = list(run(ClassifySettings(inputs=(str(photos),), labels=["cat", "cat"], model=model, keep_duplicates=True)))
+    events = list(
+        run(ClassifySettings(inputs=(str(photos),), labels=["cat", "cat"], model=model, keep_duplicates=True))
+    )
     kinds = list(dict.fromkeys(type(event) for event in events))
     assert kinds == [Warned, InputsFound, RowsPlanned, ModelLoaded, ClassesEncoded, RowsReady, TimeSpent]
     spent = events[-1]
