@@ -152,14 +152,14 @@ def _help(context: typer.Context, requested: bool) -> None:
         raise typer.Exit
 
 
-_INSTALL_HELP = f"Let the shell complete commands and flags: {', '.join(completion.SHELLS)}."
+_INSTALL_HELP = f"Let your shell complete commands and flags; or name it: {', '.join(completion.SHELLS)}."
 
 
 # The root has a help flag of its own: typer's makes each command's --help load pydantic, which takes half its time.
 def _root(
     version: bool = typer.Option(False, "--version", help="Show the version.", callback=_version, is_eager=True),
-    install: str = typer.Option(None, completion.INSTALL, metavar="[SHELL]", help=_INSTALL_HELP),
-    show: str = typer.Option(None, completion.SHOW, metavar="[SHELL]", help="Print the script that does it."),
+    install: bool = typer.Option(False, completion.INSTALL, help=_INSTALL_HELP),
+    show: bool = typer.Option(False, completion.SHOW, help="Print the script that does it."),
     help: bool = typer.Option(False, "-h", "--help", help="Show this message and exit.", callback=_help, is_eager=True),
 ) -> None:
     """Label photos with CLIP, without training."""

@@ -70,7 +70,8 @@ class OneModel(Settings):
     """A prompt set (clipcli prompts lists them), a .yaml or .txt file, or a template holding one {}."""
 
     model: AsText = setting(default=None, group="what", metavar="M", by_default="ViT-B-32-256/datacomp_s34b_b86k")
-    """ARCH/TAG, ARCH/path/to/checkpoint, hf-hub:org/name, a directory, or tiny. clipcli models lists them."""
+    """ARCH/TAG, ARCH/path/to/checkpoint, org/name of the Hugging Face hub, a directory, or tiny. clipcli models lists
+    them."""
 
 
 @record

@@ -1,8 +1,8 @@
 """Finds labels that a text tower cannot do justice to: words it was never trained on, and texts it must take apart.
 
 The embeddings of tokens that no training text held have learned nothing. Where they were set to zero, as in the
-bundled model, a word with such a token can be told from one that the model has seen. Elsewhere a word of another script is known by
-its tokens: the tokenizer takes it apart into letters, or into bytes of letters.
+bundled model, a word with such a token can be told from one that the model has seen. Elsewhere a word of another script
+is known by its tokens: the tokenizer takes it apart into letters, or into bytes of letters.
 """
 
 from __future__ import annotations
