@@ -35,10 +35,14 @@ class Downloading:
 
 @dataclass(frozen=True, slots=True)
 class InputsFound:
-    """The number of images of the run; `earlier` of them have rows from the run that is resumed."""
+    """The number of images of the run; `earlier` of them have rows from the run that is resumed.
+
+    `left_out` says what of the inputs is not among them, for the summary.
+    """
 
     count: int
     earlier: int = 0
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,12 @@ class Notices:
 
         return note
 
+    def take(self, notice: Notice) -> str | None:
+        """The message of this kind of notice, which `events` then leaves out; `None` if there was none."""
+        with self._lock:
+            found = self._found.pop(notice, None)
+        return None if found is None else notice.message(*found)
+
     def events(self) -> Iterator[Warned | Noted]:
         """A warning or a note for each kind since the last call."""
         with self._lock:

@@ -217,5 +217,5 @@ def test_warnings_of_a_method_are_placed_in_the_callers_code(photos: Path, model
     loaded = clipcli.load(model, **HOW)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        list(loaded.classify(photos, labels=["cat", "cat"]))
+        list(loaded.classify(photos, labels=["cat", "cat", "dog"]))
     assert [one.filename for one in warned] == [__file__]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 
-from clipcli.backbones import bundled, directory, files, hub, tags
+from clipcli.backbones import bundled, directory, files, hub, hub_names, tags
 from clipcli.backbones.checkpoint import Checkpoint, Fetch, fingerprint_of
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.events import Event
@@ -19,6 +19,7 @@ ORIGINS: dict[str, Callable[[str], Fetch | None]] = {
     "hf-hub": hub.find,
     "file": files.find,
     "tag": tags.find,
+    "name of the hub": hub_names.find,
 }
 
 

@@ -11,7 +11,9 @@ from typing import Any
 from clipcli.backbones import bundled, hub, tags
 from clipcli.backbones.checkpoint import CONFIG_NAME, read_config
 from clipcli.backbones.directory import WEIGHTS_NAMES
-from clipcli.errors import MissingExtra
+from clipcli.backbones.here import repositories_here
+from clipcli.backbones.transformers_config import read_transformers_config
+from clipcli.errors import MissingExtra, ModelUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ def all_models() -> Iterator[ListedModel]:
 
     yield from (bundled_model(name) for name in bundled.BUNDLED)
     counts = published_parameters()
-    for arch, tag in open_clip.list_pretrained():
+    yield from (hub_model(repository) for repository in repositories_here())
+    for arch, tag in tags.published():
         yield published_model(arch, tag, parameters=counts.get(arch))
     for arch in open_clip.list_models():
         if not open_clip.list_pretrained_tags_by_model(arch):
@@ -75,16 +78,31 @@ def listed_model(name: str) -> ListedModel:
     return published_model(arch, tag, parameters=published_parameters().get(arch))
 
 
+def hub_model(repository: str) -> ListedModel:
+    """Describe a model of the hub that is in the local cache. Raises `ModelUnavailable` or `BadFile`."""
+    name = f"{hub.PREFIX}{repository}"
+    found = hub.cached_model(repository)
+    if found is None:
+        raise ModelUnavailable(f"{name} is not on this machine; a command with --model {name} fetches it")
+    config, weights = found
+    if config.name == CONFIG_NAME:
+        read = read_config(config, name=name)
+    else:
+        read = read_transformers_config(config.parent, name=name)
+    counted = count_parameters(read["model_cfg"])
+    return ListedModel(name, read["model_cfg"], read["preprocess_cfg"], counted, "the hub", weights)
+
+
 def published_model(arch: str, tag: str, *, parameters: int | None) -> ListedModel:
     """Describe a published model, by its architecture and tag."""
-    repository, filenames = tags.weights_location(arch, tag)
+    repository, _ = tags.weights_location(arch, tag)
     return ListedModel(
         name=f"{arch}/{tag}",
         model_cfg=tags.model_config(arch),
         preprocess_cfg=tags.preprocessing(tags.tag_config(arch, tag)),
         parameters=parameters,
         origin=f"{hub.PREFIX}{repository}",
-        weights=hub.cached(repository, filenames),
+        weights=tags.weights_here(arch, tag),
     )
 
 

@@ -14,6 +14,8 @@ DEVICES = {
     "cuda": "an NVIDIA or AMD card",
     "mps": "an Apple card",
 }
+# A card by its number, from 0.
+NUMBERED = r"cuda:\d+"
 
 PRECISIONS = {
     "auto": "what the model states, else bf16 where the hardware has it, fp16 on other cards, fp32 on other processors",

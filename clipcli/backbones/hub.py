@@ -13,12 +13,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from clipcli.backbones import transformers_config
 from clipcli.backbones.checkpoint import CONFIG_NAME, Checkpoint, Fetch, read_config
 from clipcli.errors import ModelUnavailable, UnknownName
 from clipcli.events import Downloading, Event
 
 PREFIX = "hf-hub:"
+# A message names so many of the models that are here.
+_SHOWN = 5
 DEFAULT_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+# What transformers saves of a CLIP model: its weights, and files that its configuration is read with.
+_TRANSFORMERS_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_BESIDE = (("preprocessor_config.json", "processor_config.json"), ("tokenizer.json", "vocab.json"))
 
 
 def find(model: str) -> Fetch | None:
@@ -40,7 +46,9 @@ def find(model: str) -> Fetch | None:
 
 
 def _fetch(repository: str, *, name: str) -> Generator[Event, None, Checkpoint]:
-    config = yield from download(repository, (CONFIG_NAME,), model=name)
+    config = yield from download(repository, (CONFIG_NAME, transformers_config.CONFIG_NAME), model=name)
+    if config.name == transformers_config.CONFIG_NAME:
+        return (yield from _fetch_transformers(repository, config.parent, name=name))
     read = read_config(config, name=name)
     weights = yield from download(repository, DEFAULT_WEIGHTS, model=name)
     # Under its hub name, open_clip would ask the network for the configuration again.
@@ -51,6 +59,47 @@ def _fetch(repository: str, *, name: str) -> Generator[Event, None, Checkpoint]:
         tokenizer=f"local-dir:{config.parent}" if local else name,
         **read,
     )
+
+
+def _fetch_transformers(repository: str, folder: Path, *, name: str) -> Generator[Event, None, Checkpoint]:
+    """Get a CLIP model that transformers saved; `folder` is where the cache has its `config.json`."""
+    for filenames in _BESIDE:
+        yield from _if_there(repository, filenames, model=name)
+    read = transformers_config.read_transformers_config(folder, name=name)
+    weights = yield from download(repository, _TRANSFORMERS_WEIGHTS, model=name)
+    return Checkpoint(name=name, weights=weights, tokenizer=transformers_config.TOKENIZER, **read)
+
+
+def _if_there(repository: str, filenames: Sequence[str], *, model: str) -> Generator[Event, None, None]:
+    """Get the first of these files that there is, if there is one."""
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        yield from download(repository, filenames, model=model)
+    except ModelUnavailable as e:
+        if not isinstance(e.__cause__, EntryNotFoundError) or isinstance(e.__cause__, LocalEntryNotFoundError):
+            raise
+
+
+def repositories() -> list[str]:
+    """The repositories in the local cache that hold a model, sorted."""
+    from huggingface_hub import constants
+
+    folders = sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*"))
+    names = ["/".join(folder.name.split("--")[1:]) for folder in folders]
+    return [name for name in names if name.count("/") == 1 and cached_model(name) is not None]
+
+
+def cached_model(repository: str) -> tuple[Path, Path] | None:
+    """The configuration and the weights of a repository, if the local cache has both."""
+    for config_name, weights_names in (
+        (CONFIG_NAME, DEFAULT_WEIGHTS),
+        (transformers_config.CONFIG_NAME, _TRANSFORMERS_WEIGHTS),
+    ):
+        config, weights = cached(repository, (config_name,)), cached(repository, weights_names)
+        if config and weights and (config_name == CONFIG_NAME or transformers_config.is_clip(config)):
+            return config, weights
+    return None
 
 
 def cached(repository: str, filenames: Sequence[str]) -> Path | None:
@@ -89,7 +138,7 @@ def download(repository: str, filenames: Sequence[str], *, model: str) -> Genera
         # weights.
         except Exception as e:
             raise _unavailable(model, repository, filename, e) from e
-    raise _unavailable(model, repository, " or ".join(filenames), missing)
+    raise _unavailable(model, repository, " or ".join(filenames), missing) from missing
 
 
 def _download(repository: str, filename: str) -> Generator[Event, None, Path]:
@@ -156,11 +205,18 @@ def _unavailable(model: str, repository: str, filename: str, error: Exception) -
         why = _offline_reason()
     else:
         why = f"{type(error).__name__}: {error}"
+    from clipcli.backbones.here import names_here
+
     return ModelUnavailable(
         f"cannot get {model}: {why} (tried {repository}/{filename}); give --model a directory that holds it, "
-        "or another model that is here already (clipcli models --cached), "
+        f"or another model that is here already: {_listed(names_here())}, "
         "or copy the hub cache from a machine that has it and point HF_HOME there"
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more (clipcli models --cached)" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _offline_reason() -> str:

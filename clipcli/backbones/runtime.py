@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import torch
 
-from clipcli.backbones.devices import BATCH_SIZES, DEVICES, MOST_WORKERS, PRECISIONS, cores
+from clipcli.backbones.devices import BATCH_SIZES, DEVICES, MOST_WORKERS, NUMBERED, PRECISIONS, cores
 from clipcli.errors import UsageError, unknown
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -16,6 +17,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class Runtime:
     """The device and precision a model runs in, why they were chosen, images per batch, and decode threads.
 
+    `device` may name a card by its number, as `cuda:1`, and `kind` is the kind of device, as `cuda`.
     `workers` is the number of decode threads at the start, `most_workers` the number that they may grow to.
     """
 
@@ -25,6 +27,11 @@ class Runtime:
     batch_size: int
     workers: int
     most_workers: int
+
+    @property
+    def kind(self) -> str:
+        """The kind of device."""
+        return self.device.partition(":")[0]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -55,26 +62,34 @@ def choose_runtime(
         if number is not None and number < 1:
             raise UsageError(f"a {name} of {number} is too small; give 1 or more, or leave it out")
     device = _device(device)
-    precision, reason = _precision(precision, device, stated or "auto")
+    kind, _, card = device.partition(":")
+    if card:
+        # Streams and memory of "cuda" are then those of this card.
+        torch.cuda.set_device(int(card))
+    precision, reason = _precision(precision, kind, stated or "auto")
     return Runtime(
         device=device,
         precision=precision,
         reason=reason,
-        batch_size=batch_size or BATCH_SIZES[device],
+        batch_size=batch_size or BATCH_SIZES[kind],
         workers=workers or cores(),
         most_workers=workers or MOST_WORKERS,
     )
 
 
 def _device(requested: str) -> str:
-    if requested not in DEVICES:
+    kind, _, number = requested.partition(":")
+    if requested not in DEVICES and not re.fullmatch(NUMBERED, requested):
         raise unknown("device", requested, DEVICES)
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if requested == "auto":
         return next(name for name, is_available in available.items() if is_available)
-    if not available[requested]:
+    if not available[kind]:
         choices = ", ".join(name for name, is_available in available.items() if is_available)
         raise UsageError(f"no device {requested} on this machine; choose {choices} or auto")
+    if number and int(number) >= (count := torch.cuda.device_count()):
+        cards = ", ".join(f"cuda:{n}" for n in range(count))
+        raise UsageError(f"no device {requested} on this machine, which has {cards}; choose one of them or auto")
     return requested
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Generator, Mapping
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from clipcli.backbones import hub
@@ -14,6 +16,7 @@ from clipcli.backbones.checkpoint import Checkpoint, Fetch
 from clipcli.errors import UnknownName, unknown
 from clipcli.events import Event
 
+OPEN_CLIP_CACHE = Path("~/.cache/clip")
 DEFAULT_MODEL = "ViT-B-32-256/datacomp_s34b_b86k"
 _PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode")
 # OpenAI's names and open_clip's names of the same architectures. Without a tag they mean OpenAI's own weights.
@@ -87,6 +90,35 @@ def weights_location(arch: str, tag: str) -> tuple[str, tuple[str, ...]]:
     return repository, (filename,) if suffix == ".safetensors" else (f"{stem}.safetensors", filename)
 
 
+def published() -> list[tuple[str, str]]:
+    """The architectures and tags of all published checkpoints, in open_clip's order."""
+    from clipcli.backbones.library import open_clip
+
+    pairs: list[tuple[str, str]] = open_clip.list_pretrained()
+    return pairs
+
+
+def weights_here(arch: str, tag: str) -> Path | None:
+    """The weights of a published checkpoint, if they are in the hub's cache or in open_clip's own."""
+    return hub.cached(*weights_location(arch, tag)) or _in_open_clips_cache(tag_config(arch, tag).get("url") or "")
+
+
+def _in_open_clips_cache(url: str) -> Path | None:
+    """The file that open_clip has downloaded from this address.
+
+    The address holds the beginning of its SHA-256 for the files that are looked for: open_clip leaves half of a file
+    where a download was stopped.
+    """
+    place = Path(url)
+    path = OPEN_CLIP_CACHE.expanduser() / place.name
+    expected = place.parent.name if "openaipublic" in url else place.stem.rpartition("-")[2]
+    if not expected or not url or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return path if digest.startswith(expected) else None
+
+
 def preprocessing(config: Mapping[str, Any]) -> dict[str, Any]:
     """The preprocessing part of a tag's configuration."""
     return {key: config[key] for key in _PREPROCESS_KEYS if key in config}
@@ -119,7 +151,7 @@ def _fetch(arch: str, tag: str) -> Generator[Event, None, Checkpoint]:
     # open_clip only warns where weights trained with QuickGELU meet an architecture without it.
     model_cfg["quick_gelu"] = bool(model_cfg.get("quick_gelu") or config.get("quick_gelu"))
     repository, filenames = weights_location(arch, tag)
-    weights = yield from hub.download(repository, filenames, model=f"{arch}/{tag}")
+    weights = weights_here(arch, tag) or (yield from hub.download(repository, filenames, model=f"{arch}/{tag}"))
     return Checkpoint(
         name=f"{arch}/{tag}",
         weights=weights,

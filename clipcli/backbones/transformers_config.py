@@ -62,6 +62,15 @@ def read_transformers_config(folder: Path, *, name: str) -> Config:
     return Config(model_cfg=model_cfg, preprocess_cfg=preprocess_cfg, precision=None)
 
 
+def is_clip(config: Path) -> bool:
+    """True for the `config.json` of a model of the kind that is read here."""
+    try:
+        stated = _read(config)
+    except BadFile:
+        return False
+    return stated.get("model_type") == "clip" and stated.get("architectures") == ["CLIPModel"]
+
+
 def activation_in(config: Path) -> bool | None:
     """True where a `config.json` of transformers states QuickGELU, false where another; `None` where none is stated."""
     try:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipcli.classes.labels import LabelledClass, classes_from
+from clipcli.classes.given import read_classes
+from clipcli.classes.labels import LabelledClass
 from clipcli.classes.mapping import MappedLabels
-from clipcli.classes.words import in_words
 from clipcli.errors import BadFile, InputNotFound, UnknownName, one_line, unknown
 from clipcli.notices import Notices
 
@@ -135,13 +135,14 @@ def read_prompted_classes(
     notices: Notices,
     *,
     keep_names: bool = False,
+    keep_duplicates: bool = False,
 ) -> PromptedClasses:
     """Read and check labels and prompts; the default prompt set is `imagenet`.
 
-    Labels become words in prompts, which `notices` counts, unless `keep_names`. Raises `BadFile`, `InputNotFound` or
-    `UnknownName`.
+    Labels become words in prompts unless `keep_names`, and duplicates one class unless `keep_duplicates`; `notices`
+    counts both. Raises `BadFile`, `InputNotFound` or `UnknownName`.
     """
     return PromptedClasses(
-        in_words(classes_from(labels), notices, keep_names=keep_names),
+        read_classes(labels, notices, keep_names=keep_names, keep_duplicates=keep_duplicates),
         load_prompts(DEFAULT_PROMPTS if prompts is None else prompts),
     )

@@ -16,9 +16,10 @@ from typing import Any
 
 import typer
 
-from clipcli.cli import exit_codes
+from clipcli.cli import completion, exit_codes
 from clipcli.cli.columns import printable
 from clipcli.cli.flags import Command
+from clipcli.cli.help import HELP_FLAGS, Group, GroupedCommand
 from clipcli.errors import ClipcliError
 
 # The commands with their modules.
@@ -33,6 +34,12 @@ COMMANDS = {
 }
 
 
+EXAMPLES = (
+    "clipcli classify photos --labels 'cat, dog, a red car' --model tiny",
+    "clipcli evaluate photos-by-class --model tiny",
+)
+
+
 def command_of(name: str) -> Callable[..., Any]:
     """The command of this name, which is imported only now: its settings need not be read to run another."""
     command: Callable[..., Any] = importlib.import_module(COMMANDS[name]).command
@@ -43,15 +50,19 @@ def app(names: Iterable[str] = COMMANDS) -> typer.Typer:
     """The typer application with the commands of these names."""
     application = typer.Typer(
         name="clipcli",
-        # The flags of shell completion would cost each --help a third of its time.
+        # `completion` has it: typer's flags for it would cost each --help a third of its time.
         add_completion=False,
+        cls=Group,
+        epilog="\n".join(EXAMPLES),
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
     application.callback(add_help_option=False)(_root)
     for name in names:
-        command = command_of(name)
-        application.command(name)(command.function() if isinstance(command, Command) else command)
+        module = importlib.import_module(COMMANDS[name])
+        command, epilog = module.command, "\n".join(module.EXAMPLES)
+        decorate = application.command(name, cls=GroupedCommand, epilog=epilog, context_settings=HELP_FLAGS)
+        decorate(command.function() if isinstance(command, Command) else command)
     return application
 
 
@@ -85,8 +96,7 @@ def program() -> None:
 def _run(arguments: list[str], *, verbose: bool) -> int:
     """Run the command and return its exit code; errors become one line on stderr."""
     try:
-        names = arguments[:1] if arguments[0] in COMMANDS else COMMANDS
-        code = app(names)(args=arguments, prog_name="clipcli", standalone_mode=False)
+        code = _called(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code if isinstance(code, int) else exit_codes.DONE
@@ -113,6 +123,16 @@ def _run(arguments: list[str], *, verbose: bool) -> int:
         return _report(f"{message[:1].lower()}{message[1:]}; see {see}", exit_codes.WRONG_USAGE)
 
 
+def _called(arguments: list[str]) -> object:
+    """Call what the arguments name: a command, the help, or the completion of the shell."""
+    flag, *shells = [*arguments[0].split("=", 1), *arguments[1:]]
+    if flag in (completion.INSTALL, completion.SHOW):
+        return completion.install_or_show(flag, shells)
+    completion.prepare()
+    names = arguments[:1] if arguments[0] in COMMANDS else COMMANDS
+    return app(names)(args=arguments, prog_name="clipcli", standalone_mode=False)
+
+
 def _report(message: str, code: int) -> int:
     print(f"clipcli: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code
@@ -132,9 +152,14 @@ def _help(context: typer.Context, requested: bool) -> None:
         raise typer.Exit
 
 
+_INSTALL_HELP = f"Let your shell complete commands and flags; or name it: {', '.join(completion.SHELLS)}."
+
+
 # The root has a help flag of its own: typer's makes each command's --help load pydantic, which takes half its time.
 def _root(
     version: bool = typer.Option(False, "--version", help="Show the version.", callback=_version, is_eager=True),
-    help: bool = typer.Option(False, "--help", help="Show this message and exit.", callback=_help, is_eager=True),
+    install: bool = typer.Option(False, completion.INSTALL, help=_INSTALL_HELP),
+    show: bool = typer.Option(False, completion.SHOW, help="Print the script that does it."),
+    help: bool = typer.Option(False, "-h", "--help", help="Show this message and exit.", callback=_help, is_eager=True),
 ) -> None:
     """Label photos with CLIP, without training."""

@@ -12,6 +12,11 @@ from clipcli.outputs import STDOUT
 from clipcli.outputs.check import check_is_not_read, check_output
 from clipcli.settings import to_yaml
 
+EXAMPLES = (
+    "clipcli build-classifier --labels labels.txt",
+    "clipcli build-classifier --labels 'cat, dog' --model tiny -o pets.safetensors",
+)
+
 
 @flags_of(BuildClassifierSettings, ClassifierFile)
 def command(flags: FlagValues, terminal: Terminal) -> int:

@@ -12,6 +12,12 @@ from clipcli.errors import unknown
 ACTIONS = {"clear": "remove everything that is in the cache"}
 
 
+EXAMPLES = (
+    "clipcli cache",
+    "clipcli cache clear",
+)
+
+
 def command(
     action: Annotated[
         str | None,

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from clipcli.cli.display import Display
 
 
+EXAMPLES = (
+    "clipcli classify photos --labels 'cat, dog, a red car'",
+    "clipcli classify photos --labels labels.txt --max-images 100 -o first.csv",
+)
+
+
 @flags_of(ClassifySettings, RowsFile)
 def command(flags: FlagValues, terminal: Terminal) -> int:
     """Label images: one row for each, in order, with its best labels and their scores.

@@ -34,6 +34,7 @@ class Summary:
         self.total = self.rows = self.earlier = 0
         self.interrupted = False
         self._counts: Counter[str] = Counter()
+        self._left_out: tuple[str, ...] = ()
         self._first_skipped: list[Row] = []
         self._skipped = self._labelled = 0
         self._copied: float | None = None
@@ -42,7 +43,7 @@ class Summary:
     def add(self, event: Event) -> None:
         """Count the images or rows of an event, and note the time from which on images are encoded."""
         if isinstance(event, InputsFound):
-            self.total, self.earlier = event.count, event.earlier
+            self.total, self.earlier, self._left_out = event.count, event.earlier, event.left_out
         if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded | Noted):
             self._encoding_from = time.perf_counter()
         if isinstance(event, RowsReady):
@@ -81,7 +82,7 @@ class Summary:
             return
         if self.rows:
             display.say()
-            for line in self._table():
+            for line in (*self._table(), *self._left_out):
                 display.say(line)
         if self.interrupted:
             where = f"; their rows are in {self.output}" if self.rows else "; nothing was written"

@@ -21,6 +21,12 @@ _MOST_CLASSES = 25
 _SKIPPED_SHOWN = 3
 
 
+EXAMPLES = (
+    "clipcli evaluate photos-by-class --model tiny",
+    "clipcli evaluate photos.csv --labels labels.csv --prompts plain,imagenet -o report",
+)
+
+
 @record
 class NamedData(Settings):
     """DATA with names, given by a flag: the command line has it beside the argument DATA."""

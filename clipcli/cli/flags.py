@@ -13,7 +13,18 @@ from typing import Annotated, Any, TypeVar, overload
 
 import typer
 
-from clipcli.settings import Described, Settings, build_record, check_names, described, read_yaml, record, setting
+from clipcli.cli.help import RARE
+from clipcli.settings import (
+    GROUPS,
+    Described,
+    Settings,
+    build_record,
+    check_names,
+    described,
+    read_yaml,
+    record,
+    setting,
+)
 
 First = TypeVar("First", bound=Settings)
 Second = TypeVar("Second", bound=Settings)
@@ -95,6 +106,15 @@ def settings_of(flags: Mapping[str, Any], terminal: Terminal, /, *records: type[
     )
 
 
+def _completion(choices: Mapping[str, str] | None) -> Callable[[str], list[str]] | None:
+    """The function that completes the beginning of a choice."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [choice for choice in choices or () if choice.startswith(incomplete)]
+
+    return complete if choices else None
+
+
 def _parameter(option: Described) -> inspect.Parameter:
     """A setting as a parameter that typer makes a flag of; its default `None` means that it was not given."""
     if option.about.argument:
@@ -102,6 +122,14 @@ def _parameter(option: Described) -> inspect.Parameter:
     else:
         long, *others = option.flags
         names = [f"{long}/{others.pop(0)}"] if others and others[0].startswith("--no-") else [long]
-        info = typer.Option(*names, *others, metavar=option.metavar, help=option.help, show_default=False)
+        info = typer.Option(
+            *names,
+            *others,
+            metavar=option.metavar,
+            help=option.help,
+            show_default=False,
+            rich_help_panel=RARE if option.about.rare else GROUPS[option.about.group],
+            autocompletion=_completion(option.about.choices),
+        )
     annotation: Any = Annotated[option.type | None, info]
     return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

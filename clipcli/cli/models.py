@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 _CARD_NAME = "README.md"
 
 
+EXAMPLES = (
+    "clipcli models --cached",
+    "clipcli models tiny",
+)
+
+
 def command(
     model: Annotated[
         str | None,
@@ -48,7 +54,7 @@ def command(
 
 def _show(model: str, *, cached: bool) -> None:
     """Print a model, by its name or directory, or list the tags of an architecture. Raises `UnknownName`."""
-    from clipcli.backbones import bundled, catalogue, directory, tags
+    from clipcli.backbones import bundled, catalogue, directory, hub_names, tags
     from clipcli.backbones.tags import split_architecture
 
     if model in bundled.BUNDLED:
@@ -58,6 +64,9 @@ def _show(model: str, *, cached: bool) -> None:
     if path is not None:
         _describe(catalogue.directory_model(Path(path), name=path, origin="a directory"))
         return _print_card(Path(path))
+    repository = hub_names.repository_of(model)
+    if repository is not None:
+        return _describe(catalogue.hub_model(repository))
     arch, tag = split_architecture(model)
     if arch and not tag:
         of_arch = [entry for entry in catalogue.all_models() if entry.name.startswith(f"{arch}/")]

@@ -9,6 +9,11 @@ import typer
 from clipcli.classes.prompts import load_prompts, prompt_set_names
 from clipcli.cli.columns import print_columns
 
+EXAMPLES = (
+    "clipcli prompts",
+    "clipcli prompts pets",
+)
+
 
 def command(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="A prompt set or file to show.")] = None,

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from clipcli.events import Event
 
 
+EXAMPLES = (
+    "clipcli train photos-by-class --model tiny -o run",
+    "clipcli train captions.csv --model tiny --epochs 2 --val held-out.csv -o run",
+)
+
+
 @flags_of(TrainRequest)
 def command(flags: FlagValues, terminal: Terminal) -> int:
     """Train a model on images with captions, or on a folder per class: fine-tune --model, or pretrain --arch.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipcli.backbones.devices import DEVICES, PRECISIONS
+from clipcli.backbones.devices import DEVICES, NUMBERED, PRECISIONS
 from clipcli.classes.mapping import MappedLabels, read_mapping
 from clipcli.classes.prompts import DEFAULT_PROMPTS
 from clipcli.data.held import ACCEPTS, names_of, read_inputs
@@ -59,6 +59,9 @@ class Names(Settings):
     keep_names: bool = setting(default=False, group="what", rare=True)
     """Put names such as hot_dog, 001.hot_dog or HotDog into prompts as they are, and not as words."""
 
+    keep_duplicates: bool = setting(default=False, group="what", rare=True)
+    """Keep labels that are given several times as separate classes, which share their score."""
+
 
 @record
 class Labels(Names):
@@ -67,12 +70,13 @@ class Labels(Names):
     labels: Reads[GivenLabels | None, KeptLabels | None] = setting(
         default=None,
         group="what",
-        metavar="FILE",
+        metavar="LABELS",
         reads=read_labels,
         accepts=f"{GIVEN_LABELS} | None",
         noun=LABELS,
     )
-    """The classes: a .txt (one label a line), .csv (label, aliases, description) or .yaml file."""
+    """The classes: 'cat, dog, a red car', or a file: .txt (one label a line), .csv (label, aliases, description) or
+    .yaml; - for standard input."""
 
 
 @record
@@ -104,7 +108,8 @@ class ModelName(Settings):
     """A model."""
 
     model: AsText = setting(default=None, group="what", metavar="M", by_default="ViT-B-32-256/datacomp_s34b_b86k")
-    """ARCH/TAG, ARCH/path/to/checkpoint, hf-hub:org/name, a directory, or tiny. clipcli models lists them."""
+    """ARCH/TAG, ARCH/path/to/checkpoint, org/name of the Hugging Face hub, a directory, or tiny. clipcli models lists
+    them."""
 
 
 @record
@@ -153,8 +158,8 @@ class TableColumns(Reading):
 class Hardware(Settings):
     """The device and precision of a model, and whether its embeddings are cached."""
 
-    device: str = setting(default="auto", group="speed", metavar="D", choices=DEVICES)
-    """Where the model runs."""
+    device: str = setting(default="auto", group="speed", metavar="D", choices=DEVICES, also=NUMBERED)
+    """Where the model runs; cuda:1 is the second card."""
 
     precision: str = setting(default="auto", group="speed", metavar="P", choices=PRECISIONS)
     """The precision that it computes in."""

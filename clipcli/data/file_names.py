@@ -32,6 +32,21 @@ IMAGE_SUFFIXES = frozenset(
         *(".ftc", ".ftu", ".gbr", ".iim", ".fit", ".fits"),
     )
 )
+# Files that lie among photos and are none, by the words for their kind.
+_OTHER_KINDS = {
+    "video": (
+        *(".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".3gp", ".wmv", ".insv"),
+        *(".lrv", ".flv", ".ogv"),
+    ),
+    "RAW": (
+        *(".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".dng", ".raf", ".orf", ".rw2", ".pef"),
+        *(".srw", ".x3f", ".3fr", ".fff", ".iiq", ".erf", ".mef", ".mrw", ".kdc", ".dcr", ".gpr", ".rwl", ".raw"),
+    ),
+    "sidecar": (".xmp", ".aae", ".thm", ".pp3", ".dop", ".on1", ".json", ".xml", ".ini", ".db", ".pto", ".nksc"),
+    "sound": (".mp3", ".wav", ".m4a", ".flac", ".ogg", ".aac", ".opus"),
+    "document": (".pdf", ".doc", ".docx", ".txt", ".md", ".html", ".htm", ".xlsx", ".xls", ".ods", ".pptx", ".rtf"),
+}
+_KIND_BY_SUFFIX = {suffix: kind for kind, suffixes in _OTHER_KINDS.items() for suffix in suffixes}
 # Folders that a NAS, Windows or a Mac keeps for itself: thumbnails, snapshots, what was deleted. In lower case.
 _SYSTEM_FOLDERS = frozenset(
     (
@@ -49,6 +64,12 @@ def suffix_of(name: str) -> str:
 def without_suffix(path: str) -> str:
     """The path without its suffix."""
     return os.path.splitext(path)[0]
+
+
+def kind_of_file(name: str) -> str:
+    """What a file that is no image is, such as `video`; for a kind that is not known its suffix."""
+    suffix = suffix_of(name)
+    return _KIND_BY_SUFFIX.get(suffix, suffix or "without a suffix")
 
 
 def is_image_name(name: str) -> bool:

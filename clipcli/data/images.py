@@ -13,6 +13,7 @@ from typing import TextIO
 from clipcli.data.columns import ALL, IMAGE
 from clipcli.data.file_names import IMAGE_SUFFIXES
 from clipcli.data.kinds import KINDS, TREES, kind_of, tables
+from clipcli.data.kinds.folders import OTHER_FILES
 from clipcli.data.samples import Reading
 from clipcli.data.tables import in_tree
 from clipcli.data.tree import Data
@@ -56,9 +57,15 @@ def list_images(
         before, kind = len(items), kinds[n]
         items += _items(data, kind, reading)
         if len(items) == before:
-            looked = "it has no rows" if kind == "table" else f"looked for {', '.join(sorted(IMAGE_SUFFIXES))}"
-            raise InputNotFound(f"no images in {data.text}; {looked}")
+            raise InputNotFound(f"no images in {data.text}; {_what_was_looked_for(data, kind)}")
     return items
+
+
+def _what_was_looked_for(data: Data, kind: str) -> str:
+    if kind == "table":
+        return "it has no rows"
+    passed_over = data.notices.take(OTHER_FILES)
+    return passed_over or f"looked for {', '.join(sorted(IMAGE_SUFFIXES))}"
 
 
 def _kind(data: Data) -> str:

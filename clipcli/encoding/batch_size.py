@@ -31,7 +31,7 @@ def with_batch_size(backbone: Backbone) -> Backbone:
     runtime = backbone.runtime
     if runtime.device == "mps":
         return backbone
-    size = _for_a_card(backbone) if runtime.device == "cuda" else _for_a_processor(backbone)
+    size = _for_a_card(backbone) if runtime.kind == "cuda" else _for_a_processor(backbone)
     return replace(backbone, runtime=replace(runtime, batch_size=size))
 
 
@@ -45,7 +45,7 @@ def _for_a_processor(backbone: Backbone) -> int:
 
 def _for_a_card(backbone: Backbone) -> int:
     runtime = backbone.runtime
-    total = torch.cuda.get_device_properties("cuda").total_memory
+    total = torch.cuda.get_device_properties(runtime.device).total_memory
     try:
         return batch_size_for(_bytes_an_image(backbone), total=total, most=runtime.batch_size)
     except torch.OutOfMemoryError:

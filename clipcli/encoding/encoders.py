@@ -34,7 +34,7 @@ class Encoders:
         With one model on a card, the next batch is copied to the card while this one is encoded. Raises `ClipcliError`
         as `Embedder` does.
         """
-        if len(self._backbones) > 1 or self._backbones[0].runtime.device != "cuda":
+        if len(self._backbones) > 1 or self._backbones[0].runtime.kind != "cuda":
             for batches in coming:
                 yield batches, [self._encode(model, batch) for model, batch in enumerate(batches)]
             return

@@ -1,8 +1,8 @@
 """Finds labels that a text tower cannot do justice to: words it was never trained on, and texts it must take apart.
 
-The embeddings of tokens that no training text held have learned nothing. Where they were set to zero, as in the bundled
-model, a word of such tokens can be told from one that the model knows. Elsewhere a word of another script is known by
-its tokens: the tokenizer takes it apart into letters, or into bytes of letters.
+The embeddings of tokens that no training text held have learned nothing. Where they were set to zero, as in the
+bundled model, a word with such a token can be told from one that the model has seen. Elsewhere a word of another script
+is known by its tokens: the tokenizer takes it apart into letters, or into bytes of letters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone
 
 CACHE_KIND = "label checks"
-_KEY = "label checks of {}"
+_KEY = "label checks 2 of {}"
 # Punctuation is apart from words, as tokenizers take it.
 _WORD = re.compile(r"\w+")
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
@@ -30,7 +30,7 @@ UNTRAINED, IN_PIECES, LONG = "untrained", "in pieces", "long"
 Findings = Mapping[str, Sequence[str]]
 
 _MESSAGES = {
-    UNTRAINED: "{model} was never trained on {words}: such labels score no better than chance; write them with other"
+    UNTRAINED: "{model} has never seen a word of {words}: it can only guess at such labels; write them with other"
     " words, or take another model",
     IN_PIECES: "{model} reads {words} in pieces of letters, as it was hardly trained on such words; write the labels in"
     f" English, or take a model for many languages, such as {GUIDE['languages'].model}",
@@ -78,12 +78,21 @@ def remembered_checks(keys: Sequence[str], *, memory: Memory) -> dict[str, Findi
     return {key: json.loads(kinds) for key, kinds in by_key.items() if kinds is not None}
 
 
-def label_warnings(found: Mapping[str, Findings], *, model: str) -> Iterator[Warned]:
-    """A warning for each kind of finding, which names the words."""
+def label_warnings(
+    found: Mapping[str, Findings], *, names: Mapping[str, Sequence[str]], model: str
+) -> Iterator[Warned]:
+    """A warning for each kind of finding, which names the words, or the labels with words that were never seen.
+
+    `names` are those of each class, as for `check_labels`.
+    """
     for kind, message in _MESSAGES.items():
-        words = list(dict.fromkeys(word for kinds in found.values() for word in kinds[kind]))
-        if words:
-            yield Warned(message.format(model=model, words=_named(words)))
+        by_key = {key: kinds[kind] for key, kinds in found.items() if kinds[kind]}
+        if kind == UNTRAINED:
+            named = [_with_words(names[key][0], words) for key, words in by_key.items()]
+        else:
+            named = [f"'{_short(word)}'" for words in by_key.values() for word in words]
+        if named:
+            yield Warned(message.format(model=model, words=_listed(list(dict.fromkeys(named)))))
 
 
 def is_in_pieces(word: str, tokenizer: Any) -> bool:
@@ -114,17 +123,28 @@ def _is_whole(byte_decoder: Mapping[str, int]) -> Callable[[str], bool]:
 
 
 def _untrained_words(words: Sequence[str], backbone: Backbone) -> set[str]:
-    """The words of which every token's embedding is zero; none where the text tower is not open_clip's own."""
+    """The words with a token whose embedding is zero; none where the text tower is not open_clip's own.
+
+    A word that a training text held has trained all its tokens.
+    """
     table = getattr(getattr(backbone.towers.text, "token_embedding", None), "weight", None)
     untrained = set() if table is None else set((table == 0).all(dim=1).nonzero().flatten().tolist())
     if not untrained or not words:
         return set()
     padding = set(backbone.tokenizer([""])[0].tolist())
     tokens = [set(row) - padding for row in backbone.tokenizer(list(words)).tolist()]
-    return {word for word, own in zip(words, tokens, strict=True) if own and own <= untrained}
+    return {word for word, own in zip(words, tokens, strict=True) if own & untrained}
 
 
-def _named(words: Sequence[str]) -> str:
-    short = [word if len(word) <= _MOST_LETTERS else f"{word[:_MOST_LETTERS]}…" for word in words[:_MOST_NAMED]]
-    more = f" and {len(words) - _MOST_NAMED:,} more" if len(words) > _MOST_NAMED else ""
-    return ", ".join(f"'{word}'" for word in short) + more
+def _with_words(label: str, words: Sequence[str]) -> str:
+    """A label, with those of its words that are meant unless it has no other."""
+    return f"'{_short(label)}'" + ("" if list(words) == [label] else f" ({', '.join(map(_short, words))})")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…"
+
+
+def _listed(named: Sequence[str]) -> str:
+    more = f" and {len(named) - _MOST_NAMED:,} more" if len(named) > _MOST_NAMED else ""
+    return ", ".join(named[:_MOST_NAMED]) + more

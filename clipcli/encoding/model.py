@@ -115,7 +115,7 @@ class Model:
             known, self.facts = self.facts, facts_of(checkpoint, backbone)
         if known is not None and known.fingerprint != self.facts.fingerprint:
             raise WeightsMismatch(f"the weights of {checkpoint.name} have changed since this run began; run it again")
-        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone), self.facts.record(runtime.device))
+        yield ModelLoaded(checkpoint.name, str(runtime), str(backbone), self.facts.record(runtime.kind))
         models.keep(self.facts, request=self._request, memory=self.memory)
         return backbone
 
@@ -165,6 +165,6 @@ class Model:
             workers=settings.workers,
             stated=stated,
         )
-        check_decode(settings.decode, device=runtime.device)
+        check_decode(settings.decode, device=runtime.kind)
         check_engine(settings.engine, runtime=runtime)
         return runtime

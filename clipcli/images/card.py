@@ -118,7 +118,7 @@ class _Decoder:
         self._device, self._threads, self._digests = device, threads, digests
         self._refusal: str | None = None
         # A stream of its own, beside the model's.
-        self._stream = torch.cuda.Stream() if device == "cuda" else None  # type: ignore[no-untyped-call]
+        self._stream = torch.cuda.Stream(device) if device.startswith("cuda") else None  # type: ignore[no-untyped-call]
 
     def started(self, items: Sequence[ImageItem | Remembered]) -> Callable[[], Batch]:
         """Start reading these images in the threads; returns a function that waits for them and makes the batch."""

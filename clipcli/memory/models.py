@@ -114,7 +114,7 @@ def facts_of(checkpoint: Checkpoint, backbone: Backbone) -> ModelFacts:
     return ModelFacts(
         name=checkpoint.name,
         fingerprint=backbone.fingerprint,
-        device=backbone.runtime.device,
+        device=backbone.runtime.kind,
         precision=backbone.runtime.precision,
         runtime=str(backbone.runtime),
         details=str(backbone),

@@ -13,7 +13,9 @@ _HARMLESS = {
     *("batch_size", "workers", "cache", "no_cache", "cache_size", "verify", "quiet", "verbose"),
     *("output", "format", "resume", "overwrite", "no_manifest"),
 }
-_BY_CONTENT = {"inputs", "exclude", "labels", "classifier", "prompts", "model", "keep_columns"}
+_BY_CONTENT = {"inputs", "exclude", "labels", "classifier", "prompts", "model", "keep_columns", "keep_duplicates"} | {
+    *("max_images", "sample"),
+}
 # Messages show this many values of a list, and digits of a fingerprint.
 _FEW = 3
 _DIGITS = 12

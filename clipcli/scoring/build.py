@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clipcli.backbones.checkpoint import TEXT
-from clipcli.classes.labels import duplicate_warnings
 from clipcli.classes.prompts import PromptedClasses
 from clipcli.encoding.label_checks import check_labels, label_warnings, remembered_checks
 from clipcli.encoding.model import Model
 from clipcli.errors import ModelUnavailable, WeightsMismatch
-from clipcli.events import ClassesEncoded, Event, ModelKnown, Warned
+from clipcli.events import ClassesEncoded, Event, ModelKnown
 from clipcli.memory.classes import class_key
 from clipcli.scoring.classifier import Classifier, classifier_of
 
@@ -34,8 +33,6 @@ def build(
     with at least these `towers`: a caller that will need the image tower anyway names it, and weights are read once.
     Yields `Warned`, `ModelKnown`, `ModelLoaded`, `ClassesEncoded`. Raises the errors of loading a model.
     """
-    for message in dict.fromkeys(message for one in prompted for message in duplicate_warnings(one.classes)):
-        yield Warned(message)
     prompts = [texts for one in prompted for texts in one.prompts()]
     names = [labelled.names for one in prompted for labelled in one.classes]
     embeddings = iter((yield from embed_classes(prompts, names=names, model=model, towers=towers)))
@@ -66,7 +63,7 @@ def embed_classes(
         if missing:
             new_names, new_prompts = ({key: some[key] for key in missing} for some in (names_of, wanted))
             found |= check_labels(new_names, new_prompts, backbone=backbone, memory=model.memory)
-    yield from label_warnings(found, model=model.name)
+    yield from label_warnings(found, names=names_of, model=model.name)
     return [embeddings[key] for key in keys]
 
 

@@ -18,6 +18,12 @@ from clipcli.scoring.classifier import Classifier
 Array = NDArray[np.float32]
 
 
+ONE_CLASS = (
+    "one class alone scores 1 on every image, whatever it shows; add classes to choose from, such as 'something else',"
+    " or classify with --score cosine"
+)
+
+
 def choose_score(requested: str, classifier: Classifier) -> str:
     """The kind of score to use: the requested one, or the model's own for `auto`.
 

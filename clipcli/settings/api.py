@@ -28,9 +28,10 @@ Show = Callable[[Event], None]
 
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
 _SEE = re.compile(r"\bclipcli ([a-z-]+) --help\b")
-# Values after a flag: a placeholder such as FILE; NAME=VALUE; a number or a path.
+# Values after a flag: a placeholder such as FILE; NAME=VALUE; a list in quotes; a number or a path.
 _ANY = re.compile(r" [A-Z][A-Z_]*\b(?![\w=])")
 _NAMED = re.compile(r" (\w+)=(\w+)")
+_LIST = re.compile(r" ('[^',]*,[^']*')")
 _VALUE = re.compile(r" (-?[0-9][^\s;:)]*?|[^\s;:,)'\"]*/[^\s;:,)'\"]*)(?=[,.]?(?:[\s;:)]|$))")
 
 
@@ -123,6 +124,8 @@ def _as_argument(
         return name, end + match.end()
     if match := _NAMED.match(rest):
         return f"{name}={{'{match[1]}': {match[2]}}}", end + match.end()
+    if match := _LIST.match(rest):
+        return f"{name}={match[1]}", end + match.end()
     choice = next((choice for choice in setting.about.choices or () if _begins(rest, f" {choice}")), None)
     match = _VALUE.match(rest)
     text = choice or (match[1] if match else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass
 from numbers import Real
@@ -27,6 +28,8 @@ class About:
     """The placeholder for its value in help."""
     choices: Mapping[str, str] | None = None
     """The values allowed, with their meanings."""
+    also: str | None = None
+    """A regular expression of values that are allowed beside the choices."""
     explained: bool = False
     """True if help shows the meanings of the choices."""
     least: float | None = None
@@ -152,7 +155,7 @@ def _checked(field: Field[Any], value: Any, *, command: str) -> Any:
         shown = shortened(value)
         noun = stated.noun or kind.noun
         raise UsageError(f"{flag(field.name)} {shown} is not {noun}; see clipcli {command} --help") from None
-    if stated.choices and value not in stated.choices:
+    if stated.choices and value not in stated.choices and not (stated.also and re.fullmatch(stated.also, value)):
         raise unknown(flag(field.name), value, stated.choices)
     least, most = stated.least, stated.most
     if (least is not None and value < least) or (most is not None and value > most):

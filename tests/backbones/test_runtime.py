@@ -9,6 +9,9 @@ import torch
 
 from clipcli.backbones.devices import PRECISIONS
 from clipcli.backbones.runtime import DTYPES, choose_runtime
+from clipcli.commands.classify.settings import ClassifySettings
+from clipcli.commands.train.run import run
+from clipcli.commands.train.settings import TrainConfig
 from clipcli.errors import UnknownName, UsageError
 
 
@@ -60,3 +63,47 @@ def test_a_device_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_that_do_not_exist(options: dict[str, str]) -> None:
     with pytest.raises(UnknownName, match="choose one of"):
         choose_runtime(**options)
+
+
+@pytest.fixture
+def two_cards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A machine with two cards; the list holds the numbers of those that were chosen."""
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    return chosen
+
+
+def test_a_card_by_its_number(two_cards: list[int]) -> None:
+    runtime = choose_runtime(device="cuda:1", workers=1)
+    assert str(runtime) == "on cuda:1 in bf16 (the card has it), 1 decode thread"
+    assert (runtime.kind, runtime.batch_size, two_cards) == ("cuda", 256, [1])
+    assert (choose_runtime(device="cuda").device, two_cards) == ("cuda", [1])
+
+
+def test_a_card_that_is_not_here(two_cards: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"^no device cuda:2 on this machine, which has cuda:0, cuda:1; choose one of"):
+        choose_runtime(device="cuda:2")
+    assert two_cards == []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=r"^no device cuda:0 on this machine; choose .*cpu"):
+        choose_runtime(device="cuda:0")
+
+
+@pytest.mark.parametrize("device", ["cpu:0", "cuda:", "cuda:one", "cuda:-1", "cuda1", "mps:0"])
+def test_numbers_that_no_device_has(device: str) -> None:
+    with pytest.raises(UnknownName, match="choose one of"):
+        choose_runtime(device=device)
+    for settings in (ClassifySettings, TrainConfig):
+        with pytest.raises(UnknownName, match=f"unknown --device '{device}'; choose one of"):
+            settings("photos", device=device)
+        assert settings("photos", device="cuda:12").device == "cuda:12"
+
+
+@pytest.mark.usefixtures("two_cards")
+def test_a_card_by_its_number_is_for_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="--device cuda:1 is for one process; give --device cuda"):
+        list(run(TrainConfig("photos", model="tiny", output="run", device="cuda:1")))

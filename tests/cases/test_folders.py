@@ -113,8 +113,8 @@ def test_files_that_are_no_images_are_counted_by_kind() -> None:
     assert listed("p") == (
         ["p/a.jpg"],
         [
-            "16 files are no images, such as p/0.MP4 (9 .mp4, 3 .xmp, 2 .cr2, 1 without a suffix, 1 .txt): left out;"
-            " name one as an input to have it tried"
+            "16 files are no images, such as p/0.MP4 (9 video, 3 sidecar, 2 RAW, 1 without a suffix, 1 document):"
+            " passed over; name one as an input to have it tried"
         ],
     )
 
@@ -126,7 +126,7 @@ def test_texts_that_may_be_about_the_images_are_not_counted() -> None:
     data = Data("p")
     read_pairs(data, options=PairOptions(("a {}",)))
     assert [event.message for event in data.notices.events()] == [
-        "1 file is no image, p/cat/a.xmp: left out; name one as an input to have it tried"
+        "1 file is no image, p/cat/a.xmp: passed over; name one as an input to have it tried"
     ]
 
 

@@ -38,7 +38,7 @@ def test_labels_that_differ_after_the_cut_do_not_score_the_same(photos: Path) ->
     told = warnings(photos, labels, prompts="a photo of a {}.")
     assert [line for line in told if "longer than tiny reads" in line]
     made = clipcli.build_classifier(labels, model="tiny", cache=False, prompts="name", precision="fp32")
-    assert float(made.class_embeddings[0] @ made.class_embeddings[1]) < 0.999
+    assert float(made.class_embeddings[0] @ made.class_embeddings[1]) < 0.9995
     assert np.allclose(np.linalg.norm(made.class_embeddings, axis=1), 1)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from clipcli.classes.labels import LabelledClass, duplicate_warnings
+from clipcli.classes.duplicates import one_of_each
+from clipcli.classes.labels import LabelledClass
 from clipcli.classes.normal_form import composed
 from clipcli.commands.evaluate.classes import classes_from_data, classes_from_labels, truth_of
 from clipcli.commands.evaluate.comparison import check_other_labels
@@ -192,8 +193,8 @@ def test_two_forms_of_one_name_are_one_class() -> None:
     assert names[0] == names[2] != names[1] == "dog"
     assert len(truth_of(folder, classes, allow_empty=False)) == 2
     assert len({pair.label for pair in pairs("e").pairs}) == 2
-    warned = duplicate_warnings([LabelledClass(NFC, line=1), LabelledClass("dog", line=2), LabelledClass(NFD, line=3)])
-    assert len(warned) == 1
+    one = one_of_each([LabelledClass(NFC), LabelledClass("dog"), LabelledClass(NFD)], Notices(), keep_duplicates=False)
+    assert [(labelled.label, labelled.entries) for labelled in one] == [(NFC, 2), ("dog", 1)]
 
 
 def test_predictions_to_compare_with_may_be_in_another_form() -> None:

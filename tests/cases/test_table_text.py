@@ -117,7 +117,7 @@ def test_a_caption_of_several_lines_is_no_mistake() -> None:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("mark", [",", "\t", "|"])
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
 def test_line_ends_of_any_system_and_a_byte_order_mark(end: str, mark: str) -> None:
     """Line ends of old Macs, and Excel's byte order mark."""
     lines = ["\ufeffimage|caption", "a.jpg|a cat", "b.jpg|a dog"]

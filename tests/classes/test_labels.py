@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from clipcli.classes.labels import LabelledClass, classes_from, duplicate_warnings, read_labels
+from clipcli.classes.given import classes_from, read_classes
+from clipcli.classes.label_files import read_labels
+from clipcli.classes.labels import LabelledClass
 from clipcli.classes.mapping import read_mapping
 from clipcli.errors import BadFile, InputNotFound
+from clipcli.notices import Notices
 
 
 def _read(folder: Path, name: str, content: str | bytes) -> tuple[LabelledClass, ...]:
@@ -170,15 +174,86 @@ def test_an_empty_file_is_an_error(tmp_path: Path, name: str) -> None:
         _read(tmp_path, name, "")
 
 
+TABLES = {
+    ",": 'Label,Aliases,Description\ncafé,bar,\ncat,"kitty;tom",a small pet\n',
+    ";": 'LABEL;aliases;description\ncafé;bar;\ncat;"kitty;tom";a small pet\n;;\n',
+    "\t": "class\taliases\tdescription\ncafé\tbar\t\ncat\tkitty;tom\ta small pet\n",
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
+@pytest.mark.parametrize("mark", TABLES)
+@pytest.mark.parametrize("name", ["labels.csv", "labels.txt", "labels"])
+def test_tables_as_excel_writes_them(tmp_path: Path, mark: str, encoding: str, name: str) -> None:
+    """Excel separates by semicolons in most of Europe, and its "Unicode text" is UTF-16 with tabs, called .txt."""
+    cafe, cat = _read(tmp_path, name, TABLES[mark].encode(encoding))
+    assert (cafe.label, cafe.aliases, cafe.descriptions) == ("café", ("bar",), ())
+    assert (cat.label, cat.aliases, cat.descriptions) == ("cat", ("kitty", "tom"), ("a small pet",))
+
+
+@pytest.mark.parametrize("column", ["label", "Label", "CLASS", "name", " Name "])
+def test_the_column_of_labels_may_be_called_otherwise(tmp_path: Path, column: str) -> None:
+    assert _labels(tmp_path, "labels.csv", f"description;{column}\nsoft;cat\n;dog\n") == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [("name;colour", "unknown column 'colour'"), ("class,name", "unknown column 'name'"), ("cat;dog", "call the file")],
+)
+def test_other_columns_are_an_error(tmp_path: Path, header: str, names: str) -> None:
+    with pytest.raises(BadFile, match=rf"labels\.csv line 1: .*{names}"):
+        _read(tmp_path, "labels.csv", f"{header}\na{header[-4:]}\n")
+
+
 @pytest.mark.parametrize("name", ["labels.txt", "labels.csv", "labels.yaml"])
-def test_a_file_that_is_not_utf8_names_the_line(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadFile, match="line 3: not UTF-8"):
-        _read(tmp_path, name, b"label\ncat\ncaf\xe9\n")
+def test_an_encoding_that_is_guessed_is_said_once(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes({"labels.yaml": b"- label\n- cat\n- caf\xe9\n"}.get(name, b"label\ncat\ncaf\xe9\n"))
+    notices = Notices()
+    assert read_labels(tmp_path / name, notices)[-1].label == "café"
+    [said] = [event.message for event in notices.events()]
+    assert said == (
+        f"1 file is not UTF-8, {tmp_path / name} (line 3): it was read as Windows-1252; save it as UTF-8 if its"
+        " letters come out wrong"
+    )
 
 
-def test_an_unknown_suffix_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match=r"\.txt, \.csv, \.yaml"):
-        _read(tmp_path, "labels.json", "[]")
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (b"cat\n\x81\n", "line 2: not UTF-8"),
+        (b"\xff\xfecat", "not UTF-8"),
+        (b"PK\x03\x04\x00\x00", "is no text file; save it as text, in Excel as 'CSV UTF-8'"),
+    ],
+)
+def test_what_is_no_text_is_an_error(tmp_path: Path, content: bytes, names: str) -> None:
+    with pytest.raises(BadFile, match=names):
+        _read(tmp_path, "labels.txt", content)
+
+
+@pytest.mark.parametrize("name", ["labels", "labels.lst", "my labels.names", "labels.text"])
+def test_a_file_of_any_name_has_a_label_a_line(tmp_path: Path, name: str) -> None:
+    assert _labels(tmp_path, name, "cat\nlabel\nsalt, pepper\n") == ["cat", "label", "salt, pepper"]
+
+
+def test_json_is_read_as_yaml_is(tmp_path: Path) -> None:
+    assert _labels(tmp_path, "labels.json", '["cat", "dog"]\n') == ["cat", "dog"]
+    (cat, _) = _read(tmp_path, "labels.json", '{"cat": ["kitty"],\n "dog": []}')
+    assert cat.aliases == ("kitty",)
+
+
+@pytest.mark.parametrize(
+    ("content", "asked"),
+    [
+        ("cat, dog, a red car", "commas; did you mean 3 labels"),
+        ("cat;dog\n", "semicolons; did you mean 2 labels"),
+        ("# pets\ncat\tdog\n", "tabs; did you mean 2 labels"),
+        ("salt, pepper; cat; dog", "semicolons; did you mean 3 labels"),
+    ],
+)
+def test_one_line_of_several_labels_is_asked_about(tmp_path: Path, content: str, asked: str) -> None:
+    with pytest.raises(BadFile, match=rf"labels\.txt: its one line holds {asked}\? Write one a line"):
+        _read(tmp_path, "labels.txt", content)
+    assert _labels(tmp_path, "labels.txt", "cat,\n") == ["cat,"]
 
 
 @pytest.mark.parametrize(
@@ -196,16 +271,43 @@ def test_a_missing_file_or_a_folder_is_not_found(tmp_path: Path) -> None:
             read_labels(tmp_path / name)
 
 
-def test_duplicates_are_kept_and_warned_about_with_their_lines(tmp_path: Path) -> None:
-    classes = _read(tmp_path, "labels.txt", "crane\ncat\n\ncrane\ncat\ndog\n crane\n")
-    assert [c.label for c in classes] == ["crane", "cat", "crane", "cat", "dog", "crane"]
-    crane, cat = duplicate_warnings(classes)
-    assert "'crane' stands on lines 1 and 4 and 7; kept as 3" in crane
-    assert "'cat' stands on lines 2 and 5; kept as 2" in cat
+CRANES = "label,aliases,description\ncrane,n1,a bird\ncat,,\nCrane,n2,a machine\nhot_dog,,\nhot  dog,,\ncrane,n1,\n"
 
 
-def test_different_labels_are_not_warned_about(tmp_path: Path) -> None:
-    assert duplicate_warnings(_read(tmp_path, "labels.txt", "cat\nCat\ndog\n")) == []
+def test_duplicates_are_made_one_class_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(CRANES)
+    notices = Notices()
+    crane, cat, hot_dog = read_classes(tmp_path / "labels.csv", notices)
+    assert (crane.label, crane.aliases, crane.descriptions) == ("crane", ("n1", "n2"), ("a bird", "a machine"))
+    assert (crane.entries, cat.entries, hot_dog.entries) == (3, 1, 2)
+    assert (cat.label, hot_dog.label) == ("cat", "hot_dog")
+    assert [event.message for event in notices.events()][1:] == [
+        "2 labels are given several times, such as 'crane' and 'Crane': made one class; --keep-duplicates keeps them"
+        " apart"
+    ]
+
+
+def test_duplicates_may_be_kept_which_is_said(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(CRANES)
+    notices = Notices()
+    kept = read_classes(tmp_path / "labels.csv", notices, keep_duplicates=True)
+    assert [one.label for one in kept] == ["crane", "cat", "Crane", "hot_dog", "hot  dog", "crane"]
+    assert [event.message for event in notices.events()][1:] == [
+        "2 labels are given several times, such as 'crane' and 'Crane': kept as separate classes, which share the score"
+    ]
+    assert [one.label for one in read_classes(["hot_dog", "hot dog"], Notices(), keep_names=True)] == [
+        "hot_dog",
+        "hot dog",
+    ]
+
+
+def test_a_name_of_two_classes_is_said(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("label,aliases\ncat,kitty\nKitty,\ndog,n02084071\nwolf,n02084071\n")
+    notices = Notices()
+    assert len(read_classes(tmp_path / "labels.csv", notices)) == 4
+    assert [event.message for event in notices.events()] == [
+        "1 name belongs to several classes, 'kitty' of 'cat' and 'Kitty': they share its score; leave it with one"
+    ]
 
 
 def test_names_are_the_label_and_its_aliases_each_once() -> None:
@@ -213,7 +315,7 @@ def test_names_are_the_label_and_its_aliases_each_once() -> None:
 
 
 def test_a_sequence_of_labels_needs_no_file() -> None:
-    assert [c.label for c in classes_from([" cat", "dog, big", "cat"])] == ["cat", "dog, big", "cat"]
+    assert [c.label for c in classes_from([" cat", "dog, big", "cat"], Notices())] == ["cat", "dog, big", "cat"]
 
 
 def test_a_mapping_of_labels_is_what_it_is_in_a_yaml_file(tmp_path: Path) -> None:
@@ -226,7 +328,7 @@ def test_a_mapping_of_labels_is_what_it_is_in_a_yaml_file(tmp_path: Path) -> Non
         "yak": None,
         "owl": {"aliases": np.array(["bird"]), "description": "an owl at night."},
     }
-    classes = classes_from(read_mapping(mapping))
+    classes = classes_from(read_mapping(mapping), Notices())
     assert classes == read_labels(tmp_path / "labels.yaml")
     assert [(one.label, one.aliases, one.descriptions) for one in classes] == [
         ("dog", ("puppy", "hound"), ()),
@@ -251,15 +353,79 @@ def test_a_mapping_of_labels_is_what_it_is_in_a_yaml_file(tmp_path: Path) -> Non
 )
 def test_a_mapping_of_something_else_is_an_error(given: Any, message: str) -> None:
     with pytest.raises(BadFile) as raised:
-        classes_from(read_mapping(given))
+        classes_from(read_mapping(given), Notices())
     assert str(raised.value).startswith(message)
 
 
 def test_a_text_or_a_path_names_a_labels_file(labels: Path) -> None:
-    assert classes_from(labels) == classes_from(str(labels)) == read_labels(labels)
+    assert classes_from(labels, Notices()) == classes_from(str(labels), Notices()) == read_labels(labels)
 
 
 @pytest.mark.parametrize(("given", "names"), [([], "no labels"), (["cat", " "], "label 2: a label of only spaces")])
 def test_a_sequence_without_a_usable_label_is_an_error(given: list[str], names: str) -> None:
     with pytest.raises(BadFile, match=names):
-        classes_from(given)
+        classes_from(given, Notices())
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("cat, dog, a red car", ["cat", "dog", "a red car"]),
+        ('"salt, pepper", cat,', ["salt, pepper", "cat"]),
+        ("cat; dog", ["cat", "dog"]),
+        ("cat, AC/DC, Mr. T, e.g. this", ["cat", "AC/DC", "Mr. T", "e.g. this"]),
+        ("cat\na dog, asleep\r\n", ["cat", "a dog, asleep"]),
+        ("cat", ["cat"]),
+        ("St. Bernard", ["St. Bernard"]),
+        ("猫,犬", ["猫", "犬"]),
+    ],
+)
+def test_labels_may_be_written_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, labels: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [c.label for c in classes_from(text, Notices())] == labels
+
+
+def test_a_file_goes_before_labels_of_the_same_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("cat, dog").write_text("horse\ncow\n")
+    assert [c.label for c in classes_from("cat, dog", Notices())] == ["horse", "cow"]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        *[(text, text) for text in ("labels.txt", "my labels.csv", "sub/labels", "labels.dat", "~/labels", "l.YAML")],
+        ("a.txt, b", "a.txt"),
+        ("cat, my labels.csv", "cat, my labels.csv"),
+    ],
+)
+def test_what_looks_like_a_file_is_one_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputNotFound) as e:
+        classes_from(text, Notices())
+    assert str(e.value) == (
+        f"no labels file {named}; check the path, or give labels themselves, as in --labels 'cat, dog, a red car'"
+    )
+
+
+def test_a_file_without_its_suffix_is_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("labels.csv").write_text("label\ncat\n")
+    with pytest.raises(InputNotFound, match=r"^no labels file labels; did you mean labels\.csv\?$"):
+        classes_from("labels", Notices())
+
+
+def test_labels_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("Name;Aliases\ncafé;bar\n".encode("utf-16"))))
+    [cafe] = classes_from("-", Notices())
+    assert (cafe.label, cafe.aliases) == ("café", ("bar",))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    with pytest.raises(BadFile, match=r"^standard input line 1: no labels in it"):
+        classes_from("-", Notices())
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(InputNotFound, match="there is none here"):
+        classes_from("-", Notices())

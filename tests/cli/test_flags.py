@@ -17,18 +17,21 @@ from .conftest import Run
 FLAGS = {
     "classify": "labels classifier prompts model output format top-k score device precision batch-size workers decode "
     "engine cache no-cache cache-size verify no-verify resume no-resume overwrite no-overwrite "
-    "keep-columns image-column manifest no-manifest exclude keep-names no-keep-names color",
+    "keep-columns image-column manifest no-manifest exclude keep-names no-keep-names keep-duplicates "
+    "no-keep-duplicates max-images sample color",
     "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite "
-    "keep-names no-keep-names",
+    "keep-names no-keep-names keep-duplicates no-keep-duplicates",
     "evaluate": "data labels classifier prompts model output compare linear-probe shots seeds image-column "
     "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine "
-    "cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names color",
+    "cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
+    "keep-duplicates no-keep-duplicates color",
     "train": "output model arch image-size prompts labels image-column caption-column max-skipped epochs steps "
     "batch-size micro-batch seed loss duplicates negatives lr image-lr text-lr warmup weight-decay beta2 "
     "grad-clip-norm crop flip no-flip augment cutmix lock unlock-groups lora average freeze-batch-norm "
     "no-freeze-batch-norm val zero-shot retain val-every wise-ft retain-drop device precision workers "
     "grad-checkpoint no-grad-checkpoint compile no-compile save-every keep-every log-every tensorboard "
-    "no-tensorboard resume no-resume exclude keep-names no-keep-names stop-on-collapse no-stop-on-collapse",
+    "no-tensorboard resume no-resume exclude keep-names no-keep-names keep-duplicates no-keep-duplicates "
+    "stop-on-collapse no-stop-on-collapse",
 }
 
 
@@ -36,9 +39,9 @@ FLAGS = {
 def test_the_flags_of_a_command(run: Run, name: str) -> None:
     done = run(name, "--help")
     assert done.code == 0
-    options = re.findall(r"^  (-\S.*?)(?:  |$)", done.out.split("Options:")[1], flags=re.MULTILINE)
+    options = re.findall(r"^  (-\S.*?)(?:  |$)", done.out, flags=re.MULTILINE)
     shown = {flag for option in options for flag in re.findall(r"--?[a-z][\w-]*", option)}
-    common = {"--config", "--show-config", "--quiet", "-q", "--verbose", "-v", "--help"}
+    common = {"--config", "--show-config", "--quiet", "-q", "--verbose", "-v", "--help", "-h"}
     assert shown == {f"--{flag}" for flag in FLAGS[name].split()} | common | {"-o"}
 
 
@@ -93,6 +96,7 @@ def test_every_command_takes_a_file_and_shows_its_settings(run: Run, labels: Pat
         "precision": "auto",
         "cache": True,
         "keep_names": False,
+        "keep_duplicates": False,
     }
     Path("evaluate.yaml").write_text("data: {photos: a, sketches: b}\nprompts: plain,name\nshots: [1, full]\n")
     shown = yaml.safe_load(run("evaluate", "--config", "evaluate.yaml", "--engine", "torch", "--show-config").out)

@@ -11,7 +11,7 @@ import clipcli
 from clipcli.backbones import DEFAULT_MODEL, ORIGINS
 from clipcli.backbones.bundled import BUNDLED, folder
 from clipcli.backbones.catalogue import bundled_model
-from clipcli.classes.labels import READERS
+from clipcli.classes.label_files import READERS
 from clipcli.classes.prompts import DEFAULT_PROMPTS, load_prompts, prompt_set_names
 from clipcli.cli import COMMANDS, command_of
 from clipcli.commands.classify.settings import ClassifySettings

@@ -38,7 +38,7 @@ def warnings(photos: Path, labels: list[str], model: str, **options: bool) -> li
 @pytest.mark.parametrize("cache", [True, False])
 def test_words_without_a_trained_token_are_named_in_every_run(photos: Path, model: str, cache: bool) -> None:
     told = [
-        f"{model} was never trained on 'zebra', '狗': such labels score no better than chance; "
+        f"{model} has never seen a word of 'zebra', '狗', 'a zebra' (zebra): it can only guess at such labels; "
         "write them with other words, or take another model"
     ]
     for _ in range(2):
@@ -48,3 +48,13 @@ def test_words_without_a_trained_token_are_named_in_every_run(photos: Path, mode
 def test_known_words_are_not_warned_about(photos: Path, model: str, models: dict[str, Path]) -> None:
     assert warnings(photos, ["horse", "horses!"], model) == []
     assert warnings(photos, ["horse", "zebra"], str(models["vit"])) == []
+
+
+def test_tiny_says_which_labels_hold_words_that_it_never_saw(photos: Path) -> None:
+    """`smörgåsbord` is six tokens, of which two were never trained: no text held letters with accents."""
+    labels = ["dog", "café", "a rich smörgåsbord", "cafe"]
+    settings = ClassifySettings((str(photos),), labels=labels, model="tiny", prompts="plain", cache=False)
+    assert [event.message for event in run(settings) if isinstance(event, Warned)] == [
+        "tiny has never seen a word of 'café', 'a rich smörgåsbord' (smörgåsbord): it can only guess at such"
+        " labels; write them with other words, or take another model"
+    ]

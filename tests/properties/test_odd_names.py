@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipcli.classes.labels import read_labels
+from clipcli.classes.label_files import read_labels
 from clipcli.outputs.open import Output
 from clipcli.records import Row
 from clipcli.scoring.schema import Schema
@@ -29,7 +29,8 @@ LABELS = st.lists(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\n\ufeff"), min_size=1, max_size=12)
     .map(str.strip)
     .filter(lambda label: label and not label.startswith("#")),
-    min_size=1,
+    # One line alone may hold several labels, which is asked about.
+    min_size=2,
     max_size=6,
 )
 SETTINGS = settings(max_examples=50, deadline=None)

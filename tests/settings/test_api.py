@@ -57,6 +57,7 @@ class Example(Settings):
         ("--no-all-labels is slow; leave --all-labels out", "all_labels=False is slow; leave all_labels=True out"),
         ("a/b exists; give another --output, or --all-labels", "a/b exists; give another output, or all_labels=True"),
         ("give --device cpu", "give device='cpu'"),
+        ("as in --output 'a, b'", "as in output='a, b'"),
         ("give --device cpux", "give device cpux"),
         ("unknown --device 'tpu'; choose one of: auto", "unknown device 'tpu'; choose one of: auto"),
         ("--output my run is a file", "output='my run' is a file"),

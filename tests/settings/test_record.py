@@ -44,6 +44,8 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "classifier": "c.safetensors",
         "prompts": "plain",
         "model": "tiny",
+        "max_images": 9,
+        "sample": 7,
         "top_k": 3,
         "score": "cosine",
         "device": "cpu",
@@ -60,6 +62,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "keep_columns": ["where", "who"],
         "exclude": ["*.gif", "raw"],
         "keep_names": True,
+        "keep_duplicates": True,
     },
     RowsFile: {"output": "rows.jsonl", "format": "jsonl", "resume": True, "manifest": False, "overwrite": True},
     BuildClassifierSettings: {
@@ -70,6 +73,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "precision": "fp32",
         "cache": False,
         "keep_names": True,
+        "keep_duplicates": True,
     },
     ClassifierFile: {"output": "c.safetensors", "overwrite": True},
     EvaluateSettings: {
@@ -100,6 +104,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "verify": True,
         "exclude": ["*.gif"],
         "keep_names": True,
+        "keep_duplicates": True,
     },
 }
 

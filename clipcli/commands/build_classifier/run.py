@@ -9,11 +9,12 @@ from clipcli import backbones
 from clipcli.classes.prompts import read_prompted_classes
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings
 from clipcli.encoding.model import Model
-from clipcli.events import Event, result_of
+from clipcli.events import Event, Warned, result_of
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
 from clipcli.scoring.build import build
 from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.score import ONE_CLASS, choose_score
 from clipcli.settings import Show, api
 
 
@@ -43,10 +44,18 @@ class _TextTowerSettings:
 def run(options: BuildClassifierSettings) -> Generator[Event, None, Classifier]:
     """As `build_classifier`, with its events."""
     notices = Notices()
-    prompted = read_prompted_classes(options.labels, options.prompts, notices, keep_names=options.keep_names)
+    prompted = read_prompted_classes(
+        options.labels,
+        options.prompts,
+        notices,
+        keep_names=options.keep_names,
+        keep_duplicates=options.keep_duplicates,
+    )
     yield from notices.events()
     memory = open_memory(cache=options.cache)
     settings = _TextTowerSettings(device=options.device, precision=options.precision)
     model = Model(options.model or backbones.DEFAULT_MODEL, settings, memory=memory)
     [classifier] = yield from build([prompted], model=model)
+    if len(classifier.labels) == 1 and choose_score("auto", classifier) == "softmax":
+        yield Warned(ONE_CLASS)
     return classifier

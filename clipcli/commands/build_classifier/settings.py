@@ -21,8 +21,8 @@ class BuildClassifierSettings(Hardware, OneModel, Labels):
     labels: Reads[GivenLabels, KeptLabels] = setting(
         kw_only=False,
         group="what",
-        metavar="FILE",
-        missing="no labels were given; give --labels FILE",
+        metavar="LABELS",
+        missing="no labels were given; give --labels FILE, or --labels 'cat, dog, a red car'",
         reads=read_labels,
         accepts=GIVEN_LABELS,
         noun=LABELS,

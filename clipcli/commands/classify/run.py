@@ -8,11 +8,14 @@ from collections.abc import Generator, Iterator, Sequence
 
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
+from clipcli.classes.given import STDIN
 from clipcli.classes.prompts import PromptedClasses, read_prompted_classes
+from clipcli.commands.classify.first_look import first_look
 from clipcli.commands.classify.kept_columns import kept_columns
 from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.data.images import list_images
+from clipcli.data.kinds.folders import OTHER_FILES
 from clipcli.encoding.embed import embed, towers_for
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError
@@ -27,13 +30,8 @@ from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.decide import decide
 from clipcli.scoring.rows import to_rows
-from clipcli.scoring.score import choose_score, score
+from clipcli.scoring.score import ONE_CLASS, choose_score, score
 from clipcli.settings import Show, api, as_dict
-
-_ONE_CLASS = (
-    "one class alone scores 1 on every image, whatever it shows; add classes to choose from, such as 'something else',"
-    " or give --score cosine"
-)
 
 
 @api(ClassifySettings)
@@ -46,12 +44,12 @@ def classify(settings: ClassifySettings, show: Show) -> Rows:
     arrays are looked at when their rows are due: do not change them before. Those of a generator, which is read to its
     end first, are copied. Their embeddings are not cached, as there is no file to know them by.
 
-    Give `labels` or a `classifier` (a file, or the result of `build_classifier`). Labels are a labels file, a list of
-    labels, or a mapping of each to its aliases, as in `{"dog": ["puppy"], "cat": []}`; in place of the aliases may
-    stand a mapping with `aliases` and `descriptions`. A row holds the `top_k` best labels with their scores, best
-    first; an image that cannot be read has none, and the reason in `error`. With `keep_columns`, `kept` has the cells
-    of these columns. Embeddings are cached; those of an image are used again while its file is as it was, or with
-    `verify` its content.
+    Give `labels` or a `classifier` (a file, or the result of `build_classifier`). Labels are a labels file, a text such
+    as `"cat, dog"`, a list of labels, or a mapping of each to its aliases, as in `{"dog": ["puppy"], "cat": []}`; in
+    place of the aliases may stand a mapping with `aliases` and `descriptions`. A row holds the `top_k` best labels with
+    their scores, best first; an image that cannot be read has none, and the reason in `error`. With `keep_columns`,
+    `kept` has the cells of these columns. Embeddings are cached; those of an image are used again while its file is as
+    it was, or with `verify` its content.
 
     Raises the errors of `clipcli.errors`: at once for what is wrong with arguments, labels and inputs, and at the first
     row for what is wrong with the model, unless it fails while it runs or is first needed for a later row.
@@ -102,12 +100,15 @@ def run(
     )
     check_is_not_read(output, {item.file for item in items} if os.path.isfile(output) else ())
     kept = kept_columns(options.keep_columns, items)
+    items, left_out = first_look(items, max_images=options.max_images, sample=options.sample)
+    passed_over = notices.take(OTHER_FILES)
     default_model = class_source.model if isinstance(class_source, Classifier) else DEFAULT_MODEL
     model = model or Model(options.model or default_model, options, memory=memory)
     provenance = provenance_of(class_source, settings=as_dict(options), model=model.asked, items=items, kept=kept)
     resumed = earlier and resume.check(earlier, items, provenance=provenance)
     yield from notices.events()
-    yield InputsFound(len(items), resumed.count if resumed else 0)
+    said = tuple(message for message in (left_out, passed_over) if message is not None)
+    yield InputsFound(len(items), resumed.count if resumed else 0, said)
     yield RowsPlanned(provenance)
     yield from memory.warnings()
     if not resumed:
@@ -125,9 +126,20 @@ def _read_class_source(options: ClassifySettings, notices: Notices) -> Classifie
     """Read the classifier, or the labels and prompts to build it from. Raises `UsageError` unless one is given."""
     if (options.labels is None) == (options.classifier is None):
         given = "neither labels nor a classifier was" if options.labels is None else "both labels and a classifier were"
-        raise UsageError(f"{given} given; give --labels FILE or --classifier FILE")
+        raise UsageError(
+            f"{given} given; give --labels FILE or --classifier FILE, or labels themselves, as in"
+            " --labels 'cat, dog, a red car'"
+        )
+    if options.labels == STDIN and STDIN in options.inputs:
+        raise UsageError("standard input is either the labels or a list of images; give one of them as a file")
     if options.labels is not None:
-        return read_prompted_classes(options.labels, options.prompts, notices, keep_names=options.keep_names)
+        return read_prompted_classes(
+            options.labels,
+            options.prompts,
+            notices,
+            keep_names=options.keep_names,
+            keep_duplicates=options.keep_duplicates,
+        )
     if options.prompts is not None:
         raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
     if isinstance(options.classifier, Classifier):
@@ -157,7 +169,7 @@ def _label_images(
     classifier = yield from _get_classifier(items, class_source, model)
     kind = choose_score(options.score, classifier)
     if kind == "softmax" and len(classifier.labels) == 1:
-        yield Warned(_ONE_CLASS)
+        yield Warned(ONE_CLASS)
     for event in embed(items, models=[model], images=images):
         if isinstance(event, Embedded):
             scores = Scores(event.entries, score(event.embeddings[0], classifier, kind=kind))

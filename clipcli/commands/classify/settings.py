@@ -15,6 +15,12 @@ class Labelling(Prompts, Inputs, LabelsOrClassifier):
 
     command = "classify"
 
+    max_images: int | None = setting(default=None, group="what", least=1)
+    """Label the first N images alone, for a first look."""
+
+    sample: int | None = setting(default=None, group="what", least=1)
+    """Label N images alone that are drawn at random, the same in every run."""
+
     top_k: int = setting(default=1, group="output", metavar="K", least=1)
     """How many labels each image gets, best first."""
 

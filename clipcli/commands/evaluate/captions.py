@@ -55,7 +55,7 @@ def run(
             for backbone, images in zip(backbones, data_embeddings, strict=True)
         ]
     runtime = backbones[0].runtime
-    evaluation = Evaluation(RETRIEVAL, (), tuple(runs), runtime.device, runtime.precision)
+    evaluation = Evaluation(RETRIEVAL, (), tuple(runs), runtime.kind, runtime.precision)
     return replace(evaluation, differences=comparison.differences(runs, run_names(evaluation)))
 
 

@@ -125,6 +125,16 @@ def truth_of(data: LabelledData, classes: Classes, *, allow_empty: bool) -> NDAr
     return truth
 
 
+def _check_can_be_counted(classes: Classes, *, where: str) -> None:
+    """Raise `BadFile` if duplicates became one class, so that the numbers of the classes after it are others."""
+    merged = [labelled.label for labelled in classes.classes if labelled.entries > 1]
+    if merged:
+        raise BadFile(
+            f"{where}: its classes are numbers, and the labels hold {some_of(merged)} several times; give"
+            " --keep-duplicates if they are counted so, or take the duplicates out"
+        )
+
+
 def _class_indices(data: LabelledData, classes: Classes) -> dict[str, int]:
     """The index of the class for each name in the data. Raises `BadFile` for a name that fits no class."""
     names = names_of(data.entries)
@@ -138,6 +148,7 @@ def _class_indices(data: LabelledData, classes: Classes) -> dict[str, int]:
             )
         return {name: known[composed(name)] for name in names}
     if data.noun != "folder" and all(name.isdecimal() for name in names) and not set(names) & set(classes.names):
+        _check_can_be_counted(classes, where=data.text)
         too_large = [name for name in names if int(name) >= len(classes)]
         if too_large:
             raise BadFile(

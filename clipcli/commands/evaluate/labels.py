@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from clipcli.backbones.tags import DEFAULT_MODEL
-from clipcli.classes.labels import LabelledClass, classes_from
+from clipcli.classes.given import is_file, read_classes
+from clipcli.classes.labels import LabelledClass
 from clipcli.classes.prompts import DEFAULT_PROMPTS, PromptedClasses, load_prompts
-from clipcli.classes.words import in_words
 from clipcli.commands.evaluate import comparison
 from clipcli.commands.evaluate.classes import (
     Classes,
@@ -136,9 +135,10 @@ def _classes_from_settings(
         return classes_from_labels([LabelledClass(label) for label in classifier.labels], where=where)
     if options.labels is None:
         return None
-    is_file = isinstance(options.labels, str | Path)
-    classes = in_words(classes_from(options.labels), notices, keep_names=options.keep_names)
-    return classes_from_labels(classes, where=str(options.labels) if is_file else "the labels")
+    classes = read_classes(
+        options.labels, notices, keep_names=options.keep_names, keep_duplicates=options.keep_duplicates
+    )
+    return classes_from_labels(classes, where=str(options.labels) if is_file(options.labels) else "the labels")
 
 
 def _warnings(inputs: Inputs, options: EvaluateSettings) -> Iterator[str]:

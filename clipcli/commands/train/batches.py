@@ -240,7 +240,7 @@ def batches_for(
         tokenizer=backbone.tokenizer,
         processes=processes,
         workers=runtime.workers,
-        pin=runtime.device == "cuda",
+        pin=runtime.kind == "cuda",
         cutmix=config.cutmix,
     )
 

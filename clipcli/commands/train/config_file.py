@@ -69,7 +69,7 @@ def absolute(config: TrainConfig) -> TrainConfig:
         data.append(kinds.absolute(path) + ("" if share is None else f"={share:g}"))
     tests = {name: getattr(config, name) for name in ("val", "zero_shot", "retain")}
     names = {name: getattr(config, name) or "" for name in ("arch", "prompts")}
-    paths = [] if config.labels is None else ["labels"]
+    paths = ["labels"] if config.labels is not None and os.path.exists(config.labels) else []
     paths += [name for name, text in names.items() if text.lower().endswith(_FILE_SUFFIXES) and os.path.exists(text)]
     moved = {name: os.path.abspath(getattr(config, name)) for name in paths}
     moved |= {name: kinds.absolute(text) for name, text in tests.items() if text is not None}

@@ -9,9 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.classes.labels import read_labels
+from clipcli.classes.given import STDIN, read_classes
 from clipcli.classes.prompts import DEFAULT_PROMPTS, load_prompts
-from clipcli.classes.words import in_words
 from clipcli.commands.train.identity import common_root, examples_hash, size_of, sizes_hash
 from clipcli.commands.train.settings import TrainConfig
 from clipcli.commands.train.skipped import as_rows, too_many_skipped
@@ -100,8 +99,12 @@ def _root_of(read: PairsRead) -> str:
 def pair_options(config: TrainConfig, notices: Notices, *, labelled: bool = True) -> PairOptions:
     """The options to read pairs with. Without `labelled` the labels file is left out: it names the classes of DATA."""
     classes = None
+    if config.labels == STDIN:
+        raise UsageError("train needs its labels again when it is resumed; give --labels FILE")
     if config.labels and labelled:
-        classes = in_words(read_labels(config.labels), notices, keep_names=config.keep_names)
+        classes = read_classes(
+            config.labels, notices, keep_names=config.keep_names, keep_duplicates=config.keep_duplicates
+        )
     return PairOptions(
         templates=load_prompts(config.prompts or DEFAULT_PROMPTS).templates,
         classes=classes,

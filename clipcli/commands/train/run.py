@@ -68,7 +68,7 @@ def train(given: dict[str, Any], show: Show) -> Trained:
 def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) -> Generator[Event, None, Trained]:
     """As `train`, with its events. When `stop` is set, it saves a checkpoint after the step it is in, and ends."""
     runtime = _runtime(config)
-    with process_group(device=runtime.device) as processes, ExitStack() as stack:
+    with process_group(device=runtime.kind) as processes, ExitStack() as stack:
         config, start, data, checks = yield from _checked(config, resume=resume)
         parts = parts_of(data.sizes, data.shares, batch_size=config.batch_size or 1)
         path = Path(config.output or "")
@@ -131,6 +131,10 @@ def resolved(
 def _runtime(config: TrainConfig) -> Runtime:
     """The device, precision and decoding threads to train with; processes on one machine share its cores."""
     runtime = choose_runtime(device=config.device, precision=config.precision, workers=config.workers)
+    if ":" in config.device and local_process_count() > 1:
+        raise UsageError(
+            f"--device {config.device} is for one process; give --device cuda, and each process takes a card of its own"
+        )
     if runtime.precision == "fp16":
         # Its range is too small for gradients.
         runtime = replace(runtime, precision="fp32", reason="fp16 cannot hold gradients")

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from clipcli.backbones.devices import DEVICES
+from clipcli.backbones.devices import DEVICES, NUMBERED
 from clipcli.commands.shared_settings import Names, TableColumns
 from clipcli.settings import AsNumberOrText, AsText, AsTexts, build_record, record, setting
 
@@ -58,8 +58,8 @@ class TrainConfig(TableColumns, Names):
     prompts: AsText = setting(default=None, group="what", metavar="P", by_default="imagenet")
     """The prompt set for class folders, in DATA, --zero-shot and --retain."""
 
-    labels: AsText = setting(default=None, group="what", metavar="FILE", noun="a labels file")
-    """Names and aliases for the class folders of DATA."""
+    labels: AsText = setting(default=None, group="what", metavar="LABELS", noun="a labels file")
+    """Names and aliases for the class folders of DATA, as classify --labels takes them."""
 
     max_skipped: float = setting(default=0.05, group="what", least=0, most=1, harmless=True, rare=True)
     """The share of pairs that may be skipped before the run stops."""
@@ -175,8 +175,8 @@ class TrainConfig(TableColumns, Names):
     retain_drop: float = setting(default=0.01, group="checks", least=0, most=1)
     """How much --wise-ft auto may lose on --retain, as a share."""
 
-    device: str = setting(default="auto", group="speed", choices=DEVICES, harmless=True)
-    """Where to train."""
+    device: str = setting(default="auto", group="speed", choices=DEVICES, also=NUMBERED, harmless=True)
+    """Where to train; cuda:1 is the second card."""
 
     precision: str = setting(default="auto", group="speed", choices=PRECISIONS)
     """How to compute; weights are kept in fp32."""

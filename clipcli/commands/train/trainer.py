@@ -143,7 +143,7 @@ class Trainer:
 
     def memory(self) -> int:
         """The peak memory in bytes: of the GPU, or on a CPU of the process."""
-        if self._runtime.device == "cuda":
+        if self._runtime.kind == "cuda":
             return torch.cuda.max_memory_allocated()
         # Linux counts kilobytes, macOS bytes.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -155,8 +155,8 @@ class Trainer:
         encoder = Encoder(towers, preprocessing=self.trainee.backbone.preprocessing, autocast=autocast)
         if self._processes.count == 1:
             return encoder
-        synchronise_batch_norm(towers, device=self._runtime.device)
-        devices = [self._processes.local_rank] if self._runtime.device == "cuda" else None
+        synchronise_batch_norm(towers, device=self._runtime.kind)
+        devices = [self._processes.local_rank] if self._runtime.kind == "cuda" else None
         return DistributedDataParallel(
             encoder, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
         )

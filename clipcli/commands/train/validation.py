@@ -135,7 +135,7 @@ class Checks:
     def measure(self, backbone: Backbone, *, runtime: Runtime) -> Measurement:
         """All metrics, computed in the precision of `runtime`."""
         measured = Measurement({})
-        with torch.autocast(runtime.device, runtime.dtype, enabled=runtime.precision != "fp32"):
+        with torch.autocast(runtime.kind, runtime.dtype, enabled=runtime.precision != "fp32"):
             for check in (self.zero_shot, self.val):
                 measured |= check.measure(backbone) if check is not None else Measurement({})
             if self.retain is not None:

@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from clipcli.data.captions import CAPTION_SUFFIXES, caption_suffix
-from clipcli.data.file_names import suffix_of, without_suffix
+from clipcli.data.file_names import kind_of_file, suffix_of, without_suffix
 from clipcli.data.samples import Reading, Sample
 from clipcli.data.tree import Data, TreeFile
 from clipcli.notices import Notice
 from clipcli.records import Reference, Skipped
 
 OTHER_FILES = Notice(
-    "file is no image", "files are no images", "left out; name one as an input to have it tried", warns=False
+    "file is no image", "files are no images", "passed over; name one as an input to have it tried", warns=False
 )
 # Files that may be about images: captions, labels, and tables of them.
 _TEXTS = (*CAPTION_SUFFIXES, ".csv", ".tsv", ".jsonl", ".cls", ".tar")
@@ -46,7 +46,7 @@ def images_of(data: Data, reading: Reading) -> Iterator[TreeFile]:
         if file.is_image:
             yield file
         elif reading.images_only or suffix_of(file.parts[-1]) not in _TEXTS:
-            data.notices.add(OTHER_FILES, file.id, kind=suffix_of(file.parts[-1]) or "without a suffix")
+            data.notices.add(OTHER_FILES, file.id, kind=kind_of_file(file.parts[-1]))
 
 
 def texts_beside(files: Sequence[TreeFile]) -> Mapping[str, Mapping[str, Reference]]:

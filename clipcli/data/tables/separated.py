@@ -1,4 +1,4 @@
-"""Reads tables with a separator: `.csv` with commas, `.tsv` with tabs, and Flickr30k's `.csv` with `|`."""
+"""Reads tables with a separator: `.csv` with commas or semicolons, `.tsv` with tabs, Flickr30k's `.csv` with `|`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ _MANY_LINES = 20
 
 
 def read_csv(stream: BinaryIO, name: str, notices: Notices) -> Table:
-    """A table separated by commas, or by `|` where its header has no comma.
+    """A table separated by commas, or where its header has none by semicolons, by tabs or by `|`.
+
+    Excel writes semicolons where a comma is for decimals, as in most of Europe.
 
     Raises `BadFile`, with the line, if it cannot be parsed.
     """
@@ -62,7 +64,8 @@ def read_csv(stream: BinaryIO, name: str, notices: Notices) -> Table:
     lines = itertools.chain([header], lines)
     if "|" in header and "," not in header:
         return _table(literal_records(lines, "|"), name, "|", notices)
-    return _table(_quoted(lines, name), name, ",", notices)
+    mark = next((mark for mark in ",;\t" if mark in header), ",")
+    return _table(_quoted(lines, name, mark), name, mark, notices)
 
 
 def read_tsv(stream: BinaryIO, name: str, notices: Notices) -> Table:
@@ -70,7 +73,7 @@ def read_tsv(stream: BinaryIO, name: str, notices: Notices) -> Table:
     return _table(literal_records(lines_of(stream), "\t"), name, "\t", notices)
 
 
-def _quoted(lines: Iterator[str], name: str) -> Iterator[Record]:
+def _quoted(lines: Iterator[str], name: str, mark: str) -> Iterator[Record]:
     """The records of CSV that are not blank."""
     taken: list[str] = []
 
@@ -79,7 +82,7 @@ def _quoted(lines: Iterator[str], name: str) -> Iterator[Record]:
             taken.append(line)
             yield line
 
-    reader = csv.reader(kept(), strict=True)
+    reader = csv.reader(kept(), delimiter=mark, strict=True)
     start = 1
     try:
         for fields in reader:

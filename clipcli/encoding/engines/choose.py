@@ -52,7 +52,7 @@ def with_engine(backbone: Backbone, *, engine: str, images: int) -> Generator[Ev
     stays. The engine must have passed `check_engine`.
     """
     runtime = backbone.runtime
-    long_on_a_card = runtime.device == "cuda" and images >= COMPILING_PAYS_FROM
+    long_on_a_card = runtime.kind == "cuda" and images >= COMPILING_PAYS_FROM
     if engine == "compiled" or (engine == "auto" and long_on_a_card):
         return (yield from _with_compiled(backbone, must_pay=engine == "auto"))
     if engine != "torch" and _runs_openvino(runtime):

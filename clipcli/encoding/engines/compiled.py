@@ -29,7 +29,7 @@ def encoder(backbone: Backbone) -> Callable[[Tensor], Tensor]:
     cost more than it gains, and a batch that was halved for lack of memory must really become smaller.
     """
     runtime = backbone.runtime
-    mode = "reduce-overhead" if runtime.device == "cuda" else None
+    mode = "reduce-overhead" if runtime.kind == "cuda" else None
     tower = torch.compile(backbone.towers.encode_image, dynamic=False, mode=mode)
 
     def encode(pixels: Tensor) -> Tensor:

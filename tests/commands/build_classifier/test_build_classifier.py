@@ -13,6 +13,7 @@ import clipcli
 from clipcli.backbones.backbone import Backbone
 from clipcli.commands.build_classifier.run import run
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings
+from clipcli.errors import ClipcliWarning
 from clipcli.events import ClassesEncoded, Event, Warned
 from clipcli.memory.cache import Cache
 
@@ -61,7 +62,7 @@ def test_one_more_label_encodes_one_label(model: str, encoded: list[str]) -> Non
 def test_a_label_twice_is_encoded_once_and_warned_about(model: str, encoded: list[str]) -> None:
     events = events_of(["crane", "cat", "crane"], model)
     assert [e.message for e in events if isinstance(e, Warned)] == [
-        "label 'crane' stands on lines 1 and 3; kept as 2 separate classes"
+        "1 label is given several times, 'crane': made one class; --keep-duplicates keeps them apart"
     ]
     assert len(encoded) == 2
 
@@ -112,7 +113,7 @@ def test_an_unusable_cache_is_warned_about_and_left_alone(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("CLIPCLI_CACHE", str(tmp_path / "file"))
-    warnings = [event.message for event in events_of(["cat"], model) if isinstance(event, Warned)]
+    warnings = [event.message for event in events_of(["cat", "dog"], model) if isinstance(event, Warned)]
     assert len(warnings) == 1
     assert warnings[0].endswith("going on without it")
     assert clipcli.build_classifier(["cat"], model=model).labels == ("cat",)
@@ -139,3 +140,11 @@ def test_the_classifier_says_what_it_was_made_with(models: dict[str, Path]) -> N
     assert sigmoid.score == "sigmoid"
     assert sigmoid.logit_bias == pytest.approx(-10, abs=0.3)
     assert len({softmax.fingerprint, sigmoid.fingerprint}) == 2
+
+
+def test_one_class_alone_is_warned_about(model: str, models: dict[str, Path]) -> None:
+    with pytest.warns(ClipcliWarning, match="one class alone scores 1 on every image"):
+        clipcli.build_classifier("cat", model=model)
+    for labels, name in (("cat, dog", model), ("cat", str(models["sigmoid"]))):
+        warned = [event.message for event in events_of(labels, name) if isinstance(event, Warned)]
+        assert not any("one class" in message for message in warned)

@@ -11,7 +11,7 @@ import pytest
 import clipcli
 from clipcli.commands.classify.run import run
 from clipcli.commands.classify.settings import ClassifySettings
-from clipcli.errors import ClipcliError, InputNotFound, UsageError, WeightsMismatch
+from clipcli.errors import ClipcliError, ClipcliWarning, InputNotFound, UsageError, WeightsMismatch
 from clipcli.events import ClassesEncoded, InputsFound, ModelLoaded, RowsPlanned, RowsReady, TimeSpent, Warned
 
 LABELS = ["cat", "dog", "beach"]
@@ -66,9 +66,23 @@ def test_a_classifier_is_refused_for_another_model(photos: Path, models: dict[st
         list(clipcli.classify(photos, classifier=classifier, model=str(models["resnet"])))
 
 
-def test_duplicate_labels_are_separate_classes(photos: Path, model: str) -> None:
-    rows = list(clipcli.classify(photos, labels=["crane", "cat", "crane"], model=model, top_k=3))
-    assert all(sorted(row.labels) == ["cat", "crane", "crane"] for row in rows)
+def test_duplicate_labels_are_one_class_unless_they_are_kept(photos: Path, model: str) -> None:
+    once = list(clipcli.classify(photos, labels=["crane", "cat"], model=model, top_k=2))
+    labels = ["crane", "cat", "Crane ", "crane"]
+    with pytest.warns(ClipcliWarning, match="1 label is given several times, 'crane' and 'Crane': made one class"):
+        assert list(clipcli.classify(photos, labels=labels, model=model, top_k=2)) == once
+    kept = list(clipcli.classify(photos, labels=labels[:2] + labels[3:], model=model, top_k=3, keep_duplicates=True))
+    assert all(sorted(row.labels) == ["cat", "crane", "crane"] for row in kept)
+
+
+def test_labels_may_be_a_text(photos: Path, model: str) -> None:
+    expected = list(clipcli.classify(photos, labels=["cat", "dog", "a red car"], model=model))
+    assert list(clipcli.classify(photos, labels="cat, dog, a red car", model=model)) == expected
+
+
+def test_standard_input_is_labels_or_images(model: str) -> None:
+    with pytest.raises(UsageError, match="standard input is either the labels or a list of images"):
+        list(clipcli.classify("-", labels="-", model=model))
 
 
 def test_a_list_on_stdin(photos: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,9 +96,11 @@ def test_a_list_on_stdin(photos: Path, model: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_events_in_order(photos: Path, model: str) -> None:
-    events = list(run(ClassifySettings(inputs=(str(photos),), labels=["cat", "cat"], model=model)))
+    events = list(
+        run(ClassifySettings(inputs=(str(photos),), labels=["cat", "cat"], model=model, keep_duplicates=True))
+    )
     kinds = list(dict.fromkeys(type(event) for event in events))
-    assert kinds == [InputsFound, RowsPlanned, Warned, ModelLoaded, ClassesEncoded, RowsReady, TimeSpent]
+    assert kinds == [Warned, InputsFound, RowsPlanned, ModelLoaded, ClassesEncoded, RowsReady, TimeSpent]
     spent = events[-1]
     assert isinstance(spent, TimeSpent)
     assert spent.total > spent.encode > 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from small_data import grown, in_memory, jpeg, read, sharded
 
+from clipcli.classes.given import read_classes
 from clipcli.classes.labels import LabelledClass
 from clipcli.commands.evaluate.classes import classes_from_data, classes_from_labels, shared_prompt_warnings, truth_of
 from clipcli.data.labelled import Labelled, LabelledData, labelled_of
@@ -44,6 +45,18 @@ def test_labels_that_stand_there_twice_are_told_apart(tmp_path: Path) -> None:
         (tmp_path / f"{n}.jpg").write_bytes(jpeg(n))
     (tmp_path / "t.csv").write_text("image,label\n" + "".join(f"{n}.jpg,{4 - n}\n" for n in range(5)))
     assert truth_of(read(tmp_path / "t.csv"), classes, allow_empty=False).tolist() == [4, 3, 2, 1, 0]
+
+
+def test_numbers_do_not_count_labels_that_were_made_one(tmp_path: Path) -> None:
+    (tmp_path / "0.jpg").write_bytes(jpeg())
+    (tmp_path / "t.csv").write_text("image,label\n0.jpg,2\n")
+    merged, kept = (
+        classes_from_labels(read_classes(["yak", "yak", "fox"], Notices(), keep_duplicates=keep), where="labels.txt")
+        for keep in (False, True)
+    )
+    with pytest.raises(BadFile, match="its classes are numbers, and the labels hold 'yak' several times; give --keep"):
+        truth_of(read(tmp_path / "t.csv"), merged, allow_empty=True)
+    assert truth_of(read(tmp_path / "t.csv"), kept, allow_empty=True).tolist() == [2]
 
 
 def test_mistakes_in_classes(tree: Path) -> None:

@@ -1,0 +1,82 @@
+"""Turns what `--labels` is given into classes: labels themselves, a file, standard input, or what a program gives."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from clipcli.classes.duplicates import one_of_each
+from clipcli.classes.label_files import SUFFIXES, parsed, read_labels
+from clipcli.classes.labels import LabelledClass, labelled
+from clipcli.classes.mapping import MappedLabels
+from clipcli.classes.words import in_words
+from clipcli.errors import BadFile, InputNotFound
+from clipcli.notices import Notices
+
+STDIN = "-"
+EXAMPLE = "--labels 'cat, dog, a red car'"
+# One word with a suffix, or with a folder before it.
+_LIKE_A_FILE = re.compile(r"\S*\.[A-Za-z]\w{0,4}|\S*[/\\]\S*")
+
+
+def read_classes(
+    labels: str | Path | Sequence[str] | MappedLabels,
+    notices: Notices,
+    *,
+    keep_names: bool = False,
+    keep_duplicates: bool = False,
+) -> tuple[LabelledClass, ...]:
+    """The classes that `--labels` gives, with their words for prompts; `notices` counts what was guessed or changed.
+
+    Raises `InputNotFound` or `BadFile`.
+    """
+    classes = in_words(classes_from(labels, notices), notices, keep_names=keep_names)
+    return one_of_each(classes, notices, keep_duplicates=keep_duplicates)
+
+
+def classes_from(labels: str | Path | Sequence[str] | MappedLabels, notices: Notices) -> tuple[LabelledClass, ...]:
+    """The classes as they were given, in order. Raises `InputNotFound` or `BadFile`."""
+    if labels == STDIN:
+        return parsed(_stdin(), name="standard input", suffix="", notices=notices)
+    if isinstance(labels, Path) or (isinstance(labels, str) and is_file(labels)):
+        return read_labels(labels, notices)
+    texts = split_labels(labels) if isinstance(labels, str) else labels
+    given = texts.items() if isinstance(texts, Mapping) else ((label, {}) for label in texts)
+    classes = tuple(labelled(label, where=f"label {n}", line=n, **others) for n, (label, others) in enumerate(given, 1))
+    if not classes:
+        raise BadFile(f"no labels were given; give at least two, as in {EXAMPLE}")
+    return classes
+
+
+def is_file(labels: object) -> bool:
+    """True for a path, and for a text that names a file or a folder. Raises `InputNotFound` if it only seems to."""
+    if not isinstance(labels, str):
+        return isinstance(labels, Path)
+    if os.path.exists(labels):
+        return True
+    for part in [labels, *split_labels(labels)]:
+        if part.lower().endswith(SUFFIXES) or (_LIKE_A_FILE.fullmatch(part) and part == labels):
+            raise InputNotFound(f"no labels file {part}; check the path, or give labels themselves, as in {EXAMPLE}")
+    beside = [labels + suffix for suffix in SUFFIXES if os.path.isfile(labels + suffix)]
+    if beside:
+        raise InputNotFound(f"no labels file {labels}; did you mean {' or '.join(beside)}?")
+    return False
+
+
+def split_labels(text: str) -> list[str]:
+    """The labels in a text such as `cat, dog, "salt, pepper"`: split at line ends, else at commas, else at `;`."""
+    if "\n" in text or "\r" in text:
+        parts = re.split(r"[\r\n]+", text)
+    else:
+        [parts] = csv.reader([text], delimiter="," if "," in text else ";", skipinitialspace=True) if text else [[]]
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _stdin() -> bytes:
+    if sys.stdin is None:
+        raise InputNotFound("--labels - reads labels from standard input, and there is none here; give a file")
+    return sys.stdin.buffer.read()
