@@ -34,6 +34,13 @@ def build(
     with at least these `towers`: a caller that will need the image tower anyway names it, and weights are read once.
     Yields `Warned`, `ModelKnown`, `ModelLoaded`, `ClassesEncoded`. Raises the errors of loading a model.
     """
+    with model.watch.on("labels"):
+        return (yield from _built(prompted, model, towers))
+
+
+def _built(
+    prompted: Sequence[PromptedClasses], model: Model, towers: Sequence[str]
+) -> Generator[Event, None, list[Classifier]]:
     for message in dict.fromkeys(message for one in prompted for message in duplicate_warnings(one.classes)):
         yield Warned(message)
     fingerprint, precision = yield from model.identity()
@@ -88,6 +95,5 @@ def _encoded(
     mean = sum(map(len, wanted.values())) / len(wanted)
     start = ClassesEncoded(known, len(wanted), known, mean)
     yield start
-    with model.watch.on("load"):
-        prompts = {key: wanted[key] for key in missing}
-        return (yield from encode_classes(prompts, backbone=backbone, memory=model.memory, start=start))
+    prompts = {key: wanted[key] for key in missing}
+    return (yield from encode_classes(prompts, backbone=backbone, memory=model.memory, start=start))

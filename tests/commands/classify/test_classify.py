@@ -12,7 +12,7 @@ import clipcli
 from clipcli.commands.classify.run import run
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.errors import ClipcliError, InputNotFound, UsageError, WeightsMismatch
-from clipcli.events import ClassesEncoded, InputsFound, ModelLoaded, RowsPlanned, RowsReady, TimeSpent, Warned
+from clipcli.events import ClassesEncoded, InputsFound, Loading, ModelLoaded, RowsPlanned, RowsReady, TimeSpent, Warned
 
 LABELS = ["cat", "dog", "beach"]
 
@@ -84,11 +84,13 @@ def test_a_list_on_stdin(photos: Path, model: str, monkeypatch: pytest.MonkeyPat
 def test_events_in_order(photos: Path, model: str) -> None:
     events = list(run(ClassifySettings(inputs=(str(photos),), labels=["cat", "cat"], model=model)))
     kinds = list(dict.fromkeys(type(event) for event in events))
-    assert kinds == [InputsFound, RowsPlanned, Warned, ModelLoaded, ClassesEncoded, RowsReady, TimeSpent]
+    assert kinds == [InputsFound, RowsPlanned, Warned, Loading, ModelLoaded, ClassesEncoded, RowsReady, TimeSpent]
     spent = events[-1]
     assert isinstance(spent, TimeSpent)
     assert spent.total > spent.encode > 0
     assert spent.decode > 0
+    assert min(spent.load, spent.labels) > 0
+    assert spent.in_turn["other"] >= 0
 
 
 @pytest.mark.parametrize(
