@@ -10,11 +10,14 @@ first call that needs it.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from clipcli.version import __version__ as __version__
 
+# As typing has it, which takes longer to import than all the rest here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from clipcli.commands.build_classifier.run import build_classifier
     from clipcli.commands.build_classifier.settings import BuildClassifierSettings
     from clipcli.commands.classify.run import classify

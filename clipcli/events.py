@@ -53,6 +53,15 @@ class RowsPlanned:
 
 
 @dataclass(frozen=True, slots=True)
+class Loading:
+    """A model is being loaded, from `where` it is: a folder, or words for one. `size` is in bytes."""
+
+    name: str
+    where: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelLoaded:
     """A model was loaded. `runtime` says where it runs, how and why; `details` sums up its checkpoint.
 
@@ -93,30 +102,43 @@ class RowsReady:
     earlier: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimeSpent:
     """The seconds that a run spent on each kind of work, out of `total`.
 
-    `read` and `decode` are summed over `workers` threads. `wait` is the time that the model waited for pixels, `copy`
-    the time to start copies to a card, `write` the time that the caller took to consume the rows.
+    `load` is the time to load models, `labels` to encode classes, `cache` to look images up and keep them, `wait` the
+    time that the model waited for pixels, `copy` to start copies to a card, `write` what the caller took to score and
+    write. `start` came before the images were listed, and `finish` after the last: the caller knows of them. Beside all
+    that, `read` and `decode` are summed over `workers` threads.
     """
 
     total: float
-    load: float
-    read: float
-    decode: float
-    wait: float
-    copy: float
-    encode: float
-    write: float
-    workers: int
+    start: float = 0.0
+    load: float = 0.0
+    labels: float = 0.0
+    cache: float = 0.0
+    read: float = 0.0
+    decode: float = 0.0
+    wait: float = 0.0
+    copy: float = 0.0
+    encode: float = 0.0
+    write: float = 0.0
+    finish: float = 0.0
+    workers: int = 0
+
+    @property
+    def in_turn(self) -> dict[str, float]:
+        """The seconds of the work that is done in turn, by kind, `other` among them: they sum to the total."""
+        kinds = ("start", "load", "labels", "cache", "wait", "copy", "encode", "write", "finish")
+        spent: dict[str, float] = {kind: getattr(self, kind) for kind in kinds}
+        return spent | {"other": self.total - sum(spent.values())}
 
     @property
     def bottleneck(self) -> str:
-        """The kind of work that the others waited for: `read`, `decode`, `copy`, `encode` or `write`."""
-        in_turn = {"encode": self.encode, "write": self.write, "copy": self.copy}
-        slowest = max(in_turn, key=in_turn.__getitem__)
-        if in_turn[slowest] >= self.wait:
+        """The kind of work that took most of the time, of `in_turn`; for `wait` it is what was waited for."""
+        spent = self.in_turn
+        slowest = max(spent, key=spent.__getitem__)
+        if slowest != "wait":
             return slowest
         return "read" if self.read > self.decode else "decode"
 
@@ -204,6 +226,7 @@ Event = (
     | Downloading
     | InputsFound
     | RowsPlanned
+    | Loading
     | ModelLoaded
     | ModelKnown
     | ClassesEncoded

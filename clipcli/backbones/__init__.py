@@ -9,7 +9,17 @@ from clipcli.backbones.checkpoint import Checkpoint, Fetch, fingerprint_of
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.events import Event
 
-__all__ = ["DEFAULT_MODEL", "ORIGINS", "Checkpoint", "Fetch", "absolute_name", "fetch_all", "find", "fingerprint_of"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "ORIGINS",
+    "Checkpoint",
+    "Fetch",
+    "absolute_name",
+    "fetch_all",
+    "find",
+    "fingerprint_of",
+    "place_of",
+]
 
 # Each function takes the text after `--model`. It returns a `Fetch`, or `None` where the text is not of its kind. They
 # are tried in this order.
@@ -51,3 +61,11 @@ def fetch_all(models: Sequence[str]) -> Generator[Event, None, list[Checkpoint]]
     for fetch in [find(model) for model in models]:
         checkpoints += [(yield from fetch())]
     return checkpoints
+
+
+def place_of(checkpoint: Checkpoint) -> str:
+    """Where the weights lie, for messages: their folder, but for those that clipcli or the hub's cache keeps."""
+    if checkpoint.name in bundled.BUNDLED:
+        return "clipcli itself"
+    folder = checkpoint.weights.parent
+    return f"the hub's cache, {folder.parents[2]}" if folder.parent.name == "snapshots" else str(folder)

@@ -5,21 +5,24 @@ There is one file per command; this one runs them and reports errors.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
-import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import typer
 
-from clipcli.cli import completion, exit_codes
+from clipcli.cli import clock, completion, exit_codes
 from clipcli.cli.columns import printable
 from clipcli.cli.flags import Command
 from clipcli.cli.help import HELP_FLAGS, Group, GroupedCommand
+from clipcli.cli.signals import expect_stops, say_unraisable
+from clipcli.cli.words import close_standard_output, take_standard_error
 from clipcli.errors import ClipcliError
 
 # The commands with their modules.
@@ -62,33 +65,53 @@ def app(names: Iterable[str] = COMMANDS) -> typer.Typer:
         module = importlib.import_module(COMMANDS[name])
         command, epilog = module.command, "\n".join(module.EXAMPLES)
         decorate = application.command(name, cls=GroupedCommand, epilog=epilog, context_settings=HELP_FLAGS)
-        decorate(command.function() if isinstance(command, Command) else command)
+        decorate(_stoppable(command.function() if isinstance(command, Command) else command))
     return application
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its code, one of `exit_codes`."""
+class _Stopped(Exception):
+    """Ctrl-C came, which typer would make an exit without a word."""
+
+
+def _stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command, for typer, with signals to stop answered from its start on."""
+
+    @functools.wraps(command)
+    def run(**flags: Any) -> Any:
+        try:
+            expect_stops()
+            return command(**flags)
+        except KeyboardInterrupt:
+            raise _Stopped from None
+
+    return run
+
+
+def main(arguments: Sequence[str] | None = None, *, began: float | None = None) -> None:
+    """Run the command line and exit with its code, one of `exit_codes`. It `began` now, or at that moment."""
+    clock.begin(began)
     arguments = sys.argv[1:] if arguments is None else arguments
     verbose = any(a == "--verbose" or (a[:1] == "-" and a[1:2] != "-" and "v" in a) for a in arguments)
-    if not verbose:
-        # Libraries warn about their own matters; stderr is for what the user can act on.
-        warnings.simplefilter("ignore")
+    # Libraries warn about their own matters, and Pillow without a file's name; stderr is for what the user can act on.
+    warnings.filterwarnings("ignore", module=r"PIL\." if verbose else "")
     # The hub's client reports its retries on stderr; our own error says how they ended.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(_run(list(arguments) or ["--help"], verbose=verbose))
 
 
-def program() -> None:
+def program(began: float | None = None) -> None:
     """Run `main`, then end the process at once; by then all output is in place.
 
     torch takes a second to shut down, and a decode thread that hangs in a read would keep the process for ever.
     """
+    take_standard_error()
+    sys.unraisablehook = say_unraisable
     try:
-        main()
+        main(began=began)
     except SystemExit as e:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
+        # What could not be flushed was said.
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            with suppress(OSError):
                 stream.flush()
         os._exit(e.code if isinstance(e.code, int) else exit_codes.DONE)
 
@@ -102,19 +125,19 @@ def _run(arguments: list[str], *, verbose: bool) -> int:
         return code if isinstance(code, int) else exit_codes.DONE
     except typer.Exit as e:
         return e.exit_code
-    except (typer.Abort, KeyboardInterrupt):
+    except (_Stopped, typer.Abort, KeyboardInterrupt):
         return _report("stopped; nothing was written", exit_codes.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has closed it, as `head` does; what Python still buffers for it goes to devnull.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exit_codes.FAILED
-    except ClipcliError as e:
+    except (BrokenPipeError, SystemExit) as e:
+        # The reader of our output has had enough, as `head` has; typer makes an exit of that.
+        if isinstance(e, SystemExit) and not isinstance(e.__context__, BrokenPipeError):
+            raise
+        close_standard_output()
+        return exit_codes.DONE
+    except (ClipcliError, OSError) as e:
         if verbose:
             traceback.print_exc()
-        return _report(str(e), e.exit_code)
-    except OSError as e:
-        if verbose:
-            traceback.print_exc()
+        if isinstance(e, ClipcliError):
+            return _report(str(e), e.exit_code)
         return _report(f"the system refused: {e}; mend that and start again", exit_codes.FAILED)
     except typer.TyperException as e:
         message = e.format_message().rstrip(".?")
@@ -134,7 +157,14 @@ def _called(arguments: list[str]) -> object:
 
 
 def _report(message: str, code: int) -> int:
-    print(f"clipcli: {printable(' '.join(message.split()))}", file=sys.stderr)
+    """Print an error on stderr: one line, but for a terminal that is narrower."""
+    said = f"clipcli: {printable(' '.join(message.split()))}"
+    if sys.stderr is not None and sys.stderr.isatty():
+        from clipcli.cli.fit import wrap
+
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        said = "\n".join(wrap(said, columns or 80, more="  "))
+    print(said, file=sys.stderr)
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,12 +15,13 @@ from clipcli.cli import exit_codes
 from clipcli.cli.classify_summary import Summary
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import Show, pause_collector
+from clipcli.cli.words import close_standard_output
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.data.tree import split_zip
 from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded, RowsPlanned, RowsReady, Warned
 from clipcli.files.manifest import Manifest, now
-from clipcli.outputs.check import check_is_not_read, check_output, choose_format
-from clipcli.outputs.earlier import Earlier, find_earlier, left_over
+from clipcli.outputs.check import check_is_not_read, check_output, choose_format, is_stream
+from clipcli.outputs.earlier import Earlier, find_earlier, left_over, remove_left_over
 from clipcli.outputs.open import Output
 from clipcli.records import ModelRecord, Provenance
 from clipcli.scoring.schema import Schema
@@ -52,7 +54,8 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
 
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
         earlier = _find_earlier_rows(file, display, format=format, top_k=top_k)
-        summary = Summary(file.output)
+        replaced = left_over(file.output) if file.overwrite else []
+        summary = Summary(file.output, next_command=_next_command(settings, file))
         open_output = _output_opener(file, earlier, format=format)
         # Importing torch takes seconds: all that can be checked without it was.
         from clipcli.commands.classify.run import run
@@ -69,10 +72,24 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
                 format=format,
                 top_k=top_k,
             )
+            remove_left_over(replaced)
         except KeyboardInterrupt:
             summary.interrupted = True
+        except BrokenPipeError:
+            close_standard_output()
+            summary.reader_gone = True
     summary.show(display)
     return summary.exit_code()
+
+
+def _next_command(settings: ClassifySettings, file: RowsFile) -> list[str]:
+    """The parts of the command that says how many labels are right, once they are corrected in the output."""
+    if is_stream(file.output):
+        return []
+    options = {"--labels": settings.labels, "--classifier": settings.classifier, "--model": settings.model}
+    given = [f"{flag} {shlex.quote(str(value))}" for flag, value in options.items() if value is not None]
+    # Of many labels some have no image.
+    return ["clipcli evaluate", shlex.quote(file.output), *given, "--allow-empty"]
 
 
 def _files_read(settings: ClassifySettings, terminal: Terminal) -> list[object]:

@@ -1,44 +1,51 @@
-"""The summary of `clipcli classify`: counts per label, skipped images and speed."""
+"""The summary of `clipcli classify`: labels with count, share and mean score, what to look at, and how fast it went."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from clipcli.cli import exit_codes
+from clipcli.cli import clock, exit_codes
 from clipcli.cli.columns import printable
+from clipcli.cli.tally import Labelled, Tally
 from clipcli.events import ClassesEncoded, Event, InputsFound, ModelKnown, ModelLoaded, Noted, RowsReady
 from clipcli.outputs import STDOUT
-from clipcli.records import Row
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from clipcli.cli.display import Display
 
 _LABELS_SHOWN = 20
-_SKIPPED_SHOWN = 3
-# In characters.
+_REASONS_SHOWN = 3
+# In cells.
 _BAR_WIDTH = 28
+_LEAST_BAR = 4
 _LABEL_WIDTH = 40
+_LEAST_LABEL = 8
+# A narrower terminal has no room for a label and a file in one line.
+_NARROW = 60
 
 
 class Summary:
     """The counts and times of a run that writes to `output`, from its events.
 
-    `total` is the number of images, `earlier` the number of them with a row of an earlier run, and `rows` the number of
-    rows until now. The caller sets `interrupted`.
+    `next_command` are the parts of the command that is proposed at the end. `total` is the number of images, `earlier`
+    the number of them with a row of an earlier run. The caller sets `interrupted`, and `reader_gone` where the reader
+    of standard output had enough.
     """
 
-    def __init__(self, output: str) -> None:
+    def __init__(self, output: str, *, next_command: Sequence[str] = ()) -> None:
         self.output = "standard output" if output == STDOUT else output
-        self.total = self.rows = self.earlier = 0
-        self.interrupted = False
-        self._counts: Counter[str] = Counter()
+        self._next_command = next_command
+        self.total = self.earlier = 0
+        self.interrupted = self.reader_gone = False
+        self.tally = Tally()
         self._left_out: tuple[str, ...] = ()
-        self._first_skipped: list[Row] = []
-        self._skipped = self._labelled = 0
         self._copied: float | None = None
-        self._started = self._encoding_from = time.perf_counter()
+        self._encoded = 0
+        self._encoding_from = time.perf_counter()
 
     def add(self, event: Event) -> None:
         """Count the images or rows of an event, and note the time from which on images are encoded."""
@@ -50,19 +57,15 @@ class Summary:
             self._add_rows(event)
 
     def _add_rows(self, event: RowsReady) -> None:
-        rows = event.rows
-        self.rows += len(rows)
+        before = self.tally.labelled
+        self.tally.add(event.rows)
         if event.earlier:
             # The time to copy earlier rows does not count for the speed.
             now = time.perf_counter()
             self._encoding_from += now - (self._copied or now)
             self._copied = now
         else:
-            self._labelled += len(rows)
-        self._counts.update(row.labels[0] for row in rows if row.labels)
-        skipped = [row for row in rows if row.error is not None]
-        self._skipped += len(skipped)
-        self._first_skipped += skipped[: _SKIPPED_SHOWN - len(self._first_skipped)]
+            self._encoded += self.tally.labelled - before
 
     def is_complete(self) -> bool:
         """True if an earlier run has left nothing to do."""
@@ -72,54 +75,157 @@ class Summary:
         """The exit code of the command, by whether it was interrupted or images were skipped."""
         if self.interrupted:
             return exit_codes.INTERRUPTED
-        return exit_codes.SOME_SKIPPED if self._skipped else exit_codes.DONE
+        if self.reader_gone:
+            return exit_codes.DONE
+        return exit_codes.SOME_SKIPPED if self.tally.skipped else exit_codes.DONE
 
     def show(self, display: Display) -> None:
-        """Print counts per label, skipped images, and how fast it went."""
-        now = time.perf_counter()
-        if self.interrupted and self.rows < self.earlier:
+        """Print the labels, the skipped images, the rows in doubt, how fast it went, and what to type next."""
+        seconds, rows = time.perf_counter() - self._encoding_from, self.tally.rows
+        if self.reader_gone:
+            display.say("Stopped: the reader of standard output had enough.")
+            return
+        if self.interrupted and rows < self.earlier:
             display.say(f"Stopped before a new row; the {self.earlier:,} earlier rows are where they were.")
             return
-        if self.rows:
+        if rows:
             display.say()
-            for line in (*self._table(), *self._left_out):
+            for line in table(self.tally, display.width):
                 display.say(line)
+            for left_out in self._left_out:
+                for line in _fitted(left_out, display.width):
+                    display.say(line)
         if self.interrupted:
-            where = f"; their rows are in {self.output}" if self.rows else "; nothing was written"
-            display.say(f"Stopped after {self.rows:,} of {self.total:,} images{where}.")
+            where = f"; their rows are in {self.output}" if rows else "; nothing was written"
+            display.say(f"Stopped after {rows:,} of {self.total:,} images{where}.")
             return
+        if self.tally.labelled:
+            self._show_doubts(display)
+        display.say()
+        display.say(self._outcome(seconds), style="" if self.tally.labelled else "red")
+        if self.tally.labelled and self._next_command:
+            self._show_next_command(display)
+
+    def _outcome(self, seconds: float) -> str:
+        rows = self.tally.rows
+        if not self.tally.labelled:
+            return (
+                f"{self.output}: {rows:,} rows and not one label, as no image could be read; the column error says why."
+            )
         if self.is_complete():
-            display.say(f"{self.output}: complete, an earlier run had labelled all {self.rows:,} images.")
-            return
-        took = f"{now - self._started:.1f} s, {self._labelled / (now - self._encoding_from):,.1f} images/s once loaded"
-        display.say(f"{self.output}: {self.rows:,} rows in {took}. Look closer: sort by score, lowest first.")
+            return f"{self.output}: complete, an earlier run had labelled all {rows:,} images."
+        speed = f", {self._encoded / seconds:,.1f} images/s once loaded" if self._encoded else ""
+        return f"{self.output}: {rows:,} rows in {clock.seconds():.1f} s{speed}."
 
-    def _table(self) -> list[str]:
-        """A line for each of the most frequent labels, with a bar, and one for the skipped images."""
-        from rich.cells import cell_len
+    def _show_doubts(self, display: Display) -> None:
+        has_seconds = len(self.tally.in_doubt[0][2].scores) > 1
+        why = "their two best scores are closest" if has_seconds else "their scores are lowest"
+        display.say()
+        display.say(f"Look at these first, {why}:")
+        for line in _doubts(self.tally, display.width):
+            display.say(line)
 
-        shown = [(printable(label), count) for label, count in self._counts.most_common(_LABELS_SHOWN)]
-        width = max((cell_len(label) for label, _ in shown), default=0)
-        width = min(max(width, len("skipped")), _LABEL_WIDTH)
-        most = shown[0][1] if shown else 1
-        lines = [
-            f" {_fit(label, width)}  {count:>7,}  {'█' * max(1, round(_BAR_WIDTH * count / most))}"
-            for label, count in shown
-        ]
-        if len(self._counts) > len(shown):
-            lines.append(f" … and {len(self._counts) - len(shown):,} more labels")
-        if self._skipped:
-            lines.append(f" {'skipped':{width}}  {self._skipped:>7,}  {self._reasons()}")
-        return lines
+    def _show_next_command(self, display: Display) -> None:
+        from rich.text import Text
 
-    def _reasons(self) -> str:
-        first = "; ".join(f"{row.path}: {row.error}" for row in self._first_skipped)
-        more = self._skipped - len(self._first_skipped)
-        return f"{first}; and {more:,} more" if more > 0 else first
+        from clipcli.cli.fit import command_lines
+
+        display.say("Next, correct wrong labels in it, and ask how many were right:")
+        for line in command_lines(self._next_command, display.width, indent="  "):
+            display.say(Text(printable(line), style="green", no_wrap=True))
 
 
-def _fit(label: str, width: int) -> str:
-    """Pad or cut the label to exactly `width` cells of the terminal; a cut one ends in an ellipsis."""
-    from rich.cells import cell_len, set_cell_size
+def table(tally: Tally, width: int | None) -> Iterator[Text]:
+    """A line for each of the most frequent labels, with count, share, mean score and a bar, then the skipped images."""
+    from rich.cells import cell_len
+    from rich.text import Text
 
-    return set_cell_size(label, width) if cell_len(label) <= width else set_cell_size(label, width - 1) + "…"
+    from clipcli.cli.fit import padded
+
+    by_count = sorted(tally.labels.items(), key=lambda one: -one[1].count)
+    shown = [(printable(label), counts) for label, counts in by_count[:_LABELS_SHOWN]]
+    heads = ["images", "share", "mean score"]
+    figures = [_figures(counts, tally.rows) for _, counts in shown]
+    if tally.skipped:
+        figures.append([f"{tally.skipped:,}", _share(tally.skipped, tally.rows), ""])
+    room = None if width is None else width - 1
+    while room is not None and len(heads) > 1 and _LEAST_LABEL + _width_of(heads, figures) > room:
+        heads = heads[:-1]
+        figures = [some[: len(heads)] for some in figures]
+    widths = [max(map(len, column)) for column in zip(heads, *figures, strict=True)]
+    taken = _width_of(heads, figures)
+    longest = max(cell_len(label) for label in ("label", "skipped", *(label for label, _ in shown)))
+    label_width = min(longest, _LABEL_WIDTH, *([] if room is None else [max(room - taken, 1)]))
+    bar = _BAR_WIDTH if room is None else min(_BAR_WIDTH, room - label_width - taken - 2)
+
+    def line(label: str, some: Sequence[str], style: str = "") -> Text:
+        cells = (f"  {figure:>{size}}" for figure, size in zip(some, widths, strict=True))
+        return Text(f" {padded(label, label_width)}{''.join(cells)}".rstrip(), style=style, no_wrap=True)
+
+    if shown:
+        yield line("label", heads, "dim")
+    for (label, counts), some in zip(shown, figures, strict=False):
+        drawn = "█" * max(1, round(bar * counts.count / shown[0][1].count)) if bar >= _LEAST_BAR else ""
+        yield line(label, some).append(f"  {drawn}" if drawn else "", style="cyan")
+    more = by_count[_LABELS_SHOWN:]
+    if more:
+        yield from _fitted(f" … and {len(more):,} more labels of {sum(c.count for _, c in more):,} images", width)
+    if tally.skipped:
+        yield line("skipped", figures[-1], "red")
+        for said in _reasons(tally):
+            yield from _fitted(f"   {said}", width, style="red")
+
+
+def _figures(counts: Labelled, rows: int) -> list[str]:
+    return [f"{counts.count:,}", _share(counts.count, rows), f"{counts.mean:.3f}"]
+
+
+def _share(count: int, rows: int) -> str:
+    return f"{count / rows:.1%}".replace("%", " %")
+
+
+def _width_of(heads: Sequence[str], figures: Sequence[Sequence[str]]) -> int:
+    return sum(2 + max(map(len, column)) for column in zip(heads, *figures, strict=True))
+
+
+def _reasons(tally: Tally) -> Iterator[str]:
+    """The most frequent reasons why images were skipped, each with an example."""
+    most = tally.reasons.most_common(_REASONS_SHOWN)
+    for reason, count in most:
+        such_as = f"{count:,} such as " if count > 1 else ""
+        yield f"{such_as}{tally.firsts[reason]}: {reason}"
+    more = tally.skipped - sum(count for _, count in most)
+    if more:
+        yield f"{more:,} more for other reasons"
+
+
+def _doubts(tally: Tally, width: int | None) -> Iterator[Text]:
+    """Each row in doubt: score, label and file, and where there is room the second label."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    from clipcli.cli.fit import cut_start, padded
+
+    rows = [row for _, _, row in tally.in_doubt]
+    said = [[f"{row.scores[n]:.3f} {printable(row.labels[n])}" for n in range(min(2, len(row.scores)))] for row in rows]
+    best = [", ".join(both) for both in said]
+    if width is not None and max(map(cell_len, best)) > width // 2:
+        best = [both[0] for both in said]
+    is_narrow = width is not None and width < _NARROW
+    above = "\n " if is_narrow else ""
+    most = _LABEL_WIDTH if width is None else width - 1 if is_narrow else width // 2
+    column = min(max(map(cell_len, best)), most)
+    for text, row in zip(best, rows, strict=True):
+        path = printable(row.path)
+        file = path if width is None else cut_start(path, width - 4 if is_narrow else width - column - 3)
+        yield Text(f" {padded(text, column)}", style="yellow", no_wrap=True).append(f"{above}  {file}", style="default")
+
+
+def _fitted(text: str, width: int | None, *, style: str = "") -> Iterator[Text]:
+    from rich.text import Text
+
+    from clipcli.cli.fit import wrap
+
+    text = printable(text)
+    for line in [text] if width is None else wrap(text, width, more="  "):
+        yield Text(line, style=style, no_wrap=True)

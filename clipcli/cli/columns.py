@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 
 
 def print_columns(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows as aligned columns on stdout."""
+    """Print rows as aligned columns on stdout; on a terminal that is too narrow, as lines of whole cells."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    most = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
+    if most is not None and sum(widths) + 2 * (len(widths) - 1) > most:
+        from clipcli.cli.fit import pack, wrap
+
+        for row in rows:
+            for line in pack([field.strip() for field in row if field.strip()], most, indent="  "):
+                print("\n".join(wrap(line, most, more="  ")))
+        return
     for row in rows:
         print("  ".join(field.ljust(width) for field, width in zip(row, widths, strict=True)).rstrip())
 

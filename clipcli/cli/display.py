@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from clipcli.cli import clock
+from clipcli.cli.bars import Bars
 from clipcli.cli.columns import format_size, printable
+from clipcli.cli.fit import pack, wrap
+from clipcli.cli.signals import check_stops
+from clipcli.cli.where_time_went import where_time_went
 from clipcli.events import (
     ClassesEncoded,
     Downloading,
     Event,
     ImagesEmbedded,
     InputsFound,
+    Loading,
     ModelKnown,
     ModelLoaded,
     Noted,
@@ -27,42 +35,33 @@ from clipcli.events import (
 )
 
 
-class _Rate(ProgressColumn):
-    """Images or classes a second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        if not speed or task.description.startswith("Download"):
-            return Text("")
-        return Text(f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
-
-
 class Display:
-    """Shows a pipeline's events; a context manager that leaves the terminal as it was."""
+    """Shows a pipeline's events; a context manager that leaves the terminal as it was.
+
+    On a terminal no line is longer than it is wide. Elsewhere a message is one line, however long.
+    """
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
         self.console = Console(file=sys.stderr, soft_wrap=True, highlight=False)
         self._quiet = quiet
         self.verbose = verbose
         self._rows = self._total = 0
-        self._tasks: dict[str, TaskID] = {}
-        self._status = self.console.status("Loading …")
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[count]}", justify="right"),
-            _Rate(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[note]}"),
-            console=self.console,
-        )
-        # A line under the bars.
-        self.detail = Text("")
+        self._status = self.console.status("Looking for images …")
+        self._bars = Bars(self.console)
+        # What the lines under the bars say, in parts that are not broken.
+        self.detail: Sequence[str] = ()
+        self._spent: tuple[TimeSpent, float] | None = None
         # Stdout is not redirected: rows may go there.
         self._view = Live(
             get_renderable=self.__rich__, console=self.console, redirect_stdout=False, redirect_stderr=False
         )
-        self.live = sys.stderr.isatty() and not quiet
+        self._is_terminal = sys.stderr.isatty()
+        self.live = self._is_terminal and not quiet
+
+    @property
+    def width(self) -> int | None:
+        """The width of the terminal in cells; `None` where there is none, and so no limit."""
+        return self.console.width if self._is_terminal else None
 
     def __enter__(self) -> Display:
         if self.live:
@@ -75,24 +74,45 @@ class Display:
         if self.live:
             self._status.stop()
             self._view.stop()
+        if self.verbose and self._spent is not None:
+            spent, at = self._spent
+            total = clock.seconds()
+            spent = replace(spent, start=at - spent.total, finish=total - at, total=total)
+            self.say(f"  {where_time_went(spent)}")
 
     def __rich__(self) -> RenderableType:
-        """The bars, and the line under them."""
-        return Group(self._progress, self.detail) if self.detail else self._progress
+        """The bars, and the lines under them."""
+        if not self.detail:
+            return self._bars
+        under = pack(self.detail, self.width, indent="  ")
+        return Group(self._bars, *(Text(line, style="dim", no_wrap=True) for line in under))
 
-    def say(self, text: str = "", *, style: str = "") -> None:
-        """Print a line on stderr, unless quiet."""
-        if not self._quiet:
-            self.console.print(Text(printable(text)), style=style)
+    def say(self, text: str | Text = "", *, style: str = "") -> None:
+        """Print a text on stderr, unless quiet; one with styles of its own is a line that fits already."""
+        if self._quiet:
+            return
+        if isinstance(text, Text):
+            lines = [text]
+        elif self.width is None:
+            lines = [Text(printable(text))]
+        else:
+            lines = [Text(line) for line in wrap(printable(text), self.width, more="  ")]
+        for line in lines:
+            self.console.print(line, style=style)
 
     def show(self, event: Event) -> None:
-        """Render one event."""
+        """Render one event. Raises `KeyboardInterrupt` if a signal to stop was lost before."""
+        check_stops()
         match event:
             case Warned(message) | Noted(message):
                 warned = isinstance(event, Warned)
                 self.say(f"clipcli: {message}" if warned else message, style="yellow" if warned else "")
             case InputsFound(count):
                 self._total = count
+                self._status.update("Loading …")
+            case Loading(name, where, size):
+                place = "" if name == where else f" from {_from_home(where)}"
+                self.say(f"Loading {name} ({format_size(size)}){place}")
             case ModelLoaded(name, runtime, details):
                 self._status.stop()
                 self.say(f"{name} {runtime}")
@@ -102,6 +122,8 @@ class Display:
                 self.say(f"{name}: embeddings in {precision} from the cache")
                 if self.verbose:
                     self.say(f"  {details}")
+            case TimeSpent():
+                self._spent = event, clock.seconds()
             case _:
                 self._show_progress(event)
 
@@ -109,7 +131,8 @@ class Display:
         match event:
             case Downloading(name, done, total):
                 self._status.stop()
-                self.advance(f"Download {name}", done, total, count=f"{format_size(done)}/{format_size(total or done)}")
+                size = f"{format_size(done)}/{format_size(total or done)}"
+                self.advance(f"Download {name}", done, total, count=size, has_rate=False)
             case ClassesEncoded(done, total, cached, prompts):
                 note = f"× {prompts:.3g} prompts" + (f", {cached:,} from the cache" if cached else "")
                 self.advance("Labels", done, total, count=f"{done:,}/{total:,}", note=note)
@@ -120,9 +143,6 @@ class Display:
                 self.advance("Probes", done, total, count=f"{done:,}/{total:,}", note=note)
             case RowsReady():
                 self._show_rows(event)
-            case TimeSpent():
-                if self.verbose:
-                    self.say(_where_time_went(event))
 
     def _show_rows(self, event: RowsReady) -> None:
         self._rows += len(event.rows)
@@ -130,32 +150,14 @@ class Display:
         if not event.earlier:
             self.advance("Photos", self._rows, self._total, count=f"{self._rows:,}/{self._total:,}")
 
-    def advance(self, name: str, done: int, total: int | None, *, count: str, note: str = "") -> None:
+    def advance(
+        self, name: str, done: int, total: int | None, *, count: str, note: str = "", has_rate: bool = True
+    ) -> None:
         """Move the bar of this name on, if there is a terminal."""
-        if not self.live:
-            return
-        self._view.start()
-        if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(name, total=total, count=count, note=note)
-        self._progress.update(self._tasks[name], completed=done, total=total, count=count, note=note)
+        if self.live:
+            self._view.start()
+            self._bars.advance_to(name, done, total, count=count, note=note, has_rate=has_rate)
 
 
-_BOTTLENECKS = {
-    "read": "reading the images; a faster disk would help",
-    "decode": "decoding; --decode fast, more --workers or more cores would help",
-    "copy": "copying to the card",
-    "encode": "the model",
-    "write": "writing the rows",
-}
-
-
-def _where_time_went(spent: TimeSpent) -> str:
-    parts = [
-        f"loading and labels {spent.load:.1f}",
-        f"reading {spent.read:.1f} and decoding {spent.decode:.1f} (in {spent.workers} threads, beside the model)",
-        f"waiting for them {spent.wait:.1f}",
-        *([f"copying {spent.copy:.1f}"] if spent.copy else []),
-        f"encoding {spent.encode:.1f}",
-        f"writing {spent.write:.1f}",
-    ]
-    return f"  Seconds, of {spent.total:.1f}: {', '.join(parts)}. The bottleneck: {_BOTTLENECKS[spent.bottleneck]}."
+def _from_home(path: str) -> str:
+    return path.replace(f"{os.path.expanduser('~')}{os.sep}", f"~{os.sep}")

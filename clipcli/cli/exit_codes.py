@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 DONE = 0
-"""All is done."""
+"""All is done, or the reader of the output, such as `head`, had enough of it: that is never an error."""
 
 FAILED = 1
 """It could not be done: no network, weights that do not fit, a full disk."""
@@ -15,4 +15,4 @@ SOME_SKIPPED = 3
 """All is done, but for some images that could not be read."""
 
 INTERRUPTED = 130
-"""Ctrl-C or SIGTERM came before the end; as shells have it, 128 and the number of the signal."""
+"""Ctrl-C, SIGTERM or the end of the terminal came before the end; as shells have it, 128 and the number of Ctrl-C."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from clipcli.cli import exit_codes
 from clipcli.cli.flags import FlagValues, Terminal, flags_of
 from clipcli.cli.garbage import Show, pause_collector
+from clipcli.cli.signals import handle_stops
 from clipcli.commands.train.config_file import gather_config
 from clipcli.commands.train.settings import TrainRequest
 from clipcli.events import StepDone, result_of
@@ -67,7 +68,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
 
 
 class _Stop:
-    """A handler of Ctrl-C and SIGTERM: while steps are taken, the first saves and ends, the second ends at once."""
+    """A handler of Ctrl-C and its like: while steps are taken, the first saves and ends, the second ends at once."""
 
     def __init__(self, display: Display, show: Show) -> None:
         self.flag = threading.Event()
@@ -90,9 +91,9 @@ class _Stop:
 
 @contextmanager
 def _handle_signals(display: Display, show: Show) -> Iterator[_Stop]:
-    """Handle Ctrl-C and SIGTERM by a `_Stop`, until the end of the context."""
+    """Handle Ctrl-C and its like by a `_Stop`, until the end of the context."""
     stop = _Stop(display, show)
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = handle_stops(stop)
     try:
         yield stop
     finally:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich.text import Text
-
 from clipcli.cli.columns import format_size
 from clipcli.cli.display import Display
 from clipcli.events import CheckpointSaved, Event, Mixed, PairsFound, StepDone, Validated
@@ -46,13 +44,18 @@ class TrainDisplay(Display):
 
     def _step(self, event: StepDone) -> None:
         numbers = (
-            f"loss {event.loss:.4f}  rate {event.lr:.2e}  temperature {1 / event.logit_scale:.4f}  "
-            f"{event.images_per_second:,.0f} images/s  {format_size(event.memory)}"
+            f"loss {event.loss:.4f}",
+            f"rate {event.lr:.2e}",
+            f"temperature {1 / event.logit_scale:.4f}",
+            f"{event.images_per_second:,.0f} images/s",
+            format_size(event.memory),
         )
-        self.detail = Text(f"  {numbers}", style="dim")
+        self.detail = ("", *numbers)
         self.advance("Steps", event.step, event.steps, count=f"{event.step:,}/{event.steps:,}")
         if not self.live and (event.step == 1 or event.step % -(-event.steps // _LINES) == 0):
-            self.say(f"step {event.step:,}/{event.steps:,}: {numbers}  {event.seconds_left / 60:,.1f} min left")
+            self.say(
+                f"step {event.step:,}/{event.steps:,}: {'  '.join(numbers)}  {event.seconds_left / 60:,.1f} min left"
+            )
 
 
 def format_metrics(metrics: Mapping[str, float]) -> str:

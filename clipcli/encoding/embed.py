@@ -36,15 +36,16 @@ def embed(
 ) -> Generator[Event | Embedded, None, None]:
     """Embed all images with every model, in parts, in order. Bad images come as `Skipped`.
 
-    No model is loaded while all models remember the images. If one is loaded, `TimeSpent` comes last. `images` is the
-    number of images of the whole run, by which an engine is chosen, if these are the rest of them. Raises the errors of
-    loading a model, and `ClipcliError` if a model gives NaN or infinity.
+    No model is loaded while all models remember the images. `TimeSpent` comes last. `images` is the number of images of
+    the whole run, by which an engine is chosen, if these are the rest of them. Raises the errors of loading a model,
+    and `ClipcliError` if a model gives NaN or infinity.
     """
-    done = 0
+    done, watch = 0, models[0].watch
     if all(model.facts is not None for model in models):
-        done = yield from _remembered(items, models)
+        done = yield from _remembered(items, models, watch=watch)
     if done < len(items):
         yield from _encoded(items[done:], models, images=images or len(items))
+    yield _time_spent(watch)
 
 
 def towers_for(items: Sequence[ImageItem], *, model: Model) -> tuple[str, ...]:
@@ -58,21 +59,27 @@ def towers_for(items: Sequence[ImageItem], *, model: Model) -> tuple[str, ...]:
     return () if all(_settled(entry) is not None for entry in looked_up) else (IMAGE,)
 
 
-def _remembered(items: Sequence[ImageItem], models: Sequence[Model]) -> Generator[Event | Embedded, None, int]:
+def _remembered(
+    items: Sequence[ImageItem], models: Sequence[Model], *, watch: Stopwatch
+) -> Generator[Event | Embedded, None, int]:
     """Yield the embeddings of the first images, up to the first one that must be encoded; returns their number."""
     nothing = [np.empty((0, model.facts.dimensions if model.facts else 0), np.float32) for model in models]
     done = 0
     looked_up = _looked_up(items, [model.store for model in models])
-    while part := list(islice(looked_up, _PART)):
+    while True:
         entries: list[Entry | Remembered] = []
-        for entry in part:
-            settled = _settled(entry)
-            if settled is None:
-                return done
-            entries.append(settled)
-        yield _joined(entries, nothing)
+        with watch.on("cache"):
+            for entry in islice(looked_up, _PART):
+                settled = _settled(entry)
+                if settled is None:
+                    return done
+                entries.append(settled)
+        if not entries:
+            return done
+        joined = _joined(entries, nothing)
+        with watch.on("write"):
+            yield joined
         done += len(entries)
-    return done
 
 
 def _encoded(
@@ -92,9 +99,10 @@ def _encoded(
     )
     for event in events:
         if isinstance(event, Embedded):
-            for store, embeddings in zip(stores, event.embeddings, strict=True):
-                if store is not None:
-                    store.keep(event.entries, embeddings)
+            with watch.on("cache"):
+                for store, embeddings in zip(stores, event.embeddings, strict=True):
+                    if store is not None:
+                        store.keep(event.entries, embeddings)
             yield from memory.warnings()
         with watch.on("write"):
             yield event
@@ -109,7 +117,7 @@ def encode(
     digests: bool = False,
     watch: Stopwatch | None = None,
 ) -> Generator[Event | Embedded, None, None]:
-    """Embed images in batches with backbones that are loaded; what was odd about them, and `TimeSpent`, come last.
+    """Embed images in batches with backbones that are loaded; what was odd about them comes last.
 
     A backbone does not encode images whose embedding is in a `Remembered`. With `digests`, images are hashed when they
     are read. `decode` is a key of `DECODES`, `color` of `COLORS`. Raises `ClipcliError` if a backbone gives NaN or
@@ -125,12 +133,11 @@ def encode(
     notices = Notices()
     coming = _decoded(items, backbones, decode=decode, color=color, threads=threads, digests=digests, notices=notices)
     decoded = watch.each(coming, work="wait")
-    for batches, encoded in watch.each(encoders.each(decoded), work="embed"):
+    for batches, encoded in watch.each(encoders.each(decoded), work="encode"):
         yield from map(Warned, dict.fromkeys(note for batch in batches for note in batch.notes))
         yield from encoders.warnings()
         yield _joined(batches[0].entries, encoded)
     yield from notices.events()
-    yield _time_spent(watch, workers=threads.count)
 
 
 def _looked_up(items: Iterable[ImageItem], stores: Sequence[ImageStore | None]) -> Iterator[ImageItem | Remembered]:
@@ -212,15 +219,6 @@ def _joined(entries: Sequence[Entry | Remembered], encoded: Sequence[Array]) -> 
     return Embedded(plain, tuple(embeddings))
 
 
-def _time_spent(watch: Stopwatch, *, workers: int) -> TimeSpent:
-    return TimeSpent(
-        total=watch.total,
-        load=watch["load"],
-        read=watch["read"],
-        decode=watch["decode"],
-        wait=watch["wait"],
-        copy=watch["copy"],
-        encode=watch["embed"] - watch["wait"] - watch["copy"],
-        write=watch["write"],
-        workers=workers,
-    )
+def _time_spent(watch: Stopwatch) -> TimeSpent:
+    kinds = ("load", "labels", "cache", "read", "decode", "wait", "copy", "encode", "write")
+    return TimeSpent(total=watch.total, workers=watch.workers, **{kind: watch[kind] for kind in kinds})

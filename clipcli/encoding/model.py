@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from clipcli import backbones
 from clipcli.backbones.checkpoint import IMAGE
 from clipcli.errors import WeightsMismatch
-from clipcli.events import Event, ModelLoaded
+from clipcli.events import Event, Loading, ModelLoaded
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory import models
 from clipcli.memory.images import ImageStore
@@ -104,12 +104,13 @@ class Model:
 
         Raises as `identity`, as `backbones.load.load`, and `WeightsMismatch` if the weights have changed in this run.
         """
-        from clipcli.backbones.load import load
-
         if self._backbone is not None and self._backbone.towers.has(*towers):
             return self._backbone
         checkpoint, runtime = yield from self._checked()
+        yield Loading(checkpoint.name, backbones.place_of(checkpoint), checkpoint.weights.stat().st_size)
         with self.watch.on("load"):
+            from clipcli.backbones.load import load
+
             backbone = self._backbone = load(checkpoint, runtime=runtime, towers=towers, inference=True)
             self._for_images = None
             known, self.facts = self.facts, facts_of(checkpoint, backbone)
@@ -148,9 +149,10 @@ class Model:
 
     def _checked(self) -> Generator[Event, None, tuple[Checkpoint, Runtime]]:
         """The model's files, and how it runs. Settings that do not fit are said before anything is downloaded."""
-        self._runtime()
-        checkpoint = yield from self.checkpoint()
-        return checkpoint, self._runtime(checkpoint.precision)
+        with self.watch.on("load"):
+            self._runtime()
+            checkpoint = yield from self.checkpoint()
+            return checkpoint, self._runtime(checkpoint.precision)
 
     def _runtime(self, stated: str | None = None) -> Runtime:
         from clipcli.backbones.runtime import choose_runtime

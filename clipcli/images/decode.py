@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -23,6 +24,7 @@ from clipcli.images.colours import to_srgb
 from clipcli.images.depth import DEEP_GREYS, grey_of_8_bits, has_deep_colours, stretch_deep_colours
 from clipcli.images.icc import profile_of
 from clipcli.images.resize import Least, Resize
+from clipcli.images.silence import silence_for
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.notices import Note, unsaid
 from clipcli.records import Content, Held, ImageItem, Skipped
@@ -35,7 +37,13 @@ _TURNED = (5, 6, 7, 8)
 
 
 def prepare_pillow() -> None:
-    """Let Pillow open HEIC photos, if the plug-in pillow-heif is installed, and give memory back to the system."""
+    """Let Pillow open HEIC photos, if the plug-in pillow-heif is installed, give memory back, and not speak for itself.
+
+    Pillow logs a few errors, which Python writes to standard error where a program has no log.
+    """
+    log = logging.getLogger("PIL")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
     if importlib.util.find_spec("pillow_heif"):
         importlib.import_module("pillow_heif").register_heif_opener()
     # Freed blocks below 32 MB may stay with the thread that had them, so that each thread keeps its largest image.
@@ -85,14 +93,15 @@ def decoding(
         with BUDGET.holding(data.pixels):
             yield _held_as_rgb(data, color=color, note=note)
         return
-    image = Image.open(io.BytesIO(data))
-    note_thumbnail(image, note=note)
-    if least is not None and isinstance(image, JpegImageFile):
-        turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
-        width, height = least(image.size[::-1] if turned else image.size)
-        image.draft(None, (height, width) if turned else (width, height))
-    with BUDGET.holding(image.width * image.height):
-        yield _upright(image, data, color=color, note=note)
+    with silence_for(data):
+        image = Image.open(io.BytesIO(data))
+        note_thumbnail(image, note=note)
+        if least is not None and isinstance(image, JpegImageFile):
+            turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+            width, height = least(image.size[::-1] if turned else image.size)
+            image.draft(None, (height, width) if turned else (width, height))
+        with BUDGET.holding(image.width * image.height):
+            yield _upright(image, data, color=color, note=note)
 
 
 def _upright(image: Image.Image, data: bytes, *, color: str, note: Note) -> Image.Image:

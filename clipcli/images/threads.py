@@ -24,7 +24,7 @@ class DecodeThreads:
     def __init__(self, count: int, *, most: int | None = None, watch: Stopwatch | None = None) -> None:
         self.count, self.watch = count, watch or Stopwatch()
         self._most, self._done = most or count, 0
-        self._pool = _pool(count)
+        self._pool, self.watch.workers = _pool(count), count
 
     def submit(self, work: Callable[[], Result]) -> Future[Result]:
         """Run `work` in a thread of the pool."""
@@ -44,7 +44,7 @@ class DecodeThreads:
         if count > self.count:
             # Work submitted before goes on in the old threads.
             self._pool.shutdown(wait=False)
-            self.count, self._pool = count, _pool(count)
+            self.count, self._pool, self.watch.workers = count, _pool(count), count
 
 
 def threads_for(watch: Stopwatch, *, count: int, most: int) -> int:

@@ -26,6 +26,8 @@ def choose_format(output: str, requested: str | None) -> str:
     suffix = Path(output).suffix.lower()
     by_suffix = [name for name, form in WRITERS.items() if suffix in form.suffixes]
     name = requested or ("csv" if output == STDOUT else next(iter(by_suffix), None))
+    if name is None and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
+        raise UsageError(f"{output} is a folder; give a file in it, such as {os.path.join(output, 'predictions.csv')}")
     if name is None:
         raise UsageError(f"the format of {output} is not clear from its name; give --format {' or '.join(WRITERS)}")
     if not WRITERS[name].can_stream and is_stream(output):
@@ -54,7 +56,7 @@ def check_output(output: str, *, overwrite: bool, resume: bool | None = None, ma
         return
     path = Path(output)
     if path.is_dir():
-        raise UsageError(f"{output} is a folder; give a file")
+        raise UsageError(f"{output} is a folder; give a file in it")
     if is_stream(output):
         return
     if path.exists() and not overwrite and not resume:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,16 @@ def left_over(output: str) -> list[Path]:
     except OSError:
         # The folder may be one to write in and not to list; this is for information only.
         return []
+
+
+def remove_left_over(parts: Iterable[Path]) -> None:
+    """Remove hidden files that `left_over` found, with their manifests, unless a run is writing them by now."""
+    for part in parts:
+        # What cannot be removed does no harm.
+        with suppress(OSError):
+            if not is_locked(part):
+                part.unlink(missing_ok=True)
+                manifest_path(part).unlink(missing_ok=True)
 
 
 def find_earlier(output: str, *, format: str, top_k: int) -> Earlier | None:

@@ -49,6 +49,13 @@ def embed_classes(
 
     As `build`, which makes classifiers of them.
     """
+    with model.watch.on("labels"):
+        return (yield from _embedded(prompts, names, model, towers))
+
+
+def _embedded(
+    prompts: Sequence[Sequence[str]], names: Sequence[Sequence[str]], model: Model, towers: Sequence[str]
+) -> Generator[Event, None, list[NDArray[np.float32]]]:
     fingerprint, precision = yield from model.identity()
     keys = [class_key(texts, fingerprint=fingerprint, precision=precision) for texts in prompts]
     wanted, names_of = dict(zip(keys, prompts, strict=True)), dict(zip(keys, names, strict=True))
@@ -93,6 +100,5 @@ def _encoded(
     mean = sum(map(len, wanted.values())) / len(wanted)
     start = ClassesEncoded(known, len(wanted), known, mean)
     yield start
-    with model.watch.on("load"):
-        prompts = {key: wanted[key] for key in missing}
-        return (yield from encode_classes(prompts, backbone=backbone, memory=model.memory, start=start))
+    prompts = {key: wanted[key] for key in missing}
+    return (yield from encode_classes(prompts, backbone=backbone, memory=model.memory, start=start))

@@ -20,6 +20,7 @@ from PIL import Image
 
 from clipcli.backbones import DEFAULT_MODEL, bundled
 from clipcli.backbones.runtime import choose_runtime
+from clipcli.cli.columns import format_size
 from clipcli.encoding.engines import store
 from clipcli.encoding.engines.store import Verdict
 from clipcli.errors import install
@@ -44,11 +45,17 @@ def test_classify_says_how_it_runs_and_what_came_of_it(run: Run, photos: Path, l
     (photos / "x.jpg").write_text("not an image")
     done = run("classify", photos, "--labels", labels, "--model", model, "--precision", "fp32", "--workers", "2")
     assert done.code == 3
-    assert f"{model} on cpu in fp32 (as asked), 2 decode threads" in done.err
-    assert re.search(rf"skipped +1  {photos}/x.jpg: not an image\n", done.err)
-    assert "predictions.csv: 7 rows in " in done.err
-    assert "images/s" in done.err
-    assert "█" in done.err
+    size = (Path(model) / "open_clip_model.safetensors").stat().st_size
+    assert f"Loading {model} ({format_size(size)})\n{model} on cpu in fp32 (as asked), 2 decode threads\n" in done.err
+    assert re.search(rf"\n skipped +1  14.3 %\n   {photos}/x.jpg: not an image\n", done.err)
+    assert re.search(r"\npredictions.csv: 7 rows in \d+\.\d s, [\d,]+\.\d images/s once loaded\.\n", done.err)
+    assert re.search(r"\n label +images +share  mean score\n \w+ +\d+ +\d\d\.\d % +0\.\d{3}  █{28}\n", done.err)
+    look, *rows = done.err.split("Look at these first, ")[1].splitlines()[:4]
+    lowest = pd.read_csv("predictions.csv").nsmallest(3, "score")
+    assert look == "their scores are lowest:"
+    expected = zip(lowest.score, lowest.label, lowest.path, strict=True)
+    assert [row.split() for row in rows] == [[f"{score:.3f}", label, path] for score, label, path in expected]
+    assert done.err.endswith(f"\n  clipcli evaluate predictions.csv --labels {labels} --model {model} --allow-empty\n")
 
 
 def test_classify_to_stdout_keeps_it_clean(run: Run, photos: Path, labels: Path, model: str) -> None:
@@ -204,6 +211,8 @@ def test_help_and_version(run: Run) -> None:
         ("classify photos --labels empty.txt", 2, "empty.txt line 1: no labels"),
         ("classify photos --labels labels.txt --output no/where.csv", 2, "no folder no"),
         ("classify photos --labels labels.txt --output folder.csv", 2, "folder.csv is a folder"),
+        ("classify photos --labels labels.txt --output empty", 2, "give a file in it, such as empty/predictions.csv"),
+        ("classify photos --labels labels.txt --output new/", 2, "new/ is a folder; give a file in it"),
         ("classify photos --labels labels.txt --output x.xml", 2, "give --format csv or jsonl or parquet"),
         ("classify photos --labels labels.txt --format cvs", 2, "unknown --format 'cvs'; choose one of: csv"),
         ("classify photos --labels labels.txt --model ViT-B-33/openai", 2, "did you mean ViT-B-32/openai"),
@@ -265,7 +274,7 @@ def start(*arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_leaves_the_rows_so_far(
     tmp_path: Path, labels: Path, model: str, sent: signal.Signals
 ) -> None:
@@ -310,7 +319,8 @@ def test_a_reader_that_has_had_enough_is_no_error(photos: Path, labels: Path, mo
     assert process.stdout is not None
     process.stdout.close()
     process.stdout = None
-    assert "Traceback" not in process.communicate(timeout=60)[1].decode()
+    said = process.communicate(timeout=60)[1].decode().splitlines()
+    assert (process.returncode, said[-1]) == (0, "Stopped: the reader of standard output had enough.")
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from clipcli.cli import main
 from clipcli.files.atomic import part_of, parts_of
+from clipcli.files.locks import lock_file
 from clipcli.files.manifest import manifest_path, manifests_without_parts, read_manifest, write_manifest
 from clipcli.outputs import WRITERS
 from clipcli.outputs.open import Output
@@ -408,7 +409,23 @@ def test_rows_of_a_killed_run_are_told_of_and_kept(classify: Command) -> None:
     assert part.exists()
 
 
+def test_rows_of_a_killed_run_are_gone_once_they_are_replaced(classify: Command) -> None:
+    classify("out.csv")
+    part = part_of(Path("out.csv").resolve())
+    part.write_text("path,label,score,error\nphotos/a.jpg,cat,0.5,\n")
+    manifest_path(part).write_text("{}")
+    alive = part_of(Path("out.csv").resolve())
+    alive.write_text("path,label,score,error\n")
+    held = lock_file(alive)
+    classify("out.csv", "--overwrite")
+    assert not part.exists()
+    assert not manifest_path(part).exists()
+    assert alive.exists()
+    os.close(held)
+
+
 def test_the_rate_and_the_bar_leave_earlier_rows_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from clipcli.cli import clock
     from clipcli.cli.classify_summary import Summary
     from clipcli.cli.display import Display
     from clipcli.events import InputsFound, RowsReady
@@ -417,8 +434,9 @@ def test_the_rate_and_the_bar_leave_earlier_rows_out(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     display, summary = Display(quiet=False, verbose=False), Summary("out.csv")
-    display._progress.get_time = lambda: now[0]
-    rows = tuple(Row(f"{n}.jpg", (), (), "truncated") for n in range(100))
+    display._bars.get_time = lambda: now[0]
+    skipped = tuple(Row(f"{n}.jpg", (), (), "truncated") for n in range(99))
+    rows = (*skipped, Row("99.jpg", ("cat",), (0.5,)))
     events = [RowsReady(rows, earlier=True)] * 90 + [RowsReady(rows)] * 5
     for shown in (summary.add, display.show):
         shown(InputsFound(10_000, 9_000))
@@ -427,11 +445,13 @@ def test_the_rate_and_the_bar_leave_earlier_rows_out(monkeypatch: pytest.MonkeyP
         summary.add(event)
         display.show(event)
     display._view.stop()
-    [task] = display._progress.tasks
+    [task] = display._bars.tasks
     assert (task.completed, task.speed, task.time_remaining) == (9_500, 10.0, 50.0)
     said: list[str] = []
-    monkeypatch.setattr(display, "say", lambda text="": said.append(text))
+    monkeypatch.setattr(display, "say", lambda text="", **_: said.append(str(text)))
+    clock.begin(0.0)
     summary.show(display)
-    assert said[-1].startswith("out.csv: 9,500 rows in 50.0 s, 10.0 images/s once loaded.")
-    assert "9,500  0.jpg: truncated; 1.jpg: truncated; 2.jpg: truncated; and 9,497 more" in "".join(said)
-    assert len(summary._first_skipped) == 3
+    # Of the 500 images of this run 5 have a label.
+    assert said[-1] == "out.csv: 9,500 rows in 50.0 s, 0.1 images/s once loaded."
+    assert [line.split() for line in said if "skipped" in line] == [["skipped", "9,405", "99.0", "%"]]
+    assert "   9,405 such as 0.jpg: truncated" in said

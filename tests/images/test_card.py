@@ -277,7 +277,7 @@ def test_on_a_card_a_stream_of_its_own_decodes(monkeypatch: pytest.MonkeyPatch) 
         asked.append((device, len(entered)))
         return torch.zeros(len(jpegs), 32, 32, 3, dtype=torch.uint8)
 
-    monkeypatch.setattr(torch.cuda, "Stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _: stream)
     monkeypatch.setattr(torch.cuda, "stream", using)
     monkeypatch.setattr(card, "decode_on", decode_on)
     (batch,) = card.batches(

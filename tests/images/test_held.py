@@ -124,7 +124,9 @@ def test_the_frame_that_an_image_is_at_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "image", [np.zeros((0, 5, 3), np.uint8), np.zeros((5, 0), np.uint8), Image.new("RGB", (0, 5))], ids=str
+    "image",
+    [np.zeros((0, 5, 3), np.uint8), np.zeros((5, 0), np.uint8), Image.new("RGB", (0, 5))],
+    ids=["no rows", "no columns", "PIL"],
 )
 def test_an_image_of_no_pixels_is_skipped(image: Any) -> None:
     [item] = read_inputs(image)

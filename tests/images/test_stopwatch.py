@@ -61,11 +61,27 @@ def test_waiting_for_things_counts_and_using_them_does_not() -> None:
         ({"wait": 9.0, "encode": 1.0, "decode": 2.0, "read": 17.0}, "read"),
         ({"wait": 1.0, "encode": 2.0, "write": 3.0}, "write"),
         ({"wait": 1.0, "encode": 2.0, "copy": 3.0}, "copy"),
+        ({"wait": 1.0, "encode": 2.0, "load": 3.0, "decode": 9.0}, "load"),
+        ({"start": 3.0, "load": 2.0}, "start"),
+        ({"load": 1.0, "total": 5.0}, "other"),
     ],
 )
 def test_the_bottleneck_is_what_the_rest_waits_for(seconds: dict[str, float], expected: str) -> None:
-    nothing = dict.fromkeys(("total", "load", "read", "decode", "wait", "copy", "encode", "write"), 0.0)
-    assert TimeSpent(**(nothing | seconds), workers=2).bottleneck == expected
+    in_turn = sum(value for kind, value in seconds.items() if kind not in ("read", "decode"))
+    spent = TimeSpent(**({"total": in_turn} | seconds), workers=2)
+    assert spent.bottleneck == expected
+    assert sum(spent.in_turn.values()) == spent.total
+
+
+def test_work_within_work_counts_once() -> None:
+    watch = Stopwatch()
+    with watch.on("labels"):
+        time.sleep(0.02)
+        with watch.on("load"):
+            time.sleep(0.1)
+        time.sleep(0.02)
+    assert watch["load"] >= 0.1
+    assert 0.04 <= watch["labels"] <= watch.total - watch["load"]
 
 
 def test_waiting_is_told_from_work() -> None:

@@ -12,7 +12,7 @@ import clipcli
 from clipcli.commands.classify.run import run
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.errors import ClipcliError, ClipcliWarning, InputNotFound, UsageError, WeightsMismatch
-from clipcli.events import ClassesEncoded, InputsFound, ModelLoaded, RowsPlanned, RowsReady, TimeSpent, Warned
+from clipcli.events import ClassesEncoded, InputsFound, Loading, ModelLoaded, RowsPlanned, RowsReady, TimeSpent, Warned
 
 LABELS = ["cat", "dog", "beach"]
 
@@ -100,11 +100,13 @@ def test_events_in_order(photos: Path, model: str) -> None:
         run(ClassifySettings(inputs=(str(photos),), labels=["cat", "cat"], model=model, keep_duplicates=True))
     )
     kinds = list(dict.fromkeys(type(event) for event in events))
-    assert kinds == [Warned, InputsFound, RowsPlanned, ModelLoaded, ClassesEncoded, RowsReady, TimeSpent]
+    assert kinds == [Warned, InputsFound, RowsPlanned, Loading, ModelLoaded, ClassesEncoded, RowsReady, TimeSpent]
     spent = events[-1]
     assert isinstance(spent, TimeSpent)
     assert spent.total > spent.encode > 0
     assert spent.decode > 0
+    assert min(spent.load, spent.labels) > 0
+    assert spent.in_turn["other"] >= 0
 
 
 @pytest.mark.parametrize(

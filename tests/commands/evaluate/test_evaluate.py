@@ -30,7 +30,7 @@ from clipcli.errors import (
     UsageError,
     WeightsMismatch,
 )
-from clipcli.events import ImagesEmbedded, InputsFound, ModelKnown, ModelLoaded, Noted
+from clipcli.events import ImagesEmbedded, InputsFound, Loading, ModelKnown, ModelLoaded, Noted, TimeSpent
 from clipcli.images import batches
 
 
@@ -144,7 +144,7 @@ def test_several_prompts_and_models_with_one_decode(
     assert {one["base"] for one in written["differences"]} == {written["runs"][0]["name"]}
     assert all(one["paired"] for one in written["differences"])
     events = [type(event) for event in run(replace(options, cache=False))]
-    assert list(dict.fromkeys(events))[:3] == [Noted, InputsFound, ModelLoaded]
+    assert list(dict.fromkeys(events))[:4] == [Noted, InputsFound, Loading, ModelLoaded]
     assert events.count(ModelLoaded) == 3
     assert ImagesEmbedded in events
 
@@ -164,7 +164,7 @@ def test_images_that_classify_has_seen_are_not_encoded_again(
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
     monkeypatch.setattr(Backbone, "encode_texts", lambda *_: pytest.fail("all prompts were seen before"))
     events = list(run(EvaluateSettings(data=(("val", str(tree)),), model=(model,), prompts=("name", "plain"), **FP32)))
-    assert [type(event) for event in events] == [Noted, InputsFound, ModelKnown, ImagesEmbedded]
+    assert [type(event) for event in events] == [Noted, InputsFound, ModelKnown, ImagesEmbedded, TimeSpent]
 
 
 def test_only_the_model_that_does_not_remember_an_image_encodes_it(

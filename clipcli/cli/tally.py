@@ -1,0 +1,84 @@
+"""Counts the rows of a run as they come, in little memory: labels with their scores, reasons, and the rows in doubt."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clipcli.records import Row
+
+_IN_DOUBT = 3
+# Reasons that name a place in a file are all different; those after so many count together.
+_MOST_REASONS = 100
+OTHER_REASONS = "for other reasons"
+
+
+@dataclass(slots=True)
+class Labelled:
+    """How many images have a label, and the sum of their scores."""
+
+    count: int = 0
+    scores: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        """The mean score."""
+        return self.scores / self.count
+
+
+class Tally:
+    """Counts by label and by the reason why an image was skipped, each with the first image of a reason.
+
+    `in_doubt` are the rows that most deserve a look, with how sure they are: by the lead of the best score over the
+    second where rows have one, else by the score itself.
+    """
+
+    def __init__(self) -> None:
+        self.rows = self.skipped = 0
+        self.labels: dict[str, Labelled] = {}
+        self.reasons: Counter[str] = Counter()
+        self.firsts: dict[str, str] = {}
+        self.in_doubt: list[tuple[float, int, Row]] = []
+        self._sure_enough = float("inf")
+
+    @property
+    def labelled(self) -> int:
+        """The number of rows with a label."""
+        return self.rows - self.skipped
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Count more rows."""
+        labels, sure_enough = self.labels, self._sure_enough
+        for number, row in enumerate(rows, self.rows):
+            scores = row.scores
+            if not scores:
+                self._skip(row)
+                continue
+            label, score = row.labels[0], scores[0]
+            known = labels.get(label)
+            if known is None:
+                known = labels[label] = Labelled()
+            known.count += 1
+            known.scores += score
+            lead = score if len(scores) == 1 else score - scores[1]
+            if lead < sure_enough:
+                sure_enough = self._doubt(lead, number, row)
+        self.rows += len(rows)
+
+    def _doubt(self, lead: float, number: int, row: Row) -> float:
+        """Keep a row in doubt; returns the lead from which on a row is surer than those that are kept."""
+        insort(self.in_doubt, (lead, number, row), key=lambda one: one[:2])
+        del self.in_doubt[_IN_DOUBT:]
+        if len(self.in_doubt) == _IN_DOUBT:
+            self._sure_enough = self.in_doubt[-1][0]
+        return self._sure_enough
+
+    def _skip(self, row: Row) -> None:
+        self.skipped += 1
+        reason = row.error or ""
+        if reason not in self.reasons and len(self.reasons) >= _MOST_REASONS:
+            reason = OTHER_REASONS
+        self.reasons[reason] += 1
+        self.firsts.setdefault(reason, row.path)
