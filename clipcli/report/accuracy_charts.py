@@ -47,7 +47,7 @@ def reliability_diagram(
 def confusion_matrix(
     counts: NDArray[np.int64], names: Sequence[str], *, title: str, x_label: str, y_label: str
 ) -> Markup:
-    """Draw a confusion matrix of counts `[C, C]` as an inline SVG, each cell as dark as its share of its row.
+    """Draw a confusion matrix of counts `[C, C]` as an inline SVG; a cell is as strong as its share of its row.
 
     Rows are true classes and columns predicted ones; `names` are the `C` labels of both.
     """

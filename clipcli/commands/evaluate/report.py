@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from clipcli.commands.evaluate.intervals import LEVEL, RESAMPLES
 from clipcli.commands.evaluate.output import REPORT
@@ -22,9 +19,9 @@ from clipcli.commands.evaluate.tables import (
     table_of_differences,
     table_of_runs,
 )
-from clipcli.images.decode import attempt, decode
-from clipcli.records import ImageItem, Skipped
-from clipcli.report import Charts, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
+from clipcli.images.thumbnail import thumbnails
+from clipcli.records import Skipped
+from clipcli.report import Charts, Gallery, Group, Headline, Number, Page, Section, Table, Thumbnail, write_page
 from clipcli.report.accuracy_charts import confusion_matrix, reliability_diagram
 
 _MOST_CLASSES_IN_MATRIX = 50
@@ -33,6 +30,7 @@ _MOST_MISTAKES = 24
 _MOST_SKIPPED = 50
 # The longer side of a thumbnail, in pixels.
 _THUMBNAIL = 192
+_CONFUSION_NOTE = "Each row is a true class; the stronger a cell's colour, the more of its row."
 # Names of metrics that are abbreviated in tables.
 _LONG_NAMES = {"mean recall": "Mean per-class recall", "ECE": "Calibration error", "NLL": "Negative log-likelihood"}
 
@@ -134,7 +132,14 @@ def _confusion(run: Run, labels: Sequence[str]) -> list[Section]:
     """The confusion matrix as a chart, or for many classes a table of the most frequent mistakes."""
     if len(labels) <= _MOST_CLASSES_IN_MATRIX:
         chart = confusion_matrix(run.confusion, labels, title="Confusion", x_label="label given", y_label="true class")
-        return [Charts("Confusion", [chart], "Each row is a true class; the darker, the more of it.", wide=True)]
+        return [
+            Charts(
+                "Confusion",
+                [chart],
+                _CONFUSION_NOTE,
+                large=True,
+            )
+        ]
     wrong = run.confusion.copy()
     np.fill_diagonal(wrong, 0)
     most = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSED]
@@ -168,8 +173,9 @@ def _mistakes(run: Run, evaluation: Evaluation) -> list[Section]:
 
 
 def _retrieval_mistakes(run: RetrievalRun) -> list[Section]:
-    """Thumbnails of the images whose captions have the highest ranks, the highest first."""
-    most = np.argsort(-run.ranks, kind="stable")[:_MOST_MISTAKES]
+    """Thumbnails of the images whose captions have the highest ranks, the highest first; a rank of 1 is no mistake."""
+    wrong = np.flatnonzero(run.ranks > 1)
+    most = wrong[np.argsort(-run.ranks[wrong], kind="stable")][:_MOST_MISTAKES]
     captions = [f"Nearest: “{run.nearest[n]}”. Its own, rank {run.ranks[n]:,}: “{run.own[n]}”." for n in most]
     return _gallery("Images farthest from their captions", run, most.tolist(), captions)
 
@@ -177,26 +183,13 @@ def _retrieval_mistakes(run: RetrievalRun) -> list[Section]:
 def _gallery(heading: str, run: Run | RetrievalRun, indices: Sequence[int], captions: Sequence[str]) -> list[Section]:
     """Thumbnails with captions of those images of the run that were read and have these indices among them."""
     images = [entry for entry in entries_of(run) if not isinstance(entry, Skipped)]
-    thumbnails = []
-    for n, caption in zip(indices, captions, strict=True):
-        data = _thumbnail(images[n])
-        if data is not None:
-            thumbnails.append(Thumbnail(data, f"{caption} ({os.path.basename(images[n].id)})"))
-    return [Gallery(heading, thumbnails)] if thumbnails else []
-
-
-def _thumbnail(item: ImageItem) -> str | None:
-    """A small JPEG of the image as a `data:` URI; `None` if the image can no longer be read."""
-
-    def shrink(data: bytes) -> bytes:
-        image = decode(data)
-        image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
-        stream = io.BytesIO()
-        image.save(stream, "JPEG", quality=85)
-        return stream.getvalue()
-
-    small = attempt(item, shrink)
-    return None if isinstance(small, Skipped) else f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
+    items = [images[n] for n in indices]
+    shown = [
+        Thumbnail(data, caption, os.path.basename(item.id))
+        for data, caption, item in zip(thumbnails(items, side=_THUMBNAIL), captions, items, strict=True)
+        if data is not None
+    ]
+    return [Gallery(heading, [Group(shown)])] if shown else []
 
 
 def _skipped(evaluation: Evaluation) -> list[Section]:
