@@ -37,7 +37,7 @@ class Summary:
         self._first_skipped: list[Row] = []
         self._skipped = self._labelled = 0
         self._copied: float | None = None
-        self._started = self._encoding_from = time.perf_counter()
+        self._started = self._encoding_from = self._ended = time.perf_counter()
 
     def add(self, event: Event) -> None:
         """Count the images or rows of an event, and note the time from which on images are encoded."""
@@ -47,6 +47,7 @@ class Summary:
             self._encoding_from = time.perf_counter()
         if isinstance(event, RowsReady):
             self._add_rows(event)
+        self._ended = time.perf_counter()
 
     def _add_rows(self, event: RowsReady) -> None:
         rows = event.rows
@@ -75,7 +76,6 @@ class Summary:
 
     def show(self, display: Display) -> None:
         """Print counts per label, skipped images, and how fast it went."""
-        now = time.perf_counter()
         if self.interrupted and self.rows < self.earlier:
             display.say(f"Stopped before a new row; the {self.earlier:,} earlier rows are where they were.")
             return
@@ -90,7 +90,8 @@ class Summary:
         if self.is_complete():
             display.say(f"{self.output}: complete, an earlier run had labelled all {self.rows:,} images.")
             return
-        took = f"{now - self._started:.1f} s, {self._labelled / (now - self._encoding_from):,.1f} images/s once loaded"
+        rate = self._labelled / (self._ended - self._encoding_from)
+        took = f"{self._ended - self._started:.1f} s, {rate:,.1f} images/s once loaded"
         display.say(f"{self.output}: {self.rows:,} rows in {took}. Look closer: sort by score, lowest first.")
 
     def _table(self) -> list[str]:
