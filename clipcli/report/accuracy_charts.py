@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LONGEST_LABEL = 22
-_LONGEST_ROW = 48
+_LONGEST_ROW = 36
 # The most cells of a map of many classes along a side.
 _MOST_CELLS = 60
 # With this many classes or more, the cells have no room for their counts.
@@ -55,7 +55,7 @@ def reliability_diagram(
             axis.set_ticks(ticks, [f"{tick:.0%}" for tick in ticks])
 
     spoken = "; ".join(f"scores from {low:.0%} to {high:.0%}: {right:.0%} right" for low, high, _, right in bins)
-    return svg_chart(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken)
+    return svg_chart(draw, title=title, x_label=x_label, y_label=y_label, spoken=spoken, size=(6.2, 5.2))
 
 
 def confusion_matrix(
@@ -143,4 +143,4 @@ def forest_plot(rows: Sequence[Interval], *, title: str, x_label: str) -> Markup
     spoken = "; ".join(
         f"{row.name}: {100 * row.value:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]" for row in rows
     )
-    return svg_chart(draw, title=title, x_label=x_label, y_label="", spoken=spoken, size=(9.0, 1.4 + 0.42 * len(rows)))
+    return svg_chart(draw, title=title, x_label=x_label, y_label="", spoken=spoken, size=(7.0, 1.4 + 0.42 * len(rows)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -210,6 +211,36 @@ def test_a_run_that_makes_the_model_worse_keeps_the_start_and_says_so_everywhere
     assert not weights["text_projection"].equal(trained["text_projection"])
     assert clipcli("train", "--resume", "--output", run) == 0
     assert kept in capsys.readouterr().err.splitlines()
+
+
+def test_the_report_has_examples_of_retrieval(pairs: Path, model: str, run: Path) -> None:
+    assert train(pairs, "--steps", 2, "--val", pairs, "--lr", "1e-2", model=model, run=run) == 0
+    page = (run / "report.html").read_text()
+    assert page.count("data:image/jpeg") == 8
+    captions = re.findall("<figcaption>“.*?” Before: (.*?)\\. After: (.*?)\\.<small>", page)
+    assert len(captions) == 8
+    right = [{"found"}, {"rank"}, {"found", "rank"}]
+    assert all({text.partition(" ")[0] for text in each} in right for each in captions)
+
+
+def test_each_step_of_a_short_run_is_logged(pairs: Path, model: str, run: Path) -> None:
+    given = [
+        "train",
+        pairs,
+        "--model",
+        model,
+        "--output",
+        run,
+        "--batch-size",
+        4,
+        "--device",
+        "cpu",
+        "--prompts",
+        "plain",
+    ]
+    assert clipcli(*given, "--steps", 3) == 0
+    assert [line["step"] for line in lines(run, "step")] == [1, 2, 3]
+    assert "log_every: 1" in (run / "train.yaml").read_text().splitlines()
 
 
 def test_tensorboard_gets_the_numbers(pairs: Path, model: str, run: Path) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from clipcli.commands.train import wise_ft
 from clipcli.commands.train.checkpoints import checkpoints_in, export_model
+from clipcli.commands.train.examples import AFTER, write_examples
 from clipcli.commands.train.kept import Kept, keep_mix, keep_start, keep_step, start_is_best
 from clipcli.commands.train.metrics_log import now
 from clipcli.commands.train.run_folder import RunFolder
@@ -42,6 +43,7 @@ def finish(session: Session, starting: Weights, folder: RunFolder | None) -> Gen
     kept = _kept(session, step, alpha, measured=measured)
     if folder is not None:
         export_model(session.run, plain, final)
+        write_examples(session.run, session.examples, when=AFTER)
         folder.log("end", {**_end_line(session), "kept_step": kept.step, "kept": kept.sentence, "worse": kept.worse})
     return kept
 

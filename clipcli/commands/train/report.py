@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipcli.commands.train.config_file import CONFIG_FILE
+from clipcli.commands.train.examples import examples_section
 from clipcli.commands.train.kept import best_so_far, is_better
 from clipcli.commands.train.run_folder import METRICS_FILE, SKIPPED_FILE
 from clipcli.commands.train.run_lines import Line, RunLines, number, read_lines, read_text, values
@@ -79,6 +80,7 @@ def write_report(run: Path) -> Path:
         *_verdict(metrics),
         *_headline(metrics),
         *_charts_section("Quality", [*_charts(_QUALITY, run=metrics), *_trade_off(metrics)]),
+        *examples_section(run),
         *_validations(metrics),
         *_sweep(metrics),
         *_charts_section("Optimisation", _charts(_OPTIMISATION, run=metrics)),
