@@ -25,6 +25,7 @@ pytestmark = [
 ]
 NAME = "a rather_long_name_without_any_place_to_break_it_at_in_a_table <script>alert(1)</script>"
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="[^"]*">')
+LOGGING = "<script>console.warn('here')</script>"
 ADDRESS = "http://127.0.0.1:9/a.png"
 # What a user does, after the page's own script: clicks a column twice, sets the filters, and reads the page.
 ACTIONS = """
@@ -119,9 +120,9 @@ def test_a_page_runs_its_own_script_says_nothing_and_asks_for_nothing(page: Path
     assert asked == []
 
 
-def test_a_request_would_be_seen(page: Path, tmp_path: Path) -> None:
+def test_a_request_and_a_message_would_be_seen(page: Path, tmp_path: Path) -> None:
     used = tmp_path / "used.html"
     html = page.read_text(encoding="utf-8")
-    used.write_text(POLICY.sub("", html).replace("</body>", f'<img src="{ADDRESS}"></body>'), encoding="utf-8")
+    used.write_text(POLICY.sub("", html).replace("</body>", f'<img src="{ADDRESS}">{LOGGING}</body>'), encoding="utf-8")
     _, messages, asked = visit(used, tmp_path, width=1600, dark=False)
     assert (asked, len(messages)) == ([ADDRESS], 1)
