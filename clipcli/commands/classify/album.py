@@ -35,7 +35,7 @@ class Album:
         self.title = "Labelled photos"
         self.subtitle = ""
         self._counts: Counter[str] = Counter()
-        self._sums: Counter[str] = Counter()
+        self._sums: dict[str, float] = {}
         self._least_sure: dict[str, list[_Photo]] = {}
         self._skipped: list[Row] = []
         self._rows = self._skipped_count = 0
@@ -50,7 +50,7 @@ class Album:
                 continue
             label, score = row.labels[0], row.scores[0]
             self._counts[label] += 1
-            self._sums[label] += score
+            self._sums[label] = self._sums.get(label, 0.0) + score
             kept = self._least_sure.setdefault(label, [])
             kept.append(_Photo(score, self._rows, row, item))
             if len(kept) > 2 * self._most:

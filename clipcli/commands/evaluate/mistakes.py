@@ -53,8 +53,8 @@ def mistakes(run: Run, labels: Sequence[str]) -> list[Section]:
         of_pair = np.flatnonzero((predictions.truth == truth) & (predictions.best[:, 0] == label))
         most = of_pair[np.argsort(-predictions.scores[of_pair, 0], kind="stable")][:_MOST_OF_PAIR]
         captions = [f"said {labels[label]}, {predictions.scores[n, 0]:.0%}; is {labels[truth]}" for n in most]
-        note = f"{count:,} of {run.confusion[truth].sum():,}"
-        groups += _group(run, most, captions, name=f"{labels[truth]} taken for {labels[label]}", note=note)
+        share = f"{count:,} of {run.confusion[truth].sum():,}"
+        groups += _group(run, most, captions, name=f"{labels[truth]} taken for {labels[label]}", note=share)
     more = len(pairs) - _MOST_PAIRS
     note = f"And {more:,} more pairs; confusion.csv has all." if more > 0 else None
     return [Gallery("Mistakes by pair of classes", groups, note)] if groups else []
