@@ -72,8 +72,9 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         except KeyboardInterrupt:
             summary.interrupted = True
     summary.show(display)
-    if album and not summary.interrupted:
-        display.say(f"{album.path}: a page of the photos to look through in a browser.")
+    if album:
+        made = "a page of the photos to look through in a browser."
+        display.say(f"{album.path}: {'not written; --resume writes it.' if summary.interrupted else made}")
     return summary.exit_code()
 
 

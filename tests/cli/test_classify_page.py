@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from clipcli.commands.classify.album import Album
+
 from .conftest import Run
 
 LABELS = ("--labels", "l.txt", "--top-k", 2)
@@ -39,6 +41,20 @@ def test_a_complete_output_gets_its_page_by_resume(run: Run, photos: Path, model
     run("classify", photos, *LABELS, "--model", model, "-o", "out.csv", "--resume", "--report", "out.html")
     assert (tmp_path / "out.html").read_text().count("<img ") == 6
     assert (tmp_path / "out.csv").read_bytes() == before
+
+
+def test_an_interrupted_page_leaves_the_rows_and_is_told_of(
+    run: Run, photos: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: Album) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Album, "write", interrupt)
+    done = run("classify", photos, *LABELS, "--model", model, "-o", "out.csv", "--report", "out.html")
+    assert done.code == 130
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 7
+    assert not (tmp_path / "out.html").exists()
+    assert done.err.splitlines()[-1] == "out.html: not written; --resume writes it."
 
 
 @pytest.mark.parametrize(
