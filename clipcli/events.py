@@ -152,6 +152,14 @@ class ImagesEmbedded:
 
 
 @dataclass(frozen=True, slots=True)
+class ThumbnailsMade:
+    """Progress of a page: `done` of the `total` thumbnails that it shows."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeFitted:
     """A linear probe was fitted: `done` of `total`. It had `shots` images per class, or all of them if `None`."""
 
@@ -233,6 +241,7 @@ Event = (
     | RowsReady
     | TimeSpent
     | ImagesEmbedded
+    | ThumbnailsMade
     | ProbeFitted
     | PairsFound
     | StepDone

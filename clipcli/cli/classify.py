@@ -18,6 +18,7 @@ from clipcli.cli.garbage import Show, pause_collector
 from clipcli.cli.words import close_standard_output
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.data.tree import split_zip
+from clipcli.errors import UsageError
 from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded, RowsPlanned, RowsReady, Warned
 from clipcli.files.manifest import Manifest, now
 from clipcli.outputs.check import check_is_not_read, check_output, choose_format, is_stream
@@ -50,6 +51,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     format, top_k = choose_format(file.output, file.format), settings.top_k
     check_is_not_read(file.output, _files_read(settings, terminal))
     check_output(file.output, overwrite=file.overwrite, resume=file.resume, manifest=file.manifest)
+    _check_report(file, settings, terminal)
     from clipcli.cli.display import Display
 
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
@@ -58,10 +60,12 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         summary = Summary(file.output, next_command=_next_command(settings, file))
         open_output = _output_opener(file, earlier, format=format)
         # Importing torch takes seconds: all that can be checked without it was.
+        from clipcli.commands.classify.album import Album
         from clipcli.commands.classify.run import run
 
+        album = Album(file.report, most=file.report_images) if file.report else None
         try:
-            events = run(settings, earlier=earlier, output=file.output)
+            events = run(settings, earlier=earlier, output=file.output, album=album)
             _write(
                 events,
                 summary,
@@ -73,12 +77,17 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
                 top_k=top_k,
             )
             remove_left_over(replaced)
+            for event in album.write() if album else ():
+                show(event)
         except KeyboardInterrupt:
             summary.interrupted = True
         except BrokenPipeError:
             close_standard_output()
             summary.reader_gone = True
     summary.show(display)
+    if album:
+        made = "a page of the photos to look through in a browser."
+        display.say(f"{album.path}: {'not written; --resume writes it.' if summary.interrupted else made}")
     return summary.exit_code()
 
 
@@ -90,6 +99,17 @@ def _next_command(settings: ClassifySettings, file: RowsFile) -> list[str]:
     given = [f"{flag} {shlex.quote(str(value))}" for flag, value in options.items() if value is not None]
     # Of many labels some have no image.
     return ["clipcli evaluate", shlex.quote(file.output), *given, "--allow-empty"]
+
+
+def _check_report(file: RowsFile, settings: ClassifySettings, terminal: Terminal) -> None:
+    """Check that the page of `--report` can be written, and is no other file of the command."""
+    if file.report is None:
+        return
+    from clipcli.commands.classify.album import check_album
+
+    if os.path.realpath(file.report) == os.path.realpath(file.output):
+        raise UsageError(f"--report {file.report} is the --output as well; give another")
+    check_album(file.report, overwrite=file.overwrite or file.resume, reads=_files_read(settings, terminal))
 
 
 def _files_read(settings: ClassifySettings, terminal: Terminal) -> list[object]:

@@ -45,7 +45,7 @@ class Summary:
         self._left_out: tuple[str, ...] = ()
         self._copied: float | None = None
         self._encoded = 0
-        self._encoding_from = time.perf_counter()
+        self._encoding_from = self._ended = time.perf_counter()
 
     def add(self, event: Event) -> None:
         """Count the images or rows of an event, and note the time from which on images are encoded."""
@@ -55,6 +55,7 @@ class Summary:
             self._encoding_from = time.perf_counter()
         if isinstance(event, RowsReady):
             self._add_rows(event)
+        self._ended = time.perf_counter()
 
     def _add_rows(self, event: RowsReady) -> None:
         before = self.tally.labelled
@@ -81,7 +82,7 @@ class Summary:
 
     def show(self, display: Display) -> None:
         """Print the labels, the skipped images, the rows in doubt, how fast it went, and what to type next."""
-        seconds, rows = time.perf_counter() - self._encoding_from, self.tally.rows
+        seconds, rows = self._ended - self._encoding_from, self.tally.rows
         if self.reader_gone:
             display.say("Stopped: the reader of standard output had enough.")
             return

@@ -30,6 +30,7 @@ from clipcli.events import (
     Noted,
     ProbeFitted,
     RowsReady,
+    ThumbnailsMade,
     TimeSpent,
     Warned,
 )
@@ -138,6 +139,8 @@ class Display:
                 self.advance("Labels", done, total, count=f"{done:,}/{total:,}", note=note)
             case ImagesEmbedded(done, total):
                 self.advance("Photos", done, total, count=f"{done:,}/{total:,}")
+            case ThumbnailsMade(done, total):
+                self.advance("Page", done, total, count=f"{done:,}/{total:,}")
             case ProbeFitted(done, total, shots):
                 note = "all images" if shots is None else f"{shots:,} a class"
                 self.advance("Probes", done, total, count=f"{done:,}/{total:,}", note=note)

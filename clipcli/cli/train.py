@@ -102,10 +102,12 @@ def _handle_signals(display: Display, show: Show) -> Iterator[_Stop]:
 
 
 def _say_result(trained: Trained, display: Display) -> None:
-    """Say what was skipped or cut, and how to go on with the run or use its model."""
+    """Say what was kept, what was skipped or cut, and how to go on with the run or use its model."""
     from clipcli.backbones import bundled
     from clipcli.commands.train.checkpoints import checkpoints_in
 
+    if trained.kept:
+        display.say(trained.kept, style="bold red" if trained.worse else "")
     if trained.skipped:
         display.say(f"{trained.skipped:,} pairs were skipped; {trained.folder / 'skipped.csv'} says why.")
     if trained.cut_captions:

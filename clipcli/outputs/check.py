@@ -39,10 +39,14 @@ def choose_format(output: str, requested: str | None) -> str:
     return name
 
 
-def check_output(output: str, *, overwrite: bool, resume: bool | None = None, manifest: bool = False) -> None:
+def check_output(
+    output: str, *, overwrite: bool, resume: bool | None = None, manifest: bool = False, flag: str = "--output"
+) -> None:
     """Check that the output can be written, now rather than after an hour of work.
 
     `resume` is `None` for commands without `--resume`. `manifest` is true if a manifest will be written beside it.
+    `flag` is the setting that names the output.
+
     Raises `UsageError` for a folder, a missing folder or options that exclude each other, `OutputExists` for an
     existing file without `overwrite` or `resume`, and `OutputFailed` if the folder is not writable.
     """
@@ -61,13 +65,13 @@ def check_output(output: str, *, overwrite: bool, resume: bool | None = None, ma
         return
     if path.exists() and not overwrite and not resume:
         others = "" if resume is None else ", --resume to go on with its rows"
-        raise OutputExists(f"{output} exists; give another --output{others}, or --overwrite to replace it")
-    _check_folder(path)
+        raise OutputExists(f"{output} exists; give another {flag}{others}, or --overwrite to replace it")
+    _check_folder(path, flag=flag)
     if manifest:
         check_manifest(path.resolve())
 
 
-def check_is_not_read(output: str | Path, reads: Iterable[object]) -> None:
+def check_is_not_read(output: str | Path, reads: Iterable[object], *, flag: str = "--output") -> None:
     """Raise `UsageError` if the output is one of the files that the command reads, under any name or link of it.
 
     `reads` are paths; a folder stands for the files directly in it, as of a model. What is no path is passed over.
@@ -77,7 +81,7 @@ def check_is_not_read(output: str | Path, reads: Iterable[object]) -> None:
     target = os.stat(output)
     for path in filter(None, reads):
         if isinstance(path, str | Path) and _is_or_holds(path, target):
-            raise UsageError(f"--output {output} is read by this command, and would be written over; give another")
+            raise UsageError(f"{flag} {output} is read by this command, and would be written over; give another")
 
 
 def _is_or_holds(path: str | Path, target: os.stat_result) -> bool:
@@ -100,7 +104,7 @@ def check_manifest(target: Path) -> None:
         )
 
 
-def _check_folder(path: Path) -> None:
+def _check_folder(path: Path, *, flag: str) -> None:
     target = path.resolve()
     if not target.parent.is_dir():
         raise UsageError(f"no folder {path.parent} to write {path.name} in; make it first")
@@ -109,7 +113,7 @@ def _check_folder(path: Path) -> None:
         part.touch(exist_ok=False)
         part.unlink()
     except OSError as e:
-        raise OutputFailed(f"cannot write in {path.parent}: {e.strerror}; choose another --output") from None
+        raise OutputFailed(f"cannot write in {path.parent}: {e.strerror}; choose another {flag}") from None
 
 
 def is_stream(output: str) -> bool:

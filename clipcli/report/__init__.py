@@ -1,18 +1,35 @@
-"""Reports: single HTML files of numbers, tables and charts that open in any browser, offline."""
+"""Reports: single HTML files of numbers, tables, charts and pictures that open in any browser, offline."""
 
 from __future__ import annotations
 
-from clipcli.report.page import Charts, Code, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
+from clipcli.report.page import (
+    Bar,
+    Charts,
+    Code,
+    Gallery,
+    Group,
+    Headline,
+    Number,
+    Page,
+    Section,
+    Table,
+    Thumbnail,
+    Verdict,
+    write_page,
+)
 
 __all__ = [
+    "Bar",
     "Charts",
     "Code",
     "Gallery",
+    "Group",
     "Headline",
     "Number",
     "Page",
     "Section",
     "Table",
     "Thumbnail",
+    "Verdict",
     "write_page",
 ]

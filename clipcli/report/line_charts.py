@@ -14,12 +14,15 @@ from clipcli.report.svg import INK, SERIES, SOFT, label_text, svg_chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.ticker import Formatter
 
 Array = NDArray[np.float64]
 
 _MOST_POINTS = 250
 _FEW_POINTS = 30
 _LONGEST_IN_LEGEND = 24
+# Of numbers on an axis, and where so few do not tell its ticks apart.
+_DIGITS, _MOST_DIGITS = 4, 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,21 +175,40 @@ def _set_ticks(axes: Axes, *, percent_x: bool, percent_y: bool, whole_x: bool) -
         linear = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], integer=whole, min_n_ticks=1)
         axis.set_major_locator(linear if axis.get_scale() == "linear" else LogLocator(subs=steps))
         axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(_percent if percent else _short))
+        axis.set_major_formatter(FuncFormatter(_percent) if percent else _distinct())
+
+
+def _distinct() -> Formatter:
+    """A formatter of numbers with as many digits as it takes to tell the ticks of an axis apart."""
+    from matplotlib.ticker import Formatter
+
+    class Distinct(Formatter):
+        def format_ticks(self, values: Sequence[float]) -> list[str]:
+            texts: list[str] = []
+            for digits in range(_DIGITS, _MOST_DIGITS):
+                texts = [_short(value, digits=digits) for value in values]
+                if len(set(texts)) == len(set(values)):
+                    break
+            return texts
+
+        def __call__(self, value: float, _: object = None) -> str:
+            return _short(value)
+
+    return Distinct()
 
 
 def _percent(value: float, _: object = None) -> str:
     return f"{round(100 * value, 6):g}%"
 
 
-def _short(value: float, _: object = None) -> str:
+def _short(value: float, *, digits: int = _DIGITS) -> str:
     for size, suffix in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
-            return f"{value / (1e3 if suffix == 'k' else size):.4g}{suffix}"
+            return f"{value / (1e3 if suffix == 'k' else size):.{digits}g}{suffix}"
     if 0 < abs(value) < 1e-3:
-        digits, _, power = f"{value:.3e}".partition("e")
-        return f"{float(digits):g}e{int(power)}"
-    return f"{value:,.4g}"
+        mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
+        return f"{float(mantissa):.{digits}g}e{int(power)}"
+    return f"{value:,.{digits}g}"
 
 
 def _ends(curve: Thinned, *, percent: bool) -> str:

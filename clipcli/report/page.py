@@ -1,11 +1,13 @@
 """The sections of a report, and how they are written as one HTML file.
 
-Labels and file names are not to be trusted, so every text is escaped, and a content security policy forbids scripts and
-requests.
+Labels and file names are not to be trusted, so every text is escaped, and a content security policy forbids requests,
+and all scripts but the page's own, which sorts tables and filters galleries.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -35,22 +37,44 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True)
-class Charts:
-    """Charts side by side, as `Markup` from `line_charts` or `accuracy_charts`; any other string is shown as text.
+class Verdict:
+    """The result in one or two sentences, in large letters; with `bad` the first is in red."""
 
-    With `wide` each chart has a row of its own and is as wide as the page allows.
+    kind: ClassVar[str] = "verdict"
+    sentences: Sequence[str]
+    bad: bool = field(default=False, kw_only=True)
+    heading: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """Charts side by side, as `Markup` from another module of this package; any other string is shown as text.
+
+    With `large` two charts stand beside each other only where the page is wide.
     """
 
     kind: ClassVar[str] = "charts"
     heading: str
     charts: Sequence[str]
     note: str | None = None
-    wide: bool = field(default=False, kw_only=True)
+    large: bool = field(default=False, kw_only=True)
+
+
+class Bar(str):
+    """A cell of a table with a bar under its text, of a `share` from 0 to 1 of the cell's width."""
+
+    share: float
+
+    def __new__(cls, text: str, share: float) -> Bar:
+        """A cell of this text."""
+        cell = super().__new__(cls, text)
+        cell.share = share
+        return cell
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of cells formatted by the caller; `None` is an empty cell.
+    """A table of cells formatted by the caller; `None` is an empty cell. A click on a column sorts by it.
 
     The first `text_columns` columns are aligned left, as text, the others right, as numbers. `marked` is the index of a
     row to highlight.
@@ -76,23 +100,38 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A small image, as a `data:image/…` URI, with its caption."""
+    """A small image as a `data:image/…` URI, or `None` where there is none, with a caption and its `source`, a path.
 
-    image: str
+    Galleries are filtered by `score`.
+    """
+
+    image: str | None
     caption: str
+    source: str = ""
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Thumbnails that belong together, under a name."""
+
+    thumbnails: Sequence[Thumbnail]
+    name: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Thumbnails side by side."""
+    """Thumbnails side by side, in groups; with `filtered` they can be filtered by group, score and path."""
 
     kind: ClassVar[str] = "gallery"
     heading: str
-    thumbnails: Sequence[Thumbnail]
+    groups: Sequence[Group]
     note: str | None = None
+    filtered: bool = field(default=False, kw_only=True)
 
 
-Section = Headline | Charts | Table | Code | Gallery
+Section = Verdict | Headline | Charts | Table | Code | Gallery
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +157,13 @@ def write_page(path: Path, page: Page) -> None:
 
 def _render(page: Page) -> str:
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = resources.files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(template).render(page=page)
+    template, style, script = (
+        resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+        for name in ("page.html.j2", "page.css", "page.js")
+    )
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    parts = {"style": Markup(style), "script": Markup(script), "script_hash": Markup(f"'sha256-{digest}'")}
+    return environment.from_string(template).render(page=page, **parts)

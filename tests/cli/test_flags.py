@@ -17,8 +17,8 @@ from .conftest import Run
 FLAGS = {
     "classify": "labels classifier prompts model output format top-k score device precision batch-size workers decode "
     "engine cache no-cache cache-size verify no-verify resume no-resume overwrite no-overwrite "
-    "keep-columns image-column manifest no-manifest exclude keep-names no-keep-names keep-duplicates "
-    "no-keep-duplicates max-images sample color",
+    "keep-columns image-column manifest no-manifest report report-images exclude keep-names no-keep-names "
+    "keep-duplicates no-keep-duplicates max-images sample color",
     "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite "
     "keep-names no-keep-names keep-duplicates no-keep-duplicates",
     "evaluate": "data labels classifier prompts model output compare linear-probe shots seeds image-column "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -178,14 +179,68 @@ def test_a_run_resumes_from_another_folder(
 
 
 def test_a_best_checkpoint_that_is_gone_is_told_of(
-    pairs: Path, model: str, run: Path, capsys: pytest.CaptureFixture[str]
+    pairs: Path, tree: Path, model: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(pairs, "--steps", 8, "--val", pairs, "--lr", "1e-2", model=model, run=run) == 0
+    assert train(pairs, "--steps", 8, "--zero-shot", tree, "--lr", "1e-2", model=model, run=run) == 0
     best = lines(run, "end")[0]["best_step"]
     assert best < 6
     shutil.rmtree(run / "checkpoints" / f"step-{best:08}")
     assert clipcli("train", "--resume", "--output", run) == 0
     assert f"the best checkpoint, of step {best}, is gone; the last weights are taken" in capsys.readouterr().err
+
+
+def test_a_run_that_makes_the_model_worse_keeps_the_start_and_says_so_everywhere(
+    pairs: Path, model: str, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file
+
+    from clipcli.commands.train.validation import Checks, Measurement
+
+    shares = iter([0.5, 0.4, 0.5, 0.5])
+    monkeypatch.setattr(Checks, "measure", lambda *_, **__: Measurement({"zero_shot_top1": next(shares)}))
+    assert train(pairs, "--steps", 2, "--val", pairs, model=model, run=run) == 0
+    kept = "Training made nothing better: kept is the start, with 50.0% by zero-shot top-1; step 2 had 40.0%."
+    said = capsys.readouterr().err.splitlines()
+    assert said.index(kept) < min(n for n, line in enumerate(said) if "steps done" in line)
+    [end] = lines(run, "end")
+    assert (end["kept"], end["kept_step"], end["worse"]) == (kept, 0, True)
+    assert f'<div class="verdict bad">\n<p>{kept}</p>' in (run / "report.html").read_text()
+    weights, start = (load_file(folder / "open_clip_model.safetensors") for folder in (run, Path(model)))
+    trained = load_file(run / "checkpoints" / "step-00000002" / "open_clip_model.safetensors")
+    assert all(weights[name].equal(start[name]) for name in weights)
+    assert not weights["text_projection"].equal(trained["text_projection"])
+    assert clipcli("train", "--resume", "--output", run) == 0
+    assert kept in capsys.readouterr().err.splitlines()
+
+
+def test_the_report_has_examples_of_retrieval(pairs: Path, model: str, run: Path) -> None:
+    assert train(pairs, "--steps", 2, "--val", pairs, "--lr", "1e-2", model=model, run=run) == 0
+    page = (run / "report.html").read_text()
+    assert page.count("data:image/jpeg") == 8
+    captions = re.findall("<figcaption>“.*?” Before: (.*?)\\. After: (.*?)\\.<small>", page)
+    assert len(captions) == 8
+    right = [{"found"}, {"rank"}, {"found", "rank"}]
+    assert all({text.partition(" ")[0] for text in each} in right for each in captions)
+
+
+def test_each_step_of_a_short_run_is_logged(pairs: Path, model: str, run: Path) -> None:
+    given = [
+        "train",
+        pairs,
+        "--model",
+        model,
+        "--output",
+        run,
+        "--batch-size",
+        4,
+        "--device",
+        "cpu",
+        "--prompts",
+        "plain",
+    ]
+    assert clipcli(*given, "--steps", 3) == 0
+    assert [line["step"] for line in lines(run, "step")] == [1, 2, 3]
+    assert "log_every: 1" in (run / "train.yaml").read_text().splitlines()
 
 
 def test_tensorboard_gets_the_numbers(pairs: Path, model: str, run: Path) -> None:

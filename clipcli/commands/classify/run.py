@@ -10,6 +10,7 @@ from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.given import STDIN
 from clipcli.classes.prompts import PromptedClasses, read_prompted_classes
+from clipcli.commands.classify.album import Album
 from clipcli.commands.classify.first_look import first_look
 from clipcli.commands.classify.kept_columns import kept_columns
 from clipcli.commands.classify.provenance import provenance_of
@@ -25,7 +26,7 @@ from clipcli.notices import Notices
 from clipcli.outputs import STDOUT, resume
 from clipcli.outputs.check import check_is_not_read
 from clipcli.outputs.earlier import Earlier
-from clipcli.records import Embedded, ImageItem, Row, Rows, Scores
+from clipcli.records import Embedded, ImageItem, Provenance, Row, Rows, Scores
 from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.decide import decide
@@ -77,14 +78,19 @@ def _each_row(events: Iterator[Event], show: Show) -> Iterator[Row]:
 
 
 def run(
-    options: ClassifySettings, *, earlier: Earlier | None = None, output: str = STDOUT, model: Model | None = None
+    options: ClassifySettings,
+    *,
+    earlier: Earlier | None = None,
+    output: str = STDOUT,
+    model: Model | None = None,
+    album: Album | None = None,
 ) -> Iterator[Event]:
     """As `classify`, with its events. Everything is read and checked before a model is loaded.
 
-    If there are rows of an `earlier` run, it goes on after them. Raises `UsageError` if the file `output`, where the
-    caller writes the rows, is one of the images. No model is loaded while everything that is needed is
-    in the cache: importing torch takes longer than thousands of rows. A `model` that is open already, with the settings
-    of these options, is used as it is.
+    If there are rows of an `earlier` run, it goes on after them. All rows are added to the `album` as well. Raises
+    `UsageError` if the file `output`, where the caller writes the rows, is one of the images, or that of the album. No
+    model is loaded while everything that is needed is in the cache: importing torch takes longer than thousands of
+    rows. A `model` that is open already, with the settings of these options, is used as it is.
     """
     notices = Notices()
     class_source = _read_class_source(options, notices)
@@ -99,6 +105,8 @@ def run(
         exclude=options.exclude,
     )
     check_is_not_read(output, {item.file for item in items} if os.path.isfile(output) else ())
+    if album is not None and os.path.isfile(album.path):
+        check_is_not_read(album.path, {item.file for item in items}, flag="--report")
     kept = kept_columns(options.keep_columns, items)
     items, left_out = first_look(items, max_images=options.max_images, sample=options.sample)
     passed_over = notices.take(OTHER_FILES)
@@ -111,15 +119,31 @@ def run(
     yield InputsFound(len(items), resumed.count if resumed else 0, said)
     yield RowsPlanned(provenance)
     yield from memory.warnings()
+    events: Iterator[Event]
     if not resumed:
-        yield from _label_images(items, class_source, model, options, kept)
+        events = _label_images(items, class_source, model, options, kept)
     elif resumed.count == len(items):
-        yield from resumed.rows(resumed.count)
+        events = resumed.rows(resumed.count)
     else:
         unit = options.batch_size or max(BATCH_SIZES.values())
         start = resumed.start(unit)
         labelled = _label_images(items[start:], class_source, model, options, kept, images=len(items))
-        yield from resume.go_on(resumed, labelled, start=start)
+        events = resume.go_on(resumed, labelled, start=start)
+    yield from events if album is None else _adding(events, items, album, provenance)
+
+
+def _adding(
+    events: Iterator[Event], items: Sequence[ImageItem], album: Album, provenance: Provenance
+) -> Iterator[Event]:
+    """The events, whose rows are added to the album with their images."""
+    album.title = ", ".join(provenance.inputs)
+    album.subtitle = f"Labels by {provenance.model}, prompts {provenance.prompts}."
+    done = 0
+    for event in events:
+        if isinstance(event, RowsReady):
+            album.add(event.rows, items[done : done + len(event.rows)])
+            done += len(event.rows)
+        yield event
 
 
 def _read_class_source(options: ClassifySettings, notices: Notices) -> Classifier | PromptedClasses:

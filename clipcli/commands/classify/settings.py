@@ -65,5 +65,11 @@ class RowsFile(Overwriting):
     manifest: bool = setting(default=True, group="output", rare=True)
     """Leave OUTPUT.json beside the output, which says how its rows were made; --no-manifest leaves none."""
 
+    report: str | None = setting(default=None, group="output", metavar="FILE")
+    """Also write a page of the labelled photos, an .html, with small pictures, the least sure first."""
+
+    report_images: int = setting(default=1000, group="output", metavar="N", least=1, rare=True)
+    """How many photos that page shows, of all labels together: the least sure of each."""
+
     resume: bool = setting(default=False, group="output")
     """Go on with the rows an interrupted run has left; the rest of the command as then."""

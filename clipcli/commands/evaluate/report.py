@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from clipcli.commands.evaluate.intervals import LEVEL, RESAMPLES
+from clipcli.commands.evaluate.mistakes import mistakes, pairs_of_mistakes, retrieval_mistakes, verdict
 from clipcli.commands.evaluate.output import REPORT
 from clipcli.commands.evaluate.results import Evaluation, RetrievalRun, Run, count_images, count_skipped, entries_of
 from clipcli.commands.evaluate.tables import (
+    CHANCE,
+    compare,
+    format_difference,
     format_interval,
     format_metric,
     metric_names,
-    table_of_classes,
     table_of_differences,
     table_of_runs,
 )
-from clipcli.images.decode import attempt, decode
-from clipcli.records import Content, ImageItem, Skipped
-from clipcli.report import Charts, Gallery, Headline, Number, Page, Section, Table, Thumbnail, write_page
-from clipcli.report.accuracy_charts import confusion_matrix, reliability_diagram
+from clipcli.records import Skipped
+from clipcli.report import Bar, Charts, Headline, Number, Page, Section, Table, Verdict, write_page
+from clipcli.report.accuracy_charts import Interval, confusion_map, confusion_matrix, forest_plot, reliability_diagram
 
 _MOST_CLASSES_IN_MATRIX = 50
 _MOST_CONFUSED = 40
-_MOST_MISTAKES = 24
 _MOST_SKIPPED = 50
-# The longer side of a thumbnail, in pixels.
-_THUMBNAIL = 192
+# Of a task, the metrics of which the differences are drawn.
+_MAIN_METRICS = ("top1", "image_to_text_recall@1", "text_to_image_recall@1")
+_CONFUSION_NOTE = "Confusion: each row is a true class; the stronger a cell's colour, the more of its row."
+_MAP_NOTE = "Confusion: mistakes alone; the stronger a colour, the more of its row. Neighbours may share a cell."
+_RELIABILITY_NOTE = (
+    "Reliability: bars below the dashed line are scores that promise too much, and the pale part is the gap. Chance"
+    " alone makes gaps: where images are few, the calibration error is too large. Its interval allows for that, and"
+    " begins at 0 where it could all be chance."
+)
 # Names of metrics that are abbreviated in tables.
 _LONG_NAMES = {"mean recall": "Mean per-class recall", "ECE": "Calibration error", "NLL": "Negative log-likelihood"}
 
@@ -41,19 +43,21 @@ def write_report(folder: Path, evaluation: Evaluation) -> Path:
     """Write `report.html` in the output's folder, and return its path. Raises `OutputFailed`."""
     first = evaluation.runs[0]
     sections: list[Section] = [
+        Verdict([*verdict(first, evaluation.labels), *_difference_in_words(evaluation)]),
         *_headlines(first, evaluation),
         *_runs(evaluation),
         *_differences(evaluation),
     ]
     if isinstance(first, Run):
         sections += [
-            *_calibration(first),
-            *_confusion(first, evaluation.labels),
+            *mistakes(first, evaluation.labels),
+            *_charts(first, evaluation.labels),
+            *_most_confused(first, evaluation.labels),
             _classes(first),
-            *_mistakes(first, evaluation),
+            _bins(first),
         ]
     else:
-        sections += _retrieval_mistakes(first)
+        sections += retrieval_mistakes(first)
     sections += _skipped(evaluation)
     target = folder / REPORT
     write_page(target, Page(f"{first.data} · {first.model}", _subtitle(evaluation), sections))
@@ -102,47 +106,62 @@ def _runs(evaluation: Evaluation) -> list[Section]:
 
 
 def _differences(evaluation: Evaluation) -> list[Section]:
+    """A chart of the differences of the main metrics, and a table of all, both with a verdict."""
     if not evaluation.differences:
         return []
-    columns, *rows = table_of_differences(evaluation)
+    main = [one for one in evaluation.differences if one.metric in _MAIN_METRICS]
+    names = metric_names(evaluation)
+    rows = [
+        Interval(f"{one.run} − {one.base}, {names[one.metric]}", estimate.value, estimate.low, estimate.high)
+        for one in main
+        if (estimate := one.estimate)
+    ]
+    columns, *cells = table_of_differences(evaluation)
+    table = [[*row, compare(one)] for row, one in zip(cells, evaluation.differences, strict=True)]
     note = (
         "Paired images are drawn together, which makes the interval narrower. Those paired by name are called alike in"
         " two data sets, and the difference is over them alone."
     )
-    return [Table("Differences", columns, rows, note, text_columns=3)]
+    charts: list[Section] = []
+    if rows:
+        chart = forest_plot(rows, title="Differences", x_label="points")
+        charts = [
+            Charts("Differences of the main figures", [chart], "An interval that holds 0 may be chance.", large=True)
+        ]
+    return [*charts, Table("Differences", [*columns, "verdict"], table, note, text_columns=3)]
 
 
-def _calibration(run: Run) -> list[Section]:
+def _difference_in_words(evaluation: Evaluation) -> list[str]:
+    """The first difference of a main metric in a sentence."""
+    first = next((one for one in evaluation.differences if one.metric in _MAIN_METRICS), None)
+    if first is None:
+        return []
+    name, change = metric_names(evaluation)[first.metric], format_difference(first.metric, first.estimate)
+    said = compare(first)
+    words = f"is {said} than" if said != CHANCE else "cannot be told from"
+    return [f"{first.run} {words} {first.base}: {name} {change}."]
+
+
+def _charts(run: Run, labels: Sequence[str]) -> list[Section]:
+    """What is confused with what, beside the reliability of the scores."""
+    few = len(labels) <= _MOST_CLASSES_IN_MATRIX
+    draw = confusion_matrix if few else confusion_map
+    confusion = draw(run.confusion, labels, title="Confusion", x_label="label given", y_label="true class")
     bins = [(one.low, one.high, one.confidence, one.accuracy) for one in run.bins]
-    chart = reliability_diagram(bins, title="Reliability", x_label="score of the label", y_label="share that is right")
-    rows = [
-        (f"{one.low:.0%} to {one.high:.0%}", f"{one.count:,}", f"{one.confidence:.1%}", f"{one.accuracy:.1%}")
-        for one in run.bins
-    ]
-    note = (
-        "Bars below the dashed line: scores that promise too much. The pale part is the gap. Chance alone makes gaps:"
-        " where images are few, the calibration error is too large. Its interval allows for that, and begins at 0 where"
-        " it could all be chance."
+    reliability = reliability_diagram(
+        bins, title="Reliability", x_label="score of the label", y_label="share that is right"
     )
-    return [
-        Charts("Calibration", [chart], note),
-        Table("Scores and shares that are right", ("score", "images", "mean score", "right"), rows),
-    ]
+    note = f"{_CONFUSION_NOTE if few else _MAP_NOTE} {_RELIABILITY_NOTE}"
+    return [Charts("Confusion and calibration", [confusion, reliability], note, large=True)]
 
 
-def _confusion(run: Run, labels: Sequence[str]) -> list[Section]:
-    """The confusion matrix as a chart, or for many classes a table of the most frequent mistakes."""
+def _most_confused(run: Run, labels: Sequence[str]) -> list[Section]:
+    """A table of the most frequent mistakes, where there are too many classes for a matrix with numbers."""
     if len(labels) <= _MOST_CLASSES_IN_MATRIX:
-        chart = confusion_matrix(run.confusion, labels, title="Confusion", x_label="label given", y_label="true class")
-        return [Charts("Confusion", [chart], "Each row is a true class; the darker, the more of it.", wide=True)]
-    wrong = run.confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    most = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSED]
-    pairs = [(int(cell) // len(labels), int(cell) % len(labels)) for cell in most]
+        return []
     rows = [
-        (labels[row], labels[column], f"{wrong[row, column]:,}", f"{wrong[row, column] / run.confusion[row].sum():.1%}")
-        for row, column in pairs
-        if wrong[row, column]
+        (labels[truth], labels[label], f"{count:,}", f"{count / run.confusion[truth].sum():.1%}")
+        for truth, label, count in pairs_of_mistakes(run)[:_MOST_CONFUSED]
     ]
     columns = ("true class", "label given", "images", "of the class")
     note = "The most frequent mistakes; confusion.csv has all."
@@ -150,53 +169,28 @@ def _confusion(run: Run, labels: Sequence[str]) -> list[Section]:
 
 
 def _classes(run: Run) -> Table:
-    columns, *rows = table_of_classes(run)
-    note = "Precision: of the images called so, the share that is. Recall: of the images that are, the share called so."
-    return Table("Classes", columns, rows, note)
-
-
-def _mistakes(run: Run, evaluation: Evaluation) -> list[Section]:
-    """Thumbnails of the images with a wrong label, those with the highest scores first."""
-    predictions, labels = run.predictions, evaluation.labels
-    wrong = np.flatnonzero(~predictions.correct)
-    most = wrong[np.argsort(-predictions.scores[wrong, 0], kind="stable")][:_MOST_MISTAKES]
-    captions = [
-        f"{labels[predictions.best[n, 0]]} {predictions.scores[n, 0]:.0%}, and is {labels[predictions.truth[n]]}"
-        for n in most
+    """The classes with the lowest recall first; those without images last."""
+    classes = sorted(run.classes, key=lambda one: (one.support == 0, one.recall, one.precision))
+    rows = [
+        (
+            one.label,
+            Bar(f"{one.recall:.1%}", one.recall),
+            Bar(f"{one.precision:.1%}", one.precision),
+            f"{one.f1:.1%}",
+            f"{one.support:,}",
+        )
+        for one in classes
     ]
-    return _gallery("Most confident mistakes", run, most.tolist(), captions)
+    note = "Recall: of the images that are, the share called so. Precision: of the images called so, the share that is."
+    return Table("Classes, the worst first", ("class", "recall", "precision", "F1", "images"), rows, note)
 
 
-def _retrieval_mistakes(run: RetrievalRun) -> list[Section]:
-    """Thumbnails of the images whose captions have the highest ranks, the highest first."""
-    most = np.argsort(-run.ranks, kind="stable")[:_MOST_MISTAKES]
-    captions = [f"Nearest: “{run.nearest[n]}”. Its own, rank {run.ranks[n]:,}: “{run.own[n]}”." for n in most]
-    return _gallery("Images farthest from their captions", run, most.tolist(), captions)
-
-
-def _gallery(heading: str, run: Run | RetrievalRun, indices: Sequence[int], captions: Sequence[str]) -> list[Section]:
-    """Thumbnails with captions of those images of the run that were read and have these indices among them."""
-    images = [entry for entry in entries_of(run) if not isinstance(entry, Skipped)]
-    thumbnails = []
-    for n, caption in zip(indices, captions, strict=True):
-        data = _thumbnail(images[n])
-        if data is not None:
-            thumbnails.append(Thumbnail(data, f"{caption} ({os.path.basename(images[n].id)})"))
-    return [Gallery(heading, thumbnails)] if thumbnails else []
-
-
-def _thumbnail(item: ImageItem) -> str | None:
-    """A small JPEG of the image as a `data:` URI; `None` if the image can no longer be read."""
-
-    def shrink(data: Content) -> bytes:
-        image = decode(data)
-        image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
-        stream = io.BytesIO()
-        image.save(stream, "JPEG", quality=85)
-        return stream.getvalue()
-
-    small = attempt(item, shrink)
-    return None if isinstance(small, Skipped) else f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
+def _bins(run: Run) -> Table:
+    rows = [
+        (f"{one.low:.0%} to {one.high:.0%}", f"{one.count:,}", f"{one.confidence:.1%}", f"{one.accuracy:.1%}")
+        for one in run.bins
+    ]
+    return Table("Scores and shares that are right", ("score", "images", "mean score", "right"), rows)
 
 
 def _skipped(evaluation: Evaluation) -> list[Section]:

@@ -18,6 +18,8 @@ from clipcli.commands.evaluate.results import (
 # The rows of a table, the header first.
 Table = list[list[str]]
 _NONE = "–"
+CHANCE = "may be chance"
+_LESS_IS_BETTER = ("ece", "nll")
 
 
 def table_of_runs(evaluation: Evaluation) -> Table:
@@ -106,6 +108,14 @@ def format_difference(key: str, estimate: Estimate) -> str:
     factor, digits, unit = (1, 3, "") if key == "nll" else (100, 1, " points")
     value, low, high = (f"{factor * v:+.{digits}f}" for v in (estimate.value, estimate.low, estimate.high))
     return f"{value}{unit} [{low}, {high}]"
+
+
+def compare(difference: Difference) -> str:
+    """The verdict of a difference: better, worse, or that it may be chance. For `ece` and `nll` less is better."""
+    low, high = difference.estimate.low, difference.estimate.high
+    if low <= 0 <= high:
+        return CHANCE
+    return "better" if (low > 0) != (difference.metric in _LESS_IS_BETTER) else "worse"
 
 
 def format_mean_and_spread(key: str, values: tuple[float, ...]) -> str:

@@ -31,6 +31,8 @@ PRETRAIN: dict[str, Any] = {
     "flip": True,
     "freeze_batch_norm": False,
 }
+# Of a run of so few steps each is logged.
+_FEW_STEPS = 200
 _MOST_WARMUP, _WARMUP_SHARE = 2_000, 0.1
 # LoRA learns best at about ten times the learning rate of full fine-tuning (Biderman et al. 2024).
 _LORA_RATE = 1e-4
@@ -56,6 +58,7 @@ def resolve(config: TrainConfig, *, pairs: int, loss: str) -> TrainConfig:
     steps = config.steps or max(1, round((filled.epochs or 0) * epoch))
     warmup = min(_MOST_WARMUP, math.ceil(_WARMUP_SHARE * steps))
     lengths: dict[str, Any] = {"warmup": warmup, "val_every": math.ceil(epoch), "save_every": math.ceil(epoch)}
+    lengths["log_every"] = 1 if steps <= _FEW_STEPS else 10
     filled = dataclasses.replace(filled, batch_size=batch_size, steps=steps, epochs=None)
     if config.pretrains:
         # Adam's learning rate grows with the square root of the batch (Malladi et al. 2022), up to a bound.

@@ -1,4 +1,4 @@
-"""The model that a finished run leaves in its folder: the best by validation, or the last, mixed for `--wise-ft`."""
+"""The model that a finished run leaves in its folder: the best by validation, or the last, or a mix for `--wise-ft`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from torch import Tensor
 
 from clipcli.commands.train import wise_ft
 from clipcli.commands.train.checkpoints import checkpoints_in, export_model
+from clipcli.commands.train.examples import AFTER, write_examples
+from clipcli.commands.train.kept import Kept, keep_mix, keep_start, keep_step, start_is_best
 from clipcli.commands.train.metrics_log import now
 from clipcli.commands.train.run_folder import RunFolder
 from clipcli.commands.train.session import Session
@@ -18,25 +20,43 @@ from clipcli.events import Event, Warned
 Weights = Mapping[str, Tensor]
 
 
-def finish(session: Session, starting: Weights, folder: RunFolder | None) -> Generator[Event, None, None]:
-    """Write the model of the run, and the last line of its metrics.
+def finish(session: Session, starting: Weights, folder: RunFolder | None) -> Generator[Event, None, Kept]:
+    """Write the model of the run, and the last line of its metrics, and say what was kept.
 
-    `starting` are the weights before the first step, which `--wise-ft` mixes with. `folder` is `None` in processes
-    that do not lead. Raises `OutputFailed`.
+    `starting` are the weights before the first step, which are kept where no step is better, and which `--wise-ft`
+    mixes with. `folder` is `None` in processes that do not lead. Raises `OutputFailed`.
     """
+    state = session.state
     last = session.trainer.result.weights()
     best = yield from _earlier_best(session)
-    trained = last if best is None else best
+    step, trained = (state.step, last) if best is None else (state.best_step or 0, best)
+    measured = state.metrics if best is None else state.best_metrics
     plain = session.trainer.end()
-    final = trained
+    final, alpha = trained, 1.0
     if session.config.wise_ft is not None:
-        final = yield from _mixed(session, starting, trained, folder)
+        alpha, final = yield from _mixed(session, starting, trained, folder)
+    elif starting and start_is_best(state.start_metrics, measured):
+        alpha, final = 0.0, starting
     if final is not last:
         plain.towers.load_state_dict(dict(final))
-        session.state.metrics = yield from session.measure()
+        state.metrics = yield from session.measure()
+    kept = _kept(session, step, alpha, measured=measured)
     if folder is not None:
         export_model(session.run, plain, final)
-        folder.log("end", _end_line(session))
+        write_examples(session.run, session.examples, when=AFTER)
+        folder.log("end", {**_end_line(session), "kept_step": kept.step, "kept": kept.sentence, "worse": kept.worse})
+    return kept
+
+
+def _kept(session: Session, step: int, alpha: float, *, measured: Mapping[str, float]) -> Kept:
+    """What was kept, of a trained `step` with these metrics, of which the model has the share `alpha`."""
+    state, start = session.state, session.state.start_metrics
+    asked = session.config.wise_ft
+    if asked is not None and (alpha < 1 or asked != wise_ft.AUTO):
+        return keep_mix(alpha, step, chosen=asked == wise_ft.AUTO, metrics=state.metrics, start=start)
+    if alpha == 0:
+        return keep_start(start=start, step=step, trained=measured)
+    return keep_step(step, steps=session.steps, metrics=state.metrics, start=start, best=state.best_step)
 
 
 def _earlier_best(session: Session) -> Generator[Event, None, Weights | None]:
@@ -53,11 +73,14 @@ def _earlier_best(session: Session) -> Generator[Event, None, Weights | None]:
 
 def _mixed(
     session: Session, starting: Weights, trained: Weights, folder: RunFolder | None
-) -> Generator[Event, None, Weights]:
-    """The mix of starting and trained weights that `--wise-ft` asks for; the mixes of a sweep are logged."""
+) -> Generator[Event, None, tuple[float, Weights]]:
+    """The mix of starting and trained weights that `--wise-ft` asks for, after the share of the trained ones.
+
+    The mixes of a sweep are logged.
+    """
     alpha = wise_ft.parse_alpha(session.config.wise_ft or wise_ft.AUTO)
     if alpha is not None:
-        return wise_ft.mix(starting, trained, alpha)
+        return alpha, wise_ft.mix(starting, trained, alpha)
 
     def measure(weights: Weights) -> Generator[Event, None, tuple[float | None, float | None]]:
         session.trainer.trainee.towers.load_state_dict(dict(weights))
@@ -69,7 +92,7 @@ def _mixed(
         if folder is not None:
             folder.log("wise_ft", {name: getattr(point, name) for name in point.__slots__})
     yield from (point for point in points if point.chosen)
-    return wise_ft.mix(starting, trained, alpha)
+    return alpha, wise_ft.mix(starting, trained, alpha)
 
 
 def _end_line(session: Session) -> dict[str, Any]:

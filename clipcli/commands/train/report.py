@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipcli.commands.train.config_file import CONFIG_FILE
+from clipcli.commands.train.examples import examples_section
+from clipcli.commands.train.kept import best_so_far, is_better
 from clipcli.commands.train.run_folder import METRICS_FILE, SKIPPED_FILE
 from clipcli.commands.train.run_lines import Line, RunLines, number, read_lines, read_text, values
-from clipcli.report import Charts, Code, Headline, Number, Page, Section, Table, write_page
+from clipcli.commands.train.validation import headline
+from clipcli.report import Charts, Code, Headline, Number, Page, Section, Table, Verdict, write_page
 from clipcli.report.line_charts import Point, lines, trade_off
 
 REPORT_FILE = "report.html"
@@ -74,8 +77,10 @@ def write_report(run: Path) -> Path:
     """
     metrics = read_lines(run / METRICS_FILE)
     sections: list[Section] = [
+        *_verdict(metrics),
         *_headline(metrics),
         *_charts_section("Quality", [*_charts(_QUALITY, run=metrics), *_trade_off(metrics)]),
+        *examples_section(run),
         *_validations(metrics),
         *_sweep(metrics),
         *_charts_section("Optimisation", _charts(_OPTIMISATION, run=metrics)),
@@ -118,6 +123,19 @@ def _subtitle(run: RunLines) -> str:
     return ". ".join(sentences) + "."
 
 
+def _verdict(run: RunLines) -> list[Section]:
+    """What was kept and why, or of a run that has not ended the best step so far."""
+    if isinstance(run.end.get("kept"), str):
+        return [Verdict([run.end["kept"]], bad=run.end.get("worse") is True)]
+    before = [line for line in run.validations if line["step"] == 0]
+    best: Line = {}
+    for line in run.validations:
+        if line["step"] > 0 and headline(line) is not None and is_better(line, best):
+            best = line
+    sentence = best_so_far(best.get("step"), metrics=best, start=before[0] if before else {})
+    return [Verdict([sentence])] if sentence else []
+
+
 def _headline(run: RunLines) -> list[Section]:
     numbers = [*_quality_numbers(run), *_cost_numbers(run)]
     return [Headline(numbers)] if numbers else []
@@ -133,26 +151,26 @@ def _quality_numbers(run: RunLines) -> list[Number]:
         numbers.append(Number("Final loss", f"{losses[-1] if final is None else final:.3f}", first))
     if not run.validations:
         return numbers
-    best, final_metrics = _best(run), run.end.get("metrics")
-    shown = run.validations[-1 if best is None else best]
+    kept, final_metrics = _kept(run), run.end.get("metrics")
+    shown = run.validations[-1 if kept is None else kept]
     before = run.validations[0] if run.validations[0]["step"] == 0 and shown["step"] > 0 else {}
     # The model in the folder may be a mix, with metrics of its own.
     model: Line = final_metrics if isinstance(final_metrics, dict) and final_metrics else shown
     for key in _IN_HEADLINE:
         value, value_before = number(model, key), number(before, key)
         if value is not None:
-            note = f"at step {shown['step']:,}" if model is shown else "of the model in this folder"
+            note = "of the model in this folder" if run.end else f"at step {shown['step']:,}"
             if value_before is not None:
                 note += f", {_change(value - value_before)}"
             numbers.append(Number(f"{METRICS[key][0].upper()}{METRICS[key][1:]}", f"{value:.1%}", note))
     return numbers
 
 
-def _best(run: RunLines) -> int | None:
-    """The index of the best step among the validations; `None` where the run has not ended or did not validate."""
+def _kept(run: RunLines) -> int | None:
+    """The index of the kept step among the validations; `None` for a mix, and where there is none of that step."""
     steps = [line["step"] for line in run.validations]
-    best = run.end.get("best_step")
-    return steps.index(best) if best in steps else None
+    kept = run.end.get("kept_step")
+    return steps.index(kept) if kept in steps else None
 
 
 def _change(difference: float) -> str:
@@ -225,12 +243,12 @@ def _validations(run: RunLines) -> list[Section]:
         return []
     rows = [(f"{line['step']:,}", *(_cell(line, key) for key in metrics)) for line in run.validations]
     columns = ("step", *(METRICS[key] for key in metrics))
-    best = _best(run)
+    kept = _kept(run)
     note = "R@k: the share whose right partner is among the k nearest."
     note = note if any("R@" in column for column in columns) else ""
-    if best is not None:
-        note = f"In bold: the best step, {run.validations[best]['step']:,}. {note}".strip()
-    return [Table("Validation", columns, rows, note or None, text_columns=0, marked=best)]
+    if kept is not None:
+        note = f"In bold: what was kept. Step 0 is the start. {note}".strip()
+    return [Table("Validation", columns, rows, note or None, text_columns=0, marked=kept)]
 
 
 def _cell(line: Line, key: str) -> str | None:

@@ -20,6 +20,7 @@ from clipcli.commands.train.data import TrainingData, read_checks, read_training
 from clipcli.commands.train.defaults import resolve
 from clipcli.commands.train.finish import finish
 from clipcli.commands.train.identity import checks_identity, start_identity
+from clipcli.commands.train.kept import best_so_far
 from clipcli.commands.train.model import Trainee, default_loss, find_start, load_trainee
 from clipcli.commands.train.order import Order, parts_of
 from clipcli.commands.train.processes import Processes, local_process_count, process_group
@@ -42,14 +43,18 @@ from clipcli.settings import Show, api
 class Trained:
     """The result of a run: its folder, the steps it took of all its `steps`, and the metrics of its model by name.
 
-    `skipped` counts the pairs that were left out, `cut_captions` the captions drawn that were longer than the context.
-    `collapsed` is true where the model that is left cannot tell images apart.
+    `kept` says in a sentence which weights are left, and why; `worse` is true where they are worse than the start, or
+    where that was kept because no step was better. `skipped` counts the pairs that were left out, `cut_captions` the
+    captions drawn that were longer than the context. `collapsed` is true where the model that is left cannot tell
+    images apart.
     """
 
     folder: Path
     step: int
     steps: int
     metrics: Mapping[str, float]
+    kept: str
+    worse: bool
     skipped: int
     cut_captions: int
     collapsed: bool
@@ -76,7 +81,7 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
         trainee = load_trainee(start, config, runtime=runtime)
         yield ModelLoaded(start.name, str(runtime), str(trainee.backbone))
         yield from _warnings(trainee)
-        starting = trainee.weights() if config.wise_ft is not None else {}
+        starting = trainee.weights() if config.wise_ft is not None or checks.validates else {}
         trainer = Trainer(trainee, runtime=runtime, processes=processes)
         state = _new_state(trainer.config, start, data, checks)
         if resume:
@@ -93,10 +98,11 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
             folder=folder,
             stop=stop or Flag(),
         )
+        kept = None
         try:
             yield from session.go()
             if session.done:
-                yield from finish(session, starting, folder)
+                kept = yield from finish(session, starting, folder)
         except BaseException:
             # A run that failed gets a report too, if it can be written; the failure says more than its error would.
             with suppress(ClipcliError):
@@ -108,9 +114,11 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
             step=state.step,
             steps=session.steps,
             metrics=state.metrics,
+            kept=kept.sentence if kept else _so_far(state),
+            worse=kept is not None and kept.worse,
             skipped=len(state.skipped),
             cut_captions=state.cut_captions,
-            collapsed=leaves_collapsed(state),
+            collapsed=leaves_collapsed(state) and not (kept and kept.step == 0),
         )
 
 
@@ -200,6 +208,10 @@ def _warnings(trainee: Trainee) -> Generator[Warned, None, None]:
         yield Warned("batch norm takes its statistics over a micro-batch, not over the whole batch")
     if config.grad_checkpoint and not hasattr(trainee.towers.visual, "transformer"):
         yield Warned("--grad-checkpoint may do nothing for this image tower: open_clip has it for transformers")
+
+
+def _so_far(state: RunState) -> str:
+    return best_so_far(state.best_step, metrics=state.best_metrics, start=state.start_metrics)
 
 
 def _write_report(folder: RunFolder | None) -> None:

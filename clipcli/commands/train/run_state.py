@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clipcli.commands.train.kept import is_better
 from clipcli.commands.train.validation import headline
 from clipcli.errors import BadFile
 
@@ -43,16 +44,19 @@ class RunState:
     """The step of the last validation."""
     best_step: int | None = None
     """The step after the first with the best validation so far."""
-    best_value: float | None = None
-    """The metric of that step by which models are compared (`validation.headline`)."""
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    """The metrics of that step."""
+    start_metrics: dict[str, float] = field(default_factory=dict)
+    """The metrics before the first step."""
 
     def add_validation(self, metrics: dict[str, float]) -> bool:
-        """Keep the metrics of the model as it is after the last step. Returns true where it is the best so far."""
+        """Keep the metrics of the model as it is after the last step. Returns true where it is the best step so far."""
         self.metrics, self.validated_step = metrics, self.step
-        value = headline(metrics)
-        if self.step == 0 or value is None or (self.best_value is not None and value <= self.best_value):
+        if self.step == 0:
+            self.start_metrics = metrics
+        if self.step == 0 or headline(metrics) is None or not is_better(metrics, self.best_metrics):
             return False
-        self.best_step, self.best_value = self.step, value
+        self.best_step, self.best_metrics = self.step, metrics
         return True
 
 

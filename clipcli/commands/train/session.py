@@ -12,6 +12,7 @@ from clipcli.commands.train.batches import Batches, TrainBatch
 from clipcli.commands.train.collapse import collapse_message, notice_collapse
 from clipcli.commands.train.data import TrainingData
 from clipcli.commands.train.divergence import check_finite
+from clipcli.commands.train.examples import BEFORE, write_examples
 from clipcli.commands.train.identity import IMAGES
 from clipcli.commands.train.metrics_log import MetricsLog, now
 from clipcli.commands.train.processes import Processes
@@ -21,9 +22,12 @@ from clipcli.commands.train.saving import save_run
 from clipcli.commands.train.skipped import SkippedPairs
 from clipcli.commands.train.step_meter import StepMeter, metrics_line
 from clipcli.commands.train.trainer import StepNumbers, TakenStep, Trainer
-from clipcli.commands.train.validation import Checks
+from clipcli.commands.train.validation import Checks, Nearest
 from clipcli.errors import ClipcliError
 from clipcli.events import Event, Noted, StepDone, Validated, Warned
+
+# Steps over which the speed is measured.
+_SPEED_WINDOW = 10
 
 
 class Session:
@@ -53,13 +57,14 @@ class Session:
         self._processes, self._folder, self._stop = processes, folder, stop
         self._stopped = False
         self._warned: set[str] = set()
+        self.examples: tuple[Nearest, ...] = ()
         self._log = MetricsLog(folder, tensorboard=config.tensorboard)
         self._skipped = SkippedPairs(state.skipped, total=data.total, most=config.max_skipped, processes=processes)
         self._meter = StepMeter(
             steps=self.steps,
             batch_size=config.batch_size or 0,
             pairs=len(data.pairs),
-            window=config.log_every,
+            window=_SPEED_WINDOW,
             seconds=state.seconds,
         )
 
@@ -91,10 +96,11 @@ class Session:
             yield from self._validate_if_missed()
 
     def measure(self) -> Generator[Event, None, dict[str, float]]:
-        """All metrics of the model as it is now, by name. A warning comes only once in a run."""
+        """All metrics of the model as it is now, by name, and `examples`. A warning comes only once in a run."""
         measured = self._checks.measure(self.trainer.result.for_evaluation(), runtime=self._runtime)
         yield from (Warned(warning) for warning in measured.warnings if warning not in self._warned)
         self._warned |= set(measured.warnings)
+        self.examples = measured.examples
         return measured.metrics
 
     def _take(self, batches: Generator[TrainBatch, None, None]) -> Generator[Event, None, None]:
@@ -163,7 +169,7 @@ class Session:
         yield Warned(message)
 
     def _log_step(self, event: StepDone) -> None:
-        if event.step % self.config.log_every == 0 or event.step in (1, self.steps):
+        if event.step % (self.config.log_every or 1) == 0 or event.step in (1, self.steps):
             self._skipped.share()
             self._log.write("step", metrics_line(event))
 
@@ -180,6 +186,8 @@ class Session:
         improved = self.state.add_validation(metrics)
         if metrics:
             self._log.write("validation", {"step": self.state.step, **metrics})
+            if self.state.step == 0 and self._folder is not None:
+                write_examples(self.run, self.examples, when=BEFORE)
             yield Validated(self.state.step, metrics)
         return improved
 

@@ -196,7 +196,9 @@ class TrainConfig(TableColumns, Names):
     keep_every: int | None = setting(default=None, group="output", least=1, harmless=True)
     """Keep the checkpoints at multiples of N steps, beside the last and the best."""
 
-    log_every: int = setting(default=10, group="output", least=1, harmless=True)
+    log_every: int | None = setting(
+        default=None, group="output", least=1, harmless=True, by_default="10, or 1 where a run has 200 steps at most"
+    )
     """Steps between the lines of metrics.jsonl."""
 
     tensorboard: bool = setting(default=False, group="output", harmless=True)

@@ -22,20 +22,32 @@ from clipcli.records import Embedded, ImageItem, Skipped
 from clipcli.scoring.metrics import recall_both_ways, top_k_accuracy
 
 Array = NDArray[np.float32]
+_MOST_EXAMPLES = 8
 # An image with its captions, and with its class if it has one.
 Example = tuple[ImageItem, tuple[str, ...], str | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Nearest:
+    """The caption nearest to an image, and the nearest of its own with the `rank` of that one, from 1."""
+
+    item: ImageItem
+    own: str
+    nearest: str
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
-    """Metrics by name, shares from 0 to 1, and warnings about the data that they were measured on."""
+    """Metrics by name, shares from 0 to 1, warnings about the data that they were measured on, and some examples."""
 
     metrics: dict[str, float]
     warnings: tuple[str, ...] = ()
+    examples: tuple[Nearest, ...] = ()
 
     def __or__(self, other: Measurement) -> Measurement:
         """Both together."""
-        return Measurement(self.metrics | other.metrics, self.warnings + other.warnings)
+        return Measurement(self.metrics | other.metrics, self.warnings + other.warnings, self.examples + other.examples)
 
 
 class Check(Protocol):
@@ -104,7 +116,8 @@ class Retrieval:
         loss = {} if prefix else {"val_loss": self._loss(images, texts[firsts], _loss_groups(pairs), backbone)}
         hits = recall_both_ways(images, texts, image_groups=groups, text_groups=groups[owners])
         recalls = {f"{prefix}{name}": float(found.mean()) for name, found in hits.items()}
-        return Measurement(loss | recalls, warnings)
+        examples = () if prefix else _examples(images, texts, pairs, captions, owned=groups[owners] == groups[:, None])
+        return Measurement(loss | recalls, warnings, examples)
 
     def _loss(self, images: Array, texts: Array, groups: Groups, backbone: Backbone) -> float:
         scale = torch.tensor(backbone.logit_scale)
@@ -185,6 +198,20 @@ def _groups(pairs: Sequence[Pair]) -> NDArray[np.intp]:
     ids: dict[tuple[str, str | int], int] = {}
     keys = [("pair", n) if pair.label is None else ("class", pair.label) for n, pair in enumerate(pairs)]
     return np.array([ids.setdefault(key, len(ids)) for key in keys], dtype=np.intp)
+
+
+def _examples(
+    images: Array, texts: Array, pairs: Sequence[Pair], captions: Sequence[tuple[int, str]], *, owned: NDArray[np.bool_]
+) -> tuple[Nearest, ...]:
+    """What some images are nearest to, spread evenly over all; `owned` `[N, T]` says which captions are right."""
+    found = []
+    for n in np.unique(np.linspace(0, len(pairs) - 1, _MOST_EXAMPLES).astype(int)):
+        similarity = texts @ images[n]
+        own = int(np.where(owned[n], similarity, -np.inf).argmax())
+        rank = 1 + int((similarity[~owned[n]] > similarity[own]).sum())
+        nearest = own if rank == 1 else int(similarity.argmax())
+        found.append(Nearest(pairs[n].item, captions[own][1], captions[nearest][1], rank))
+    return tuple(found)
 
 
 def _image_embeddings(items: Sequence[ImageItem], *, backbone: Backbone) -> tuple[Array, list[int], tuple[str, ...]]:

@@ -32,7 +32,7 @@ def test_the_defaults_are_those_of_the_kind_of_run(
     common = {"prompts": "imagenet", "flip": True, "freeze_batch_norm": freezes}
     assert without_lengths(configured(start)) == TrainConfig(**start, **defaults, **common, epochs=epochs)
     lengths = {"steps": 1000 * epochs, "warmup": 100 * epochs if epochs < 20 else 2000}
-    every = {"val_every": 1000, "save_every": 1000}
+    every = {"val_every": 1000, "save_every": 1000, "log_every": 10}
     made = resolve(configured(start), pairs=1000 * int(defaults["batch_size"]), loss="siglip")
     rate = {"lr": defaults.get("lr", 1e-3)}
     assert made == TrainConfig(**start, **defaults | rate, **common, loss="siglip", **lengths, **every)
@@ -55,6 +55,11 @@ def test_what_was_given_stays() -> None:
     made = resolve(configured({"model": "m", "steps": 10, "batch_size": 7, **given}), pairs=70, loss="siglip")
     assert {name: getattr(made, name) for name in given} == given
     assert (made.steps, made.batch_size, made.epochs) == (10, 7, None)
+
+
+@pytest.mark.parametrize(("steps", "every"), [(200, 1), (201, 10)])
+def test_each_step_of_a_short_run_is_logged(steps: int, every: int) -> None:
+    assert resolved(steps=steps).log_every == every
 
 
 def test_low_rank_changes_learn_faster() -> None:

@@ -29,7 +29,9 @@ END = {
     "seconds": 3725.0,
     "skipped": 61,
     "truncated_captions": 12,
-    "best_step": 20,
+    "kept_step": 20,
+    "kept": "Kept: step 20 of 40, the best by zero-shot top-1: 73.4%; the start had 31.0%.",
+    "worse": False,
     "loss": 1.125,
 }
 
@@ -48,12 +50,12 @@ def mix(alpha: float, validation: float | None, retention: float | None, *, chos
 
 
 def report(run: Path, *records: dict[str, Any], after: str = "") -> str:
-    """The page of a run with these metrics, without its style sheet."""
+    """The page of a run with these metrics, without its style sheet and its script."""
     run.mkdir(exist_ok=True)
     (run / "metrics.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in records) + after, encoding="utf-8")
     assert write_report(run) == run / "report.html"
     html = (run / "report.html").read_text(encoding="utf-8")
-    return html[: html.index("<style>")] + html[html.index("</style>") :]
+    return re.sub("<(style|script)>.*?</\\1>", "", html, flags=re.DOTALL)
 
 
 def numbers(html: str) -> dict[str, tuple[str, str]]:
@@ -87,8 +89,8 @@ def test_the_headline_holds_the_numbers_and_their_changes(tmp_path: Path) -> Non
     assert "Not finished" not in html
     assert numbers(html) == {
         "Final loss": ("1.125", "3.500 at first"),
-        "Zero-shot top-1": ("73.4%", "at step 20, +42.4 points since step 0"),
-        "Retained top-1": ("20.0%", "at step 20, −2.0 points since step 0"),
+        "Zero-shot top-1": ("73.4%", "of the model in this folder, +42.4 points since step 0"),
+        "Retained top-1": ("20.0%", "of the model in this folder, −2.0 points since step 0"),
         "Time": ("1 h 02 min", "to step 40"),
         "Images a second": ("225", "median"),
         "Memory": ("900 MB", "at most"),
@@ -106,7 +108,7 @@ def test_the_curves_are_those_there_are_numbers_for(tmp_path: Path) -> None:
     assert spoken(html)[2] == "Image to text, by step: R@1 5.0%; R@5 25.0%; R@10 50.0%"
 
 
-def test_the_validation_table_marks_the_best_step(tmp_path: Path) -> None:
+def test_the_validation_table_marks_the_step_that_was_kept(tmp_path: Path) -> None:
     html = report(tmp_path, validation(0, 0.1), validation(20, 0.3, val_loss=2.0), validation(40, 0.2), END)
     assert rows(html, "Validation") == [
         ["step", "loss", "zero-shot top-1"],
@@ -116,10 +118,47 @@ def test_the_validation_table_marks_the_best_step(tmp_path: Path) -> None:
     ]
     [marked] = re.findall(r'<tr class="marked">.*?</tr>', html)
     assert "30.0%" in marked
-    assert "the best step, 20" in html
+    assert "In bold: what was kept." in html
 
 
-def test_without_a_best_step_the_last_validation_counts(tmp_path: Path) -> None:
+def verdict(html: str) -> list[str]:
+    """The class of the verdict, and its sentences."""
+    [(look, sentences)] = re.findall(r'<div class="(verdict.*?)">(.*?)</div>', html, flags=re.DOTALL)
+    return [look, *re.findall("<p>(.*?)</p>", sentences)]
+
+
+def test_what_was_kept_is_said_first(tmp_path: Path) -> None:
+    html = report(tmp_path, START, validation(0, 0.31), validation(20, 0.734), validation(40, 0.7), END)
+    assert verdict(html) == ["verdict", END["kept"]]
+    assert html.index("verdict") < html.index("numbers")
+
+
+def test_a_start_that_was_kept_is_said_in_red_and_marked(tmp_path: Path) -> None:
+    kept = "Training made nothing better: kept is the start."
+    end = END | {"kept_step": 0, "kept": kept, "worse": True, "metrics": {"zero_shot_top1": 0.31}}
+    html = report(tmp_path, START, validation(0, 0.31), validation(20, 0.25), end)
+    assert verdict(html) == ["verdict bad", kept]
+    assert numbers(html)["Zero-shot top-1"] == ("31.0%", "of the model in this folder")
+    [marked] = re.findall(r'<tr class="marked">.*?</tr>', html)
+    assert "31.0%" in marked
+
+
+@pytest.mark.parametrize(
+    ("top1", "said"),
+    [
+        ([0.1, 0.3, 0.2], "The best so far is step 10, by zero-shot top-1: 30.0%; the start had 10.0%."),
+        (
+            [0.4, 0.3, 0.2],
+            "So far no step is better than the start, by zero-shot top-1: 40.0%; the best, 10, has 30.0%.",
+        ),
+    ],
+)
+def test_a_run_that_has_not_ended_names_the_best_step_so_far(tmp_path: Path, top1: list[float], said: str) -> None:
+    checks = [validation(10 * n, share) for n, share in enumerate(top1)]
+    assert verdict(report(tmp_path, START, step(20), *checks)) == ["verdict", said]
+
+
+def test_without_an_end_the_last_validation_counts(tmp_path: Path) -> None:
     html = report(tmp_path, step(10), validation(0, 0.1), validation(10, 0.3))
     assert numbers(html)["Zero-shot top-1"] == ("30.0%", "at step 10, +20.0 points since step 0")
     assert 'class="marked"' not in html

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ VALUES: dict[str, Any] = {
     "metrics": {"val_loss": 2.0},
     "validated_step": 6,
     "best_step": 4,
-    "best_value": 0.5,
+    "best_metrics": {"zero_shot_top1": 0.5},
+    "start_metrics": {"zero_shot_top1": 0.25},
 }
 
 
@@ -78,4 +80,14 @@ def test_the_best_step_is_the_first_of_the_best_after_training_began(
         found.append(state.add_validation(metrics))
         assert (state.validated_step, state.metrics) == (step, metrics)
     assert found == improved
-    assert (state.best_step, state.best_value) == (best or (None, None))
+    assert (state.best_step, state.best_metrics.get("zero_shot_top1")) == (best or (None, None))
+    assert state.start_metrics.get("zero_shot_top1") == values[0]
+
+
+def test_of_steps_with_the_same_recall_the_one_with_the_lower_loss_is_the_best() -> None:
+    state = new_state()
+    losses = [1.4, 1.6, 1.5, 1.5, math.nan]
+    recalls = {"image_to_text_recall@1": 0.5, "text_to_image_recall@1": 0.5}
+    for state.step, loss in enumerate(losses):
+        state.add_validation({"val_loss": loss, **recalls})
+    assert (state.best_step, state.best_metrics["val_loss"]) == (2, 1.5)

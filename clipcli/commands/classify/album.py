@@ -1,0 +1,169 @@
+"""The page of `--report`: the labelled photos by label, with small pictures, the least sure first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from clipcli.errors import UsageError
+from clipcli.events import ThumbnailsMade
+from clipcli.images.thumbnail import thumbnails
+from clipcli.outputs.check import check_is_not_read, check_output
+from clipcli.records import ImageItem, Row
+from clipcli.report import Bar, Gallery, Group, Page, Section, Table, Thumbnail, Verdict, write_page
+
+# The longer side of a thumbnail, in pixels.
+_THUMBNAIL = 128
+
+
+class _Photo(NamedTuple):
+    """A labelled photo; photos are in the order of their scores, then of the inputs."""
+
+    score: float
+    number: int
+    row: Row
+    item: ImageItem
+
+
+class Album:
+    """Gathers the rows of a run for its page, which shows at most so many photos of all labels together."""
+
+    def __init__(self, path: str, *, most: int) -> None:
+        self.path, self._most = path, most
+        self.title = "Labelled photos"
+        self.subtitle = ""
+        self._counts: Counter[str] = Counter()
+        self._sums: dict[str, float] = {}
+        self._least_sure: dict[str, list[_Photo]] = {}
+        self._skipped: list[Row] = []
+        self._rows = self._skipped_count = 0
+
+    def add(self, rows: Sequence[Row], items: Sequence[ImageItem]) -> None:
+        """Add the next rows, and the images that they are of."""
+        for row, item in zip(rows, items, strict=True):
+            self._rows += 1
+            if not row.labels:
+                self._skipped_count += 1
+                self._skipped += [row] if len(self._skipped) < self._most else []
+                continue
+            label, score = row.labels[0], row.scores[0]
+            self._counts[label] += 1
+            self._sums[label] = self._sums.get(label, 0.0) + score
+            kept = self._least_sure.setdefault(label, [])
+            kept.append(_Photo(score, self._rows, row, item))
+            if len(kept) > 2 * self._most:
+                kept.sort()
+                del kept[self._most :]
+
+    def write(self) -> Iterator[ThumbnailsMade]:
+        """Make the thumbnails and write the page. Raises `OutputFailed`."""
+        labels = [label for label, _ in self._counts.most_common()]
+        shares = even_shares([self._counts[label] for label in labels], most=self._most)
+        shown = {label: sorted(self._least_sure[label])[:n] for label, n in zip(labels, shares, strict=True)}
+        photos = [photo for group in shown.values() for photo in group]
+        pictures: dict[int, str | None] = {}
+        made = thumbnails([photo.item for photo in photos], side=_THUMBNAIL)
+        for photo, picture in zip(photos, made, strict=True):
+            pictures[photo.number] = picture
+            yield ThumbnailsMade(len(pictures), len(photos))
+        folder = _common_folder([*(photo.row.path for photo in photos), *(row.path for row in self._skipped)])
+        groups = [self._group(label, shown[label], pictures, folder=folder) for label in labels if shown[label]]
+        sections: list[Section] = [
+            Verdict(self._sentences(photos)),
+            *self._table(labels),
+            Gallery("Photos", [*groups, *self._skipped_group(folder)], self._note(len(photos), folder), filtered=True),
+        ]
+        write_page(Path(self.path), Page(self.title, self.subtitle, sections))
+
+    def _sentences(self, photos: Sequence[_Photo]) -> list[str]:
+        labelled = self._counts.total()
+        sentence = f"{labelled:,} {'photo has' if labelled == 1 else 'photos have'} a label"
+        if labelled:
+            label, count = self._counts.most_common(1)[0]
+            sentence += f", most often {label} ({count:,})"
+        if self._skipped_count:
+            sentence += f"; {self._skipped_count:,} could not be read"
+        least = min(photos, default=None)
+        doubt = (
+            [] if least is None else [f"Least sure: {least.row.labels[0]}, {_figure(least.score)} ({least.row.path})."]
+        )
+        return [f"{sentence}.", *doubt]
+
+    def _table(self, labels: Sequence[str]) -> list[Section]:
+        total = self._counts.total()
+        rows = [
+            (
+                label,
+                f"{count:,}",
+                Bar(f"{count / total:.1%}", count / total),
+                _figure(self._sums[label] / count),
+            )
+            for label in labels
+            if (count := self._counts[label])
+        ]
+        return [Table("Labels", ("label", "photos", "share", "mean score"), rows)] if rows else []
+
+    def _group(self, label: str, photos: Sequence[_Photo], pictures: dict[int, str | None], *, folder: str) -> Group:
+        count = self._counts[label]
+        note = f"{count:,}" if len(photos) == count else f"the {len(photos):,} least sure of {count:,}"
+        return Group(
+            [
+                Thumbnail(pictures[photo.number], _scores(photo.row), photo.row.path[len(folder) :], photo.score)
+                for photo in photos
+            ],
+            label,
+            f"{note}; mean score {_figure(self._sums[label] / count)}",
+        )
+
+    def _skipped_group(self, folder: str) -> list[Group]:
+        if not self._skipped:
+            return []
+        count, shown = self._skipped_count, len(self._skipped)
+        note = f"{count:,}" if shown == count else f"the first {shown:,} of {count:,}"
+        rows = [Thumbnail(None, row.error or "", row.path[len(folder) :]) for row in self._skipped]
+        return [Group(rows, "Skipped", note)]
+
+    def _note(self, shown: int, folder: str) -> str:
+        total = self._counts.total()
+        more = f" {shown:,} of {total:,} photos are shown; --report-images N sets how many." if shown < total else ""
+        return f"In each label the least sure come first.{more}" + (f" Paths begin at {folder}." if folder else "")
+
+
+def even_shares(counts: Sequence[int], *, most: int) -> list[int]:
+    """How many of each group to show, `most` in all: groups that have fewer than their share leave it to the others."""
+    shares = [0] * len(counts)
+    left = most
+    for place, n in enumerate(sorted(range(len(counts)), key=lambda n: counts[n])):
+        shares[n] = min(counts[n], left // (len(counts) - place))
+        left -= shares[n]
+    return shares
+
+
+def check_album(path: str, *, overwrite: bool, reads: Sequence[object]) -> None:
+    """Check that the page can be written, before any work is done; `reads` are what the command reads or writes.
+
+    Raises `UsageError`, `OutputExists` and `OutputFailed`.
+    """
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--report {path} does not end in .html, and is a page; give --report {path}.html")
+    check_is_not_read(path, reads, flag="--report")
+    check_output(path, overwrite=overwrite, flag="--report")
+
+
+def _scores(row: Row) -> str:
+    """The score of a photo's label, and of the next one."""
+    best = _figure(row.scores[0])
+    return best if len(row.labels) < 2 else f"{best}; next {row.labels[1]} {_figure(row.scores[1])}"
+
+
+def _figure(score: float) -> str:
+    return f"{score:.1e}" if 0 < abs(score) < 1e-3 else f"{score:.3f}"
+
+
+def _common_folder(paths: Sequence[str]) -> str:
+    """The folder that all paths begin with, with a slash at its end; empty if there is none."""
+    first, last = min(paths, default=""), max(paths, default="")
+    alike = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[: first.rfind("/", 0, alike) + 1]
