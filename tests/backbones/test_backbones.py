@@ -278,14 +278,12 @@ def test_parameters_are_those_of_open_clips_own_model(models: dict[str, Path]) -
         assert count_parameters(config) == sum(p.numel() for p in model.parameters())
 
 
-def test_tiny_labels_the_demo_as_the_readme_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiny_labels_the_demo_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("skimage")
     monkeypatch.setattr("sys.argv", ["demo_photos.py", str(tmp_path)])
     runpy.run_path(str(ROOT / "examples" / "demo_photos.py"), run_name="__main__")
     rows = clipcli.classify(tmp_path, labels=ROOT / "examples" / "demo-labels.txt", model="tiny", cache=False)
     found = {Path(row.path).stem: row.labels[0] for row in rows}
-    stated = re.findall(r"^\.venv/demo-photos/(\w+)\.png,([^,]+),0", (ROOT / "README.md").read_text(), re.M)
-    assert found == dict(stated)
     assert found == {
         "camera": "photographer",
         "chelsea": "cat",

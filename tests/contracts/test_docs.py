@@ -22,6 +22,7 @@ from clipcli.scoring.kinds import SCORES
 
 MAKE = runpy.run_path(str(ROOT / "docs" / "make.py"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
 
 
 def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -37,19 +38,20 @@ def test_what_is_made_from_the_code_is_as_the_code_is(page: str) -> None:
 
 
 def test_the_prompt_sets_are_the_files() -> None:
-    rows = re.findall(r"^\| `([\w-]+)` \| (\d+) \| (.+) \|$", README, flags=re.MULTILINE)
+    rows = re.findall(r"^\| `([\w-]+)` \| (\d+) \| (.+) \|$", PAGES["labels-and-prompts.md"], flags=re.MULTILINE)
     sets = [load_prompts(name) for name in prompt_set_names()]
     assert rows == [(s.name, str(len(s.templates)), s.about) for s in sets]
 
 
 def test_the_scores_are_the_table() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", README.split("| `--score` | |")[1].split("##")[0], flags=re.MULTILINE)
+    [table] = PAGES["scores.md"].split("| `--score` | |")[1:]
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", table, flags=re.MULTILINE)
     assert dict(rows) == SCORES
 
 
 @pytest.mark.parametrize(("flag", "table"), [("engine", ENGINES), ("decode", DECODES), ("color", COLORS)])
 def test_engines_and_decodes_are_the_tables(flag: str, table: dict[str, str]) -> None:
-    [block] = re.findall(rf"\| `--{flag}` \| \|\n\|---\|---\|\n((?:\|.*\n)+)", README)
+    [block] = re.findall(rf"\| `--{flag}` \| \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGES["speed.md"])
     assert dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", block, flags=re.MULTILINE)) == table
 
 
@@ -58,13 +60,29 @@ def test_every_command_is_described() -> None:
     assert rows == list(COMMANDS)
 
 
-def test_every_flag_in_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:
+# Flags of torchrun, mypy, pip, uv, split and this repository's own scripts.
+OTHERS = {"nproc-per-node", "strict", "extra-index-url", "torch-backend", "number", "numeric-suffixes", "all", "only"}
+
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(PAGES.keys() - MAKE["MADE"].keys())])
+def test_every_flag_that_is_named_exists(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     helps = "".join(help_of(command, capsys) for command in ["", *COMMANDS])
-    flags = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", README)) - {
-        "--nproc-per-node",
-        "--strict",
-    }  # of torchrun and mypy
-    assert {flag for flag in flags if flag not in helps} == set()
+    flags = set(re.findall(r"(?<![\w-])--([a-z][\w-]+)", PAGES.get(page, README)))
+    assert {flag for flag in flags if f"--{flag}" not in helps} <= OTHERS
+
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(PAGES)])
+def test_every_link_leads_somewhere(page: str) -> None:
+    folder = ROOT if page == "README.md" else ROOT / "docs"
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", PAGES.get(page, README))
+    assert [link for link in links if "://" not in link and not (folder / link).exists()] == []
+
+
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    assert len(README.splitlines()) <= 120
+    named = set(re.findall(r"\(docs/([\w-]+\.md)\)", README))
+    # These are reached from the pages that they belong to.
+    assert PAGES.keys() - named == {"evaluation.md", "tiny.md"}
 
 
 def test_the_default_model_is_stated(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,9 +90,9 @@ def test_the_default_model_is_stated(capsys: pytest.CaptureFixture[str]) -> None
     assert DEFAULT_MODEL in help_of("classify", capsys)
 
 
-def test_the_readme_opens_with_the_two_commands() -> None:
-    [first, *_] = re.findall(r"```\n(.*?)```", README, flags=re.DOTALL)
-    assert [line.split("  ")[0] for line in first.splitlines()] == ["make demo", "make test"]
+def test_the_readme_names_the_two_commands_that_need_no_installation() -> None:
+    [block] = [block for block in re.findall(r"```\n(.*?)```", README, flags=re.DOTALL) if "make" in block]
+    assert [line.split("  ")[0] for line in block.splitlines()] == ["make demo", "make test"]
 
 
 @pytest.fixture
@@ -105,10 +123,29 @@ def test_the_walk_through_the_examples_runs(walk: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_python_in_the_readme_runs(walk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [code] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    monkeypatch.chdir(walk)
-    scope: dict[str, object] = {}
-    exec(compile(code, "README.md", "exec"), scope)
-    assert len(scope["table"]) == 7  # type: ignore[arg-type]
-    assert (walk / "classes.safetensors").exists()
+@pytest.mark.parametrize("page", ["README.md", *sorted(page for page, text in PAGES.items() if "```sh" in text)])
+def test_the_commands_of_a_page_run(page: str, tmp_path: Path) -> None:
+    """All blocks of commands, one after the other, on eight photos; `tiny` stands for the default model."""
+    commands = re.findall(r"```sh\n(.*?)```", PAGES.get(page, README), flags=re.DOTALL)
+    pytest.importorskip("skimage", reason="the photos are scikit-image's: pip install 'scikit-image>=0.22'")
+    pytest.importorskip("sklearn", reason="two of the photos are scikit-learn's: pip install scikit-learn")
+    runpy.run_path(str(ROOT / "examples" / "demo_photos.py"))["main"](tmp_path / "photos")
+    shutil.copy(ROOT / "examples" / "demo-labels.txt", tmp_path / "labels.txt")
+    shim = tmp_path / "bin" / "clipcli"
+    shim.parent.mkdir()
+    shim.write_text(f"#!{sys.executable}\n{SHIM}")
+    shim.chmod(0o755)
+    environment = os.environ | {"PATH": f"{shim.parent}:{os.environ['PATH']}"}
+    script = ["bash", "-euo", "pipefail", "-c", "".join(commands)]
+    done = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+
+
+# Calls clipcli with the bundled model where the default would be downloaded.
+SHIM = """
+import sys
+from clipcli.__main__ import program
+takes_model = sys.argv[1] in ("classify", "build-classifier", "evaluate") and "--classifier" not in sys.argv
+sys.argv += ["--model", "tiny"] if takes_model and "--model" not in sys.argv else []
+program()
+"""

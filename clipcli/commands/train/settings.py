@@ -41,7 +41,7 @@ class TrainConfig(TableColumns, Names):
     command = "train"
 
     data: AsTexts = setting(default=(), kw_only=False, group="what", argument=True, metavar="DATA")
-    """Images with captions, or folders of a class each (README: Train); PATH=0.3 for a share of each batch."""
+    """Images with captions, or folders of a class each (docs/train.md); PATH=0.3 for a share of each batch."""
 
     output: AsText = setting(default=None, group="output", metavar="RUN", short="-o")
     """The run's folder: checkpoints, metrics, report, and in the end the model."""
