@@ -23,6 +23,8 @@ demo: $(VENV)/demo.installed
 	$(BIN)/python examples/demo_photos.py $(VENV)/demo-photos
 	$(BIN)/clipcli classify $(VENV)/demo-photos --labels examples/demo-labels.txt --model tiny --output demo-predictions.csv --overwrite
 	cat demo-predictions.csv
+	@echo
+	@echo "Your own photos: $(BIN)/clipcli classify PHOTOS --labels 'cat, dog, beach' --report photos.html"
 
 # A process a core, and one thread in each: more would wait for each other.
 # pytest and not python -m pytest, which would test the folder and not what is installed.
@@ -60,6 +62,7 @@ clean:
 	rm -rf $(VENV) build dist demo-predictions.csv demo-predictions.csv.json
 
 $(VENV)/%.installed: pyproject.toml | $(BIN)/python
+	@echo "Installing clipcli and torch into $(VENV), once: some minutes, and 1 to 6 GB of disk (more with torch for cards)."
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	touch $@
 
