@@ -74,7 +74,14 @@ def test_a_run_leaves_all_that_it_says(
     assert "step 4: zero-shot top-1 " in said.err
     assert f"look at {run / 'report.html'}" in said.err
     assert {path.name for path in run.iterdir() if path.name != ".lock"} == {
-        *("open_clip_config.json", "open_clip_model.safetensors", "train.yaml", "metrics.jsonl", "skipped.csv"),
+        *(
+            "open_clip_config.json",
+            "open_clip_model.safetensors",
+            "train.yaml",
+            "metrics.jsonl",
+            "skipped.csv",
+            "examples.json",
+        ),
         *("report.html", "checkpoints"),
     }
     assert [line["step"] for line in lines(run, "step")] == [1, 2, 3, 4]

@@ -205,9 +205,9 @@ def test_numbers_with_a_point_and_separators_that_are_none(tmp_path: Path) -> No
     found = read(tmp_path / "t.jsonl")
     assert [labelled.name for labelled in labelled_of(found)] == ["1"]
     assert [entry.reason for entry in found.entries if isinstance(entry, Skipped)] == ["no label"]
-    (tmp_path / "t.csv").write_text("image;label\n1.jpg;yak\n")
+    (tmp_path / "t.tsv").write_text("image;label\n1.jpg;yak\n")
     with pytest.raises(BadFile, match=r"they seem to be separated by ';': save it with commas, or with tabs as .tsv"):
-        read(tmp_path / "t.csv")
+        read(tmp_path / "t.tsv")
 
 
 def test_images_with_several_labels(tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ class Small:
     def __init__(self, most: int, error: Exception = CPU_ERROR, *, batch_size: int = 100, device: str = "cpu") -> None:
         self.most = most
         self.error = error
-        self.runtime = SimpleNamespace(device=device, precision="fp32", batch_size=batch_size)
+        self.runtime = SimpleNamespace(
+            device=device, kind=device.split(":")[0], precision="fp32", batch_size=batch_size
+        )
         self.asked: list[int] = []
 
     def encode_images(self, pixels: Tensor) -> Tensor:

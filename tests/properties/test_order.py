@@ -75,7 +75,7 @@ def test_every_row_holds_the_label_of_its_own_image(bad: list[bool], batch_size:
     classifier = _classifier(np.eye(COUNT, dtype=np.float32))
     rows: list[Row] = []
     decoded = _batches(bad, batch_size=batch_size, workers=2)
-    runtime = SimpleNamespace(device="cpu", precision="fp32", batch_size=batch_size)
+    runtime = SimpleNamespace(device="cpu", kind="cpu", precision="fp32", batch_size=batch_size)
     backbone: Any = SimpleNamespace(encode_images=encode_images, dimensions=COUNT, runtime=runtime)
     encoders = Encoders([backbone], watch=Stopwatch())
     for (batch,), (embeddings,) in encoders.each((one,) for one in decoded):

@@ -64,7 +64,15 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "keep_names": True,
         "keep_duplicates": True,
     },
-    RowsFile: {"output": "rows.jsonl", "format": "jsonl", "resume": True, "manifest": False, "overwrite": True},
+    RowsFile: {
+        "output": "rows.jsonl",
+        "format": "jsonl",
+        "resume": True,
+        "manifest": False,
+        "overwrite": True,
+        "report": "page.html",
+        "report_images": 5,
+    },
     BuildClassifierSettings: {
         "labels": "labels.txt",
         "prompts": "a {}.",
