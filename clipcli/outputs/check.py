@@ -88,7 +88,8 @@ def _is_or_holds(path: str | Path, target: os.stat_result) -> bool:
     try:
         found = os.stat(path)
         if stat.S_ISDIR(found.st_mode):
-            return any(os.path.samestat(entry.stat(), target) for entry in os.scandir(path) if entry.is_file())
+            with os.scandir(path) as entries:
+                return any(os.path.samestat(entry.stat(), target) for entry in entries if entry.is_file())
         return os.path.samestat(found, target)
     except (OSError, ValueError):
         # There is no such file, so that it is not the output; a text may be no path at all.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import runpy
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from places import ROOT
+from small_data import noisy_pairs, photograph
 
-from clipcli.backbones import DEFAULT_MODEL
+from clipcli.backbones import DEFAULT_MODEL, bundled
 from clipcli.classes.prompts import load_prompts, prompt_set_names
 from clipcli.cli import COMMANDS, main
 from clipcli.encoding.engines.kinds import ENGINES
@@ -125,12 +128,13 @@ def test_the_walk_through_the_examples_runs(walk: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", *sorted(page for page, text in PAGES.items() if "```sh" in text)])
 def test_the_commands_of_a_page_run(page: str, tmp_path: Path) -> None:
-    """All blocks of commands, one after the other, on eight photos; `tiny` stands for the default model."""
+    """All blocks of commands, one after the other, on a few images; `tiny` stands for the default model."""
     commands = re.findall(r"```sh\n(.*?)```", PAGES.get(page, README), flags=re.DOTALL)
     pytest.importorskip("skimage", reason="the photos are scikit-image's: pip install 'scikit-image>=0.22'")
     pytest.importorskip("sklearn", reason="two of the photos are scikit-learn's: pip install scikit-learn")
     runpy.run_path(str(ROOT / "examples" / "demo_photos.py"))["main"](tmp_path / "photos")
     shutil.copy(ROOT / "examples" / "demo-labels.txt", tmp_path / "labels.txt")
+    put_data(tmp_path)
     shim = tmp_path / "bin" / "clipcli"
     shim.parent.mkdir()
     shim.write_text(f"#!{sys.executable}\n{SHIM}")
@@ -141,11 +145,33 @@ def test_the_commands_of_a_page_run(page: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-# Calls clipcli with the bundled model where the default would be downloaded.
+def put_data(folder: Path) -> None:
+    """What the pages about evaluation and training name: folders per class, zip files, and a model."""
+    (folder / "examples").mkdir()
+    shutil.copy(ROOT / "examples" / "small-resnet.json", folder / "examples")
+    shutil.copytree(bundled.folder("tiny"), folder / "RUN")
+    for n, name in enumerate(("tree", "sketches", "val", "train")):
+        photograph(folder / name, seed=n, images_per_class=6)
+    pairs = noisy_pairs(folder / "pairs", 12)
+    contents = {"tiny-imagenet": ("train", "val"), "clothing": ("train", "validation"), "flickr8k": ("train", "dev")}
+    for name, parts in contents.items():
+        with zipfile.ZipFile(folder / f"{name}.zip", "w") as archive:
+            tree = pairs if name == "flickr8k" else folder / "train"
+            for part, file in itertools.product(parts, sorted(path for path in tree.rglob("*.*"))):
+                archive.write(file, f"{part}/{file.relative_to(tree)}")
+
+
+# Calls clipcli with the bundled model where the default would be downloaded, and trains for two steps.
 SHIM = """
 import sys
 from clipcli.__main__ import program
-takes_model = sys.argv[1] in ("classify", "build-classifier", "evaluate") and "--classifier" not in sys.argv
-sys.argv += ["--model", "tiny"] if takes_model and "--model" not in sys.argv else []
+command, *flags = sys.argv[1:]
+if command == "train":
+    long = [n for n, flag in enumerate(flags) if flag in ("--epochs", "--steps")]
+    flags = [flag for n, flag in enumerate(flags) if n not in long and n - 1 not in long]
+    flags += ["--steps", "2", "--batch-size", "8"]
+elif command in ("classify", "build-classifier", "evaluate") and not {"--classifier", "--model"} & set(flags):
+    flags += ["--model", "tiny"]
+sys.argv[1:] = [command, *flags]
 program()
 """
