@@ -169,6 +169,11 @@ class Row:
     kept: tuple[str | None, ...] = ()
 
 
+def lead_of(row: Row) -> float:
+    """How far the score of the label is above the next one; the score itself where there is no other."""
+    return row.scores[0] - row.scores[1] if len(row.scores) > 1 else row.scores[0]
+
+
 class Rows(Iterator[Row]):
     """The rows of a call, each made when it is asked for.
 

@@ -17,10 +17,15 @@ from clipcli.classes.labels import LabelledClass, labelled
 from clipcli.classes.mapping import KEYS
 from clipcli.errors import BadFile, InputNotFound
 from clipcli.files.text import decoded
-from clipcli.notices import Notices
+from clipcli.notices import Notice, Notices
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
+
+
+# The first line of a column that was saved alone.
+_HEADERS = ("label", "labels")
+HEADER = Notice("first line is a header", "first lines are headers", "left out; write it elsewhere if it is a label")
 
 
 def read_labels(path: str | Path, notices: Notices | None = None) -> tuple[LabelledClass, ...]:
@@ -33,6 +38,9 @@ def read_labels(path: str | Path, notices: Notices | None = None) -> tuple[Label
         data = path.read_bytes()
     except FileNotFoundError:
         raise InputNotFound(f"no labels file {path}; check the path") from None
+    except IsADirectoryError:
+        todo = f"give a file, or labels themselves, such as '{path.name}, something else'"
+        raise InputNotFound(f"--labels {path} is a folder; {todo}") from None
     except OSError as e:
         raise InputNotFound(f"cannot read labels file {path}: {e.strerror}; check the path") from None
     return parsed(data, name=str(path), suffix=path.suffix.lower(), notices=notices or Notices())
@@ -45,6 +53,9 @@ def parsed(data: bytes, *, name: str, suffix: str, notices: Notices) -> tuple[La
     classes = tuple(reader(text, name))
     if not classes:
         raise BadFile(f"{name} line 1: no labels in it; write at least one")
+    if reader is _read_lines and len(classes) > 1 and classes[0].label.lower() in _HEADERS:
+        notices.add(HEADER, f"'{classes[0].label}' of {name}")
+        return classes[1:]
     if reader is _read_lines and len(classes) == 1:
         _check_is_one_label(classes[0].label, name)
     return classes

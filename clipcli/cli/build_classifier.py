@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from clipcli.cli import exit_codes
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import pause_collector
@@ -41,5 +43,5 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         classifier.save(file.output)
     count, dimensions = classifier.class_embeddings.shape
     display.say(f"{file.output}: {count:,} classes of {dimensions} dimensions, prompts {classifier.prompts}.")
-    display.say(f"Use it: clipcli classify PHOTOS --classifier {file.output}")
+    display.say(f"Use it: clipcli classify PHOTOS --classifier {shlex.quote(file.output)}")
     return exit_codes.DONE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,6 +14,7 @@ from clipcli.cli import exit_codes
 from clipcli.cli.classify_summary import Summary
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import Show, pause_collector
+from clipcli.cli.next_command import next_command
 from clipcli.cli.words import close_standard_output
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.data.tree import split_zip
@@ -22,7 +22,7 @@ from clipcli.errors import UsageError
 from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded, RowsPlanned, RowsReady, Warned
 from clipcli.files.manifest import Manifest, now
 from clipcli.outputs.check import check_is_not_read, check_output, choose_format, is_stream
-from clipcli.outputs.earlier import Earlier, find_earlier, left_over, remove_left_over
+from clipcli.outputs.earlier import Earlier, find_earlier, keep_changed, left_over, remove_left_over
 from clipcli.outputs.open import Output
 from clipcli.records import ModelRecord, Provenance
 from clipcli.scoring.schema import Schema
@@ -57,7 +57,10 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
         earlier = _find_earlier_rows(file, display, format=format, top_k=top_k)
         replaced = left_over(file.output) if file.overwrite else []
-        summary = Summary(file.output, next_command=_next_command(settings, file))
+        kept = keep_changed(file.output) if file.overwrite else None
+        if kept is not None:
+            display.show(Warned(f"{file.output} was changed since it was written, as by hand; it is kept as {kept}"))
+        summary = Summary(file.output, next_command=next_command(settings, file))
         open_output = _output_opener(file, earlier, format=format)
         # Importing torch takes seconds: all that can be checked without it was.
         from clipcli.commands.classify.album import Album
@@ -86,19 +89,16 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
             summary.reader_gone = True
     summary.show(display)
     if album:
-        made = "a page of the photos to look through in a browser."
-        display.say(f"{album.path}: {'not written; --resume writes it.' if summary.interrupted else made}")
+        display.say(f"{album.path}: {_of_page(summary, file)}")
     return summary.exit_code()
 
 
-def _next_command(settings: ClassifySettings, file: RowsFile) -> list[str]:
-    """The parts of the command that says how many labels are right, once they are corrected in the output."""
-    if is_stream(file.output):
-        return []
-    options = {"--labels": settings.labels, "--classifier": settings.classifier, "--model": settings.model}
-    given = [f"{flag} {shlex.quote(str(value))}" for flag, value in options.items() if value is not None]
-    # Of many labels some have no image.
-    return ["clipcli evaluate", shlex.quote(file.output), *given, "--allow-empty"]
+def _of_page(summary: Summary, file: RowsFile) -> str:
+    """What became of the page, in a sentence."""
+    if not summary.interrupted and not summary.reader_gone:
+        return "a page of the photos to look through in a browser."
+    can_go_on = summary.tally.rows and not is_stream(file.output)
+    return f"not written; {'--resume writes it' if can_go_on else 'the run was stopped'}."
 
 
 def _check_report(file: RowsFile, settings: ClassifySettings, terminal: Terminal) -> None:
@@ -109,7 +109,7 @@ def _check_report(file: RowsFile, settings: ClassifySettings, terminal: Terminal
 
     if os.path.realpath(file.report) == os.path.realpath(file.output):
         raise UsageError(f"--report {file.report} is the --output as well; give another")
-    check_album(file.report, overwrite=file.overwrite or file.resume, reads=_files_read(settings, terminal))
+    check_album(file.report, overwrite=file.overwrite, resume=file.resume, reads=_files_read(settings, terminal))
 
 
 def _files_read(settings: ClassifySettings, terminal: Terminal) -> list[object]:

@@ -100,7 +100,8 @@ class Summary:
             where = f"; their rows are in {self.output}" if rows else "; nothing was written"
             display.say(f"Stopped after {rows:,} of {self.total:,} images{where}.")
             return
-        if self.tally.labelled:
+        # One class alone scores 1 everywhere.
+        if self.tally.labelled and self.tally.in_doubt[0][0] < 1:
             self._show_doubts(display)
         display.say()
         display.say(self._outcome(seconds), style="" if self.tally.labelled else "red")

@@ -120,7 +120,7 @@ class Display:
                 if self.verbose:
                     self.say(f"  {details}")
             case ModelKnown(name, precision, details):
-                self.say(f"{name}: embeddings in {precision} from the cache")
+                self.say(f"{name} in {precision}: what is known comes from the cache")
                 if self.verbose:
                     self.say(f"  {details}")
             case TimeSpent():

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clipcli.records import Row
+from clipcli.records import Row, lead_of
 
 _IN_DOUBT = 3
 # Reasons that name a place in a file are all different; those after so many count together.
@@ -62,7 +62,7 @@ class Tally:
                 known = labels[label] = Labelled()
             known.count += 1
             known.scores += score
-            lead = score if len(scores) == 1 else score - scores[1]
+            lead = lead_of(row)
             if lead < sure_enough:
                 sure_enough = self._doubt(lead, number, row)
         self.rows += len(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
 from collections.abc import Iterator
@@ -125,8 +126,10 @@ def _say_result(trained: Trained, display: Display) -> None:
             "The run has collapsed: its model gives all images the same label. Train anew, as was warned above."
         )
         return
-    display.say(f"Use it: clipcli classify PHOTOS --labels FILE --model {bundled.as_path(trained.folder)}")
+    display.say(
+        f"Use it: clipcli classify PHOTOS --labels LABELS --model {shlex.quote(bundled.as_path(trained.folder))}"
+    )
 
 
 def _how_to_go_on(run: object) -> str:
-    return f"clipcli train --resume --output {run}"
+    return f"clipcli train --resume --output {shlex.quote(str(run))}"

@@ -26,10 +26,10 @@ _SECONDS = 2.0
 
 def machine(runtime: Runtime) -> str:
     """What a speed depends on beside the model and its precision: the card, or the processor and its threads."""
-    if runtime.device == "cuda":
-        return torch.cuda.get_device_name()
+    if runtime.kind == "cuda":
+        return torch.cuda.get_device_name(runtime.device)
     threads = torch.get_num_threads()
-    return processor() + ("" if runtime.device == "mps" else f", {threads} thread{'s' if threads > 1 else ''}")
+    return processor() + ("" if runtime.kind == "mps" else f", {threads} thread{'s' if threads > 1 else ''}")
 
 
 def remembered(architecture: Architecture, *, runtime: Runtime, memory: Memory) -> float | None:

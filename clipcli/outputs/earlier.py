@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from clipcli.errors import BadFile, OutputExists, UsageError
@@ -53,6 +55,24 @@ def remove_left_over(parts: Iterable[Path]) -> None:
             if not is_locked(part):
                 part.unlink(missing_ok=True)
                 manifest_path(part).unlink(missing_ok=True)
+
+
+def keep_changed(output: str) -> Path | None:
+    """Copy an output that was changed since it was written, as by corrections, to a free name beside it.
+
+    Returns the copy; `None` if there is no output, or it is as its manifest has it, or has none.
+    """
+    path = Path(output)
+    try:
+        manifest = read_manifest(path.resolve()) if path.is_file() else None
+    except (BadFile, OSError):
+        return None
+    if manifest is None or manifest.sha256 is None or manifest.sha256 == sha256_of(path):
+        return None
+    names = (path.with_name(f"{path.name}.bak{n or ''}") for n in count())
+    copy = next(name for name in names if not name.exists())
+    shutil.copy2(path, copy)
+    return copy
 
 
 def find_earlier(output: str, *, format: str, top_k: int) -> Earlier | None:

@@ -15,6 +15,7 @@ from clipcli.report.page import (
     Table,
     Thumbnail,
     Verdict,
+    is_page,
     write_page,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "Table",
     "Thumbnail",
     "Verdict",
+    "is_page",
     "write_page",
 ]

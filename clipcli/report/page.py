@@ -155,6 +155,15 @@ def write_page(path: Path, page: Page) -> None:
         raise OutputFailed(f"cannot write the report {path}: {e.strerror}; free some space or choose another") from None
 
 
+def is_page(path: Path) -> bool:
+    """True if the file is a page that `write_page` has written."""
+    try:
+        with open(path, "rb") as file:
+            return b'name="generator" content="clipcli"' in file.read(2000)
+    except OSError:
+        return False
+
+
 def _render(page: Page) -> str:
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup

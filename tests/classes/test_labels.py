@@ -207,7 +207,11 @@ def test_other_columns_are_an_error(tmp_path: Path, header: str, names: str) -> 
 
 @pytest.mark.parametrize("name", ["labels.txt", "labels.csv", "labels.yaml"])
 def test_an_encoding_that_is_guessed_is_said_once(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes({"labels.yaml": b"- label\n- cat\n- caf\xe9\n"}.get(name, b"label\ncat\ncaf\xe9\n"))
+    (tmp_path / name).write_bytes(
+        {"labels.yaml": b"- label\n- cat\n- caf\xe9\n"}.get(name, b"label\ncat\ncaf\xe9\n").replace(
+            b"label", b"bear" if name == "labels.txt" else b"label"
+        )
+    )
     notices = Notices()
     assert read_labels(tmp_path / name, notices)[-1].label == "café"
     [said] = [event.message for event in notices.events()]
@@ -429,3 +433,18 @@ def test_labels_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(InputNotFound, match="there is none here"):
         classes_from("-", Notices())
+
+
+def test_a_header_alone_is_no_label(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text("Label\ncat\ndog\n")
+    notices = Notices()
+    assert [one.label for one in read_labels(tmp_path / "l.txt", notices)] == ["cat", "dog"]
+    [said] = [event.message for event in notices.events()]
+    assert said.startswith(f"1 first line is a header, 'Label' of {tmp_path}/l.txt: left out")
+    (tmp_path / "l.txt").write_text("cat\nlabel\n")
+    assert [one.label for one in read_labels(tmp_path / "l.txt")] == ["cat", "label"]
+
+
+def test_a_folder_is_no_labels(tmp_path: Path) -> None:
+    with pytest.raises(InputNotFound, match=rf"--labels {tmp_path} is a folder; give a file, or labels themselves"):
+        read_labels(tmp_path)

@@ -76,3 +76,34 @@ def test_a_page_that_cannot_be_written_is_refused_at_once(
     assert (done.code, done.err.splitlines()[-1]) == (2, f"clipcli: {message}")
     assert not (tmp_path / "out.csv").exists()
     assert (tmp_path / "there.html").read_text() == "mine"
+
+
+def test_a_page_that_was_not_made_is_not_announced(run: Run, photos: Path, model: str, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("clipcli.cli.classify._write", lambda *_, **__: (_ for _ in ()).throw(BrokenPipeError))
+    done = run("classify", photos, *LABELS, "--model", model, "-o", "-", "--report", "out.html")
+    assert done.err.splitlines()[-1] == "out.html: not written; the run was stopped."
+    assert not Path("out.html").exists()
+
+
+def test_resume_replaces_a_page_and_no_other_file(run: Run, photos: Path, model: str) -> None:
+    given = ("classify", photos, *LABELS, "--model", model, "-o", "out.csv", "--report", "out.html")
+    assert run(*given).code == 0
+    assert run(*given, "--resume").code == 0
+    Path("out.html").write_text("<p>My notes.</p>")
+    refused = run(*given, "--resume")
+    assert (refused.code, Path("out.html").read_text()) == (2, "<p>My notes.</p>")
+    assert "out.html exists; give another --report" in refused.err
+
+
+def test_corrections_are_kept_when_rows_are_made_anew(run: Run, photos: Path, model: str) -> None:
+    given = ("classify", photos, *LABELS, "--model", model, "-o", "out.csv", "--overwrite")
+    assert run(*given).code == 0
+    assert not Path("out.csv.bak").exists()
+    assert run(*given).code == 0
+    assert not Path("out.csv.bak").exists()
+    for name in ("out.csv.bak", "out.csv.bak1"):
+        corrected = Path("out.csv").read_text().replace("cat", "tiger").replace("dog", "wolf")
+        Path("out.csv").write_text(corrected)
+        done = run(*given)
+        assert f"out.csv was changed since it was written, as by hand; it is kept as {name}" in done.err
+        assert Path(name).read_text() == corrected

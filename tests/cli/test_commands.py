@@ -55,7 +55,9 @@ def test_classify_says_how_it_runs_and_what_came_of_it(run: Run, photos: Path, l
     assert look == "their scores are lowest:"
     expected = zip(lowest.score, lowest.label, lowest.path, strict=True)
     assert [row.split() for row in rows] == [[f"{score:.3f}", label, path] for score, label, path in expected]
-    assert done.err.endswith(f"\n  clipcli evaluate predictions.csv --labels {labels} --model {model} --allow-empty\n")
+    assert done.err.endswith(
+        f"\n  clipcli evaluate predictions.csv --labels {labels} --model {model} --precision fp32 --allow-empty\n"
+    )
 
 
 def test_classify_to_stdout_keeps_it_clean(run: Run, photos: Path, labels: Path, model: str) -> None:

@@ -11,17 +11,17 @@ from clipcli.errors import UsageError
 from clipcli.events import ThumbnailsMade
 from clipcli.images.thumbnail import thumbnails
 from clipcli.outputs.check import check_is_not_read, check_output
-from clipcli.records import ImageItem, Row
-from clipcli.report import Bar, Gallery, Group, Page, Section, Table, Thumbnail, Verdict, write_page
+from clipcli.records import ImageItem, Row, lead_of
+from clipcli.report import Bar, Gallery, Group, Page, Section, Table, Thumbnail, Verdict, is_page, write_page
 
 # The longer side of a thumbnail, in pixels.
 _THUMBNAIL = 128
 
 
 class _Photo(NamedTuple):
-    """A labelled photo; photos are in the order of their scores, then of the inputs."""
+    """A labelled photo; photos are in the order of their leads over the next label, then of the inputs."""
 
-    score: float
+    lead: float
     number: int
     row: Row
     item: ImageItem
@@ -34,6 +34,7 @@ class Album:
         self.path, self._most = path, most
         self.title = "Labelled photos"
         self.subtitle = ""
+        self.left_out: tuple[str, ...] = ()
         self._counts: Counter[str] = Counter()
         self._sums: dict[str, float] = {}
         self._least_sure: dict[str, list[_Photo]] = {}
@@ -52,7 +53,7 @@ class Album:
             self._counts[label] += 1
             self._sums[label] = self._sums.get(label, 0.0) + score
             kept = self._least_sure.setdefault(label, [])
-            kept.append(_Photo(score, self._rows, row, item))
+            kept.append(_Photo(lead_of(row), self._rows, row, item))
             if len(kept) > 2 * self._most:
                 kept.sort()
                 del kept[self._most :]
@@ -81,18 +82,19 @@ class Album:
         labelled = self._counts.total()
         sentence = f"{labelled:,} {'photo has' if labelled == 1 else 'photos have'} a label"
         if labelled:
-            label, count = self._counts.most_common(1)[0]
-            sentence += f", most often {label} ({count:,})"
+            (label, count), *others = self._counts.most_common(2)
+            if not others or count > others[0][1]:
+                sentence += f", most often {label} ({count:,})"
         if self._skipped_count:
             sentence += f"; {self._skipped_count:,} could not be read"
         least = min(photos, default=None)
         doubt = (
-            [] if least is None else [f"Least sure: {least.row.labels[0]}, {_figure(least.score)} ({least.row.path})."]
+            [] if least is None else [f"Least sure: {least.row.labels[0]}, {_scores(least.row)} ({least.row.path})."]
         )
         return [f"{sentence}.", *doubt]
 
     def _table(self, labels: Sequence[str]) -> list[Section]:
-        total = self._counts.total()
+        total = self._rows
         rows = [
             (
                 label,
@@ -110,7 +112,9 @@ class Album:
         note = f"{count:,}" if len(photos) == count else f"the {len(photos):,} least sure of {count:,}"
         return Group(
             [
-                Thumbnail(pictures[photo.number], _scores(photo.row), photo.row.path[len(folder) :], photo.score)
+                Thumbnail(
+                    pictures[photo.number], _scores(photo.row), photo.row.path[len(folder) :], photo.row.scores[0]
+                )
                 for photo in photos
             ],
             label,
@@ -128,7 +132,8 @@ class Album:
     def _note(self, shown: int, folder: str) -> str:
         total = self._counts.total()
         more = f" {shown:,} of {total:,} photos are shown; --report-images N sets how many." if shown < total else ""
-        return f"In each label the least sure come first.{more}" + (f" Paths begin at {folder}." if folder else "")
+        begin = f" Paths begin at {folder}." if folder else ""
+        return " ".join([f"In each label the least sure come first.{more}{begin}", *self.left_out])
 
 
 def even_shares(counts: Sequence[int], *, most: int) -> list[int]:
@@ -141,15 +146,17 @@ def even_shares(counts: Sequence[int], *, most: int) -> list[int]:
     return shares
 
 
-def check_album(path: str, *, overwrite: bool, reads: Sequence[object]) -> None:
+def check_album(path: str, *, overwrite: bool, resume: bool, reads: Sequence[object]) -> None:
     """Check that the page can be written, before any work is done; `reads` are what the command reads or writes.
+
+    With `resume` only a page is replaced, which an earlier run has written.
 
     Raises `UsageError`, `OutputExists` and `OutputFailed`.
     """
     if Path(path).suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"--report {path} does not end in .html, and is a page; give --report {path}.html")
+        raise UsageError(f"--report {path} does not end in .html, and is a page; give --report {Path(path).stem}.html")
     check_is_not_read(path, reads, flag="--report")
-    check_output(path, overwrite=overwrite, flag="--report")
+    check_output(path, overwrite=overwrite or (resume and is_page(Path(path))), flag="--report")
 
 
 def _scores(row: Row) -> str:

@@ -129,7 +129,11 @@ def run(
         start = resumed.start(unit)
         labelled = _label_images(items[start:], class_source, model, options, kept, images=len(items))
         events = resume.go_on(resumed, labelled, start=start)
-    yield from events if album is None else _adding(events, items, album, provenance)
+    if album is None:
+        yield from events
+    else:
+        album.left_out = said
+        yield from _adding(events, items, album, provenance)
 
 
 def _adding(

@@ -32,7 +32,9 @@ def verdict(run: Run | RetrievalRun, labels: Sequence[str]) -> list[str]:
     pairs = pairs_of_mistakes(run)
     if not pairs:
         return [sentence]
-    truth, label, number = pairs[0]
+    (truth, label, number), *others = pairs
+    if others and others[0][2] == number:
+        return [sentence]
     verb = "are" if labels[truth].endswith("s") and not labels[truth].endswith("ss") else "is"
     return [sentence, f"Most often {labels[truth]} {verb} taken for {labels[label]} ({number:,})."]
 

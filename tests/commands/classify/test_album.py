@@ -62,7 +62,7 @@ def test_each_label_has_a_section_with_the_least_sure_first(tmp_path: Path) -> N
 def test_the_table_counts_every_photo(tmp_path: Path) -> None:
     html = page(tmp_path, PHOTOS, most=2)
     rows = [re.findall(r"<td[^>]*>([^<]*)", row) for row in re.findall(r"<tr>.*?</tr>", html)[1:]]
-    assert rows == [["cat", "3", "75.0%", "0.533"], ["dog", "1", "25.0%", "0.400"]]
+    assert rows == [["cat", "3", "60.0%", "0.533"], ["dog", "1", "20.0%", "0.400"]]
 
 
 def test_only_so_many_photos_are_shown_and_the_page_says_so(tmp_path: Path) -> None:

@@ -86,12 +86,15 @@ def test_many_classes_have_a_table_of_what_is_confused(evaluation: Evaluation, t
 def test_the_result_is_said_in_two_sentences(evaluation: Evaluation, tmp_path: Path) -> None:
     run = evaluation.runs[0]
     assert isinstance(run, Run)
-    right, pairs = int(run.predictions.correct.sum()), pairs_of_mistakes(run)
-    truth, label, count = pairs[0]
+    # Without the addition several pairs are the most frequent, and none of them is named.
+    assert len(verdict(run, evaluation.labels)) == 1
+    assert sum(number for *_, number in pairs_of_mistakes(run)) == IMAGES - int(run.predictions.correct.sum())
+    (truth, label, count), *_ = pairs_of_mistakes(run)
+    run.confusion[truth, label] += 1
+    right, count = int(run.predictions.correct.sum()), count + 1
     said = verdict(run, evaluation.labels)
     assert said == [f"{right} of 300 right.", f"Most often class {truth} is taken for class {label} ({count})."]
     assert count == max(run.confusion[t, p] for t in range(CLASSES) for p in range(CLASSES) if t != p)
-    assert sum(number for *_, number in pairs) == IMAGES - right
     labels = [f"{label} shorts" for label in evaluation.labels]
     assert "shorts are taken for" in verdict(run, labels)[1]
     page = write_report(tmp_path, evaluation).read_text(encoding="utf-8")
