@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import re
 from dataclasses import replace
@@ -84,6 +85,7 @@ def test_many_classes_have_a_table_of_what_is_confused(evaluation: Evaluation, t
 
 
 def test_the_result_is_said_in_two_sentences(evaluation: Evaluation, tmp_path: Path) -> None:
+    evaluation = copy.deepcopy(evaluation)
     run = evaluation.runs[0]
     assert isinstance(run, Run)
     # Without the addition several pairs are the most frequent, and none of them is named.
