@@ -14,7 +14,6 @@ from clipcli.cli import exit_codes
 from clipcli.cli.classify_summary import Summary
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import Show, pause_collector
-from clipcli.cli.next_command import next_command
 from clipcli.cli.words import close_standard_output
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.data.tree import split_zip
@@ -53,6 +52,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     check_output(file.output, overwrite=file.overwrite, resume=file.resume, manifest=file.manifest)
     _check_report(file, settings, terminal)
     from clipcli.cli.display import Display
+    from clipcli.cli.next_command import next_command
 
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
         earlier = _find_earlier_rows(file, display, format=format, top_k=top_k)
