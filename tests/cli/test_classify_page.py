@@ -107,3 +107,11 @@ def test_corrections_are_kept_when_rows_are_made_anew(run: Run, photos: Path, mo
         done = run(*given)
         assert f"out.csv was changed since it was written, as by hand; it is kept as {name}" in done.err
         assert Path(name).read_text() == corrected
+
+
+def test_a_page_of_a_part_says_so(run: Run, photos: Path, model: str) -> None:
+    done = run(
+        "classify", photos, *LABELS, "--model", model, "-o", "out.csv", "--report", "out.html", "--max-images", "2"
+    )
+    [said] = [line.strip() for line in done.err.splitlines() if "left out" in line]
+    assert said in Path("out.html").read_text()
