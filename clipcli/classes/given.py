@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clipcli.classes.duplicates import one_of_each
-from clipcli.classes.label_files import SUFFIXES, parsed, read_labels
+from clipcli.classes.label_files import SUFFIXES, parsed, read_label_file
 from clipcli.classes.labels import LabelledClass, labelled
 from clipcli.classes.mapping import MappedLabels
 from clipcli.classes.words import in_words
@@ -43,7 +43,7 @@ def classes_from(labels: str | Path | Sequence[str] | MappedLabels, notices: Not
     if labels == STDIN:
         return parsed(_stdin(), name="standard input", suffix="", notices=notices)
     if isinstance(labels, Path) or (isinstance(labels, str) and is_file(labels)):
-        return read_labels(labels, notices)
+        return read_label_file(labels, notices)
     texts = split_labels(labels) if isinstance(labels, str) else labels
     given = texts.items() if isinstance(texts, Mapping) else ((label, {}) for label in texts)
     classes = tuple(labelled(label, where=f"label {n}", line=n, **others) for n, (label, others) in enumerate(given, 1))

@@ -28,7 +28,7 @@ _HEADERS = ("label", "labels")
 HEADER = Notice("first line is a header", "first lines are headers", "left out; write it elsewhere if it is a label")
 
 
-def read_labels(path: str | Path, notices: Notices | None = None) -> tuple[LabelledClass, ...]:
+def read_label_file(path: str | Path, notices: Notices | None = None) -> tuple[LabelledClass, ...]:
     """Read the classes of a label file, in order; `notices` counts what was guessed.
 
     Raises `InputNotFound` if the file cannot be read, and `BadFile`, with the line, if it cannot be understood.

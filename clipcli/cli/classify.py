@@ -57,9 +57,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
         earlier = _find_earlier_rows(file, display, format=format, top_k=top_k)
         replaced = left_over(file.output) if file.overwrite else []
-        kept = keep_changed(file.output) if file.overwrite else None
-        if kept is not None:
-            display.show(Warned(f"{file.output} was changed since it was written, as by hand; it is kept as {kept}"))
+        _keep_corrections(file, display)
         summary = Summary(file.output, next_command=next_command(settings, file))
         open_output = _output_opener(file, earlier, format=format)
         # Importing torch takes seconds: all that can be checked without it was.
@@ -91,6 +89,13 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     if album:
         display.say(f"{album.path}: {_of_page(summary, file)}")
     return summary.exit_code()
+
+
+def _keep_corrections(file: RowsFile, display: Display) -> None:
+    """Keep an output that would be replaced, if it was changed by hand."""
+    kept = keep_changed(file.output) if file.overwrite else None
+    if kept is not None:
+        display.show(Warned(f"{file.output} was changed since it was written, as by hand; it is kept as {kept}"))
 
 
 def _of_page(summary: Summary, file: RowsFile) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from clipcli.cli import clock, exit_codes
 from clipcli.cli.columns import printable
-from clipcli.cli.tally import Labelled, Tally
+from clipcli.commands.classify.tally import Labelled, Tally
 from clipcli.events import ClassesEncoded, Event, InputsFound, ModelKnown, ModelLoaded, Noted, RowsReady
 from clipcli.outputs import STDOUT
 
@@ -144,7 +144,7 @@ def table(tally: Tally, width: int | None) -> Iterator[Text]:
 
     from clipcli.cli.fit import padded
 
-    by_count = sorted(tally.labels.items(), key=lambda one: -one[1].count)
+    by_count = tally.most_frequent()
     shown = [(printable(label), counts) for label, counts in by_count[:_LABELS_SHOWN]]
     heads = ["images", "share", "mean score"]
     figures = [_figures(counts, tally.rows) for _, counts in shown]

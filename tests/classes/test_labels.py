@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from clipcli.classes.given import classes_from, read_classes
-from clipcli.classes.label_files import read_labels
+from clipcli.classes.label_files import read_label_file
 from clipcli.classes.labels import LabelledClass
 from clipcli.classes.mapping import read_mapping
 from clipcli.errors import BadFile, InputNotFound
@@ -20,7 +20,7 @@ from clipcli.notices import Notices
 def _read(folder: Path, name: str, content: str | bytes) -> tuple[LabelledClass, ...]:
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_labels(path)
+    return read_label_file(path)
 
 
 def _labels(folder: Path, name: str, content: str | bytes) -> list[str]:
@@ -213,7 +213,7 @@ def test_an_encoding_that_is_guessed_is_said_once(tmp_path: Path, name: str) -> 
         )
     )
     notices = Notices()
-    assert read_labels(tmp_path / name, notices)[-1].label == "café"
+    assert read_label_file(tmp_path / name, notices)[-1].label == "café"
     [said] = [event.message for event in notices.events()]
     assert said == (
         f"1 file is not UTF-8, {tmp_path / name} (line 3): it was read as Windows-1252; save it as UTF-8 if its"
@@ -272,7 +272,7 @@ def test_a_missing_file_or_a_folder_is_not_found(tmp_path: Path) -> None:
     (tmp_path / "folder.txt").mkdir()
     for name in ("missing.txt", "folder.txt"):
         with pytest.raises(InputNotFound, match=name):
-            read_labels(tmp_path / name)
+            read_label_file(tmp_path / name)
 
 
 CRANES = "label,aliases,description\ncrane,n1,a bird\ncat,,\nCrane,n2,a machine\nhot_dog,,\nhot  dog,,\ncrane,n1,\n"
@@ -333,7 +333,7 @@ def test_a_mapping_of_labels_is_what_it_is_in_a_yaml_file(tmp_path: Path) -> Non
         "owl": {"aliases": np.array(["bird"]), "description": "an owl at night."},
     }
     classes = classes_from(read_mapping(mapping), Notices())
-    assert classes == read_labels(tmp_path / "labels.yaml")
+    assert classes == read_label_file(tmp_path / "labels.yaml")
     assert [(one.label, one.aliases, one.descriptions) for one in classes] == [
         ("dog", ("puppy", "hound"), ()),
         ("cat", ("kitten",), ()),
@@ -362,7 +362,7 @@ def test_a_mapping_of_something_else_is_an_error(given: Any, message: str) -> No
 
 
 def test_a_text_or_a_path_names_a_labels_file(labels: Path) -> None:
-    assert classes_from(labels, Notices()) == classes_from(str(labels), Notices()) == read_labels(labels)
+    assert classes_from(labels, Notices()) == classes_from(str(labels), Notices()) == read_label_file(labels)
 
 
 @pytest.mark.parametrize(("given", "names"), [([], "no labels"), (["cat", " "], "label 2: a label of only spaces")])
@@ -438,13 +438,13 @@ def test_labels_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_header_alone_is_no_label(tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_text("Label\ncat\ndog\n")
     notices = Notices()
-    assert [one.label for one in read_labels(tmp_path / "l.txt", notices)] == ["cat", "dog"]
+    assert [one.label for one in read_label_file(tmp_path / "l.txt", notices)] == ["cat", "dog"]
     [said] = [event.message for event in notices.events()]
     assert said.startswith(f"1 first line is a header, 'Label' of {tmp_path}/l.txt: left out")
     (tmp_path / "l.txt").write_text("cat\nlabel\n")
-    assert [one.label for one in read_labels(tmp_path / "l.txt")] == ["cat", "label"]
+    assert [one.label for one in read_label_file(tmp_path / "l.txt")] == ["cat", "label"]
 
 
 def test_a_folder_is_no_labels(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match=rf"--labels {tmp_path} is a folder; give a file, or labels themselves"):
-        read_labels(tmp_path)
+        read_label_file(tmp_path)

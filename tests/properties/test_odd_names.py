@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipcli.classes.label_files import read_labels
+from clipcli.classes.label_files import read_label_file
 from clipcli.outputs.open import Output
 from clipcli.records import Row
 from clipcli.scoring.schema import Schema
@@ -76,7 +76,7 @@ def test_jsonl_gives_back_every_name_and_label(folder: Path, rows: list[Row]) ->
 def test_txt_gives_back_every_label(folder: Path, labels: list[str], newline: str, encoding: str) -> None:
     path = folder / "labels.txt"
     path.write_bytes(newline.join(labels).encode(encoding))
-    assert [c.label for c in read_labels(path)] == labels
+    assert [c.label for c in read_label_file(path)] == labels
 
 
 @SETTINGS
@@ -85,4 +85,4 @@ def test_csv_gives_back_every_label(folder: Path, labels: list[str]) -> None:
     path = folder / "labels.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["label"], *([label] for label in labels)])
-    assert [c.label for c in read_labels(path)] == labels
+    assert [c.label for c in read_label_file(path)] == labels

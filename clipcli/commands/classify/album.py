@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from clipcli.commands.classify.tally import Tally
 from clipcli.errors import UsageError
 from clipcli.events import ThumbnailsMade
 from clipcli.images.thumbnail import thumbnails
@@ -35,33 +35,27 @@ class Album:
         self.title = "Labelled photos"
         self.subtitle = ""
         self.left_out: tuple[str, ...] = ()
-        self._counts: Counter[str] = Counter()
-        self._sums: dict[str, float] = {}
+        self._tally = Tally()
         self._least_sure: dict[str, list[_Photo]] = {}
         self._skipped: list[Row] = []
-        self._rows = self._skipped_count = 0
 
     def add(self, rows: Sequence[Row], items: Sequence[ImageItem]) -> None:
         """Add the next rows, and the images that they are of."""
-        for row, item in zip(rows, items, strict=True):
-            self._rows += 1
+        for number, (row, item) in enumerate(zip(rows, items, strict=True), self._tally.rows):
             if not row.labels:
-                self._skipped_count += 1
                 self._skipped += [row] if len(self._skipped) < self._most else []
                 continue
-            label, score = row.labels[0], row.scores[0]
-            self._counts[label] += 1
-            self._sums[label] = self._sums.get(label, 0.0) + score
-            kept = self._least_sure.setdefault(label, [])
-            kept.append(_Photo(lead_of(row), self._rows, row, item))
+            kept = self._least_sure.setdefault(row.labels[0], [])
+            kept.append(_Photo(lead_of(row), number, row, item))
             if len(kept) > 2 * self._most:
                 kept.sort()
                 del kept[self._most :]
+        self._tally.add(rows)
 
     def write(self) -> Iterator[ThumbnailsMade]:
         """Make the thumbnails and write the page. Raises `OutputFailed`."""
-        labels = [label for label, _ in self._counts.most_common()]
-        shares = even_shares([self._counts[label] for label in labels], most=self._most)
+        labels = [label for label, _ in self._tally.most_frequent()]
+        shares = even_shares([self._tally.labels[label].count for label in labels], most=self._most)
         shown = {label: sorted(self._least_sure[label])[:n] for label, n in zip(labels, shares, strict=True)}
         photos = [photo for group in shown.values() for photo in group]
         pictures: dict[int, str | None] = {}
@@ -73,42 +67,42 @@ class Album:
         groups = [self._group(label, shown[label], pictures, folder=folder) for label in labels if shown[label]]
         sections: list[Section] = [
             Verdict(self._sentences(photos)),
-            *self._table(labels),
+            *self._table(),
             Gallery("Photos", [*groups, *self._skipped_group(folder)], self._note(len(photos), folder), filtered=True),
         ]
         write_page(Path(self.path), Page(self.title, self.subtitle, sections))
 
     def _sentences(self, photos: Sequence[_Photo]) -> list[str]:
-        labelled = self._counts.total()
+        labelled, skipped = self._tally.labelled, self._tally.skipped
         sentence = f"{labelled:,} {'photo has' if labelled == 1 else 'photos have'} a label"
         if labelled:
-            (label, count), *others = self._counts.most_common(2)
-            if not others or count > others[0][1]:
-                sentence += f", most often {label} ({count:,})"
-        if self._skipped_count:
-            sentence += f"; {self._skipped_count:,} could not be read"
+            (label, most), *others = self._tally.most_frequent()
+            if not others or most.count > others[0][1].count:
+                sentence += f", most often {label} ({most.count:,})"
+        if skipped:
+            sentence += f"; {skipped:,} could not be read"
         least = min(photos, default=None)
         doubt = (
             [] if least is None else [f"Least sure: {least.row.labels[0]}, {_scores(least.row)} ({least.row.path})."]
         )
         return [f"{sentence}.", *doubt]
 
-    def _table(self, labels: Sequence[str]) -> list[Section]:
-        total = self._rows
+    def _table(self) -> list[Section]:
+        total = self._tally.rows
         rows = [
             (
                 label,
-                f"{count:,}",
-                Bar(f"{count / total:.1%}", count / total),
-                _figure(self._sums[label] / count),
+                f"{of_label.count:,}",
+                Bar(f"{of_label.count / total:.1%}", of_label.count / total),
+                _figure(of_label.mean),
             )
-            for label in labels
-            if (count := self._counts[label])
+            for label, of_label in self._tally.most_frequent()
         ]
         return [Table("Labels", ("label", "photos", "share", "mean score"), rows)] if rows else []
 
     def _group(self, label: str, photos: Sequence[_Photo], pictures: dict[int, str | None], *, folder: str) -> Group:
-        count = self._counts[label]
+        of_label = self._tally.labels[label]
+        count = of_label.count
         note = f"{count:,}" if len(photos) == count else f"the {len(photos):,} least sure of {count:,}"
         return Group(
             [
@@ -118,19 +112,19 @@ class Album:
                 for photo in photos
             ],
             label,
-            f"{note}; mean score {_figure(self._sums[label] / count)}",
+            f"{note}; mean score {_figure(of_label.mean)}",
         )
 
     def _skipped_group(self, folder: str) -> list[Group]:
         if not self._skipped:
             return []
-        count, shown = self._skipped_count, len(self._skipped)
+        count, shown = self._tally.skipped, len(self._skipped)
         note = f"{count:,}" if shown == count else f"the first {shown:,} of {count:,}"
         rows = [Thumbnail(None, row.error or "", row.path[len(folder) :]) for row in self._skipped]
         return [Group(rows, "Skipped", note)]
 
     def _note(self, shown: int, folder: str) -> str:
-        total = self._counts.total()
+        total = self._tally.labelled
         more = f" {shown:,} of {total:,} photos are shown; --report-images N sets how many." if shown < total else ""
         begin = f" Paths begin at {folder}." if folder else ""
         return " ".join([f"In each label the least sure come first.{more}{begin}", *self.left_out])

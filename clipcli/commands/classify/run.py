@@ -113,22 +113,13 @@ def run(
     default_model = class_source.model if isinstance(class_source, Classifier) else DEFAULT_MODEL
     model = model or Model(options.model or default_model, options, memory=memory)
     provenance = provenance_of(class_source, settings=as_dict(options), model=model.asked, items=items, kept=kept)
-    resumed = earlier and resume.check(earlier, items, provenance=provenance)
+    resumed = resume.check(earlier, items, provenance=provenance) if earlier else None
     yield from notices.events()
     said = tuple(message for message in (left_out, passed_over) if message is not None)
     yield InputsFound(len(items), resumed.count if resumed else 0, said)
     yield RowsPlanned(provenance)
     yield from memory.warnings()
-    events: Iterator[Event]
-    if not resumed:
-        events = _label_images(items, class_source, model, options, kept)
-    elif resumed.count == len(items):
-        events = resumed.rows(resumed.count)
-    else:
-        unit = options.batch_size or max(BATCH_SIZES.values())
-        start = resumed.start(unit)
-        labelled = _label_images(items[start:], class_source, model, options, kept, images=len(items))
-        events = resume.go_on(resumed, labelled, start=start)
+    events = _events_of(items, class_source, model, options, kept, resumed)
     if album is None:
         yield from events
     else:
@@ -181,6 +172,22 @@ def _check_top_k(top_k: int, class_source: Classifier | PromptedClasses) -> None
         raise UsageError(f"--top-k {top_k} does not fit {len(classes)} classes; choose from 1 to {len(classes)}")
 
 
+def _events_of(
+    items: Sequence[ImageItem],
+    class_source: Classifier | PromptedClasses,
+    model: Model,
+    options: ClassifySettings,
+    kept: Sequence[str],
+    resumed: resume.Resumed | None,
+) -> Iterator[Event]:
+    """The images' events: after the rows of an earlier run, if there are some."""
+    if resumed and resumed.count == len(items):
+        return resumed.rows(resumed.count)
+    start = resumed.start(options.batch_size or max(BATCH_SIZES.values())) if resumed else 0
+    labelled = _label_images(items[start:], class_source, model, options, kept, images=len(items))
+    return resume.go_on(resumed, labelled, start=start) if resumed else labelled
+
+
 def _label_images(
     items: Sequence[ImageItem],
     class_source: Classifier | PromptedClasses,
@@ -188,11 +195,11 @@ def _label_images(
     options: ClassifySettings,
     kept: Sequence[str],
     *,
-    images: int | None = None,
+    images: int,
 ) -> Iterator[Event]:
     """Embed and score the images, decide their labels, and yield their rows as `RowsReady`.
 
-    `images` is the number of images of the whole run, if these are the rest of them.
+    `images` is the number of images of the whole run; these may be the rest of them.
     """
     classifier = yield from _get_classifier(items, class_source, model)
     kind = choose_score(options.score, classifier)

@@ -48,6 +48,10 @@ class Tally:
         """The number of rows with a label."""
         return self.rows - self.skipped
 
+    def most_frequent(self) -> list[tuple[str, Labelled]]:
+        """The labels with what is counted of them, the most frequent first."""
+        return sorted(self.labels.items(), key=lambda one: -one[1].count)
+
     def add(self, rows: Sequence[Row]) -> None:
         """Count more rows."""
         labels, sure_enough = self.labels, self._sure_enough

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from clipcli.cli.classify_summary import Summary, table
 from clipcli.cli.display import Display
-from clipcli.cli.tally import OTHER_REASONS, Tally
+from clipcli.commands.classify.tally import OTHER_REASONS, Tally
 from clipcli.events import InputsFound, RowsReady
 from clipcli.records import Row
 
