@@ -16,6 +16,7 @@ import numpy as np
 from beds import Bed
 from numpy.typing import NDArray
 
+from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.refine import refine
 from clipcli.scoring.score import score
 
@@ -30,21 +31,21 @@ Indices = NDArray[np.intp]
 
 
 def gain(bed: Bed) -> tuple[float, bool]:
-    """Points of top-1 gained, over the images with a class (`truth` from 0 on), and whether the classifier was refined."""
+    """Points of top-1 gained, over the images with a class (`truth` from 0 on), and whether it was refined."""
     refined = refine(bed.embeddings, bed.classifier)
     if refined.reason is not None:
         return 0.0, False
     return top1(bed, refined.classifier) - top1(bed, bed.classifier), True
 
 
-def top1(bed: Bed, classifier: beds.clipcli.Classifier) -> float:
+def top1(bed: Bed, classifier: Classifier) -> float:
     """Percent of the images with a class that get it."""
     known = bed.truth >= 0
     best = score(bed.embeddings[known], classifier, kind="softmax").argmax(axis=1)
     return 100 * float((best == bed.truth[known]).mean())
 
 
-def calibration_error(bed: Bed, classifier: beds.clipcli.Classifier, *, bins: int = 15) -> float:
+def calibration_error(bed: Bed, classifier: Classifier, *, bins: int = 15) -> float:
     """The expected calibration error in percent (Guo et al. 2017)."""
     scores = score(bed.embeddings, classifier, kind="softmax")
     sure, right = scores.max(axis=1), scores.argmax(axis=1) == bed.truth
@@ -130,7 +131,7 @@ def _among_998(images: int) -> Draw:
         names = beds.bed(beds.PHOTOS).classifier
         place = {label.lower(): n for n, label in enumerate(names.labels)}
         places = np.array([place.get(label.lower(), -1) for label in bed.classifier.labels])
-        chosen = _of_sizes(bed, {c: images for c in np.flatnonzero(places >= 0)}, rng)
+        chosen = _of_sizes(bed, dict.fromkeys(np.flatnonzero(places >= 0).tolist(), images), rng)
         yield replace(bed.some(chosen), truth=places[bed.truth[chosen]], classifier=names)
 
     return draw
@@ -205,7 +206,8 @@ def _hard_table() -> None:
                 continue
             gains, refined = [one for one, _ in found], sum(is_refined for _, is_refined in found)
             print(
-                f"| {kind} | {name} | {len(found)} | {refined} | {np.mean(gains):+.1f} | {min(gains):+.1f} |", flush=True
+                f"| {kind} | {name} | {len(found)} | {refined} | {np.mean(gains):+.1f} | {min(gains):+.1f} |",
+                flush=True,
             )
     print()
 

@@ -71,7 +71,8 @@ class Classifier:
             with safe_open(path, framework="numpy") as file:
                 known = {*METADATA, *_OPTIONAL}
                 values = {name: json.loads(text) for name, text in (file.metadata() or {}).items() if name in known}
-                tensors = {name: file.get_tensor(name) for name in TENSORS if name in file.keys()}
+                names = set(file.keys())
+                tensors = {name: file.get_tensor(name) for name in TENSORS if name in names}
             values["labels"] = tuple(values["labels"])
             values["logit_scale"] = float(values["logit_scale"])
             values["logit_bias"] = None if values["logit_bias"] is None else float(values["logit_bias"])
@@ -92,7 +93,7 @@ class Classifier:
         return digest.hexdigest()
 
     def _metadata(self) -> dict[str, str]:
-        """What is not a tensor; of the optional fields those that are there, so that others leave files as they were."""
+        """What is not a tensor. Optional fields that are `None` are left out, so that files are what they were."""
         optional = [name for name in _OPTIONAL if getattr(self, name) is not None]
         return {name: _json(getattr(self, name)) for name in (*METADATA, *optional)}
 
