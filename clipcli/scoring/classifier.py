@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from clipcli.errors import BadFile, InputNotFound, OutputFailed
 from clipcli.files.atomic import write_bytes
 from clipcli.memory.classes import RECIPE
+from clipcli.scoring.calibration import Calibration
 
 if TYPE_CHECKING:
     from clipcli.classes.prompts import PromptedClasses
@@ -29,7 +30,8 @@ class Classifier:
 
     `model` is the model's name and `fingerprint` identifies its weights. `prompts` is the name of the prompt set,
     `precision` the one that the prompts were encoded in. `logit_scale` is the factor itself, not its logarithm. `score`
-    is `softmax` or `sigmoid`. `recipe` names the way in which prompts became class embeddings.
+    is `softmax` or `sigmoid`. `recipe` names the way in which prompts became class embeddings. `calibration` is what
+    `clipcli calibrate` found; `None` before that.
     """
 
     class_embeddings: NDArray[np.float32]
@@ -42,6 +44,7 @@ class Classifier:
     logit_bias: float | None
     score: str
     recipe: str = RECIPE
+    calibration: Calibration | None = None
 
     def save(self, path: str | Path) -> None:
         """Save the classifier to a file, atomically. Raises `OutputFailed`."""
@@ -62,11 +65,13 @@ class Classifier:
             raise InputNotFound(f"no classifier file {path}; make one with clipcli build-classifier")
         try:
             with safe_open(path, framework="numpy") as file:
-                values = {name: json.loads(text) for name, text in (file.metadata() or {}).items() if name in METADATA}
+                values = {name: json.loads(text) for name, text in (file.metadata() or {}).items() if name in KNOWN}
                 embeddings = file.get_tensor("class_embeddings")
             values["labels"] = tuple(values["labels"])
             values["logit_scale"] = float(values["logit_scale"])
             values["logit_bias"] = None if values["logit_bias"] is None else float(values["logit_bias"])
+            if "calibration" in values:
+                values["calibration"] = Calibration.from_json(values["calibration"], classes=len(values["labels"]))
             classifier = cls(class_embeddings=embeddings, **values)
         except (SafetensorError, KeyError, TypeError, ValueError) as e:
             raise BadFile(f"{path} is not a clipcli classifier ({e}); make one with clipcli build-classifier") from None
@@ -82,10 +87,15 @@ class Classifier:
         return hashlib.sha256(stated + np.ascontiguousarray(self.class_embeddings).tobytes()).hexdigest()
 
     def _metadata(self) -> dict[str, str]:
-        return {name: _json(getattr(self, name)) for name in METADATA}
+        stated = {name: _json(getattr(self, name)) for name in METADATA}
+        if self.calibration is not None:
+            stated["calibration"] = _json(self.calibration.as_json())
+        return stated
 
 
 METADATA = ("labels", "model", "fingerprint", "prompts", "precision", "logit_scale", "logit_bias", "score", "recipe")
+# With those that only some files have.
+KNOWN = (*METADATA, "calibration")
 
 
 def _json(value: object) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clipcli.commands.evaluate.intervals import LEVEL, RESAMPLES, SEED, Estimate
 from clipcli.commands.evaluate.results import (
     Difference,
     Evaluation,
@@ -25,6 +24,7 @@ from clipcli.errors import OutputExists, OutputFailed, UsageError
 from clipcli.files.atomic import write_text
 from clipcli.outputs.csv import csv_writer
 from clipcli.records import Skipped
+from clipcli.scoring.intervals import LEVEL, RESAMPLES, SEED, Estimate
 from clipcli.version import __version__
 
 PREDICTIONS, CONFUSION, METRICS, REPORT = "predictions.csv", "confusion.csv", "metrics.json", "report.html"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from clipcli.commands.evaluate.intervals import LEVEL, RESAMPLES
 from clipcli.commands.evaluate.mistakes import mistakes, pairs_of_mistakes, retrieval_mistakes, verdict
 from clipcli.commands.evaluate.output import REPORT
 from clipcli.commands.evaluate.results import Evaluation, RetrievalRun, Run, count_images, count_skipped, entries_of
@@ -22,6 +21,7 @@ from clipcli.commands.evaluate.tables import (
 from clipcli.records import Skipped
 from clipcli.report import Bar, Charts, Headline, Number, Page, Section, Table, Verdict, write_page
 from clipcli.report.accuracy_charts import Interval, confusion_map, confusion_matrix, forest_plot, reliability_diagram
+from clipcli.scoring.intervals import LEVEL, RESAMPLES
 
 _MOST_CLASSES_IN_MATRIX = 50
 _MOST_CONFUSED = 40

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.commands.evaluate.calibration import Bin
-from clipcli.commands.evaluate.intervals import Estimate
 from clipcli.records import Entry
+from clipcli.scoring.intervals import Estimate
+from clipcli.scoring.reliability import Bin
 
 Float32Array = NDArray[np.float32]
 IndexArray = NDArray[np.intp]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from clipcli.commands.evaluate.intervals import Estimate
 from clipcli.commands.evaluate.results import (
     CLASSIFICATION_METRICS,
     RETRIEVAL_METRICS,
@@ -14,6 +13,7 @@ from clipcli.commands.evaluate.results import (
     Run,
     count_images,
 )
+from clipcli.scoring.intervals import Estimate
 
 # The rows of a table, the header first.
 Table = list[list[str]]
