@@ -42,6 +42,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         classifier = result_of(run(settings), show=show)
         classifier.save(file.output)
     count, dimensions = classifier.class_embeddings.shape
-    display.say(f"{file.output}: {count:,} classes of {dimensions} dimensions, prompts {classifier.prompts}.")
+    made = f"{count:,} classes of {dimensions} dimensions, prompts {classifier.prompts}, not calibrated"
+    display.say(f"{file.output}: {made}.")
     display.say(f"Use it: clipcli classify PHOTOS --classifier {shlex.quote(file.output)}")
     return exit_codes.DONE

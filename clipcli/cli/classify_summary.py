@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from clipcli.cli import clock, exit_codes
 from clipcli.cli.columns import printable
 from clipcli.commands.classify.tally import Labelled, Tally
-from clipcli.events import ClassesEncoded, Event, InputsFound, ModelKnown, ModelLoaded, Noted, RowsReady
+from clipcli.events import ClassesEncoded, Event, InputsFound, ModelKnown, ModelLoaded, Noted, RowsPlanned, RowsReady
 from clipcli.outputs import STDOUT
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Summary:
         self.interrupted = self.reader_gone = False
         self.tally = Tally()
         self._left_out: tuple[str, ...] = ()
+        self._calibration: str | None = None
         self._copied: float | None = None
         self._encoded = 0
         self._encoding_from = self._ended = time.perf_counter()
@@ -51,6 +52,8 @@ class Summary:
         """Count the images or rows of an event, and note the time from which on images are encoded."""
         if isinstance(event, InputsFound):
             self.total, self.earlier, self._left_out = event.count, event.earlier, event.left_out
+        if isinstance(event, RowsPlanned):
+            self._calibration = event.provenance.calibration
         if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded | Noted):
             self._encoding_from = time.perf_counter()
         if isinstance(event, RowsReady):
@@ -93,8 +96,9 @@ class Summary:
             display.say()
             for line in table(self.tally, display.width):
                 display.say(line)
-            for left_out in self._left_out:
-                for line in _fitted(left_out, display.width):
+            calibrated = () if self._calibration is None else (f"Scores are calibrated: {self._calibration}.",)
+            for said in (*self._left_out, *calibrated):
+                for line in _fitted(said, display.width):
                     display.say(line)
         if self.interrupted:
             where = f"; their rows are in {self.output}" if rows else "; nothing was written"

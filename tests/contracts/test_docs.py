@@ -170,7 +170,7 @@ if command == "train":
     long = [n for n, flag in enumerate(flags) if flag in ("--epochs", "--steps")]
     flags = [flag for n, flag in enumerate(flags) if n not in long and n - 1 not in long]
     flags += ["--steps", "2", "--batch-size", "8"]
-elif command in ("classify", "build-classifier", "evaluate") and not {"--classifier", "--model"} & set(flags):
+elif command in ("classify", "build-classifier", "calibrate", "evaluate") and not {"--classifier", "--model"} & set(flags):
     flags += ["--model", "tiny"]
 sys.argv[1:] = [command, *flags]
 program()

@@ -15,6 +15,7 @@ from clipcli.commands.evaluate.results import (
     Run,
     join_predictions,
 )
+from clipcli.scoring.calibration import Calibration
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.intervals import Estimate, Statistic, bootstrap, mean_by_class, mean_of
 from clipcli.scoring.reliability import calibration_error, correct_bias, reliability
@@ -88,6 +89,7 @@ def evaluate_run(
     model: str,
     fingerprint: str,
     prompts: str,
+    calibration: Calibration | None = None,
 ) -> Run:
     """Compute all metrics of one model with one prompt set on one DATA."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
@@ -109,6 +111,7 @@ def evaluate_run(
         classes=classes,
         confusion=confusion_matrix(predictions.truth, predicted, labels=indices).astype(np.int64),
         bins=reliability(predictions.scores[:, 0], predictions.correct),
+        calibration=calibration,
     )
 
 

@@ -194,6 +194,7 @@ def _evaluate_runs(
                     model=model.facts.name,
                     fingerprint=model.facts.fingerprint,
                     prompts=classifier.prompts,
+                    calibration=classifier.calibration,
                 )
 
 

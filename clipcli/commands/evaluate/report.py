@@ -10,6 +10,7 @@ from clipcli.commands.evaluate.output import REPORT
 from clipcli.commands.evaluate.results import Evaluation, RetrievalRun, Run, count_images, count_skipped, entries_of
 from clipcli.commands.evaluate.tables import (
     CHANCE,
+    calibrated_in_words,
     compare,
     format_difference,
     format_interval,
@@ -67,7 +68,10 @@ def write_report(folder: Path, evaluation: Evaluation) -> Path:
 def _subtitle(evaluation: Evaluation) -> str:
     first = evaluation.runs[0]
     if isinstance(first, Run):
-        facts = f"{count_images(first):,} images of {len(evaluation.labels):,} classes, prompts {first.prompts}"
+        facts = (
+            f"{count_images(first):,} images of {len(evaluation.labels):,} classes, prompts {first.prompts},"
+            f" {calibrated_in_words(first)}"
+        )
     else:
         facts = f"{count_images(first):,} images with {first.captions:,} captions"
     skipped = count_skipped(first)

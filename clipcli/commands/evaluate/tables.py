@@ -76,6 +76,11 @@ def run_names(evaluation: Evaluation) -> list[str]:
     return [", ".join(field[n] for n in different or fallback) for field in fields]
 
 
+def calibrated_in_words(run: Run) -> str:
+    """Whether the scores of a run are calibrated, and how."""
+    return "scores not calibrated" if run.calibration is None else f"scores calibrated ({run.calibration.in_words()})"
+
+
 def probe_name(probe: Probe, evaluation: Evaluation) -> str:
     """A name for a probe among the runs: its data and model if there are several, and its shots."""
     parts = [
