@@ -23,7 +23,7 @@ FOUND = Calibration(temperature=1.444, biases=(0.9, 0.0, -1.25), images=50, labe
 
 
 @pytest.fixture
-def tree(run: Run, tmp_path: Path) -> Path:
+def tree(tmp_path: Path) -> Path:
     """Six classes of five images each, in the folder of the command."""
     return photograph(tmp_path / "tree", seed=0, images_per_class=5)
 
@@ -45,20 +45,20 @@ def said(found: Calibration) -> list[str]:
 
 def test_biases_are_told_with_what_they_change() -> None:
     assert said(FOUND) == [
-        "Chosen: a temperature of 1.44 and a bias for each label (1 has too few images for one), from -1.25 for 'shirt'"
-        " to +0.90 for 'hat'; it fits images that it was not fitted to better than the scores as they are, by more than"
-        " one standard error.",
+        "Chosen: a temperature of 1.44 and a bias for each label (1 has too few images for one), from -1.25 for"
+        " 'shirt' to +0.90 for 'hat'; it fits images that it was not fitted to better than the scores as they are, by"
+        " more than one standard error.",
         "Calibration error by cross-validation on 50 images of 3 labels: 21.9% [0.0, 29.2] before, 13.3% [0.0, 16.0]"
         " after.",
-        "The biases change labels: 42.0% were right, 50.0% are. They hold where each label is about as frequent as it is"
-        " in these images.",
+        "The biases change labels: 42.0% were right, 50.0% are. They hold where each label is about as frequent as it"
+        " is in these images.",
     ]
 
 
 def test_a_temperature_is_told() -> None:
     assert said(replace(FOUND, biases=None, labels=2)) == [
-        "Chosen: a temperature of 1.44, which changes scores and no label; it fits images that it was not fitted to better"
-        " than the scores as they are, by more than one standard error.",
+        "Chosen: a temperature of 1.44, which changes scores and no label; it fits images that it was not fitted to"
+        " better than the scores as they are, by more than one standard error.",
         "Calibration error by cross-validation on 50 images of 2 of 3 labels: 21.9% [0.0, 29.2] before,"
         " 13.3% [0.0, 16.0] after.",
     ]
@@ -66,13 +66,14 @@ def test_a_temperature_is_told() -> None:
 
 def test_doing_nothing_is_told() -> None:
     assert said(replace(FOUND, temperature=1.0, biases=None, after=BEFORE)) == [
-        "Doing nothing is best: no temperature, and no bias for each label, fits images that it was not fitted to better"
-        " than the scores as they are, by more than one standard error.",
+        "Doing nothing is best: no temperature, and no bias for each label, fits images that it was not fitted to"
+        " better than the scores as they are, by more than one standard error.",
         "Calibration error on 50 images of 3 labels: 21.9% [0.0, 29.2].",
     ]
 
 
-def test_a_classifier_is_calibrated_and_used(run: Run, tree: Path, model: str) -> None:
+@pytest.mark.usefixtures("tree")
+def test_a_classifier_is_calibrated_and_used(run: Run, model: str) -> None:
     built = run("build-classifier", "--labels", LABELS, "--model", model)
     assert ", not calibrated.\n" in built.err
     done = run("calibrate", "tree", "--classifier", "classes.safetensors")
@@ -92,7 +93,8 @@ def test_a_classifier_is_calibrated_and_used(run: Run, tree: Path, model: str) -
     assert f"scores calibrated ({found.in_words()})" in Path("out/report.html").read_text()
 
 
-def test_without_calibration_nothing_says_so_but_evaluate(run: Run, tree: Path, model: str) -> None:
+@pytest.mark.usefixtures("tree")
+def test_without_calibration_nothing_says_so_but_evaluate(run: Run, model: str) -> None:
     classified = run("classify", "tree", "--labels", LABELS, "--model", model, "-o", "a.csv")
     assert "alibrat" not in classified.err
     assert "calibration" not in Path("a.csv.json").read_text()
@@ -101,7 +103,8 @@ def test_without_calibration_nothing_says_so_but_evaluate(run: Run, tree: Path, 
     assert json.loads(Path("out/metrics.json").read_text())["calibrated"] is None
 
 
-def test_cosines_are_not_said_to_be_calibrated(run: Run, tree: Path, model: str) -> None:
+@pytest.mark.usefixtures("tree")
+def test_cosines_are_not_said_to_be_calibrated(run: Run, model: str) -> None:
     run("calibrate", "tree", "--labels", LABELS, "--model", model)
     done = run("classify", "tree", "--classifier", "calibrated.safetensors", "--score", "cosine", "-o", "a.csv")
     assert (
@@ -111,7 +114,8 @@ def test_cosines_are_not_said_to_be_calibrated(run: Run, tree: Path, model: str)
     assert "calibration" not in Path("a.csv.json").read_text()
 
 
-def test_a_run_goes_on_with_the_same_calibration(run: Run, tree: Path, model: str) -> None:
+@pytest.mark.usefixtures("tree")
+def test_a_run_goes_on_with_the_same_calibration(run: Run, model: str) -> None:
     run("calibrate", "tree", "--labels", LABELS, "--model", model)
     given = ("classify", "tree", "--classifier", "calibrated.safetensors", "-o", "a.csv")
     assert run(*given).code == 0

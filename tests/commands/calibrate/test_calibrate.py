@@ -75,8 +75,9 @@ def test_labels_are_built_into_the_same_classifier(tree: Path, classifier: clipc
     assert by_labels.digest() == by_classifier.digest()
 
 
+@pytest.mark.usefixtures("tree")
 def test_a_corrected_output_of_classify_is_data(
-    tree: Path, classifier: clipcli.Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: clipcli.Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     rows = list(clipcli.classify("tree", classifier=classifier, **FP32))
@@ -166,9 +167,8 @@ def test_more_images_than_are_needed_are_drawn_from(
 
 def test_one_label_alone_is_warned_about(tree: Path, classifier: clipcli.Classifier, tmp_path: Path) -> None:
     _, events = told(table_of(tree, tmp_path / "cats.csv", count=25, label="cat"), classifier)
-    assert "all images have the label 'cat'; how true the scores of other labels are cannot be told" in warnings_of(
-        events
-    )
+    warning = "all images have the label 'cat'; how true the scores of other labels are cannot be told"
+    assert warning in warnings_of(events)
 
 
 def test_labels_that_nobody_looked_at_are_warned_about(
@@ -178,8 +178,8 @@ def test_labels_that_nobody_looked_at_are_warned_about(
     (tmp_path / "own.csv").write_text("path,label\n" + "".join(f"{row.path},{row.labels[0]}\n" for row in rows))
     _, events = told(tmp_path / "own.csv", classifier)
     assert (
-        "30 of 30 labels are what the classifier says itself; if nobody looked at those images, leave them out, or scores"
-        " become too high"
+        "30 of 30 labels are what the classifier says itself; if nobody looked at those images, leave them out, or"
+        " scores become too high"
     ) in warnings_of(events)
 
 
