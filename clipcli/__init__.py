@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from clipcli.commands.build_classifier.run import build_classifier
     from clipcli.commands.build_classifier.settings import BuildClassifierSettings
+    from clipcli.commands.calibrate.run import calibrate
+    from clipcli.commands.calibrate.settings import CalibrateSettings
     from clipcli.commands.classify.run import classify
     from clipcli.commands.classify.settings import ClassifySettings
     from clipcli.commands.evaluate.results import Evaluation
@@ -30,12 +32,15 @@ if TYPE_CHECKING:
     from clipcli.errors import ClipcliError
     from clipcli.loaded import LoadedModel, load
     from clipcli.records import Row, Rows
+    from clipcli.scoring.calibration import Calibration
     from clipcli.scoring.classifier import Classifier
     from clipcli.scoring.rows import to_frame
     from clipcli.scoring.schema import Schema
 
 __all__ = [
     "BuildClassifierSettings",
+    "CalibrateSettings",
+    "Calibration",
     "Classifier",
     "ClassifySettings",
     "ClipcliError",
@@ -48,6 +53,7 @@ __all__ = [
     "TrainConfig",
     "Trained",
     "build_classifier",
+    "calibrate",
     "classify",
     "evaluate",
     "load",
@@ -57,6 +63,8 @@ __all__ = [
 
 _MODULES = {
     "BuildClassifierSettings": "clipcli.commands.build_classifier.settings",
+    "CalibrateSettings": "clipcli.commands.calibrate.settings",
+    "Calibration": "clipcli.scoring.calibration",
     "Classifier": "clipcli.scoring.classifier",
     "ClassifySettings": "clipcli.commands.classify.settings",
     "ClipcliError": "clipcli.errors",
@@ -69,6 +77,7 @@ _MODULES = {
     "TrainConfig": "clipcli.commands.train.settings",
     "Trained": "clipcli.commands.train.run",
     "build_classifier": "clipcli.commands.build_classifier.run",
+    "calibrate": "clipcli.commands.calibrate.run",
     "classify": "clipcli.commands.classify.run",
     "evaluate": "clipcli.commands.evaluate.run",
     "load": "clipcli.loaded",

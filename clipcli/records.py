@@ -216,7 +216,8 @@ class Provenance:
     `settings` are all settings of the command, by name. `model` and `inputs` are as the user wrote them. Each of
     `classes` has a `label`, `aliases` and `descriptions`. `templates` are those of the prompt set `prompts`. For a
     classifier that was given, `templates` is `None` and `classifier` its digest. `images` is the number of images,
-    `images_digest` a digest of their ids, and `kept` are the columns kept from the inputs' tables.
+    `images_digest` a digest of their ids, and `kept` are the columns kept from the inputs' tables. `calibration` says
+    how the scores were calibrated, in words; `None` if they were not.
     """
 
     command: str
@@ -230,3 +231,4 @@ class Provenance:
     images: int
     images_digest: str
     kept: tuple[str, ...]
+    calibration: str | None = None

@@ -29,6 +29,7 @@ from clipcli.errors import ClipcliError
 COMMANDS = {
     "classify": "clipcli.cli.classify",
     "build-classifier": "clipcli.cli.build_classifier",
+    "calibrate": "clipcli.cli.calibrate",
     "evaluate": "clipcli.cli.evaluate",
     "train": "clipcli.cli.train",
     "models": "clipcli.cli.models",

@@ -44,7 +44,8 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         classifier = result_of(run(settings), show=show)
         classifier.save(file.output)
     count, dimensions = classifier.class_embeddings.shape
-    display.say(f"{file.output}: {count:,} classes of {dimensions} dimensions, prompts {classifier.prompts}.")
+    made = f"{count:,} classes of {dimensions} dimensions, prompts {classifier.prompts}, not calibrated"
+    display.say(f"{file.output}: {made}.")
     if classifier.refined_on is not None:
         display.say(f"It is refined on {classifier.refined_on:,} images.")
     display.say(f"Use it: clipcli classify PHOTOS --classifier {shlex.quote(file.output)}")

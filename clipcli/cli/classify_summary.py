@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 from clipcli.cli import clock, exit_codes
 from clipcli.cli.columns import printable
 from clipcli.commands.classify.tally import Labelled, Tally
-from clipcli.events import ClassesEncoded, Event, InputsFound, ModelKnown, ModelLoaded, Noted, Refined, RowsReady
+from clipcli.events import (
+    ClassesEncoded,
+    Event,
+    InputsFound,
+    ModelKnown,
+    ModelLoaded,
+    Noted,
+    Refined,
+    RowsPlanned,
+    RowsReady,
+)
 from clipcli.outputs import STDOUT
 
 if TYPE_CHECKING:
@@ -44,6 +54,7 @@ class Summary:
         self.tally = Tally()
         self._left_out: tuple[str, ...] = ()
         self._refined: Refined | None = None
+        self._calibration: str | None = None
         self._copied: float | None = None
         self._encoded = 0
         self._encoding_from = self._ended = time.perf_counter()
@@ -52,6 +63,8 @@ class Summary:
         """Count the images or rows of an event, and note the time from which on images are encoded."""
         if isinstance(event, InputsFound):
             self.total, self.earlier, self._left_out = event.count, event.earlier, event.left_out
+        if isinstance(event, RowsPlanned):
+            self._calibration = event.provenance.calibration
         if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded | Noted):
             self._encoding_from = time.perf_counter()
         if isinstance(event, Refined):
@@ -96,7 +109,8 @@ class Summary:
             display.say()
             for line in table(self.tally, display.width):
                 display.say(line)
-            for said in (*self._left_out, *_of_refining(self._refined)):
+            calibrated = () if self._calibration is None else (f"Scores are calibrated: {self._calibration}.",)
+            for said in (*self._left_out, *_of_refining(self._refined), *calibrated):
                 for line in _fitted(said, display.width):
                     display.say(line)
         if self.interrupted:

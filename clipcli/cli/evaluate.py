@@ -57,6 +57,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
 
         evaluation = result_of(run(settings), show=show)
     _print_tables(evaluation)
+    _say_calibrated(evaluation, display)
     _say_skipped(evaluation, display)
     if settings.output is not None:
         display.say(f"{settings.output}: look at {settings.output}/report.html")
@@ -76,6 +77,17 @@ def _print_tables(evaluation: Evaluation) -> None:
         if n:
             print()
         print_columns([[printable(cell) for cell in row] for row in table])
+
+
+def _say_calibrated(evaluation: Evaluation, display: Display) -> None:
+    """Say whether the scores are calibrated, which is the same for all runs."""
+    from clipcli.commands.evaluate.results import Run
+    from clipcli.commands.evaluate.tables import calibrated_in_words
+
+    first = evaluation.runs[0]
+    if isinstance(first, Run):
+        said = calibrated_in_words(first)
+        display.say(f"{said[0].upper()}{said[1:]}.")
 
 
 def _say_skipped(evaluation: Evaluation, display: Display) -> None:

@@ -147,6 +147,14 @@ class Inputs(Reading):
 
 
 @record
+class LabelColumn(Reading):
+    """The column of labels."""
+
+    label_column: str | None = setting(default=None, group="what", metavar="C", by_default="guessed", rare=True)
+    """The column of labels in a table."""
+
+
+@record
 class TableColumns(Reading):
     """The columns of tables."""
 

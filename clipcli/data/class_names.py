@@ -39,12 +39,7 @@ def matched(
     `noun` is the word for a name in the error: `folder` for names of folders, `value` for names in cells and files;
     `where` names the data. Raises `BadFile` if a name fits no class.
     """
-    # Labels before aliases, so that one class's alias never hides another class.
-    known = [(c.label, c) for c in classes] + [(name, c) for c in classes for name in (*c.names, *c.aliases)]
-    exact = dict(reversed(known))
-    loosely = {folded(name): c for name, c in reversed(known)}
-    words = as_words(names)
-    found = {name: exact.get(name) or loosely.get(folded(name)) or loosely.get(folded(words[name])) for name in words}
+    found = found_in(names, classes)
     unmatched = [name for name, labelled in found.items() if labelled is None]
     if unmatched:
         what, them = (noun, "it") if len(unmatched) == 1 else (f"{noun}s", "them")
@@ -53,6 +48,37 @@ def matched(
             f" as in {some_of([c.label for c in classes])}, or add {them} to the labels"
         )
     return {name: labelled for name, labelled in found.items() if labelled is not None}
+
+
+def found_in(names: Iterable[str], classes: tuple[LabelledClass, ...]) -> dict[str, LabelledClass | None]:
+    """As `matched`, with `None` for a name that fits no class."""
+    # Labels before aliases, so that one class's alias never hides another class.
+    known = [(c.label, c) for c in classes] + [(name, c) for c in classes for name in (*c.names, *c.aliases)]
+    exact = dict(reversed(known))
+    loosely = {folded(name): c for name, c in reversed(known)}
+    words = as_words(names)
+    return {name: exact.get(name) or loosely.get(folded(name)) or loosely.get(folded(words[name])) for name in words}
+
+
+def by_number(names: Iterable[str], classes: tuple[LabelledClass, ...], *, where: str) -> dict[str, int]:
+    """The index of the class that each name is the number of, from 0; `where` names the data.
+
+    Raises `BadFile` for a number that is too large, or if duplicates became one class, so that the classes after it
+    have other numbers.
+    """
+    merged = [labelled.label for labelled in classes if labelled.entries > 1]
+    if merged:
+        raise BadFile(
+            f"{where}: its classes are numbers, and the labels hold {some_of(merged)} several times; give"
+            " --keep-duplicates if they are counted so, or take the duplicates out"
+        )
+    too_large = next((name for name in names if int(name) >= len(classes)), None)
+    if too_large is not None:
+        raise BadFile(
+            f"{where}: class number {too_large} is too large for {len(classes)} labels;"
+            f" expected numbers from 0 to {len(classes) - 1}"
+        )
+    return {name: int(name) for name in names}
 
 
 def folded(name: str) -> str:

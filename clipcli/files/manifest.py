@@ -24,6 +24,8 @@ from clipcli.version import __version__
 VERSION = 1
 RUNNING, COMPLETE, INTERRUPTED = "running", "complete", "interrupted"
 _KEY = "clipcli_manifest"
+# Fields that are left out where they are `None`.
+_OPTIONAL = {"calibration"}
 Record = TypeVar("Record", "Manifest", ModelRecord, Provenance)
 
 
@@ -56,6 +58,9 @@ def manifest_path(file: Path) -> Path:
 def write_manifest(file: Path, manifest: Manifest) -> None:
     """Write or replace the manifest of a file, atomically. Raises `OSError`."""
     content = {_KEY: VERSION, **asdict(manifest)}
+    for name in _OPTIONAL:
+        if content["provenance"][name] is None:
+            del content["provenance"][name]
     # Bytes of names that are not UTF-8 become JSON escapes.
     write_text(manifest_path(file), json.dumps(content, ensure_ascii=False, indent=1) + "\n", errors="backslashreplace")
 
@@ -131,7 +136,7 @@ def _content(file: Path) -> dict[str, Any] | None:
 def _record(kind: type[Record], values: Mapping[str, Any]) -> Record:
     """Build a record from a JSON object. Raises `TypeError` if the keys are not the record's fields."""
     known = {field.name for field in fields(kind)}
-    if not isinstance(values, dict) or set(values) != known:
+    if not isinstance(values, dict) or not known - _OPTIONAL <= set(values) <= known:
         raise TypeError(f"expected {', '.join(sorted(known))}")
     return kind(**{name: _tuples(value) for name, value in values.items()})
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from clipcli.errors import BadFile, InputNotFound, OutputFailed
 from clipcli.files.atomic import write_bytes
 from clipcli.memory.classes import RECIPE
+from clipcli.scoring.calibration import Calibration
 
 if TYPE_CHECKING:
     from clipcli.classes.prompts import PromptedClasses
@@ -34,6 +36,7 @@ class Classifier:
 
     A classifier that was refined on `refined_on` images has `weights` `[C, D]` and `biases` `[C]`, float32, which take
     the place of the class embeddings: an image's similarity to a class is the product with its weights, plus its bias.
+    `calibration` is what `clipcli calibrate` found; `None` before that.
     """
 
     class_embeddings: NDArray[np.float32]
@@ -49,6 +52,7 @@ class Classifier:
     weights: NDArray[np.float32] | None = None
     biases: NDArray[np.float32] | None = None
     refined_on: int | None = None
+    calibration: Calibration | None = None
 
     def save(self, path: str | Path) -> None:
         """Save the classifier to a file, atomically. Raises `OutputFailed`."""
@@ -69,13 +73,16 @@ class Classifier:
             raise InputNotFound(f"no classifier file {path}; make one with clipcli build-classifier")
         try:
             with safe_open(path, framework="numpy") as file:
-                known = {*METADATA, *_OPTIONAL}
+                known = {*METADATA, *OPTIONAL}
                 values = {name: json.loads(text) for name, text in (file.metadata() or {}).items() if name in known}
                 names = set(file.keys())
                 tensors = {name: file.get_tensor(name) for name in TENSORS if name in names}
             values["labels"] = tuple(values["labels"])
             values["logit_scale"] = float(values["logit_scale"])
             values["logit_bias"] = None if values["logit_bias"] is None else float(values["logit_bias"])
+            for name, (_, read) in OPTIONAL.items():
+                if name in values:
+                    values[name] = read(values[name])
             classifier = cls(**tensors, **values)
         except (SafetensorError, KeyError, TypeError, ValueError) as e:
             raise BadFile(f"{path} is not a clipcli classifier ({e}); make one with clipcli build-classifier") from None
@@ -93,18 +100,22 @@ class Classifier:
         return digest.hexdigest()
 
     def _metadata(self) -> dict[str, str]:
-        """What is not a tensor. Optional fields that are `None` are left out, so that files are what they were."""
-        optional = [name for name in _OPTIONAL if getattr(self, name) is not None]
-        return {name: _json(getattr(self, name)) for name in (*METADATA, *optional)}
+        """What is not a tensor. Optional facts that are `None` are left out, so that files are what they were."""
+        found = {name: getattr(self, name) for name in OPTIONAL}
+        optional = {name: OPTIONAL[name][0](fact) for name, fact in found.items() if fact is not None}
+        facts = {name: getattr(self, name) for name in METADATA}
+        return {name: _json(value) for name, value in {**facts, **optional}.items()}
 
     def _tensors(self) -> dict[str, NDArray[np.float32]]:
         tensors = {name: getattr(self, name) for name in TENSORS}
         return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items() if tensor is not None}
 
     def _fits(self) -> bool:
-        """True if the shapes and types of all tensors fit the labels."""
-        shape = self.class_embeddings.shape
-        if len(shape) != 2 or shape[0] != len(self.labels) or not all(map(_is_finite, self._tensors().values())):
+        """True if the shapes and types of all that it holds fit the labels."""
+        shape, classes = self.class_embeddings.shape, len(self.labels)
+        if len(shape) != 2 or shape[0] != classes or not all(map(_is_finite, self._tensors().values())):
+            return False
+        if self.calibration is not None and not self.calibration.fits(classes):
             return False
         refined = (self.weights, self.biases, self.refined_on)
         if all(one is None for one in refined):
@@ -115,8 +126,12 @@ class Classifier:
 
 
 METADATA = ("labels", "model", "fingerprint", "prompts", "precision", "logit_scale", "logit_bias", "score", "recipe")
-_OPTIONAL = ("refined_on",)
 TENSORS = ("class_embeddings", "weights", "biases")
+# What only some classifiers have: how it becomes JSON, and how it is read back.
+OPTIONAL: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "refined_on": (int, int),
+    "calibration": (Calibration.as_json, Calibration.from_json),
+}
 
 
 def _json(value: object) -> str:

@@ -67,6 +67,11 @@ def check_refinable(classifier: Classifier, *, kind: str) -> None:
         )
     if classifier.weights is not None:
         raise UsageError("the classifier is refined already; leave --refine away, or give the classifier it came from")
+    if classifier.calibration is not None:
+        raise UsageError(
+            "the classifier is calibrated, and its calibration would not fit refined scores; refine first, with clipcli"
+            " build-classifier --refine-on, and calibrate what that gives"
+        )
 
 
 def refine(embeddings: Array, classifier: Classifier) -> Refinement:

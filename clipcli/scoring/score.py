@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from clipcli.errors import UsageError
 from clipcli.scoring.classifier import Classifier
 
 Array = NDArray[np.float32]
-
+Float = TypeVar("Float", np.float32, np.float64)
+UNCALIBRATED = "the classifier is calibrated for softmax alone; scores of another kind are as the model gives them"
 
 ONE_CLASS = (
     "one class alone scores 1 on every image, whatever it shows; add classes to choose from, such as 'something else',"
@@ -25,12 +27,13 @@ ONE_CLASS = (
 
 
 def choose_score(requested: str, classifier: Classifier) -> str:
-    """The kind of score to use: the requested one, or the model's own for `auto`.
+    """The kind of score to use: the requested one; for `auto` the model's own, or `softmax` where it is calibrated.
 
     Raises `UsageError` for `sigmoid` with a model that has no logit bias, and for a refined classifier unless it is
     `softmax`.
     """
-    kind = classifier.score if requested == "auto" else requested
+    own = classifier.score if classifier.calibration is None else "softmax"
+    kind = own if requested == "auto" else requested
     if classifier.weights is not None and kind != "softmax":
         raise UsageError(f"the classifier is refined, and its scores are softmax; {kind} needs one that is not refined")
     if kind == "sigmoid" and classifier.logit_bias is None:
@@ -42,7 +45,7 @@ def score(embeddings: Array, classifier: Classifier, *, kind: str) -> Array:
     """Score image embeddings `[N, D]`, L2-normalised, against the classes: `[N, C]` float32.
 
     `kind` is `softmax`, `sigmoid` or `cosine`. For the first two, cosines are multiplied by the logit scale before they
-    become probabilities, and for `sigmoid` the logit bias is added.
+    become probabilities; for `softmax` the logits are then calibrated, and for `sigmoid` the logit bias is added.
     """
     return from_cosine(cosine_of(embeddings, classifier), classifier, kind=kind)
 
@@ -70,8 +73,14 @@ def best(scores: Array, k: int) -> NDArray[np.intp]:
     return order[:, :k]
 
 
+def logits_of(cosine: NDArray[Float], classifier: Classifier) -> NDArray[Float]:
+    """Turn cosines `[N, C]` into the logits of a softmax, in the same precision, calibrated if the classifier is."""
+    logits: NDArray[Float] = cosine * cosine.dtype.type(classifier.logit_scale)
+    return logits if classifier.calibration is None else classifier.calibration.apply(logits)
+
+
 def _softmax(cosine: Array, classifier: Classifier) -> Array:
-    logits = cosine * np.float32(classifier.logit_scale)
+    logits = logits_of(cosine, classifier)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities: Array = powers / powers.sum(axis=1, keepdims=True)
     return probabilities

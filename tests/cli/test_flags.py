@@ -21,6 +21,9 @@ FLAGS = {
     "keep-duplicates no-keep-duplicates max-images sample color",
     "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite "
     "keep-names no-keep-names keep-duplicates no-keep-duplicates",
+    "calibrate": "labels classifier prompts model output image-column label-column device precision batch-size workers "
+    "decode engine cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
+    "keep-duplicates no-keep-duplicates color",
     "evaluate": "data labels classifier prompts model output compare linear-probe shots seeds image-column "
     "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine "
     "cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "

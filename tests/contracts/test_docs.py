@@ -165,12 +165,13 @@ def put_data(folder: Path) -> None:
 SHIM = """
 import sys
 from clipcli.__main__ import program
+NEED_A_MODEL = ("classify", "build-classifier", "calibrate", "evaluate")
 command, *flags = sys.argv[1:]
 if command == "train":
     long = [n for n, flag in enumerate(flags) if flag in ("--epochs", "--steps")]
     flags = [flag for n, flag in enumerate(flags) if n not in long and n - 1 not in long]
     flags += ["--steps", "2", "--batch-size", "8"]
-elif command in ("classify", "build-classifier", "evaluate") and not {"--classifier", "--model"} & set(flags):
+elif command in NEED_A_MODEL and not {"--classifier", "--model"} & set(flags):
     flags += ["--model", "tiny"]
 sys.argv[1:] = [command, *flags]
 program()

@@ -32,7 +32,10 @@ def rows() -> list[clipcli.Row]:
     """Rows of labels, and of a classifier."""
     found = list(clipcli.classify("photos", labels=["cat", "dog"], model=Path("model"), top_k=2, cache=False))
     classifier: clipcli.Classifier = clipcli.build_classifier("labels.txt", prompts="plain", device="cpu")
-    found += clipcli.classify([PHOTOS, "more"], classifier=classifier, batch_size=8)
+    calibrated = clipcli.calibrate(PHOTOS, classifier=classifier)
+    calibration: clipcli.Calibration | None = calibrated.calibration
+    print(0 if calibration is None else calibration.after.ece)
+    found += clipcli.classify([PHOTOS, "more"], classifier=calibrated, batch_size=8)
     print(clipcli.to_frame(found).shape, found[0].labels[0].upper(), classifier.class_embeddings.shape)
     return found
 
@@ -82,6 +85,7 @@ clipcli.classify()
 clipcli.classify("photos", labels=["cat"], output="labels.csv")
 clipcli.build_classifier()
 clipcli.build_classifier(["cat"], device=0)
+clipcli.calibrate(["photos"], labels=["cat", "dog"])
 clipcli.evaluate({"photos": 3})
 clipcli.evaluate("photos", epochs=3)
 clipcli.train("photos", output="run", learning_rate=1.0)

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from clipcli.errors import BadFile, InputNotFound, OutputFailed
 from clipcli.memory.classes import RECIPE
+from clipcli.scoring.calibration import Calibration, Quality
 from clipcli.scoring.classifier import Classifier
 
 CLASSIFIER = Classifier(
@@ -29,8 +30,19 @@ CLASSIFIER = Classifier(
 )
 SIGLIP = replace(CLASSIFIER, logit_bias=-12.932, score="sigmoid", precision="bf16", prompts="a {}")
 
+CALIBRATION = Calibration(
+    temperature=1.2345,
+    biases=(0.5, -0.25, 0.0, 1.0),
+    images=50,
+    labels=3,
+    before=Quality(ece=0.2, ece_low=0.1, ece_high=0.3, top1=0.5, nll=1.5),
+    after=Quality(ece=0.05, ece_low=0.0, ece_high=0.1, top1=0.6, nll=1.25),
+)
+CALIBRATED = replace(CLASSIFIER, calibration=CALIBRATION)
+WITHOUT_BIASES = replace(SIGLIP, calibration=replace(CALIBRATION, biases=None))
 
-@pytest.mark.parametrize("classifier", [CLASSIFIER, SIGLIP])
+
+@pytest.mark.parametrize("classifier", [CLASSIFIER, SIGLIP, CALIBRATED, WITHOUT_BIASES])
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path, classifier: Classifier) -> None:
     path = tmp_path / "pets.classifier"
     classifier.save(path)
@@ -65,6 +77,19 @@ def test_the_digest_is_of_the_embeddings_and_the_rest(tmp_path: Path) -> None:
     others = {replace(CLASSIFIER, class_embeddings=embeddings).digest(), replace(CLASSIFIER, prompts="other").digest()}
     assert len(digest) == 64
     assert len({digest, *others}) == 3
+
+
+def test_the_digest_is_of_the_calibration_too() -> None:
+    digests = {one.digest() for one in (CLASSIFIER, CALIBRATED, replace(CLASSIFIER, calibration=None))}
+    assert digests == {CLASSIFIER.digest(), CALIBRATED.digest()}
+    other = replace(CALIBRATED, calibration=replace(CALIBRATION, temperature=1.5))
+    assert len({*digests, other.digest()}) == 3
+
+
+def test_a_calibration_that_does_not_fit_the_labels_is_refused(tmp_path: Path) -> None:
+    replace(CALIBRATED, calibration=replace(CALIBRATION, biases=(0.5, 0.5))).save(tmp_path / "x")
+    with pytest.raises(BadFile, match="its calibration does not fit its labels"):
+        Classifier.load(tmp_path / "x")
 
 
 def test_any_safetensors_reader_finds_the_tensor_and_the_metadata(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
 from clipcli.errors import UsageError
+from clipcli.scoring.calibration import Calibration, Quality
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.kinds import SCORES
-from clipcli.scoring.score import best, choose_score, score
+from clipcli.scoring.score import best, choose_score, logits_of, score
 
 
 def _unit(*shape: int, seed: int) -> np.ndarray:
@@ -107,3 +110,27 @@ def test_a_row_does_not_depend_on_the_others(count: int) -> None:
     whole = score(images, _classifier(classes), kind="cosine")
     parts = [score(images[n : n + count], _classifier(classes), kind="cosine") for n in range(0, 300, count)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+GOOD = Quality(ece=0.1, ece_low=0.0, ece_high=0.2, top1=0.5, nll=1.0)
+
+
+@pytest.mark.parametrize("biases", [None, tuple(np.linspace(-2, 2, 11).tolist())])
+def test_calibrated_scores_are_those_of_float64(biases: tuple[float, ...] | None) -> None:
+    calibration = Calibration(temperature=1.7, biases=biases, images=50, labels=11, before=GOOD, after=GOOD)
+    classifier = replace(_classifier(CLASSES, scale=20.0), calibration=calibration)
+    expected = COSINE * 20 / 1.7 + (0 if biases is None else np.array(biases))
+    np.testing.assert_allclose(score(IMAGES, classifier, kind="softmax"), softmax(expected, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(logits_of(COSINE, classifier), expected)
+    assert logits_of(COSINE.astype(np.float32), classifier).dtype == np.float32
+    np.testing.assert_array_equal(
+        score(IMAGES, classifier, kind="cosine"), score(IMAGES, _classifier(CLASSES), kind="cosine")
+    )
+
+
+def test_a_calibrated_classifier_gives_a_softmax_whatever_its_model_gives() -> None:
+    calibration = Calibration(temperature=2.0, biases=None, images=50, labels=11, before=GOOD, after=GOOD)
+    siglip = _classifier(CLASSES, bias=-10.0, kind="sigmoid")
+    assert choose_score("auto", siglip) == "sigmoid"
+    assert choose_score("auto", replace(siglip, calibration=calibration)) == "softmax"
+    assert choose_score("sigmoid", replace(siglip, calibration=calibration)) == "sigmoid"

@@ -28,9 +28,11 @@ def provenance_of(
     if isinstance(class_source, Classifier):
         classes = [LabelledClass(label) for label in class_source.labels]
         prompts, templates, classifier = class_source.prompts, None, class_source.digest()
+        calibration = class_source.calibration if settings["score"] in ("auto", "softmax") else None
     else:
         classes = list(class_source.classes)
         prompts, templates, classifier = class_source.prompt_set.name, class_source.prompt_set.templates, None
+        calibration = None
     return Provenance(
         command="classify",
         settings=settings,
@@ -46,6 +48,7 @@ def provenance_of(
         images=len(items),
         images_digest=_digest(item.id for item in items),
         kept=tuple(kept),
+        calibration=None if calibration is None else calibration.in_words(),
     )
 
 

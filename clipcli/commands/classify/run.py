@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.given import STDIN
-from clipcli.classes.prompts import PromptedClasses, read_prompted_classes
+from clipcli.classes.prompts import PromptedClasses
 from clipcli.commands.classify.album import Album
 from clipcli.commands.classify.first_look import first_look
 from clipcli.commands.classify.kept_columns import kept_columns
 from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.refined import refine_first
 from clipcli.commands.classify.settings import ClassifySettings
+from clipcli.commands.given_classes import get_classifier, read_class_source
 from clipcli.data.images import list_images
 from clipcli.data.kinds.folders import OTHER_FILES
-from clipcli.encoding.embed import embed, towers_for
+from clipcli.encoding.embed import embed
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError
 from clipcli.events import Event, InputsFound, RowsPlanned, RowsReady, Warned
@@ -28,11 +29,10 @@ from clipcli.outputs import STDOUT, resume
 from clipcli.outputs.check import check_is_not_read
 from clipcli.outputs.earlier import Earlier
 from clipcli.records import Embedded, ImageItem, Provenance, Row, Rows, Scores
-from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.decide import decide
 from clipcli.scoring.rows import to_rows
-from clipcli.scoring.score import ONE_CLASS, choose_score, score
+from clipcli.scoring.score import ONE_CLASS, UNCALIBRATED, choose_score, score
 from clipcli.settings import Show, api, as_dict
 
 
@@ -94,7 +94,8 @@ def run(
     rows. A `model` that is open already, with the settings of these options, is used as it is.
     """
     notices = Notices()
-    class_source = _read_class_source(options, notices)
+    _check_stdin(options)
+    class_source = read_class_source(options, notices)
     _check_top_k(options.top_k, class_source)
     memory = model.memory if model else open_memory(cache=options.cache, cache_size=options.cache_size)
     items = list_images(
@@ -142,29 +143,10 @@ def _adding(
         yield event
 
 
-def _read_class_source(options: ClassifySettings, notices: Notices) -> Classifier | PromptedClasses:
-    """Read the classifier, or the labels and prompts to build it from. Raises `UsageError` unless one is given."""
-    if (options.labels is None) == (options.classifier is None):
-        given = "neither labels nor a classifier was" if options.labels is None else "both labels and a classifier were"
-        raise UsageError(
-            f"{given} given; give --labels FILE or --classifier FILE, or labels themselves, as in"
-            " --labels 'cat, dog, a red car'"
-        )
+def _check_stdin(options: ClassifySettings) -> None:
+    """Raise `UsageError` if standard input is to be both the labels and a list of images."""
     if options.labels == STDIN and STDIN in options.inputs:
         raise UsageError("standard input is either the labels or a list of images; give one of them as a file")
-    if options.labels is not None:
-        return read_prompted_classes(
-            options.labels,
-            options.prompts,
-            notices,
-            keep_names=options.keep_names,
-            keep_duplicates=options.keep_duplicates,
-        )
-    if options.prompts is not None:
-        raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
-    if isinstance(options.classifier, Classifier):
-        return options.classifier
-    return Classifier.load(options.classifier or "")
 
 
 def _check_top_k(top_k: int, class_source: Classifier | PromptedClasses) -> None:
@@ -202,10 +184,12 @@ def _label_images(
 
     `images` is the number of images of the whole run; these may be the rest of them.
     """
-    classifier = yield from _get_classifier(items, class_source, model)
+    classifier = yield from get_classifier(class_source, items, model=model)
     kind = choose_score(options.score, classifier)
     if kind == "softmax" and len(classifier.labels) == 1:
         yield Warned(ONE_CLASS)
+    if kind != "softmax" and classifier.calibration is not None:
+        yield Warned(UNCALIBRATED)
     embedded: Iterable[Event | Embedded] = embed(items, models=[model], images=images)
     if options.refine:
         classifier, embedded = yield from refine_first(embedded, classifier, kind=kind, images=images)
@@ -216,17 +200,3 @@ def _label_images(
             yield RowsReady(tuple(to_rows(decided, classifier.labels, kept=kept)))
         else:
             yield event
-
-
-def _get_classifier(
-    items: Sequence[ImageItem], class_source: Classifier | PromptedClasses, model: Model
-) -> Generator[Event, None, Classifier]:
-    """Build the classifier, or check that the one given was made with this model.
-
-    If a text tower is loaded to build it, so is the image tower, unless memory has the images' embeddings.
-    """
-    if isinstance(class_source, Classifier):
-        yield from check_belongs(class_source, model=model)
-        return class_source
-    [classifier] = yield from build([class_source], model=model, towers=towers_for(items, model=model))
-    return classifier

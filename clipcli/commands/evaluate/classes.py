@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clipcli.classes.labels import LabelledClass
 from clipcli.classes.normal_form import composed
-from clipcli.data.class_names import from_names, matched
+from clipcli.data.class_names import by_number, from_names, matched
 from clipcli.data.labelled import LabelledData, labelled_of, names_of
 from clipcli.data.layouts import check_names
 from clipcli.data.splits import refuse_two_deep
@@ -125,16 +125,6 @@ def truth_of(data: LabelledData, classes: Classes, *, allow_empty: bool) -> NDAr
     return truth
 
 
-def _check_can_be_counted(classes: Classes, *, where: str) -> None:
-    """Raise `BadFile` if duplicates became one class, so that the numbers of the classes after it are others."""
-    merged = [labelled.label for labelled in classes.classes if labelled.entries > 1]
-    if merged:
-        raise BadFile(
-            f"{where}: its classes are numbers, and the labels hold {some_of(merged)} several times; give"
-            " --keep-duplicates if they are counted so, or take the duplicates out"
-        )
-
-
 def _class_indices(data: LabelledData, classes: Classes) -> dict[str, int]:
     """The index of the class for each name in the data. Raises `BadFile` for a name that fits no class."""
     names = names_of(data.entries)
@@ -148,14 +138,7 @@ def _class_indices(data: LabelledData, classes: Classes) -> dict[str, int]:
             )
         return {name: known[composed(name)] for name in names}
     if data.noun != "folder" and all(name.isdecimal() for name in names) and not set(names) & set(classes.names):
-        _check_can_be_counted(classes, where=data.text)
-        too_large = [name for name in names if int(name) >= len(classes)]
-        if too_large:
-            raise BadFile(
-                f"{data.text}: class number {too_large[0]} is too large for {len(classes)} labels;"
-                f" expected numbers from 0 to {len(classes) - 1}"
-            )
-        return {name: int(name) for name in names}
+        return by_number(names, classes.classes, where=data.text)
     order = {id(labelled): n for n, labelled in enumerate(classes.classes)}
     matches = matched(names, classes.classes, where=data.text, noun=data.noun)
     return {name: order[id(labelled)] for name, labelled in matches.items()}

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.commands.evaluate.calibration import calibration_error, correct_bias, reliability
-from clipcli.commands.evaluate.intervals import Estimate, Statistic, bootstrap, mean_by_class, mean_of
 from clipcli.commands.evaluate.results import (
     ClassMetrics,
     EvaluatedImages,
@@ -17,8 +15,12 @@ from clipcli.commands.evaluate.results import (
     Run,
     join_predictions,
 )
+from clipcli.scoring.calibration import Calibration
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.score import best, cosine_of, from_cosine
+from clipcli.scoring.intervals import Estimate, Statistic, bootstrap, mean_by_class, mean_of
+from clipcli.scoring.reliability import calibration_error, correct_bias, reliability
+from clipcli.scoring.score import best, choose_score, cosine_of, from_cosine, logits_of
+from clipcli.scoring.softmax import log_softmax
 
 # Classes that predictions keep of each image.
 _TOP_K = 5
@@ -27,18 +29,21 @@ _CHUNK = 1024
 
 
 def predict_zero_shot(embeddings: NDArray[np.float32], truth: IndexArray, classifier: Classifier) -> Predictions:
-    """Predict the classes of image embeddings `[M, D]` with a classifier, with the model's own kind of score.
+    """Predict the classes of image embeddings `[M, D]` with a classifier, with its own kind of score.
 
-    Classes are ranked by cosine similarity, which does not round to equal values as probabilities near 0 and 1 do. The
-    likelihood is that of a softmax at the model's logit scale, also for models whose score is a sigmoid.
+    Classes are ranked by cosine similarity, or by calibrated logits: neither rounds to equal values, as probabilities
+    near 0 and 1 do. The likelihood is that of a softmax at the model's logit scale, as it is calibrated, also for
+    models whose score is a sigmoid.
     """
+    kind = choose_score("auto", classifier)
 
     def predict(embeddings: NDArray[np.float32], truth: IndexArray) -> Predictions:
         cosine = cosine_of(embeddings, classifier)
+        logits = logits_of(cosine.astype(np.float64), classifier)
         return predictions_from(
-            ranking=cosine,
-            scores=from_cosine(cosine, classifier, kind=classifier.score),
-            log_probabilities=log_softmax(cosine.astype(np.float64) * classifier.logit_scale),
+            ranking=cosine if classifier.calibration is None else logits,
+            scores=from_cosine(cosine, classifier, kind=kind),
+            log_probabilities=log_softmax(logits),
             truth=truth,
         )
 
@@ -76,13 +81,6 @@ def predictions_from(
     )
 
 
-def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The logarithm of a softmax over the last axis."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_probabilities: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return log_probabilities
-
-
 def evaluate_run(
     images: EvaluatedImages,
     predictions: Predictions,
@@ -91,6 +89,7 @@ def evaluate_run(
     model: str,
     fingerprint: str,
     prompts: str,
+    calibration: Calibration | None = None,
 ) -> Run:
     """Compute all metrics of one model with one prompt set on one DATA."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
@@ -112,6 +111,7 @@ def evaluate_run(
         classes=classes,
         confusion=confusion_matrix(predictions.truth, predicted, labels=indices).astype(np.int64),
         bins=reliability(predictions.scores[:, 0], predictions.correct),
+        calibration=calibration,
     )
 
 

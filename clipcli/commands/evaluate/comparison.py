@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from clipcli.classes.normal_form import composed
 from clipcli.commands.evaluate.classification import estimate_metrics
-from clipcli.commands.evaluate.intervals import Estimate, bootstrap, difference, mean_of
 from clipcli.commands.evaluate.results import Difference, RetrievalRun, Run, count_images
 from clipcli.data.class_names import folded
 from clipcli.errors import BadFile, InputNotFound, some_of
 from clipcli.outputs.read import is_output, read_rows
 from clipcli.records import Skipped
+from clipcli.scoring.intervals import Estimate, bootstrap, difference, mean_of
 
 _COLUMNS = ("path", "label")
 

@@ -203,6 +203,7 @@ def _evaluate_runs(
                     model=model.facts.name,
                     fingerprint=model.facts.fingerprint,
                     prompts=classifier.prompts,
+                    calibration=classifier.calibration,
                 )
                 runs.append(run)
     return tuple(runs)

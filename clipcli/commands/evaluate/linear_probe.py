@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.commands.evaluate.classification import log_softmax, predict_in_chunks, predictions_from
-from clipcli.commands.evaluate.intervals import Float64Array
+from clipcli.commands.evaluate.classification import predict_in_chunks, predictions_from
 from clipcli.commands.evaluate.results import Float32Array, IndexArray, Predictions
 from clipcli.errors import UsageError
+from clipcli.scoring.intervals import Float64Array
+from clipcli.scoring.softmax import log_softmax
 
 # Values of C to choose from, the strongest regularisation first.
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)

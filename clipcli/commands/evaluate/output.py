@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clipcli.commands.evaluate.intervals import LEVEL, RESAMPLES, SEED, Estimate
 from clipcli.commands.evaluate.results import (
     Difference,
     Evaluation,
@@ -25,6 +24,7 @@ from clipcli.errors import OutputExists, OutputFailed, UsageError
 from clipcli.files.atomic import write_text
 from clipcli.outputs.csv import csv_writer
 from clipcli.records import Skipped
+from clipcli.scoring.intervals import LEVEL, RESAMPLES, SEED, Estimate
 from clipcli.version import __version__
 
 PREDICTIONS, CONFUSION, METRICS, REPORT = "predictions.csv", "confusion.csv", "metrics.json", "report.html"
@@ -158,6 +158,7 @@ def _run_as_json(run: Run | RetrievalRun, name: str, folder: str) -> dict[str, A
     content["weights"] = run.fingerprint
     if isinstance(run, Run):
         content["prompts"] = run.prompts
+        content["calibrated"] = None if run.calibration is None else run.calibration.in_words()
     content |= {"n": count_images(run), "skipped": count_skipped(run)}
     if isinstance(run, RetrievalRun):
         content["captions"] = run.captions

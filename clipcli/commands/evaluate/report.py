@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from clipcli.commands.evaluate.intervals import LEVEL, RESAMPLES
 from clipcli.commands.evaluate.mistakes import mistakes, pairs_of_mistakes, retrieval_mistakes, verdict
 from clipcli.commands.evaluate.output import REPORT
 from clipcli.commands.evaluate.results import Evaluation, RetrievalRun, Run, count_images, count_skipped, entries_of
 from clipcli.commands.evaluate.tables import (
     CHANCE,
+    calibrated_in_words,
     compare,
     format_difference,
     format_interval,
@@ -22,6 +22,7 @@ from clipcli.commands.evaluate.tables import (
 from clipcli.records import Skipped
 from clipcli.report import Bar, Charts, Headline, Number, Page, Section, Table, Verdict, write_page
 from clipcli.report.accuracy_charts import Interval, confusion_map, confusion_matrix, forest_plot, reliability_diagram
+from clipcli.scoring.intervals import LEVEL, RESAMPLES
 
 _MOST_CLASSES_IN_MATRIX = 50
 _MOST_CONFUSED = 40
@@ -67,7 +68,10 @@ def write_report(folder: Path, evaluation: Evaluation) -> Path:
 def _subtitle(evaluation: Evaluation) -> str:
     first = evaluation.runs[0]
     if isinstance(first, Run):
-        facts = f"{count_images(first):,} images of {len(evaluation.labels):,} classes, prompts {first.prompts}"
+        facts = (
+            f"{count_images(first):,} images of {len(evaluation.labels):,} classes, prompts {first.prompts},"
+            f" {calibrated_in_words(first)}"
+        )
     else:
         facts = f"{count_images(first):,} images with {first.captions:,} captions"
     skipped = count_skipped(first)

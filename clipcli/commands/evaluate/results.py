@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.commands.evaluate.calibration import Bin
-from clipcli.commands.evaluate.intervals import Estimate
 from clipcli.records import Entry
+from clipcli.scoring.calibration import Calibration
+from clipcli.scoring.intervals import Estimate
+from clipcli.scoring.reliability import Bin
 
 Float32Array = NDArray[np.float32]
 IndexArray = NDArray[np.intp]
@@ -99,7 +100,8 @@ class Run:
     """The results of one model with one prompt set on the labels of one DATA.
 
     `fingerprint` is that of the model's weights. `confusion` `[C, C]` counts images by true class (rows) and predicted
-    class (columns). `bins` are those of the reliability diagram.
+    class (columns). `bins` are those of the reliability diagram. `calibration` is that of the classifier, if there is
+    one.
     """
 
     data: str
@@ -112,6 +114,7 @@ class Run:
     classes: tuple[ClassMetrics, ...] = field(repr=False)
     confusion: NDArray[np.int64] = field(repr=False)
     bins: tuple[Bin, ...] = field(repr=False)
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.commands.evaluate.intervals import Estimate, bootstrap, mean_of, ratio_of
 from clipcli.commands.evaluate.results import RETRIEVAL_METRICS, Float32Array, IndexArray, RetrievalRun
 from clipcli.data.pairs import Pair
 from clipcli.records import Entry
+from clipcli.scoring.intervals import Estimate, bootstrap, mean_of, ratio_of
 from clipcli.scoring.metrics import recall_both_ways
 
 if TYPE_CHECKING:

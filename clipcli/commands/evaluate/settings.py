@@ -15,12 +15,12 @@ from clipcli.commands.evaluate.parsing import (
     split_list,
     split_prompts,
 )
-from clipcli.commands.shared_settings import Encoding, LabelsOrClassifier, Overwriting, TableColumns
+from clipcli.commands.shared_settings import Encoding, LabelColumn, LabelsOrClassifier, Overwriting, TableColumns
 from clipcli.settings import AsText, AsTexts, Reads, record, setting
 
 
 @record
-class EvaluateSettings(Encoding, Overwriting, TableColumns, LabelsOrClassifier):
+class EvaluateSettings(Encoding, Overwriting, LabelColumn, TableColumns, LabelsOrClassifier):
     """The data, classes and models of an evaluation; `data` holds a pair of name and path for each DATA."""
 
     command = "evaluate"
@@ -45,9 +45,6 @@ class EvaluateSettings(Encoding, Overwriting, TableColumns, LabelsOrClassifier):
 
     model: AsTexts = setting(default=(), group="what", metavar="M,…", reads=split_list)
     """Models as for classify; several are compared."""
-
-    label_column: str | None = setting(default=None, group="what", metavar="C", by_default="guessed", rare=True)
-    """The column of labels in a table."""
 
     allow_empty: bool = setting(default=False, group="what", rare=True)
     """Let there be classes of which DATA has no image."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from clipcli.commands.evaluate.intervals import Estimate
 from clipcli.commands.evaluate.results import (
     CLASSIFICATION_METRICS,
     RETRIEVAL_METRICS,
@@ -14,6 +13,7 @@ from clipcli.commands.evaluate.results import (
     Run,
     count_images,
 )
+from clipcli.scoring.intervals import Estimate
 
 # The rows of a table, the header first.
 Table = list[list[str]]
@@ -74,6 +74,11 @@ def run_names(evaluation: Evaluation) -> list[str]:
     different = [n for n in range(3) if len({field[n] for field in fields}) > 1]
     fallback = [2] if evaluation.task == "classification" else [1]
     return [", ".join(field[n] for n in different or fallback) for field in fields]
+
+
+def calibrated_in_words(run: Run) -> str:
+    """Whether the scores of a run are calibrated, and how."""
+    return "scores not calibrated" if run.calibration is None else f"scores calibrated ({run.calibration.in_words()})"
 
 
 def probe_name(probe: Probe, evaluation: Evaluation) -> str:

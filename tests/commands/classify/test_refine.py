@@ -93,9 +93,7 @@ def test_a_classifier_that_is_left_alone_is_warned_about(photos: Path, model: st
     assert classifier.weights is None
 
 
-def test_images_to_refine_on_that_cannot_be_read_are_counted(
-    photos: Path, model: str, always_beach: list[int]
-) -> None:
+def test_images_to_refine_on_that_cannot_be_read_are_counted(photos: Path, model: str, always_beach: list[int]) -> None:
     (photos / "broken.jpg").write_text("no image")
     with pytest.warns(clipcli.ClipcliWarning, match="1 of the 7 images to refine on cannot be read"):
         clipcli.build_classifier(LABELS, model=model, refine_on=str(photos))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clipcli.commands.evaluate import classification, intervals, linear_probe
-from clipcli.commands.evaluate.calibration import calibration_error, correct_bias, reliability
+from clipcli.commands.evaluate import classification, linear_probe
 from clipcli.commands.evaluate.classification import (
     estimate_metrics,
     log_softmax,
@@ -14,12 +13,14 @@ from clipcli.commands.evaluate.classification import (
     predict_zero_shot,
     predictions_from,
 )
-from clipcli.commands.evaluate.intervals import bootstrap, difference, mean_by_class, mean_of, ratio_of
 from clipcli.commands.evaluate.linear_probe import fit, needed_images, predict, split
 from clipcli.commands.evaluate.results import Predictions
 from clipcli.commands.evaluate.retrieval import estimate_recall
+from clipcli.scoring import intervals
 from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.intervals import bootstrap, difference, mean_by_class, mean_of, ratio_of
 from clipcli.scoring.metrics import recall_both_ways
+from clipcli.scoring.reliability import calibration_error, correct_bias, reliability
 from clipcli.scoring.score import best
 
 

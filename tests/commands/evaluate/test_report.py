@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from clipcli.commands.evaluate.classification import evaluate_run, log_softmax, predictions_from
-from clipcli.commands.evaluate.intervals import Estimate
 from clipcli.commands.evaluate.mistakes import pairs_of_mistakes, verdict
 from clipcli.commands.evaluate.output import check_folder, write_files
 from clipcli.commands.evaluate.report import write_report
@@ -26,6 +25,7 @@ from clipcli.commands.evaluate.results import (
     Run,
 )
 from clipcli.records import ImageItem, Reference, Skipped
+from clipcli.scoring.intervals import Estimate
 
 CLASSES, IMAGES = 60, 300
 

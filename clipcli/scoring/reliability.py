@@ -1,4 +1,4 @@
-"""Calibration of scores: of images scored 80 %, 80 % should be labelled right.
+"""Reliability of scores: of images scored 80 %, 80 % should be labelled right.
 
 The expected calibration error of Naeini et al. 2015 and Guo et al. 2017, in 15 bins of equal width, as torchmetrics'
 `multiclass_calibration_error` with the norm `l1` computes it.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.commands.evaluate.intervals import BOUNDS, RESAMPLES, SEED, Estimate, Float64Array, Statistic
+from clipcli.scoring.intervals import BOUNDS, RESAMPLES, SEED, Estimate, Float64Array, Statistic
 
 BINS = 15
 _EDGES = np.linspace(0, 1, BINS + 1, dtype=np.float32)

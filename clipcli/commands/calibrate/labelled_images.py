@@ -1,0 +1,121 @@
+"""The images to calibrate with: those of DATA whose label is one of the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipcli.classes.labels import LabelledClass
+from clipcli.classes.prompts import PromptedClasses
+from clipcli.commands.calibrate.settings import CalibrateSettings
+from clipcli.data.class_names import by_number, found_in
+from clipcli.data.columns import Columns
+from clipcli.data.labelled import Labelled, LabelledData, labelled_of, named_twice, names_of, read_labelled
+from clipcli.data.tree import Data
+from clipcli.errors import BadFile, UsageError, some_of
+from clipcli.notices import Notice, Notices
+from clipcli.records import ImageItem, Skipped
+from clipcli.scoring.calibration import LEAST_IMAGES
+from clipcli.scoring.classifier import Classifier
+
+# More labelled images change a calibration little, and take time.
+MOST_IMAGES = 2_000
+_OTHER = Notice(
+    "image has a label that is none of the classes",
+    "images have labels that are none of the classes",
+    "left out",
+)
+_DRAWN = Notice(
+    "labelled image is not needed",
+    "labelled images are not needed",
+    f"left out; {MOST_IMAGES:,} are enough, and they were drawn at random",
+    warns=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImages:
+    """Images with the index of the class `[N]` of each, and those of DATA that were skipped for want of a label."""
+
+    items: tuple[ImageItem, ...]
+    truth: NDArray[np.intp]
+    skipped: tuple[Skipped, ...]
+    warnings: tuple[str, ...]
+
+
+def read_images(options: CalibrateSettings, source: Classifier | PromptedClasses, notices: Notices) -> LabelledImages:
+    """Read the images of DATA; `notices` counts those that are left out.
+
+    Raises `BadFile` if no label is one of the classes, `UsageError` if there are too few images or classes, and as
+    `read_labelled`.
+    """
+    classes = tuple(map(LabelledClass, source.labels)) if isinstance(source, Classifier) else source.classes
+    if len(classes) < 2:
+        raise UsageError(f"one label only, '{classes[0].label}'; expected at least two to choose from")
+    data = read_labelled(
+        Data(options.data, notices, options.exclude), Columns(options.image_column, options.label_column)
+    )
+    indices = _class_indices(data, classes)
+    known: list[tuple[Labelled, int]] = []
+    for labelled in labelled_of(data):
+        index = indices[labelled.name]
+        if index is None:
+            notices.add(_OTHER, labelled.item.id, kind=labelled.name)
+        else:
+            known.append((labelled, index))
+    check_count(len(known), where=data.text)
+    known = _some(known, notices)
+    return LabelledImages(
+        items=tuple(labelled.item for labelled, _ in known),
+        truth=np.array([index for _, index in known], dtype=np.intp),
+        skipped=tuple(entry for entry in data.entries if isinstance(entry, Skipped)),
+        warnings=tuple(_of_images_with_several_labels(data)),
+    )
+
+
+def check_count(count: int, *, where: str, unread: Sequence[Skipped] = ()) -> None:
+    """Raise `UsageError` if there are too few labelled images to calibrate with; others are `unread`."""
+    if count >= LEAST_IMAGES:
+        return
+    found = f"{count} labelled image{'' if count == 1 else 's'} of these classes"
+    some = f", and {len(unread)} that cannot be read, such as {unread[0].item.id}: {unread[0].reason}" if unread else ""
+    raise UsageError(f"{where}: {found}{some}; calibration needs {LEAST_IMAGES} or more, so label more images")
+
+
+def _class_indices(data: LabelledData, classes: tuple[LabelledClass, ...]) -> dict[str, int | None]:
+    """The index of the class for each name in the data, `None` for a name of no class. Raises `BadFile` if all are."""
+    names, labels = names_of(data.entries), [labelled.label for labelled in classes]
+    if data.noun != "folder" and all(name.isdecimal() for name in names) and not set(names) & set(labels):
+        return {**by_number(names, classes, where=data.text)}
+    order = {id(labelled): n for n, labelled in enumerate(classes)}
+    found = found_in(names, classes)
+    if not any(found.values()):
+        raise BadFile(
+            f"{data.text}: none of its labels is one of the classes: it has {some_of(names)}, and the classes are"
+            f" {some_of(labels)}; give images of these classes"
+        )
+    return {name: None if labelled is None else order[id(labelled)] for name, labelled in found.items()}
+
+
+def _some(known: list[tuple[Labelled, int]], notices: Notices) -> list[tuple[Labelled, int]]:
+    """The images, or so many of them as are enough, drawn at random; `notices` counts the others."""
+    if len(known) <= MOST_IMAGES:
+        return known
+    drawn = set(np.random.default_rng(0).permutation(len(known))[:MOST_IMAGES].tolist())
+    for n, (labelled, _) in enumerate(known):
+        if n not in drawn:
+            notices.add(_DRAWN, labelled.item.id)
+    return [one for n, one in enumerate(known) if n in drawn]
+
+
+def _of_images_with_several_labels(data: LabelledData) -> list[str]:
+    """A warning if images have more than one label."""
+    several = named_twice(data)
+    if not several:
+        return []
+    image, names = next(iter(several.items()))
+    more = f", and {len(several) - 1:,} more images have several" if len(several) > 1 else ""
+    return [f"{data.text}: {image} has the labels {some_of(names)}{more}; each counts as an image"]

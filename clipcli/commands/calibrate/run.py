@@ -1,0 +1,98 @@
+"""Calibrates a classifier with labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipcli.backbones.tags import DEFAULT_MODEL
+from clipcli.classes.prompts import PromptedClasses
+from clipcli.commands.calibrate.labelled_images import LabelledImages, check_count, read_images
+from clipcli.commands.calibrate.settings import CalibrateSettings
+from clipcli.commands.given_classes import get_classifier, read_class_source
+from clipcli.encoding.embed import embed_images
+from clipcli.encoding.model import Model
+from clipcli.events import Event, InputsFound, Noted, Warned, result_of
+from clipcli.memory.memory import open_memory
+from clipcli.notices import Notices
+from clipcli.records import Skipped
+from clipcli.scoring.calibration import calibration_of
+from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.score import cosine_of, logits_of
+from clipcli.settings import Show, api
+
+# The share of labels from which on they may be the classifier's own, as those of an output that nobody corrected.
+_NEARLY_ALL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """The calibrated classifier, and the images that could not be used, each with the reason."""
+
+    classifier: Classifier
+    skipped: tuple[Skipped, ...]
+
+
+@api(CalibrateSettings)
+def calibrate(settings: CalibrateSettings, show: Show) -> Classifier:
+    """Calibrate a classifier with the labelled images of `data`, so that of scores of 0.8 about 80 % are right.
+
+    Give a `classifier` (a file, or the result of `build_classifier`), or `labels` to build it from. Returns a new
+    classifier, with a `calibration` that `classify` and `evaluate` apply: a temperature, a temperature with a bias for
+    each label, or nothing, whichever does best on images that it was not fitted to. `calibration.before` and
+    `calibration.after` say how true the scores are.
+
+    Raises the errors of `clipcli.errors`.
+    """
+    return result_of(run(settings), show=show).classifier
+
+
+def run(options: CalibrateSettings) -> Generator[Event, None, Calibrated]:
+    """As `calibrate`, with its events. Everything is read and checked before a model is loaded."""
+    notices = Notices()
+    source = read_class_source(options, notices)
+    images = read_images(options, source, notices)
+    yield from notices.events()
+    yield from map(Warned, images.warnings)
+    memory = open_memory(cache=options.cache, cache_size=options.cache_size)
+    default_model = source.model if isinstance(source, Classifier) else DEFAULT_MODEL
+    model = Model(options.model or default_model, options, memory=memory)
+    yield InputsFound(len(images.items))
+    yield from memory.warnings()
+    classifier = yield from _uncalibrated(source, images, model)
+    entries, [embeddings] = yield from embed_images(images.items, models=[model])
+    unread = tuple(entry for entry in entries if isinstance(entry, Skipped))
+    truth = images.truth[[not isinstance(entry, Skipped) for entry in entries]]
+    check_count(len(truth), where=options.data, unread=unread)
+    logits = logits_of(cosine_of(embeddings, classifier).astype(np.float64), classifier)
+    yield from map(Warned, _doubts(logits, truth, classifier))
+    calibration = calibration_of(logits, truth)
+    return Calibrated(replace(classifier, calibration=calibration), (*images.skipped, *unread))
+
+
+def _uncalibrated(
+    source: Classifier | PromptedClasses, images: LabelledImages, model: Model
+) -> Generator[Event, None, Classifier]:
+    """The classifier as the model gives it, without an earlier calibration."""
+    classifier = yield from get_classifier(source, images.items, model=model)
+    if classifier.calibration is not None:
+        yield Noted("The classifier was calibrated before; this calibration takes the place of that one.")
+    if classifier.score != "softmax":
+        yield Noted(f"The scores of {classifier.model} are sigmoids; calibrated, they are a softmax over the labels.")
+    return replace(classifier, calibration=None)
+
+
+def _doubts(logits: NDArray[np.float64], truth: NDArray[np.intp], classifier: Classifier) -> Iterator[str]:
+    """What may be wrong with the labels of the images, with these logits `[N, C]` and true classes `[N]`."""
+    if len(set(truth.tolist())) == 1:
+        label = classifier.labels[truth[0]]
+        yield f"all images have the label '{label}'; how true the scores of other labels are cannot be told"
+    same = int((logits.argmax(axis=1) == truth).sum())
+    if same >= _NEARLY_ALL * len(truth):
+        yield (
+            f"{same:,} of {len(truth):,} labels are what the classifier says itself; if nobody looked at those images,"
+            " leave them out, or scores become too high"
+        )

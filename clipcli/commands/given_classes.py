@@ -1,0 +1,72 @@
+"""The classes that a command is given: a classifier, or labels and prompts to build one from."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from clipcli.classes.prompts import PromptedClasses, read_prompted_classes
+from clipcli.encoding.embed import towers_for
+from clipcli.encoding.model import Model
+from clipcli.errors import UsageError
+from clipcli.events import Event
+from clipcli.notices import Notices
+from clipcli.records import ImageItem
+from clipcli.scoring.build import build, check_belongs
+from clipcli.scoring.classifier import Classifier
+
+if TYPE_CHECKING:
+    from clipcli.commands.shared_settings import KeptLabels
+
+
+class GivenClasses(Protocol):
+    """The settings that name the classes."""
+
+    @property
+    def labels(self) -> KeptLabels | None: ...
+    @property
+    def classifier(self) -> str | Path | Classifier | None: ...
+    @property
+    def prompts(self) -> str | None: ...
+    @property
+    def keep_names(self) -> bool: ...
+    @property
+    def keep_duplicates(self) -> bool: ...
+
+
+def read_class_source(options: GivenClasses, notices: Notices) -> Classifier | PromptedClasses:
+    """Read the classifier, or the labels and prompts to build it from. Raises `UsageError` unless one is given."""
+    if (options.labels is None) == (options.classifier is None):
+        given = "neither labels nor a classifier was" if options.labels is None else "both labels and a classifier were"
+        raise UsageError(
+            f"{given} given; give --labels FILE or --classifier FILE, or labels themselves, as in"
+            " --labels 'cat, dog, a red car'"
+        )
+    if options.labels is not None:
+        return read_prompted_classes(
+            options.labels,
+            options.prompts,
+            notices,
+            keep_names=options.keep_names,
+            keep_duplicates=options.keep_duplicates,
+        )
+    if options.prompts is not None:
+        raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
+    if isinstance(options.classifier, Classifier):
+        return options.classifier
+    return Classifier.load(options.classifier or "")
+
+
+def get_classifier(
+    class_source: Classifier | PromptedClasses, items: Sequence[ImageItem], *, model: Model
+) -> Generator[Event, None, Classifier]:
+    """Build the classifier, or check that the one given was made with this model.
+
+    If a text tower is loaded to build it, so is the image tower, unless memory has the embeddings of the images.
+    """
+    if isinstance(class_source, Classifier):
+        yield from check_belongs(class_source, model=model)
+        return class_source
+    [classifier] = yield from build([class_source], model=model, towers=towers_for(items, model=model))
+    return classifier
