@@ -1,6 +1,7 @@
 """The `Classifier`: class embeddings with all that scoring needs, and the file that it is saved in.
 
-The file is safetensors: the tensor `class_embeddings` `[C, D]` float32, everything else as text metadata.
+The file is safetensors: the tensor `class_embeddings` `[C, D]` float32, and where it can tell unknown images
+`vocabulary` `[V, D]`; everything else is text metadata.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Classifier:
 
     `model` is the model's name and `fingerprint` identifies its weights. `prompts` is the name of the prompt set,
     `precision` the one that the prompts were encoded in. `logit_scale` is the factor itself, not its logarithm. `score`
-    is `softmax` or `sigmoid`. `recipe` names the way in which prompts became class embeddings.
+    is `softmax` or `sigmoid`. `recipe` names the way in which prompts became class embeddings. `vocabulary` `[V, D]`
+    holds the embeddings of words that mean something else than every class, to tell unknown images by.
     """
 
     class_embeddings: NDArray[np.float32]
@@ -42,12 +44,13 @@ class Classifier:
     logit_bias: float | None
     score: str
     recipe: str = RECIPE
+    vocabulary: NDArray[np.float32] | None = None
 
     def save(self, path: str | Path) -> None:
         """Save the classifier to a file, atomically. Raises `OutputFailed`."""
         from safetensors.numpy import save
 
-        data = save({"class_embeddings": np.ascontiguousarray(self.class_embeddings)}, metadata=self._metadata())
+        data = save(self._tensors(), metadata=self._metadata())
         try:
             write_bytes(Path(path), data)
         except OSError as e:
@@ -64,22 +67,29 @@ class Classifier:
             with safe_open(path, framework="numpy") as file:
                 values = {name: json.loads(text) for name, text in (file.metadata() or {}).items() if name in METADATA}
                 embeddings = file.get_tensor("class_embeddings")
+                vocabulary = file.get_tensor("vocabulary") if "vocabulary" in file.keys() else None  # noqa: SIM118
             values["labels"] = tuple(values["labels"])
             values["logit_scale"] = float(values["logit_scale"])
             values["logit_bias"] = None if values["logit_bias"] is None else float(values["logit_bias"])
-            classifier = cls(class_embeddings=embeddings, **values)
+            classifier = cls(class_embeddings=embeddings, vocabulary=vocabulary, **values)
         except (SafetensorError, KeyError, TypeError, ValueError) as e:
             raise BadFile(f"{path} is not a clipcli classifier ({e}); make one with clipcli build-classifier") from None
         if classifier.recipe != RECIPE or classifier.score not in ("softmax", "sigmoid"):
             raise BadFile(f"{path} was made by another version; make it anew with clipcli build-classifier")
         if embeddings.ndim != 2 or len(embeddings) != len(classifier.labels) or not _are_embeddings(embeddings):
             raise BadFile(f"{path}: its embeddings and labels do not fit; make it anew with clipcli build-classifier")
+        if vocabulary is not None and not _fits(vocabulary, embeddings):
+            raise BadFile(f"{path}: its vocabulary does not fit; make it anew with clipcli build-classifier --unknown")
         return classifier
 
     def digest(self) -> str:
         """The SHA-256 of all that it holds, in hexadecimal digits: the same wherever its file lies."""
         stated = _json(self._metadata()).encode()
-        return hashlib.sha256(stated + np.ascontiguousarray(self.class_embeddings).tobytes()).hexdigest()
+        return hashlib.sha256(stated + b"".join(tensor.tobytes() for tensor in self._tensors().values())).hexdigest()
+
+    def _tensors(self) -> dict[str, NDArray[np.float32]]:
+        tensors = {"class_embeddings": self.class_embeddings, "vocabulary": self.vocabulary}
+        return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items() if tensor is not None}
 
     def _metadata(self) -> dict[str, str]:
         return {name: _json(getattr(self, name)) for name in METADATA}
@@ -95,6 +105,10 @@ def _json(value: object) -> str:
 
 def _are_embeddings(array: NDArray[np.float32]) -> bool:
     return array.dtype == np.float32 and bool(np.isfinite(array).all())
+
+
+def _fits(vocabulary: NDArray[np.float32], embeddings: NDArray[np.float32]) -> bool:
+    return _are_embeddings(vocabulary) and vocabulary.ndim == 2 and vocabulary.shape[1] == embeddings.shape[1]
 
 
 def classifier_of(prompted: PromptedClasses, class_embeddings: NDArray[np.float32], facts: ModelFacts) -> Classifier:

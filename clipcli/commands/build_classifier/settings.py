@@ -28,6 +28,9 @@ class BuildClassifierSettings(Hardware, OneModel, Labels):
         noun=LABELS,
     )
 
+    unknown: bool = setting(default=False, group="what")
+    """Add the words by which clipcli classify --unknown tells images of none of the classes."""
+
 
 @record
 class ClassifierFile(Overwriting):

@@ -14,7 +14,8 @@ from clipcli.commands.classify.album import Album
 from clipcli.commands.classify.first_look import first_look
 from clipcli.commands.classify.kept_columns import kept_columns
 from clipcli.commands.classify.provenance import provenance_of
-from clipcli.commands.classify.settings import ClassifySettings
+from clipcli.commands.classify.settings import ClassifySettings, labels_written
+from clipcli.commands.classify.unknowns import check_unknown, look_for_unknown, names_of
 from clipcli.data.images import list_images
 from clipcli.data.kinds.folders import OTHER_FILES
 from clipcli.encoding.embed import embed, towers_for
@@ -27,7 +28,7 @@ from clipcli.outputs import STDOUT, resume
 from clipcli.outputs.check import check_is_not_read
 from clipcli.outputs.earlier import Earlier
 from clipcli.records import Embedded, ImageItem, Provenance, Row, Rows, Scores
-from clipcli.scoring.build import build, check_belongs
+from clipcli.scoring.build import build, build_with_vocabulary, check_belongs
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.decide import decide
 from clipcli.scoring.rows import to_rows
@@ -48,9 +49,10 @@ def classify(settings: ClassifySettings, show: Show) -> Rows:
     Give `labels` or a `classifier` (a file, or the result of `build_classifier`). Labels are a labels file, a text such
     as `"cat, dog"`, a list of labels, or a mapping of each to its aliases, as in `{"dog": ["puppy"], "cat": []}`; in
     place of the aliases may stand a mapping with `aliases` and `descriptions`. A row holds the `top_k` best labels with
-    their scores, best first; an image that cannot be read has none, and the reason in `error`. With `keep_columns`,
-    `kept` has the cells of these columns. Embeddings are cached; those of an image are used again while its file is as
-    it was, or with `verify` its content.
+    their scores, best first; an image that cannot be read has none, and the reason in `error`. With `unknown` an image
+    of none of the labels has `unknown_label` first, with a score that says how sure that is, and behind it its best
+    label. With `keep_columns`, `kept` has the cells of these columns. Embeddings are cached; those of an image are used
+    again while its file is as it was, or with `verify` its content.
 
     Raises the errors of `clipcli.errors`: at once for what is wrong with arguments, labels and inputs, and at the first
     row for what is wrong with the model, unless it fails while it runs or is first needed for a later row.
@@ -95,6 +97,7 @@ def run(
     notices = Notices()
     class_source = _read_class_source(options, notices)
     _check_top_k(options.top_k, class_source)
+    check_unknown(options, class_source)
     memory = model.memory if model else open_memory(cache=options.cache, cache_size=options.cache_size)
     items = list_images(
         options.inputs,
@@ -201,21 +204,22 @@ def _label_images(
 
     `images` is the number of images of the whole run; these may be the rest of them.
     """
-    classifier = yield from _get_classifier(items, class_source, model)
+    classifier = yield from _get_classifier(items, class_source, model, unknown=options.unknown)
     kind = choose_score(options.score, classifier)
-    if kind == "softmax" and len(classifier.labels) == 1:
+    if kind == "softmax" and len(classifier.labels) == 1 and not options.unknown:
         yield Warned(ONE_CLASS)
     for event in embed(items, models=[model], images=images):
         if isinstance(event, Embedded):
             scores = Scores(event.entries, score(event.embeddings[0], classifier, kind=kind))
-            decided = decide(scores, top_k=options.top_k)
-            yield RowsReady(tuple(to_rows(decided, classifier.labels, kept=kept)))
+            decided = decide(scores, top_k=labels_written(options))
+            decided = look_for_unknown(decided, event.embeddings[0], classifier, options=options, kind=kind)
+            yield RowsReady(tuple(to_rows(decided, names_of(classifier, options), kept=kept)))
         else:
             yield event
 
 
 def _get_classifier(
-    items: Sequence[ImageItem], class_source: Classifier | PromptedClasses, model: Model
+    items: Sequence[ImageItem], class_source: Classifier | PromptedClasses, model: Model, *, unknown: bool
 ) -> Generator[Event, None, Classifier]:
     """Build the classifier, or check that the one given was made with this model.
 
@@ -224,5 +228,6 @@ def _get_classifier(
     if isinstance(class_source, Classifier):
         yield from check_belongs(class_source, model=model)
         return class_source
-    [classifier] = yield from build([class_source], model=model, towers=towers_for(items, model=model))
+    builder = build_with_vocabulary if unknown else build
+    [classifier] = yield from builder([class_source], model=model, towers=towers_for(items, model=model))
     return classifier

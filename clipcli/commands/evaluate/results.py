@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clipcli.commands.evaluate.calibration import Bin
 from clipcli.commands.evaluate.intervals import Estimate
-from clipcli.records import Entry
+from clipcli.records import Entry, Skipped
 
 Float32Array = NDArray[np.float32]
 IndexArray = NDArray[np.intp]
@@ -24,6 +24,12 @@ CLASSIFICATION_METRICS = {
     "mean_per_class_recall": "mean recall",
     "ece": "ECE",
     "nll": "NLL",
+}
+UNKNOWN_METRICS = {
+    "auroc": "AUROC",
+    "fpr95": "FPR at 95 % TPR",
+    "known_lost": "known lost",
+    "unknown_found": "unknown found",
 }
 RETRIEVAL_METRICS = {
     f"{way}_recall@{k}": f"{name} R@{k}"
@@ -95,6 +101,23 @@ class ClassMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownResult:
+    """How well the images of a folder, which are of no class, are told from those of a run.
+
+    `images` is the number of those that could be read. `at` is the score from which on an image is unknown by default:
+    `known_lost` and `unknown_found` are the shares of the images of the classes and of the folder that are then. The
+    points of the `curve` are the shares of both that are kept: first of the folder, then of the classes.
+    """
+
+    folder: str
+    images: int
+    skipped: tuple[Skipped, ...] = field(repr=False)
+    at: float
+    metrics: Mapping[str, Estimate]
+    curve: tuple[tuple[float, float], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """The results of one model with one prompt set on the labels of one DATA.
 
@@ -112,6 +135,7 @@ class Run:
     classes: tuple[ClassMetrics, ...] = field(repr=False)
     confusion: NDArray[np.int64] = field(repr=False)
     bins: tuple[Bin, ...] = field(repr=False)
+    unknown: UnknownResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +217,19 @@ class Evaluation:
 
     @property
     def skipped(self) -> int:
-        """The number of images in all DATA that could not be read or have no label."""
-        return sum({run.data: count_skipped(run) for run in self.runs}.values())
+        """The number of images in all DATA that could not be read or have no label, and of no class and unreadable."""
+        return sum({run.data: count_skipped(run) for run in self.runs}.values()) + len(skipped_unknown(self.runs))
 
 
 def entries_of(run: Run | RetrievalRun) -> tuple[Entry, ...]:
     """All images of a run in order, with those that were skipped."""
     return run.entries if isinstance(run, RetrievalRun) else run.images.entries
+
+
+def skipped_unknown(runs: Sequence[Run | RetrievalRun]) -> tuple[Skipped, ...]:
+    """The images of no class that could not be read: the same for all runs."""
+    first = runs[0]
+    return first.unknown.skipped if isinstance(first, Run) and first.unknown is not None else ()
 
 
 def count_skipped(run: Run | RetrievalRun) -> int:

@@ -52,6 +52,9 @@ class EvaluateSettings(Encoding, Overwriting, TableColumns, LabelsOrClassifier):
     allow_empty: bool = setting(default=False, group="what", rare=True)
     """Let there be classes of which DATA has no image."""
 
+    unknown_folder: AsText = setting(default=None, group="how", metavar="DIR")
+    """Images of none of the classes: how well --unknown of classify tells them from those of DATA."""
+
     compare: AsText = setting(default=None, group="how", metavar="FILE")
     """Another predictions.csv of the same images, for the difference in top-1."""
 
