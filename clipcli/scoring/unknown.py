@@ -46,8 +46,8 @@ def unknown_scores(embeddings: Float32Array, classifier: Classifier) -> Float32A
     images = embeddings.astype(np.float64)
     words = images @ vocabulary.astype(np.float64).T
     classes = images @ classifier.class_embeddings.astype(np.float64).T
-    power = np.exp(_SLOPE * (match(classes, words) - _EVEN))
-    scores: Float32Array = (1 / (1 + power)).astype(np.float32)
+    # 1 / (1 + exp(x)), which does not overflow.
+    scores: Float32Array = np.exp(-np.logaddexp(0, _SLOPE * (match(classes, words) - _EVEN))).astype(np.float32)
     return scores
 
 
