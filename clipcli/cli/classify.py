@@ -15,7 +15,7 @@ from clipcli.cli.classify_summary import Summary
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import Show, pause_collector
 from clipcli.cli.words import close_standard_output
-from clipcli.commands.classify.settings import ClassifySettings, RowsFile
+from clipcli.commands.classify.settings import ClassifySettings, RowsFile, labels_written
 from clipcli.data.tree import split_zip
 from clipcli.errors import UsageError
 from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded, RowsPlanned, RowsReady, Warned
@@ -53,7 +53,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     if terminal.show_config:
         print(to_yaml(settings, file), end="")
         return exit_codes.DONE
-    format, top_k = choose_format(file.output, file.format), settings.top_k
+    format, top_k = choose_format(file.output, file.format), labels_written(settings)
     check_is_not_read(file.output, _files_read(settings, terminal))
     check_output(file.output, overwrite=file.overwrite, resume=file.resume, manifest=file.manifest)
     _check_report(file, settings, terminal)
@@ -63,16 +63,17 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     from clipcli.cli.next_command import next_command
 
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
-        earlier = _find_earlier_rows(file, display, format=format, top_k=top_k)
+        earlier = _find_earlier_rows(file, display, format=format, top_k=settings.top_k)
         replaced = left_over(file.output) if file.overwrite else []
         _keep_corrections(file, display)
-        summary = Summary(file.output, next_command=next_command(settings, file))
+        unknown = settings.unknown_label if settings.unknown else None
+        summary = Summary(file.output, next_command=next_command(settings, file), unknown=unknown)
         open_output = _output_opener(file, earlier, format=format)
         # Importing torch takes seconds: all that can be checked without it was.
         from clipcli.commands.classify.album import Album
         from clipcli.commands.classify.run import run
 
-        album = Album(file.report, most=file.report_images) if file.report else None
+        album = Album(file.report, most=file.report_images, unknown=unknown) if file.report else None
         try:
             events = run(settings, earlier=earlier, output=file.output, album=album)
             _write(

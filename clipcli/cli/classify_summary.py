@@ -41,14 +41,15 @@ _NARROW = 60
 class Summary:
     """The counts and times of a run that writes to `output`, from its events.
 
-    `next_command` are the parts of the command that is proposed at the end. `total` is the number of images, `earlier`
+    `next_command` are the parts of the command that is proposed at the end. `unknown` is the label of images of none
+    of the classes, where they are looked for. `total` is the number of images, `earlier`
     the number of them with a row of an earlier run. The caller sets `interrupted`, and `reader_gone` where the reader
     of standard output had enough.
     """
 
-    def __init__(self, output: str, *, next_command: Sequence[str] = ()) -> None:
+    def __init__(self, output: str, *, next_command: Sequence[str] = (), unknown: str | None = None) -> None:
         self.output = "standard output" if output == STDOUT else output
-        self._next_command = next_command
+        self._next_command, self._unknown = next_command, unknown
         self.total = self.earlier = 0
         self.interrupted = self.reader_gone = False
         self.tally = Tally()
@@ -109,8 +110,7 @@ class Summary:
             display.say()
             for line in table(self.tally, display.width):
                 display.say(line)
-            calibrated = () if self._calibration is None else (f"Scores are calibrated: {self._calibration}.",)
-            for said in (*self._left_out, *_of_refining(self._refined), *calibrated):
+            for said in self._below_the_table():
                 for line in _fitted(said, display.width):
                     display.say(line)
         if self.interrupted:
@@ -124,6 +124,14 @@ class Summary:
         display.say(self._outcome(seconds), style="" if self.tally.labelled else "red")
         if self.tally.labelled and self._next_command:
             self._show_next_command(display)
+
+    def _below_the_table(self) -> Iterator[str]:
+        if self._unknown is not None and self.tally.labelled:
+            yield self.tally.of_none(self._unknown, noun="image")
+        yield from self._left_out
+        yield from _of_refining(self._refined)
+        if self._calibration is not None:
+            yield f"Scores are calibrated: {self._calibration}."
 
     def _outcome(self, seconds: float) -> str:
         rows = self.tally.rows

@@ -67,9 +67,14 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
 def _print_tables(evaluation: Evaluation) -> None:
     """Print tables on stdout: runs, differences, and the classes of a single run if they are few."""
     from clipcli.commands.evaluate.results import Run
-    from clipcli.commands.evaluate.tables import table_of_classes, table_of_differences, table_of_runs
+    from clipcli.commands.evaluate.tables import (
+        table_of_classes,
+        table_of_differences,
+        table_of_runs,
+        table_of_unknown,
+    )
 
-    tables = [table_of_runs(evaluation), table_of_differences(evaluation)]
+    tables = [table_of_runs(evaluation), table_of_unknown(evaluation), table_of_differences(evaluation)]
     first = evaluation.runs[0]
     if isinstance(first, Run) and len(evaluation.runs) == 1 and len(first.classes) <= _MOST_CLASSES:
         tables.append(table_of_classes(first))
@@ -92,11 +97,12 @@ def _say_calibrated(evaluation: Evaluation, display: Display) -> None:
 
 def _say_skipped(evaluation: Evaluation, display: Display) -> None:
     """Say if top-5 was left out, and which images were, with the reasons of the first."""
-    from clipcli.commands.evaluate.results import entries_of
+    from clipcli.commands.evaluate.results import entries_of, skipped_unknown
     from clipcli.records import Skipped
 
     by_data = {run.data: entries_of(run) for run in evaluation.runs}
     skipped = [entry for entries in by_data.values() for entry in entries if isinstance(entry, Skipped)]
+    skipped += skipped_unknown(evaluation.runs)
     if evaluation.task == "classification" and evaluation.metrics["top5"] is None:
         display.say(f"top-5 is left out: there are only {len(evaluation.labels)} classes.")
     if skipped:

@@ -28,8 +28,11 @@ _DECIDING = (
 
 
 def next_command(settings: ClassifySettings, file: RowsFile) -> list[str]:
-    """The parts of `clipcli evaluate` with the settings of this run; empty where it cannot be typed."""
-    if is_stream(file.output) or settings.labels == STDIN or isinstance(settings.labels, Mapping):
+    """The parts of `clipcli evaluate` with the settings of this run; empty where it cannot be typed.
+
+    Nor is it where rows may be unknown: that is no class.
+    """
+    if settings.unknown or is_stream(file.output) or settings.labels == STDIN or isinstance(settings.labels, Mapping):
         return []
     parts = ["clipcli evaluate", shlex.quote(file.output)]
     if settings.labels is not None:

@@ -13,7 +13,7 @@ from clipcli.errors import UsageError
 from clipcli.events import Event
 from clipcli.notices import Notices
 from clipcli.records import ImageItem
-from clipcli.scoring.build import build, check_belongs
+from clipcli.scoring.build import build, build_with_vocabulary, check_belongs
 from clipcli.scoring.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -59,14 +59,15 @@ def read_class_source(options: GivenClasses, notices: Notices) -> Classifier | P
 
 
 def get_classifier(
-    class_source: Classifier | PromptedClasses, items: Sequence[ImageItem], *, model: Model
+    class_source: Classifier | PromptedClasses, items: Sequence[ImageItem], *, model: Model, vocabulary: bool = False
 ) -> Generator[Event, None, Classifier]:
-    """Build the classifier, or check that the one given was made with this model.
+    """Build the classifier, with the `vocabulary` if wanted, or check that the one given was made with this model.
 
     If a text tower is loaded to build it, so is the image tower, unless memory has the embeddings of the images.
     """
     if isinstance(class_source, Classifier):
         yield from check_belongs(class_source, model=model)
         return class_source
-    [classifier] = yield from build([class_source], model=model, towers=towers_for(items, model=model))
+    builder = build_with_vocabulary if vocabulary else build
+    [classifier] = yield from builder([class_source], model=model, towers=towers_for(items, model=model))
     return classifier

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clipcli.backbones.checkpoint import TEXT
+from clipcli.classes.labels import LabelledClass
 from clipcli.classes.prompts import PromptedClasses
+from clipcli.classes.vocabulary import vocabulary
 from clipcli.encoding.label_checks import check_labels, label_warnings, remembered_checks
 from clipcli.encoding.model import Model
 from clipcli.errors import ModelUnavailable, WeightsMismatch
 from clipcli.events import ClassesEncoded, Event, ModelKnown
 from clipcli.memory.classes import class_key
 from clipcli.scoring.classifier import Classifier, classifier_of
+from clipcli.scoring.competitors import competitors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +44,24 @@ def build(
         raise ModelUnavailable(f"nothing is known of {model.name}; load it first")
     facts = model.facts
     return [classifier_of(one, np.stack(list(islice(embeddings, len(one.classes)))), facts) for one in prompted]
+
+
+def build_with_vocabulary(
+    prompted: Sequence[PromptedClasses], *, model: Model, towers: Sequence[str] = ()
+) -> Generator[Event, None, list[Classifier]]:
+    """As `build`, with the vocabulary in each classifier that tells unknown images, by the prompts of its classes."""
+    words = vocabulary()
+    generic = tuple(map(LabelledClass, words))
+    others = [PromptedClasses(generic, prompt_set) for prompt_set in dict.fromkeys(one.prompt_set for one in prompted)]
+    built = yield from build([*prompted, *others], model=model, towers=towers)
+    of_words = {one.prompt_set: made for one, made in zip(others, built[len(prompted) :], strict=True)}
+    found = []
+    for one, classifier in zip(prompted, built, strict=False):
+        embeddings = of_words[one.prompt_set].class_embeddings
+        names = [name for labelled in one.classes for name in (labelled.label, *labelled.names)]
+        kept = competitors(words, embeddings, names=names, class_embeddings=classifier.class_embeddings)
+        found.append(replace(classifier, vocabulary=embeddings[kept]))
+    return found
 
 
 def embed_classes(

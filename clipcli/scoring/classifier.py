@@ -1,7 +1,7 @@
 """The `Classifier`: class embeddings with all that scoring needs, and the file that it is saved in.
 
 The file is safetensors: the tensor `class_embeddings` `[C, D]` float32, everything else as text metadata. A refined one
-has the tensors `weights` and `biases` too.
+has the tensors `weights` and `biases` too, and one that can tell unknown images `vocabulary` `[V, D]`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Classifier:
 
     A classifier that was refined on `refined_on` images has `weights` `[C, D]` and `biases` `[C]`, float32, which take
     the place of the class embeddings: an image's similarity to a class is the product with its weights, plus its bias.
-    `calibration` is what `clipcli calibrate` found; `None` before that.
+    `calibration` is what `clipcli calibrate` found; `None` before that. `vocabulary` `[V, D]` holds the embeddings of
+    words that mean something else than every class, to tell unknown images by.
     """
 
     class_embeddings: NDArray[np.float32]
@@ -53,6 +54,7 @@ class Classifier:
     biases: NDArray[np.float32] | None = None
     refined_on: int | None = None
     calibration: Calibration | None = None
+    vocabulary: NDArray[np.float32] | None = None
 
     def save(self, path: str | Path) -> None:
         """Save the classifier to a file, atomically. Raises `OutputFailed`."""
@@ -117,6 +119,8 @@ class Classifier:
             return False
         if self.calibration is not None and not self.calibration.fits(classes):
             return False
+        if self.vocabulary is not None and (self.vocabulary.ndim != 2 or self.vocabulary.shape[1] != shape[1]):
+            return False
         refined = (self.weights, self.biases, self.refined_on)
         if all(one is None for one in refined):
             return True
@@ -126,7 +130,7 @@ class Classifier:
 
 
 METADATA = ("labels", "model", "fingerprint", "prompts", "precision", "logit_scale", "logit_bias", "score", "recipe")
-TENSORS = ("class_embeddings", "weights", "biases")
+TENSORS = ("class_embeddings", "weights", "biases", "vocabulary")
 # What only some classifiers have: how it becomes JSON, and how it is read back.
 OPTIONAL: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "refined_on": (int, int),

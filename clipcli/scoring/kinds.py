@@ -1,6 +1,11 @@
-"""The table of kinds of score, light enough to import for `--help`."""
+"""The table of kinds of score, and from which score on an image is unknown, light enough to import for `--help`."""
 
 from __future__ import annotations
+
+# Of images of the classes, about one in 50 scores higher as unknown. One class alone is a question, whose answer is no
+# where that is likelier than yes.
+UNKNOWN_AT, UNKNOWN_AT_ALONE = 0.8, 0.5
+UNKNOWN_BY_DEFAULT = f"{UNKNOWN_AT}, and {UNKNOWN_AT_ALONE} for one class alone"
 
 SCORES = {
     "auto": "the model's own: softmax, or sigmoid for SigLIP-style models",

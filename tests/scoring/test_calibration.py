@@ -181,9 +181,10 @@ def test_it_is_said_in_words() -> None:
     ],
 )
 def test_what_is_no_calibration_is_refused(change: dict[str, object]) -> None:
-    assert Calibration.from_json(CALIBRATION.as_json(), classes=3) == CALIBRATION
-    with pytest.raises((TypeError, ValueError)):
-        Calibration.from_json(CALIBRATION.as_json() | change, classes=3)
+    assert Calibration.from_json(CALIBRATION.as_json()) == CALIBRATION
+    assert CALIBRATION.fits(3)
+    with pytest.raises((TypeError, ValueError, AssertionError)):
+        assert Calibration.from_json(CALIBRATION.as_json() | change).fits(3)
 
 
 def test_softmax_does_not_overflow() -> None:

@@ -16,7 +16,7 @@ from clipcli.encoding.model import Model
 from clipcli.events import Event, Warned, result_of
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
-from clipcli.scoring.build import build
+from clipcli.scoring.build import build, build_with_vocabulary
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.refine import check_refinable
 from clipcli.scoring.score import ONE_CLASS, choose_score
@@ -62,8 +62,9 @@ def run(options: BuildClassifierSettings) -> Generator[Event, None, Classifier]:
     settings = _TextTowerSettings(device=options.device, precision=options.precision)
     model = Model(options.model or backbones.DEFAULT_MODEL, settings, memory=memory)
     towers = towers_for(items, model=model) if items else ()
-    [classifier] = yield from build([prompted], model=model, towers=towers)
-    if len(classifier.labels) == 1 and choose_score("auto", classifier) == "softmax":
+    builder = build_with_vocabulary if options.unknown else build
+    [classifier] = yield from builder([prompted], model=model, towers=towers)
+    if len(classifier.labels) == 1 and not options.unknown and choose_score("auto", classifier) == "softmax":
         yield Warned(ONE_CLASS)
     if items:
         check_refinable(classifier, kind=classifier.score)

@@ -28,10 +28,13 @@ class _Photo(NamedTuple):
 
 
 class Album:
-    """Gathers the rows of a run for its page, which shows at most so many photos of all labels together."""
+    """Gathers the rows of a run for its page, which shows at most so many photos of all labels together.
 
-    def __init__(self, path: str, *, most: int) -> None:
-        self.path, self._most = path, most
+    `unknown` is the label of photos of none of the classes, where they were looked for.
+    """
+
+    def __init__(self, path: str, *, most: int, unknown: str | None = None) -> None:
+        self.path, self._most, self._unknown = path, most, unknown
         self.title = "Labelled photos"
         self.subtitle = ""
         self.left_out: tuple[str, ...] = ()
@@ -82,10 +85,11 @@ class Album:
         if skipped:
             sentence += f"; {skipped:,} could not be read"
         least = min(photos, default=None)
+        of_none = [] if self._unknown is None else [self._tally.of_none(self._unknown, noun="photo")]
         doubt = (
             [] if least is None else [f"Least sure: {least.row.labels[0]}, {_scores(least.row)} ({least.row.path})."]
         )
-        return [f"{sentence}.", *doubt]
+        return [f"{sentence}.", *of_none, *doubt]
 
     def _table(self) -> list[Section]:
         total = self._tally.rows

@@ -15,7 +15,8 @@ from clipcli.commands.classify.first_look import first_look
 from clipcli.commands.classify.kept_columns import kept_columns
 from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.refined import refine_first
-from clipcli.commands.classify.settings import ClassifySettings
+from clipcli.commands.classify.settings import ClassifySettings, labels_written
+from clipcli.commands.classify.unknowns import check_unknown, look_for_unknown, names_of
 from clipcli.commands.given_classes import get_classifier, read_class_source
 from clipcli.data.images import list_images
 from clipcli.data.kinds.folders import OTHER_FILES
@@ -49,9 +50,10 @@ def classify(settings: ClassifySettings, show: Show) -> Rows:
     Give `labels` or a `classifier` (a file, or the result of `build_classifier`). Labels are a labels file, a text such
     as `"cat, dog"`, a list of labels, or a mapping of each to its aliases, as in `{"dog": ["puppy"], "cat": []}`; in
     place of the aliases may stand a mapping with `aliases` and `descriptions`. A row holds the `top_k` best labels with
-    their scores, best first; an image that cannot be read has none, and the reason in `error`. With `keep_columns`,
-    `kept` has the cells of these columns. Embeddings are cached; those of an image are used again while its file is as
-    it was, or with `verify` its content.
+    their scores, best first; an image that cannot be read has none, and the reason in `error`. With `unknown` an image
+    of none of the labels has `unknown_label` first, with a score that says how sure that is, and behind it its best
+    label. With `keep_columns`, `kept` has the cells of these columns. Embeddings are cached; those of an image are used
+    again while its file is as it was, or with `verify` its content.
 
     Raises the errors of `clipcli.errors`: at once for what is wrong with arguments, labels and inputs, and at the first
     row for what is wrong with the model, unless it fails while it runs or is first needed for a later row.
@@ -97,6 +99,7 @@ def run(
     _check_stdin(options)
     class_source = read_class_source(options, notices)
     _check_top_k(options.top_k, class_source)
+    check_unknown(options, class_source)
     memory = model.memory if model else open_memory(cache=options.cache, cache_size=options.cache_size)
     items = list_images(
         options.inputs,
@@ -184,9 +187,9 @@ def _label_images(
 
     `images` is the number of images of the whole run; these may be the rest of them.
     """
-    classifier = yield from get_classifier(class_source, items, model=model)
+    classifier = yield from get_classifier(class_source, items, model=model, vocabulary=options.unknown)
     kind = choose_score(options.score, classifier)
-    if kind == "softmax" and len(classifier.labels) == 1:
+    if kind == "softmax" and len(classifier.labels) == 1 and not options.unknown:
         yield Warned(ONE_CLASS)
     if kind != "softmax" and classifier.calibration is not None:
         yield Warned(UNCALIBRATED)
@@ -196,7 +199,8 @@ def _label_images(
     for event in embedded:
         if isinstance(event, Embedded):
             scores = Scores(event.entries, score(event.embeddings[0], classifier, kind=kind))
-            decided = decide(scores, top_k=options.top_k)
-            yield RowsReady(tuple(to_rows(decided, classifier.labels, kept=kept)))
+            decided = decide(scores, top_k=labels_written(options))
+            decided = look_for_unknown(decided, event.embeddings[0], classifier, options=options, kind=kind)
+            yield RowsReady(tuple(to_rows(decided, names_of(classifier, options), kept=kept)))
         else:
             yield event

@@ -5,8 +5,10 @@ from __future__ import annotations
 from clipcli.commands.classify.kept_columns import split_columns
 from clipcli.commands.shared_settings import Encoding, Inputs, LabelsOrClassifier, ModelName, Overwriting, Prompts
 from clipcli.outputs import WRITERS
-from clipcli.scoring.kinds import SCORES
+from clipcli.scoring.kinds import SCORES, UNKNOWN_BY_DEFAULT
 from clipcli.settings import AsTexts, record, setting
+
+UNKNOWN = "unknown"
 
 
 @record
@@ -41,10 +43,26 @@ class Labelling(Prompts, Inputs, LabelsOrClassifier):
     refine: bool = setting(default=False, group="how")
     """Improve the labels by what the images of the run have in common; the first row comes after the last image."""
 
+    unknown: bool = setting(default=False, group="how")
+    """Give images that are none of the labels the label unknown; their best label is the second."""
+
+    unknown_label: str = setting(default=UNKNOWN, group="how", metavar="TEXT", rare=True)
+    """What such images are called, with --unknown."""
+
+    unknown_at: float | None = setting(
+        default=None, group="how", metavar="S", least=0, most=1, by_default=UNKNOWN_BY_DEFAULT, rare=True
+    )
+    """From which score on, 0 to 1, an image is unknown; lower finds more of them, and loses more of the others."""
+
 
 @record
 class ClassifySettings(Encoding, ModelName, Labelling):
     """The images to label, the classes, the model, and how it runs."""
+
+
+def labels_written(settings: Labelling) -> int:
+    """How many labels a row has room for: with `unknown` at least two, as the second is the best of the classes."""
+    return max(2, settings.top_k) if settings.unknown else settings.top_k
 
 
 @record

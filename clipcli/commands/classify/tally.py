@@ -52,6 +52,14 @@ class Tally:
         """The labels with what is counted of them, the most frequent first."""
         return sorted(self.labels.items(), key=lambda one: -one[1].count)
 
+    def of_none(self, unknown: str, *, noun: str) -> str:
+        """How many images have the label `unknown`, as they fit none of the others, in a sentence."""
+        count = self.labels[unknown].count if unknown in self.labels else 0
+        if not count:
+            return f"No {noun} is {unknown}: each fits one of the labels."
+        verb = f"{noun} is" if self.labelled == 1 else f"{noun}s are" if count > 1 else f"{noun}s is"
+        return f"{count:,} of {self.labelled:,} {verb} {unknown}: none of the labels fits."
+
     def add(self, rows: Sequence[Row]) -> None:
         """Count more rows."""
         labels, sure_enough = self.labels, self._sure_enough

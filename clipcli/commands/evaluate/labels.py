@@ -31,7 +31,9 @@ from clipcli.commands.evaluate.refined import with_refined
 from clipcli.commands.evaluate.results import Difference, EvaluatedImages, Evaluation, Probe, Run
 from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.evaluate.tables import run_names
+from clipcli.commands.evaluate.unknown import embed_unknown, evaluate_unknown
 from clipcli.data.columns import Columns
+from clipcli.data.images import list_images
 from clipcli.data.labelled import labelled_of, named_twice, read_labelled
 from clipcli.data.task import CLASSIFICATION
 from clipcli.data.tree import Data
@@ -42,9 +44,10 @@ from clipcli.events import Event, InputsFound, Warned
 from clipcli.memory.models import ModelFacts
 from clipcli.notices import Notices
 from clipcli.records import ImageItem
-from clipcli.scoring.build import build, check_belongs
+from clipcli.scoring.build import build, build_with_vocabulary, check_belongs
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.refine import check_refinable
+from clipcli.scoring.unknown import check_vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Inputs:
     """All that is read and checked before a model is loaded.
 
     `class_source` is a classifier, or classes with each prompt set that classifiers are built from. `other_labels` are
-    those of `--compare`, by image path.
+    those of `--compare`, by image path, and `unknown` the images of no class.
     """
 
     classes: Classes
@@ -60,6 +63,7 @@ class Inputs:
     training: ProbeTraining | None
     class_source: Classifier | tuple[PromptedClasses, ...]
     other_labels: Mapping[str, str | None] | None
+    unknown: tuple[ImageItem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +93,14 @@ def run(
     yield from map(Warned, _warnings(inputs, options))
     training, names = inputs.training, inputs.classes.names
     sets = [*inputs.tests, *([] if training is None else [training.needed])]
-    yield InputsFound(sum(len(labelled_set.truth) for labelled_set in sets))
+    yield InputsFound(sum(len(labelled_set.truth) for labelled_set in sets) + len(inputs.unknown))
     items = [labelled.item for labelled_set in sets for labelled in labelled_of(labelled_set.data)]
     models = yield from _build_classifiers(options, inputs, items)
     images = yield from embed_labelled_sets(sets, [one.model for one in models], class_names=names)
     tests = images[: len(inputs.tests)]
     runs = yield from _evaluate_runs(tests, models, inputs.classes, is_refined=options.refine)
+    if options.unknown_folder is not None:
+        runs = yield from _with_unknown(runs, tests, models, inputs.unknown, folder=options.unknown_folder)
     probes: list[Probe] = []
     if training is not None:
         model_names = [one.model.name for one in models]
@@ -125,7 +131,17 @@ def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: 
     training = None if options.linear_probe is None else read_training(options, columns, classes, notices)
     other_labels = None if options.compare is None else comparison.read_other_labels(options.compare)
     class_source = classifier or tuple(PromptedClasses(classes.classes, prompt_set) for prompt_set in prompt_sets)
-    return Inputs(classes, tests, training, class_source, other_labels)
+    unknown = _read_unknown(options, classifier, notices)
+    return Inputs(classes, tests, training, class_source, other_labels, unknown)
+
+
+def _read_unknown(options: EvaluateSettings, classifier: Classifier | None, notices: Notices) -> tuple[ImageItem, ...]:
+    """The images of no class. Raises `UsageError` for a classifier that cannot tell them."""
+    if options.unknown_folder is None:
+        return ()
+    if classifier is not None:
+        check_vocabulary(classifier)
+    return tuple(list_images([options.unknown_folder], notices=notices, exclude=options.exclude))
 
 
 def _classes_from_settings(
@@ -177,7 +193,8 @@ def _build_classifiers(
             yield from check_belongs(source, model=model)
             classifiers = [source]
         else:
-            classifiers = yield from build(source, model=model, towers=towers_for(items, model=model))
+            builder = build_with_vocabulary if options.unknown_folder is not None else build
+            classifiers = yield from builder(source, model=model, towers=towers_for(items, model=model))
         if options.refine:
             for classifier in classifiers:
                 check_refinable(classifier, kind=classifier.score)
@@ -207,6 +224,25 @@ def _evaluate_runs(
                 )
                 runs.append(run)
     return tuple(runs)
+
+
+def _with_unknown(
+    runs: Sequence[Run],
+    tests: Sequence[EvaluatedImages],
+    models: Sequence[ModelWithClassifiers],
+    items: Sequence[ImageItem],
+    *,
+    folder: str,
+) -> Generator[Event, None, tuple[Run, ...]]:
+    """The runs with how well each tells the images of no class, `items`, which are embedded now."""
+    entries, parts = yield from embed_unknown(items, [one.model for one in models], folder=folder)
+    each = (
+        evaluate_unknown(known, unknown, classifier, folder=folder, entries=entries)
+        for images in tests
+        for model, known, unknown in zip(models, images.embeddings, parts, strict=True)
+        for classifier in model.classifiers
+    )
+    return tuple(replace(run, unknown=found) for run, found in zip(runs, each, strict=True))
 
 
 def _differences(

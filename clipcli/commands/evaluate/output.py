@@ -15,6 +15,7 @@ from clipcli.commands.evaluate.results import (
     Probe,
     RetrievalRun,
     Run,
+    UnknownResult,
     count_images,
     count_skipped,
     entries_of,
@@ -167,7 +168,17 @@ def _run_as_json(run: Run | RetrievalRun, name: str, folder: str) -> dict[str, A
     if isinstance(run, Run):
         content["per_class"] = [{key: getattr(one, key) for key in one.__slots__} for one in run.classes]
         content["reliability"] = [{key: getattr(one, key) for key in one.__slots__} for one in run.bins]
+        if run.unknown is not None:
+            content["unknown"] = _unknown_as_json(run.unknown)
     return content
+
+
+def _unknown_as_json(found: UnknownResult) -> dict[str, Any]:
+    content: dict[str, Any] = {"folder": found.folder, "n": found.images, "skipped": len(found.skipped), "at": found.at}
+    content |= {key: estimate.value for key, estimate in found.metrics.items()}
+    content["intervals"] = {key: _interval_as_json(estimate) for key, estimate in found.metrics.items()}
+    false, true = zip(*found.curve, strict=True)
+    return content | {"curve": {"unknown_kept": list(false), "known_kept": list(true)}}
 
 
 def _probe_as_json(probe: Probe) -> dict[str, Any]:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from clipcli.commands.evaluate.mistakes import mistakes, pairs_of_mistakes, retrieval_mistakes, verdict
 from clipcli.commands.evaluate.output import REPORT
-from clipcli.commands.evaluate.results import Evaluation, RetrievalRun, Run, count_images, count_skipped, entries_of
+from clipcli.commands.evaluate.results import (
+    Evaluation,
+    RetrievalRun,
+    Run,
+    count_images,
+    count_skipped,
+    entries_of,
+    skipped_unknown,
+)
 from clipcli.commands.evaluate.tables import (
     CHANCE,
     calibrated_in_words,
@@ -18,10 +26,12 @@ from clipcli.commands.evaluate.tables import (
     metric_names,
     table_of_differences,
     table_of_runs,
+    table_of_unknown,
 )
 from clipcli.records import Skipped
 from clipcli.report import Bar, Charts, Headline, Number, Page, Section, Table, Verdict, write_page
 from clipcli.report.accuracy_charts import Interval, confusion_map, confusion_matrix, forest_plot, reliability_diagram
+from clipcli.report.line_charts import lines
 from clipcli.scoring.intervals import LEVEL, RESAMPLES
 
 _MOST_CLASSES_IN_MATRIX = 50
@@ -53,6 +63,7 @@ def write_report(folder: Path, evaluation: Evaluation) -> Path:
         sections += [
             *mistakes(first, evaluation.labels),
             *_charts(first, evaluation.labels),
+            *_unknown(first, evaluation),
             *_most_confused(first, evaluation.labels),
             _classes(first),
             _bins(first),
@@ -159,6 +170,31 @@ def _charts(run: Run, labels: Sequence[str]) -> list[Section]:
     return [Charts("Confusion and calibration", [confusion, reliability], note, large=True)]
 
 
+def _unknown(run: Run, evaluation: Evaluation) -> list[Section]:
+    """The curve of the first run, and a table of all: how well images of no class are told from the others."""
+    found = run.unknown
+    if found is None:
+        return []
+    false, true = ([100 * share for share in shares] for shares in zip(*found.curve, strict=True))
+    series = {"this run": (false, [share / 100 for share in true]), "chance": ([0.0, 100.0], [0.0, 1.0])}
+    curve = lines(
+        series,
+        title="Images that are kept",
+        x_label="of images of no class, %",
+        y_label="of images of the classes",
+        percent=True,
+    )
+    lost, caught = (found.metrics[key] for key in ("known_lost", "unknown_found"))
+    note = (
+        f"{found.images:,} images of {found.folder} are of none of the classes. By default classify --unknown calls"
+        f" {format_metric('unknown_found', caught.value)} of them unknown, and with them"
+        f" {format_metric('known_lost', lost.value)} of the images of the classes. --unknown-at sets another point of"
+        " the curve: the further up and left it goes, the better."
+    )
+    columns, *rows = table_of_unknown(evaluation)
+    return [Charts("Unknown images", [curve], note, large=True), Table("Unknown images, in figures", columns, rows)]
+
+
 def _most_confused(run: Run, labels: Sequence[str]) -> list[Section]:
     """A table of the most frequent mistakes, where there are too many classes for a matrix with numbers."""
     if len(labels) <= _MOST_CLASSES_IN_MATRIX:
@@ -200,6 +236,7 @@ def _bins(run: Run) -> Table:
 def _skipped(evaluation: Evaluation) -> list[Section]:
     by_data = {run.data: entries_of(run) for run in evaluation.runs}
     skipped = [entry for entries in by_data.values() for entry in entries if isinstance(entry, Skipped)]
+    skipped += skipped_unknown(evaluation.runs)
     rows = [(entry.item.id, entry.reason) for entry in skipped[:_MOST_SKIPPED]]
     more = len(skipped) - len(rows)
     note = f"And {more:,} more in predictions.csv." if more else None

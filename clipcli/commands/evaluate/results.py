@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.records import Entry
+from clipcli.records import Entry, Skipped
 from clipcli.scoring.calibration import Calibration
 from clipcli.scoring.intervals import Estimate
 from clipcli.scoring.reliability import Bin
@@ -25,6 +25,12 @@ CLASSIFICATION_METRICS = {
     "mean_per_class_recall": "mean recall",
     "ece": "ECE",
     "nll": "NLL",
+}
+UNKNOWN_METRICS = {
+    "auroc": "AUROC",
+    "fpr95": "FPR at 95 % TPR",
+    "known_lost": "known lost",
+    "unknown_found": "unknown found",
 }
 RETRIEVAL_METRICS = {
     f"{way}_recall@{k}": f"{name} R@{k}"
@@ -96,6 +102,23 @@ class ClassMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownResult:
+    """How well the images of a folder, which are of no class, are told from those of a run.
+
+    `images` is the number of those that could be read. `at` is the score from which on an image is unknown by default:
+    `known_lost` and `unknown_found` are the shares of the images of the classes and of the folder that are then. The
+    points of the `curve` are the shares of both that are kept: first of the folder, then of the classes.
+    """
+
+    folder: str
+    images: int
+    skipped: tuple[Skipped, ...] = field(repr=False)
+    at: float
+    metrics: Mapping[str, Estimate]
+    curve: tuple[tuple[float, float], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """The results of one model with one prompt set on the labels of one DATA.
 
@@ -115,6 +138,7 @@ class Run:
     confusion: NDArray[np.int64] = field(repr=False)
     bins: tuple[Bin, ...] = field(repr=False)
     calibration: Calibration | None = None
+    unknown: UnknownResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +220,19 @@ class Evaluation:
 
     @property
     def skipped(self) -> int:
-        """The number of images in all DATA that could not be read or have no label."""
-        return sum({run.data: count_skipped(run) for run in self.runs}.values())
+        """The number of images in all DATA that could not be read or have no label, and of no class and unreadable."""
+        return sum({run.data: count_skipped(run) for run in self.runs}.values()) + len(skipped_unknown(self.runs))
 
 
 def entries_of(run: Run | RetrievalRun) -> tuple[Entry, ...]:
     """All images of a run in order, with those that were skipped."""
     return run.entries if isinstance(run, RetrievalRun) else run.images.entries
+
+
+def skipped_unknown(runs: Sequence[Run | RetrievalRun]) -> tuple[Skipped, ...]:
+    """The images of no class that could not be read: the same for all runs."""
+    first = runs[0]
+    return first.unknown.skipped if isinstance(first, Run) and first.unknown is not None else ()
 
 
 def count_skipped(run: Run | RetrievalRun) -> int:

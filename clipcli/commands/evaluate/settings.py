@@ -52,6 +52,9 @@ class EvaluateSettings(Encoding, Overwriting, LabelColumn, TableColumns, LabelsO
     refine: bool = setting(default=False, group="how")
     """Also measure classify --refine: each classifier refined on the images of DATA, without their labels."""
 
+    unknown_folder: AsText = setting(default=None, group="how", metavar="DIR")
+    """Images of none of the classes: how well --unknown of classify tells them from those of DATA."""
+
     compare: AsText = setting(default=None, group="how", metavar="FILE")
     """Another predictions.csv of the same images, for the difference in top-1."""
 

@@ -7,6 +7,7 @@ import numpy as np
 from clipcli.commands.evaluate.results import (
     CLASSIFICATION_METRICS,
     RETRIEVAL_METRICS,
+    UNKNOWN_METRICS,
     Difference,
     Evaluation,
     Probe,
@@ -49,6 +50,20 @@ def table_of_differences(evaluation: Evaluation) -> Table:
         for difference in evaluation.differences
     ]
     return [["this", "less that", "figure", "difference", "images"], *rows] if rows else []
+
+
+def table_of_unknown(evaluation: Evaluation) -> Table:
+    """A row for each run: how well it tells images of no class; an empty table if there are none."""
+    rows = [
+        [
+            name,
+            f"{found.images:,}",
+            *(format_with_interval(key, found.metrics[key]) for key in UNKNOWN_METRICS),
+        ]
+        for name, run in zip(run_names(evaluation), evaluation.runs, strict=True)
+        if isinstance(run, Run) and (found := run.unknown) is not None
+    ]
+    return [["", "of no class", *UNKNOWN_METRICS.values()], *rows] if rows else []
 
 
 def table_of_classes(run: Run) -> Table:
