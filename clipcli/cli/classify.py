@@ -24,7 +24,6 @@ from clipcli.outputs.check import check_is_not_read, check_output, choose_format
 from clipcli.outputs.earlier import Earlier, find_earlier, keep_changed, left_over, remove_left_over
 from clipcli.outputs.open import Output
 from clipcli.records import ModelRecord, Provenance
-from clipcli.scoring.schema import Schema
 from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
@@ -58,13 +57,14 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         earlier = _find_earlier_rows(file, display, format=format, top_k=top_k)
         replaced = left_over(file.output) if file.overwrite else []
         _keep_corrections(file, display)
-        summary = Summary(file.output, next_command=next_command(settings, file))
+        several = settings.multi_label
+        summary = Summary(file.output, next_command=next_command(settings, file), several=several)
         open_output = _output_opener(file, earlier, format=format)
         # Importing torch takes seconds: all that can be checked without it was.
         from clipcli.commands.classify.album import Album
         from clipcli.commands.classify.run import run
 
-        album = Album(file.report, most=file.report_images) if file.report else None
+        album = Album(file.report, most=file.report_images, several=several) if file.report else None
         try:
             events = run(settings, earlier=earlier, output=file.output, album=album)
             _write(
@@ -75,7 +75,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
                 earlier=earlier,
                 open_output=open_output,
                 format=format,
-                top_k=top_k,
+                settings=settings,
             )
             remove_left_over(replaced)
             for event in album.write() if album else ():
@@ -158,12 +158,14 @@ def _write(
     earlier: Earlier | None,
     open_output: Callable[..., Output],
     format: str,
-    top_k: int,
+    settings: ClassifySettings,
 ) -> None:
     """Write the rows as they come, and show all events. The output is opened when the first rows come.
 
     Nothing is written if the output is complete already.
     """
+    from clipcli.commands.classify.several import schema_of
+
     begun = earlier.manifest.begun if earlier else now()
     model = earlier.manifest.model if earlier else None
     provenance: Provenance | None = None
@@ -181,7 +183,8 @@ def _write(
                         output.set_model(model)
                 case RowsReady() if provenance and not (earlier and earlier.is_output and summary.is_complete()):
                     if output is None:
-                        schema = Schema(top_k=top_k, kept=provenance.kept)
+                        labels = [labelled["label"] for labelled in provenance.classes]
+                        schema = schema_of(settings, labels, provenance.kept)
                         manifest = Manifest(provenance=provenance, model=model, format=format, begun=begun)
                         output = open_output(schema=schema, manifest=manifest, at_least=summary.earlier)
                         stack.enter_context(output)

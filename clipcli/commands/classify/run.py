@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.given import STDIN
+from clipcli.classes.joined import SEPARATOR
 from clipcli.classes.prompts import PromptedClasses, read_prompted_classes
 from clipcli.commands.classify.album import Album
 from clipcli.commands.classify.first_look import first_look
 from clipcli.commands.classify.kept_columns import kept_columns
 from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.settings import ClassifySettings
+from clipcli.commands.classify.several import SPLIT_LABELS, check_several, decider, schema_of
 from clipcli.data.images import list_images
 from clipcli.data.kinds.folders import OTHER_FILES
 from clipcli.encoding.embed import embed, towers_for
@@ -26,7 +28,7 @@ from clipcli.notices import Notices
 from clipcli.outputs import STDOUT, resume
 from clipcli.outputs.check import check_is_not_read
 from clipcli.outputs.earlier import Earlier
-from clipcli.records import Embedded, ImageItem, Provenance, Row, Rows, Scores
+from clipcli.records import Decided, Embedded, ImageItem, Provenance, Row, Rows, Scores
 from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.decide import decide
@@ -48,9 +50,10 @@ def classify(settings: ClassifySettings, show: Show) -> Rows:
     Give `labels` or a `classifier` (a file, or the result of `build_classifier`). Labels are a labels file, a text such
     as `"cat, dog"`, a list of labels, or a mapping of each to its aliases, as in `{"dog": ["puppy"], "cat": []}`; in
     place of the aliases may stand a mapping with `aliases` and `descriptions`. A row holds the `top_k` best labels with
-    their scores, best first; an image that cannot be read has none, and the reason in `error`. With `keep_columns`,
-    `kept` has the cells of these columns. Embeddings are cached; those of an image are used again while its file is as
-    it was, or with `verify` its content.
+    their scores, best first; an image that cannot be read has none, and the reason in `error`. With `multi_label` it
+    holds every label over its threshold, or none, and with `wide` as well, `all_scores` has the score of each label.
+    With `keep_columns`, `kept` has the cells of these columns. Embeddings are cached; those of an image are used again
+    while its file is as it was, or with `verify` its content.
 
     Raises the errors of `clipcli.errors`: at once for what is wrong with arguments, labels and inputs, and at the first
     row for what is wrong with the model, unless it fails while it runs or is first needed for a later row.
@@ -93,8 +96,10 @@ def run(
     rows. A `model` that is open already, with the settings of these options, is used as it is.
     """
     notices = Notices()
+    check_several(options)
     class_source = _read_class_source(options, notices)
-    _check_top_k(options.top_k, class_source)
+    labels = _labels_of(class_source)
+    _check_top_k(options.top_k, labels)
     memory = model.memory if model else open_memory(cache=options.cache, cache_size=options.cache_size)
     items = list_images(
         options.inputs,
@@ -108,6 +113,10 @@ def run(
     if album is not None and os.path.isfile(album.path):
         check_is_not_read(album.path, {item.file for item in items}, flag="--report")
     kept = kept_columns(options.keep_columns, items)
+    schema_of(options, labels, kept)
+    for label in labels if options.multi_label else ():
+        if SEPARATOR in label:
+            notices.add(SPLIT_LABELS, label)
     items, left_out = first_look(items, max_images=options.max_images, sample=options.sample)
     passed_over = notices.take(OTHER_FILES)
     default_model = class_source.model if isinstance(class_source, Classifier) else DEFAULT_MODEL
@@ -166,10 +175,9 @@ def _read_class_source(options: ClassifySettings, notices: Notices) -> Classifie
     return Classifier.load(options.classifier or "")
 
 
-def _check_top_k(top_k: int, class_source: Classifier | PromptedClasses) -> None:
-    classes = class_source.labels if isinstance(class_source, Classifier) else class_source.classes
-    if not 1 <= top_k <= len(classes):
-        raise UsageError(f"--top-k {top_k} does not fit {len(classes)} classes; choose from 1 to {len(classes)}")
+def _check_top_k(top_k: int, labels: Sequence[str]) -> None:
+    if not 1 <= top_k <= len(labels):
+        raise UsageError(f"--top-k {top_k} does not fit {len(labels)} classes; choose from 1 to {len(labels)}")
 
 
 def _events_of(
@@ -202,16 +210,36 @@ def _label_images(
     `images` is the number of images of the whole run; these may be the rest of them.
     """
     classifier = yield from _get_classifier(items, class_source, model)
+    if options.multi_label:
+        decide_labels = yield from decider(classifier, class_source, model, options)
+    else:
+        decide_labels = yield from _best_labels(classifier, options)
+    for event in embed(items, models=[model], images=images):
+        if isinstance(event, Embedded):
+            yield RowsReady(tuple(to_rows(decide_labels(event), classifier.labels, kept=kept)))
+        else:
+            yield event
+
+
+def _best_labels(
+    classifier: Classifier, options: ClassifySettings
+) -> Generator[Event, None, Callable[[Embedded], Decided]]:
+    """A function that decides which labels are the best of images."""
     kind = choose_score(options.score, classifier)
     if kind == "softmax" and len(classifier.labels) == 1:
         yield Warned(ONE_CLASS)
-    for event in embed(items, models=[model], images=images):
-        if isinstance(event, Embedded):
-            scores = Scores(event.entries, score(event.embeddings[0], classifier, kind=kind))
-            decided = decide(scores, top_k=options.top_k)
-            yield RowsReady(tuple(to_rows(decided, classifier.labels, kept=kept)))
-        else:
-            yield event
+
+    def decide_best(images: Embedded) -> Decided:
+        return decide(Scores(images.entries, score(images.embeddings[0], classifier, kind=kind)), top_k=options.top_k)
+
+    return decide_best
+
+
+def _labels_of(class_source: Classifier | PromptedClasses) -> tuple[str, ...]:
+    """The labels of all classes, in order."""
+    if isinstance(class_source, Classifier):
+        return class_source.labels
+    return tuple(labelled.label for labelled in class_source.classes)
 
 
 def _get_classifier(
