@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clipcli.classes.joined import split_labels
@@ -56,6 +57,7 @@ def read_several(data: Data, columns: Columns) -> SeveralData:
         raise InputNotFound(f"no such data: {data.text or repr('')}; check the path")
     reading = Reading(IMAGE.named(columns.image), target=LABELS.named(columns.label))
     table = in_tree.table_of(data) if kind in TREES else None
+    samples: Iterable[Sample | Skipped]
     if table is not None:
         samples = in_tree.samples_in([table], data.files, reading, notices=data.notices)
     elif kind == "table":

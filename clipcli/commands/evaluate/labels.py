@@ -89,7 +89,7 @@ def run(
     sets = [*inputs.tests, *([] if training is None else [training.needed])]
     yield InputsFound(sum(len(labelled_set.truth) for labelled_set in sets))
     items = [labelled.item for labelled_set in sets for labelled in labelled_of(labelled_set.data)]
-    models = yield from _build_classifiers(options, inputs, items)
+    models = yield from build_classifiers(options, inputs.class_source, items)
     images = yield from embed_labelled_sets(sets, [one.model for one in models], class_names=names)
     tests = images[: len(inputs.tests)]
     runs = tuple(_evaluate_runs(tests, models, inputs.classes))
@@ -113,7 +113,7 @@ def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: 
     if classifier is not None and not isinstance(classifier, Classifier):
         classifier = Classifier.load(classifier)
     prompt_sets = [load_prompts(prompts) for prompts in options.prompts or (DEFAULT_PROMPTS,)]
-    classes = _classes_from_settings(options, classifier, notices)
+    classes = classes_from_settings(options, classifier, notices)
     labelled_data = [(name, read_labelled(one, columns)) for name, one in data]
     if classes is None:
         classes = classes_from_data([one for _, one in labelled_data], notices, keep_names=options.keep_names)
@@ -126,9 +126,7 @@ def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: 
     return Inputs(classes, tests, training, class_source, other_labels)
 
 
-def _classes_from_settings(
-    options: EvaluateSettings, classifier: Classifier | None, notices: Notices
-) -> Classes | None:
+def classes_from_settings(options: EvaluateSettings, classifier: Classifier | None, notices: Notices) -> Classes | None:
     """The classes of the classifier or of `--labels`; `None` if there is neither."""
     if classifier is not None:
         where = "the classifier" if isinstance(options.classifier, Classifier) else str(options.classifier)
@@ -162,11 +160,10 @@ def _warnings(inputs: Inputs, options: EvaluateSettings) -> Iterator[str]:
             yield f"{options.compare}: no class is called {some_of(unknown)}; such labels count as wrong"
 
 
-def _build_classifiers(
-    options: EvaluateSettings, inputs: Inputs, items: Sequence[ImageItem]
+def build_classifiers(
+    options: EvaluateSettings, source: Classifier | tuple[PromptedClasses, ...], items: Sequence[ImageItem]
 ) -> Generator[Event, None, list[ModelWithClassifiers]]:
     """Get all models with their classifiers; class embeddings that memory does not have are encoded now."""
-    source = inputs.class_source
     default_model = source.model if isinstance(source, Classifier) else DEFAULT_MODEL
     models = yield from open_models(options.model or (default_model,), options)
     with_classifiers = []

@@ -16,6 +16,7 @@ from clipcli.commands.evaluate.parsing import (
     split_prompts,
 )
 from clipcli.commands.shared_settings import Encoding, LabelsOrClassifier, Overwriting, TableColumns
+from clipcli.scoring.kinds import THRESHOLD
 from clipcli.settings import AsText, AsTexts, Reads, record, setting
 
 
@@ -48,6 +49,14 @@ class EvaluateSettings(Encoding, Overwriting, TableColumns, LabelsOrClassifier):
 
     label_column: str | None = setting(default=None, group="what", metavar="C", by_default="guessed", rare=True)
     """The column of labels in a table."""
+
+    multi_label: bool = setting(default=False, group="what")
+    """DATA is a table in which an image may have several labels: a list, or split by ; in its column."""
+
+    multi_label_at: float | None = setting(
+        default=None, group="what", metavar="S", by_default=str(THRESHOLD), least=0, most=1, rare=True
+    )
+    """The score from which on an image has a label, as for classify."""
 
     allow_empty: bool = setting(default=False, group="what", rare=True)
     """Let there be classes of which DATA has no image."""
