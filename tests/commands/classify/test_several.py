@@ -53,7 +53,7 @@ def test_the_threshold_is_one_half_by_default(photos: Path, model: str, expected
 
 
 def test_a_loaded_model_and_a_classifier_give_the_same_rows(photos: Path, model: str) -> None:
-    options = {"multi_label": True, "multi_label_at": 0.1}
+    options = {"multi_label": True, "multi_label_at": 0.015}
     rows = list(clipcli.classify(photos, model=model, **options, **PLAIN))
     loaded = clipcli.load(model, precision="fp32")
     assert list(loaded.classify(photos, labels=LABELS, prompts="plain", **options)) == rows
@@ -98,7 +98,7 @@ def test_labels_with_one_column_are_refused_before_any_work(photos: Path) -> Non
 
 
 def test_frames_of_several_labels(photos: Path, model: str, expected: np.ndarray) -> None:
-    rows = list(clipcli.classify(photos, model=model, multi_label=True, multi_label_at=0.1, wide=True, **PLAIN))
+    rows = list(clipcli.classify(photos, model=model, multi_label=True, multi_label_at=0.015, wide=True, **PLAIN))
     with pytest.raises(UsageError, match="give schema=Schema"):
         clipcli.to_frame(rows)
     wide = clipcli.to_frame(rows, schema=clipcli.Schema(several=True, wide=tuple(LABELS)))
