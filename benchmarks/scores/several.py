@@ -4,7 +4,7 @@
 
 The beds are those of `several_beds.py`. A method with a threshold is measured at the threshold that is best on the
 other beds, so that none is tuned on what it is measured on. The form of `--multi-label`'s score and its constants were
-chosen on other draws of the mosaics, and on the same photos otherwise.
+chosen on these beds.
 """
 
 from __future__ import annotations
@@ -29,29 +29,35 @@ TRIED = 50
 def softmax(logits: Float) -> Float:
     """The softmax of each row."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    probabilities: Float = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def of_nouns(one: Several) -> Float:
     """The cosines `[N, V]` of the images to the nouns."""
-    return one.embeddings.astype(np.float64) @ one.nouns.T.astype(np.float64)
+    found: Float = one.embeddings.astype(np.float64) @ one.nouns.T.astype(np.float64)
+    return found
 
 
 def deviations(one: Several) -> Float:
     """How many standard deviations a label's cosine is above the mean noun's."""
     nouns = of_nouns(one)
-    return (cosines(one) - nouns.mean(axis=1, keepdims=True)) / nouns.std(axis=1, keepdims=True)
+    found: Float = (cosines(one) - nouns.mean(axis=1, keepdims=True)) / nouns.std(axis=1, keepdims=True)
+    return found
 
 
 def quantile(one: Several) -> Float:
     """The share of the nouns whose cosine to the image is lower than the label's."""
     nouns = np.sort(of_nouns(one), axis=1)
-    return np.stack([np.searchsorted(*pair) for pair in zip(nouns, cosines(one), strict=True)]) / nouns.shape[1]
+    below = np.stack([np.searchsorted(*pair) for pair in zip(nouns, cosines(one), strict=True)])
+    found: Float = below / nouns.shape[1]
+    return found
 
 
 def over_the_run(one: Several) -> Float:
     """A label's cosines, standardised over the images of the run."""
-    return (cosines(one) - cosines(one).mean(axis=0)) / cosines(one).std(axis=0)
+    found: Float = (cosines(one) - cosines(one).mean(axis=0)) / cosines(one).std(axis=0)
+    return found
 
 
 def otsu(one: Several) -> Float:
@@ -83,7 +89,9 @@ def nearest_nouns(one: Several) -> Float:
     scale = one.classifier.logit_scale
     near = np.exp(scale * np.sort(of_nouns(one), axis=1)[:, -20:])
     powers = np.exp(scale * cosines(one))
-    return np.log(powers / (powers.sum(axis=1, keepdims=True) - powers + 5 * near.mean(axis=1, keepdims=True)))
+    others = powers.sum(axis=1, keepdims=True) - powers + 5 * near.mean(axis=1, keepdims=True)
+    found: Float = np.log(powers / others)
+    return found
 
 
 def cosines(one: Several) -> Float:
@@ -148,6 +156,7 @@ def thresholds(method: str) -> list[float]:
     return [float(tried[np.delete(reached, n, axis=1).mean(axis=1).argmax()]) for n in range(len(scores))]
 
 
+@cache
 def reached(method: str) -> Float:
     """F1 micro, F1 macro and mAP of a method on each bed, `[B, 3]`."""
     rows = []
