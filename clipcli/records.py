@@ -140,10 +140,14 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The best classes of one image as indices, best first, with their scores."""
+    """The best classes of one image as indices, best first, with their scores.
+
+    `all_scores` are those of all classes, in their order, where they are wanted.
+    """
 
     classes: tuple[int, ...]
     scores: tuple[float, ...]
+    all_scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +160,12 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the output: the top-k labels with their scores, best first, or an error.
+    """One row of the output: the labels of an image with their scores, best first, or an error.
 
-    `path` is the id of the image. `error` is the reason why there are no labels; `None` if there are. `kept` are the
-    cells of the columns kept from the inputs' tables, in the order of the columns.
+    `path` is the id of the image. The labels are the top-k, or with `multi_label` all over their threshold, of which
+    there may be none. `error` is the reason why an image has no row of labels; `None` if it has. `kept` are the cells
+    of the columns kept from the inputs' tables, in the order of the columns. With `wide`, `all_scores` are the scores
+    of all labels, in the order of the labels.
     """
 
     path: str
@@ -167,6 +173,7 @@ class Row:
     scores: tuple[float, ...]
     error: str | None = None
     kept: tuple[str | None, ...] = ()
+    all_scores: tuple[float, ...] = ()
 
 
 def lead_of(row: Row) -> float:

@@ -15,7 +15,7 @@ from clipcli.cli.classify_summary import Summary
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import Show, pause_collector
 from clipcli.cli.words import close_standard_output
-from clipcli.commands.classify.settings import ClassifySettings, RowsFile, labels_written
+from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.data.tree import split_zip
 from clipcli.errors import UsageError
 from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded, RowsPlanned, RowsReady, Warned
@@ -24,7 +24,6 @@ from clipcli.outputs.check import check_is_not_read, check_output, choose_format
 from clipcli.outputs.earlier import Earlier, find_earlier, keep_changed, left_over, remove_left_over
 from clipcli.outputs.open import Output
 from clipcli.records import ModelRecord, Provenance
-from clipcli.scoring.schema import Schema
 from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     if terminal.show_config:
         print(to_yaml(settings, file), end="")
         return exit_codes.DONE
-    format, top_k = choose_format(file.output, file.format), labels_written(settings)
+    format = choose_format(file.output, file.format)
     check_is_not_read(file.output, _files_read(settings, terminal))
     check_output(file.output, overwrite=file.overwrite, resume=file.resume, manifest=file.manifest)
     _check_report(file, settings, terminal)
@@ -67,13 +66,14 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         replaced = left_over(file.output) if file.overwrite else []
         _keep_corrections(file, display)
         unknown = settings.unknown_label if settings.unknown else None
-        summary = Summary(file.output, next_command=next_command(settings, file), unknown=unknown)
+        several = settings.multi_label
+        summary = Summary(file.output, next_command=next_command(settings, file), unknown=unknown, several=several)
         open_output = _output_opener(file, earlier, format=format)
         # Importing torch takes seconds: all that can be checked without it was.
         from clipcli.commands.classify.album import Album
         from clipcli.commands.classify.run import run
 
-        album = Album(file.report, most=file.report_images, unknown=unknown) if file.report else None
+        album = Album(file.report, most=file.report_images, unknown=unknown, several=several) if file.report else None
         try:
             events = run(settings, earlier=earlier, output=file.output, album=album)
             _write(
@@ -84,7 +84,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
                 earlier=earlier,
                 open_output=open_output,
                 format=format,
-                top_k=top_k,
+                settings=settings,
             )
             remove_left_over(replaced)
             for event in album.write() if album else ():
@@ -167,12 +167,14 @@ def _write(
     earlier: Earlier | None,
     open_output: Callable[..., Output],
     format: str,
-    top_k: int,
+    settings: ClassifySettings,
 ) -> None:
     """Write the rows as they come, and show all events. The output is opened when the first rows come.
 
     Nothing is written if the output is complete already.
     """
+    from clipcli.commands.classify.several import schema_of
+
     begun = earlier.manifest.begun if earlier else now()
     model = earlier.manifest.model if earlier else None
     provenance: Provenance | None = None
@@ -190,7 +192,8 @@ def _write(
                         output.set_model(model)
                 case RowsReady() if provenance and not (earlier and earlier.is_output and summary.is_complete()):
                     if output is None:
-                        schema = Schema(top_k=top_k, kept=provenance.kept)
+                        labels = [labelled["label"] for labelled in provenance.classes]
+                        schema = schema_of(settings, labels, provenance.kept)
                         manifest = Manifest(provenance=provenance, model=model, format=format, begun=begun)
                         output = open_output(schema=schema, manifest=manifest, at_least=summary.earlier)
                         stack.enter_context(output)

@@ -34,6 +34,7 @@ _BAR_WIDTH = 28
 _LEAST_BAR = 4
 _LABEL_WIDTH = 40
 _LEAST_LABEL = 8
+_WITHOUT, _SKIPPED = "no label", "skipped"
 # A narrower terminal has no room for a label and a file in one line.
 _NARROW = 60
 
@@ -47,12 +48,19 @@ class Summary:
     of standard output had enough.
     """
 
-    def __init__(self, output: str, *, next_command: Sequence[str] = (), unknown: str | None = None) -> None:
+    def __init__(
+        self,
+        output: str,
+        *,
+        next_command: Sequence[str] = (),
+        unknown: str | None = None,
+        several: bool = False,
+    ) -> None:
         self.output = "standard output" if output == STDOUT else output
         self._next_command, self._unknown = next_command, unknown
         self.total = self.earlier = 0
         self.interrupted = self.reader_gone = False
-        self.tally = Tally()
+        self.tally = Tally(several=several)
         self._left_out: tuple[str, ...] = ()
         self._refined: Refined | None = None
         self._calibration: str | None = None
@@ -75,7 +83,7 @@ class Summary:
         self._ended = time.perf_counter()
 
     def _add_rows(self, event: RowsReady) -> None:
-        before = self.tally.labelled
+        before = self.tally.rows - self.tally.skipped
         self.tally.add(event.rows)
         if event.earlier:
             # The time to copy earlier rows does not count for the speed.
@@ -83,7 +91,7 @@ class Summary:
             self._encoding_from += now - (self._copied or now)
             self._copied = now
         else:
-            self._encoded += self.tally.labelled - before
+            self._encoded += self.tally.rows - self.tally.skipped - before
 
     def is_complete(self) -> bool:
         """True if an earlier run has left nothing to do."""
@@ -108,7 +116,7 @@ class Summary:
             return
         if rows:
             display.say()
-            for line in table(self.tally, display.width):
+            for line in (*table(self.tally, display.width), *labels_an_image(self.tally, display.width)):
                 display.say(line)
             for said in self._below_the_table():
                 for line in _fitted(said, display.width):
@@ -135,6 +143,8 @@ class Summary:
 
     def _outcome(self, seconds: float) -> str:
         rows = self.tally.rows
+        if not self.tally.labelled and self.tally.without:
+            return f"{self.output}: {rows:,} rows and not one label; --multi-label-at with a lower score gives more."
         if not self.tally.labelled:
             return (
                 f"{self.output}: {rows:,} rows and not one label, as no image could be read; the column error says why."
@@ -147,6 +157,8 @@ class Summary:
     def _show_doubts(self, display: Display) -> None:
         has_seconds = len(self.tally.in_doubt[0][2].scores) > 1
         why = "their two best scores are closest" if has_seconds else "their scores are lowest"
+        if self.tally.several:
+            why = "one of their labels is only just over its threshold"
         display.say()
         display.say(f"Look at these first, {why}:")
         for line in _doubts(self.tally, display.width):
@@ -172,16 +184,16 @@ def table(tally: Tally, width: int | None) -> Iterator[Text]:
     by_count = tally.most_frequent()
     shown = [(printable(label), counts) for label, counts in by_count[:_LABELS_SHOWN]]
     heads = ["images", "share", "mean score"]
+    others = {_WITHOUT: tally.without, _SKIPPED: tally.skipped}
     figures = [_figures(counts, tally.rows) for _, counts in shown]
-    if tally.skipped:
-        figures.append([f"{tally.skipped:,}", _share(tally.skipped, tally.rows), ""])
+    figures += [[f"{count:,}", _share(count, tally.rows), ""] for count in others.values() if count]
     room = None if width is None else width - 1
     while room is not None and len(heads) > 1 and _LEAST_LABEL + _width_of(heads, figures) > room:
         heads = heads[:-1]
         figures = [some[: len(heads)] for some in figures]
     widths = [max(map(len, column)) for column in zip(heads, *figures, strict=True)]
     taken = _width_of(heads, figures)
-    longest = max(cell_len(label) for label in ("label", "skipped", *(label for label, _ in shown)))
+    longest = max(cell_len(label) for label in ("label", _SKIPPED, *_without(tally), *(label for label, _ in shown)))
     label_width = min(longest, _LABEL_WIDTH, *([] if room is None else [max(room - taken, 1)]))
     bar = _BAR_WIDTH if room is None else min(_BAR_WIDTH, room - label_width - taken - 2)
 
@@ -196,11 +208,31 @@ def table(tally: Tally, width: int | None) -> Iterator[Text]:
         yield line(label, some).append(f"  {drawn}" if drawn else "", style="cyan")
     more = by_count[_LABELS_SHOWN:]
     if more:
-        yield from _fitted(f" … and {len(more):,} more labels of {sum(c.count for _, c in more):,} images", width)
+        yield from _fitted(_of_more(more, several=tally.several), width)
+    for label in _without(tally):
+        yield line(label, figures[len(shown)], "dim")
     if tally.skipped:
-        yield line("skipped", figures[-1], "red")
+        yield line(_SKIPPED, figures[-1], "red")
         for said in _reasons(tally):
             yield from _fitted(f"   {said}", width, style="red")
+
+
+def labels_an_image(tally: Tally, width: int | None) -> Iterator[Text]:
+    """How many labels the images have that could be read, where they may have several."""
+    if tally.several and tally.rows > tally.skipped:
+        mean = tally.given / (tally.rows - tally.skipped)
+        yield from _fitted(f"{mean:.2f} labels an image; an image counts for each of its labels", width)
+
+
+def _without(tally: Tally) -> list[str]:
+    """The name of the line of images without a label, if there are some."""
+    return [_WITHOUT] if tally.without else []
+
+
+def _of_more(more: Sequence[tuple[str, Labelled]], *, several: bool) -> str:
+    """How many labels have no line, and how many images these have; with several labels, images count repeatedly."""
+    count = sum(counts.count for _, counts in more)
+    return f" … and {len(more):,} more labels {f'given {count:,} times' if several else f'of {count:,} images'}"
 
 
 def _figures(counts: Labelled, rows: int) -> list[str]:
@@ -243,7 +275,12 @@ def _doubts(tally: Tally, width: int | None) -> Iterator[Text]:
     from clipcli.cli.fit import cut_start, padded
 
     rows = [row for _, _, row in tally.in_doubt]
-    said = [[f"{row.scores[n]:.3f} {printable(row.labels[n])}" for n in range(min(2, len(row.scores)))] for row in rows]
+    # Of several labels the last is the one in doubt.
+    which = slice(-1, None) if tally.several else slice(2)
+    said = [
+        [f"{score:.3f} {printable(label)}" for label, score in zip(row.labels[which], row.scores[which], strict=True)]
+        for row in rows
+    ]
     best = [", ".join(both) for both in said]
     if width is not None and max(map(cell_len, best)) > width // 2:
         best = [both[0] for both in said]

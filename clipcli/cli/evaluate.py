@@ -66,7 +66,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
 
 def _print_tables(evaluation: Evaluation) -> None:
     """Print tables on stdout: runs, differences, and the classes of a single run if they are few."""
-    from clipcli.commands.evaluate.results import Run
+    from clipcli.commands.evaluate.results import RetrievalRun
     from clipcli.commands.evaluate.tables import (
         table_of_classes,
         table_of_differences,
@@ -76,7 +76,7 @@ def _print_tables(evaluation: Evaluation) -> None:
 
     tables = [table_of_runs(evaluation), table_of_unknown(evaluation), table_of_differences(evaluation)]
     first = evaluation.runs[0]
-    if isinstance(first, Run) and len(evaluation.runs) == 1 and len(first.classes) <= _MOST_CLASSES:
+    if not isinstance(first, RetrievalRun) and len(evaluation.runs) == 1 and len(first.classes) <= _MOST_CLASSES:
         tables.append(table_of_classes(first))
     for n, table in enumerate(table for table in tables if table):
         if n:

@@ -15,15 +15,8 @@ from clipcli.outputs.check import is_stream
 
 # Settings of both commands by which an image may get another label.
 _DECIDING = (
-    "classifier",
-    "model",
-    "prompts",
-    "precision",
-    "decode",
-    "color",
-    "keep_names",
-    "keep_duplicates",
-    "refine",
+    *("classifier", "model", "prompts", "precision", "decode", "color", "keep_names", "keep_duplicates"),
+    *("refine", "multi_label", "multi_label_at"),
 )
 
 

@@ -13,7 +13,7 @@ from clipcli.errors import UsageError
 from clipcli.events import Event
 from clipcli.notices import Notices
 from clipcli.records import ImageItem
-from clipcli.scoring.build import build, build_with_vocabulary, check_belongs
+from clipcli.scoring.build import add_vocabulary, build, build_with_vocabulary, check_belongs
 from clipcli.scoring.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def get_classifier(
     """
     if isinstance(class_source, Classifier):
         yield from check_belongs(class_source, model=model)
-        return class_source
+        return (yield from add_vocabulary(class_source, model=model)) if vocabulary else class_source
     builder = build_with_vocabulary if vocabulary else build
     [classifier] = yield from builder([class_source], model=model, towers=towers_for(items, model=model))
     return classifier

@@ -16,6 +16,8 @@ from clipcli.data.tree import Data
 from clipcli.records import Skipped
 
 CLASSIFICATION, RETRIEVAL = "classification", "retrieval"
+# One that `--multi-label` asks for, which DATA does not tell.
+SEVERAL_LABELS = "several labels"
 # This many texts of a shard are read to tell captions from class names.
 _PEEK = 1000
 

@@ -1,4 +1,7 @@
-"""Writes and reads CSV with a header. Missing values are empty fields; names keep bytes that are not UTF-8."""
+"""Writes and reads CSV with a header. Missing values are empty fields; names keep bytes that are not UTF-8.
+
+Several labels, and their scores, are one field each, as `clipcli.classes.joined` has them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from clipcli.classes.joined import join_labels, split_labels
 from clipcli.outputs.text import close_text, lines_of, open_text, writable
 from clipcli.records import Row
 from clipcli.scoring.schema import Schema, Value, no_row
@@ -78,6 +82,8 @@ def _rows(records: Iterator[list[str]], schema: Schema, *, path: str, cut: bool)
 
 
 def _field(value: Value) -> str | float:
+    if isinstance(value, list):
+        value = join_labels([writable(one) if isinstance(one, str) else one for one in value])
     return "" if value is None else writable(value) if isinstance(value, str) else value
 
 
@@ -85,6 +91,9 @@ def _value(text: str, kind: type) -> Value:
     if kind is str:
         return text
     try:
-        return float(text) if text else None
+        if kind is float:
+            return float(text) if text else None
+        labels = split_labels(text)
+        return [float(label) for label in labels] if kind == list[float] else labels
     except ValueError:
         return text

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipcli.records import Row
-from clipcli.scoring.schema import Schema, Value, no_row
+from clipcli.scoring.schema import Schema, no_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,13 +25,14 @@ _ROWS_AT_ONCE = 1024
 
 
 class ParquetWriter:
-    """Writes an Arrow stream with columns of text, and of float64 for scores."""
+    """Writes an Arrow stream with columns of text, of float64 for scores, and of lists of both."""
 
     def __init__(self, path: str, *, schema: Schema) -> None:
         import pyarrow as pa
 
         self._fields = schema.fields
-        types = {str: pa.string(), float: pa.float64()}
+        types: dict[Any, pa.DataType] = {str: pa.string(), float: pa.float64()}
+        types |= {list[str]: pa.list_(types[str]), list[float]: pa.list_(types[float])}
         named = zip(map(_utf8, schema.columns), schema.types, strict=True)
         self._schema = pa.schema([(name, types[kind]) for name, kind in named])
         self._batch = pa.record_batch
@@ -115,5 +116,7 @@ def _schema_and_batches(path: str, *, cut: bool) -> Iterator[Any]:
                 raise no_row(path) from None
 
 
-def _utf8(value: Value) -> Value:
+def _utf8(value: Any) -> Any:
+    if isinstance(value, list):
+        return list(map(_utf8, value))
     return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value

@@ -11,12 +11,12 @@ import numpy as np
 
 from clipcli.backbones.checkpoint import TEXT
 from clipcli.classes.labels import LabelledClass
-from clipcli.classes.prompts import PromptedClasses
+from clipcli.classes.prompts import DEFAULT_PROMPTS, PromptedClasses, load_prompts
 from clipcli.classes.vocabulary import vocabulary
 from clipcli.encoding.label_checks import check_labels, label_warnings, remembered_checks
 from clipcli.encoding.model import Model
-from clipcli.errors import ModelUnavailable, WeightsMismatch
-from clipcli.events import ClassesEncoded, Event, ModelKnown
+from clipcli.errors import ModelUnavailable, UsageError, WeightsMismatch
+from clipcli.events import ClassesEncoded, Event, ModelKnown, Noted
 from clipcli.memory.classes import class_key
 from clipcli.scoring.classifier import Classifier, classifier_of
 from clipcli.scoring.competitors import competitors
@@ -62,6 +62,30 @@ def build_with_vocabulary(
         kept = competitors(words, embeddings, names=names, class_embeddings=classifier.class_embeddings)
         found.append(replace(classifier, vocabulary=embeddings[kept]))
     return found
+
+
+def add_vocabulary(classifier: Classifier, *, model: Model) -> Generator[Event, None, Classifier]:
+    """The classifier with the vocabulary, by its own prompts if they are here, else by the default ones.
+
+    Its aliases are not known, so that a word that is one of them is told by its nearness alone. As `build`.
+    """
+    if classifier.vocabulary is not None:
+        return classifier
+    try:
+        prompt_set = load_prompts(classifier.prompts)
+    except UsageError:
+        prompt_set = load_prompts(DEFAULT_PROMPTS)
+        yield Noted(
+            f"the classifier's prompts, {classifier.prompts}, are not here: the common words that its labels are"
+            f" compared with have the prompts {DEFAULT_PROMPTS}"
+        )
+    words = vocabulary()
+    prompted = PromptedClasses(tuple(map(LabelledClass, words)), prompt_set)
+    embeddings = np.stack(
+        (yield from embed_classes(prompted.prompts(), names=[(word,) for word in words], model=model))
+    )
+    kept = competitors(words, embeddings, names=classifier.labels, class_embeddings=classifier.class_embeddings)
+    return replace(classifier, vocabulary=embeddings[kept])
 
 
 def embed_classes(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.errors import BadFile, InputNotFound, OutputFailed
+from clipcli.errors import BadFile, InputNotFound, OutputFailed, UsageError
 from clipcli.files.atomic import write_bytes
 from clipcli.memory.classes import RECIPE
 from clipcli.scoring.calibration import Calibration
@@ -129,6 +129,9 @@ class Classifier:
         return self.weights.shape == shape and self.biases.shape == shape[:1]
 
 
+NO_VOCABULARY = (
+    "the classifier has no common words to compare with; make it anew with clipcli build-classifier --vocabulary"
+)
 METADATA = ("labels", "model", "fingerprint", "prompts", "precision", "logit_scale", "logit_bias", "score", "recipe")
 TENSORS = ("class_embeddings", "weights", "biases", "vocabulary")
 # What only some classifiers have: how it becomes JSON, and how it is read back.
@@ -136,6 +139,13 @@ OPTIONAL: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "refined_on": (int, int),
     "calibration": (Calibration.as_json, Calibration.from_json),
 }
+
+
+def words_of(classifier: Classifier) -> NDArray[np.float32]:
+    """The embeddings `[V, D]` of its vocabulary. Raises `UsageError` if it has none."""
+    if classifier.vocabulary is None:
+        raise UsageError(NO_VOCABULARY)
+    return classifier.vocabulary
 
 
 def _json(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The table of kinds of score, and from which score on an image is unknown, light enough to import for `--help`."""
+"""The table of kinds of score, and the default thresholds, light enough to import for `--help`."""
 
 from __future__ import annotations
 
@@ -13,3 +13,5 @@ SCORES = {
     "sigmoid": "each class by itself, with the model's bias",
     "cosine": "the similarity as it is, from -1 to 1",
 }
+# With several labels, the score from which on an image has a label.
+THRESHOLD = 0.5

@@ -22,14 +22,15 @@ def to_rows(decided: Decided, labels: Sequence[str], *, kept: Sequence[str] = ()
             continue
         decision = next(decisions)
         chosen = tuple(labels[n] for n in decision.classes)
-        yield Row(entry.id, chosen, decision.scores, kept=_cells(entry, kept))
+        yield Row(entry.id, chosen, decision.scores, None, _cells(entry, kept), decision.all_scores)
 
 
 def to_frame(rows: Iterable[Row], *, schema: Schema | None = None) -> pd.DataFrame:
     """Turn rows into a table with the columns of an output, for a notebook or to save in any format.
 
-    Without a `schema` it has as many labels as the row with the most. Raises `UsageError` for rows with kept cells and
-    no `schema`, which alone has the names of their columns.
+    Without a `schema` it has as many labels as the row with the most; give `Schema(several=True)` for lists of labels
+    and scores, and with `wide=labels` for a column a label. Raises `UsageError` for rows with kept cells, or the scores
+    of all labels, and no `schema`, which alone has the names of their columns.
     """
     import pandas as pd
 
@@ -37,6 +38,8 @@ def to_frame(rows: Iterable[Row], *, schema: Schema | None = None) -> pd.DataFra
     if schema is None:
         if any(row.kept for row in rows):
             raise UsageError("the rows have cells of the inputs' tables; give schema=Schema(top_k=…, kept=names)")
+        if any(row.all_scores for row in rows):
+            raise UsageError("the rows have a score for each label; give schema=Schema(several=True, wide=labels)")
         schema = Schema(top_k=max((len(row.labels) for row in rows), default=1) or 1)
     return pd.DataFrame([schema.fields(row) for row in rows], columns=list(schema.columns))
 

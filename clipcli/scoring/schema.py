@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from clipcli.errors import BadFile, UsageError
 from clipcli.records import Row
 
-Value = str | float | None
+Value = str | float | list[str] | list[float] | None
 
-# The columns of an output that are not kept ones.
+# The columns of an output that are neither kept ones nor those of a label: with one label a column, and with several.
 _OWN = re.compile(r"path|error|(label|score)(_\d+)?")
+_OWN_OF_SEVERAL = re.compile(r"path|error|labels|scores")
 # Characters of a file's header that an error shows.
 _SHOWN = 80
 
@@ -21,35 +23,52 @@ _SHOWN = 80
 class Schema:
     """The columns of an output: `path,label,score[,label_2,score_2,…],error`, then those kept of the inputs' tables.
 
-    A row has up to `top_k` labels. `kept` are the names of the kept columns in the tables; one that an output has as
-    its own, such as `label`, is written as `input_label`. Raises `UsageError` if two then have the same name.
+    A row has up to `top_k` labels. With `several` it has any number of them, and the columns are
+    `path,labels,scores,error`; with `wide`, the names of all labels, each has a column of its own with its score in
+    place of `scores`. A label that is called as an own column, such as `error`, has the column `label_error`.
+
+    `kept` are the names of the kept columns in the tables; one that an output has as its own, such as `label`, is
+    written as `input_label`. Raises `UsageError` if two columns then have the same name.
     """
 
     top_k: int = 1
     kept: tuple[str, ...] = ()
+    several: bool = False
+    wide: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        names = self.columns[2 + 2 * self.top_k :]
-        duplicate = next((name for n, name in enumerate(names) if name in names[:n]), None)
+        duplicate = _first_twice(self._of_labels)
+        if duplicate is not None:
+            raise UsageError(f"two of the labels would both have the column {duplicate}; rename one, or drop --wide")
+        duplicate = _first_twice(self.columns[-len(self.kept) :] if self.kept else ())
         if duplicate is not None:
             raise UsageError(f"two of the columns to keep would both be called {duplicate}; keep one of them")
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns, in order."""
+        kept = (f"input_{name}" if self._is_own(name) else name for name in self.kept)
+        if self.several:
+            return ("path", "labels", *(self._of_labels or ("scores",)), "error", *kept)
         ranks = [f"_{n}" if n > 1 else "" for n in range(1, self.top_k + 1)]
         ranked = (name + rank for rank in ranks for name in ("label", "score"))
-        kept = (f"input_{name}" if _OWN.fullmatch(name) else name for name in self.kept)
         return ("path", *ranked, "error", *kept)
 
     @property
     def types(self) -> tuple[type, ...]:
-        """The type of each column: scores are `float`, the others `str`."""
-        return (str, *(str, float) * self.top_k, str, *(str for _ in self.kept))
+        """The type of each column: scores are `float` or lists of it, the others `str` or lists of it."""
+        kept = (str for _ in self.kept)
+        if self.several:
+            scores = tuple(float for _ in self.wide) or (list[float],)
+            return (str, list[str], *scores, str, *kept)
+        return (str, *(str, float) * self.top_k, str, *kept)
 
     def fields(self, row: Row) -> list[Value]:
         """The values of a row, one per column, `None` if there is none; scores have 6 significant digits."""
         values: list[Value] = [row.path]
+        if self.several:
+            values += self._fields_of_several(row)
+            return [*values, row.error, *row.kept]
         for label, value in zip(row.labels, row.scores, strict=True):
             values += [label, rounded(value)]
         values += [None] * (1 + 2 * self.top_k - len(values))
@@ -57,22 +76,18 @@ class Schema:
 
     def row(self, values: Sequence[object], *, path: str) -> Row:
         """The row with these values, as `fields` gives them; `path` names their file in errors. Raises `BadFile`."""
-        if len(values) != 2 + 2 * self.top_k + len(self.kept):
+        own = 1 + (1 + (len(self.wide) or 1) if self.several else 2 * self.top_k)
+        if len(values) != own + 1 + len(self.kept):
             raise no_row(path)
-        image, *ranked = values[: 1 + 2 * self.top_k]
-        error, *kept = values[1 + 2 * self.top_k :]
-        labels: list[str] = []
-        scores: list[float] = []
-        for label, score in zip(ranked[::2], ranked[1::2], strict=True):
-            if isinstance(label, str) and isinstance(score, float):
-                labels.append(label)
-                scores.append(score)
-            elif label or score is not None:
-                raise no_row(path)
+        image, *found = values[:own]
+        error, *kept = values[own:]
         cells = tuple(cell for cell in kept if isinstance(cell, str | None))
         if not isinstance(image, str) or not isinstance(error, str | None) or len(cells) < len(kept):
             raise no_row(path)
-        return Row(image, tuple(labels), tuple(scores), error or None, cells)
+        if self.several:
+            labels, scores, all_scores = self._several(found, path=path)
+            return Row(image, labels, scores, error or None, cells, all_scores)
+        return Row(image, *_ranked(found, path=path), error or None, cells)
 
     @classmethod
     def of(cls, columns: Sequence[str], *, path: str) -> Schema:
@@ -81,13 +96,85 @@ class Schema:
         if "error" in columns:
             error = columns.index("error")
             kept = columns[error + 1 :]
-            if len(set(kept)) == len(kept) and not any(map(_OWN.fullmatch, kept)):
-                schema = cls(top_k=max(1, (error - 1) // 2), kept=kept)
-                if schema.columns == columns:
+            # Columns that are called alike are of no output.
+            with suppress(UsageError):
+                schema = cls._like(columns[:error], kept)
+                if schema.columns == columns and len(set(kept)) == len(kept):
                     return schema
         header = ",".join(columns)
         header = header if len(header) <= _SHOWN else header[:_SHOWN] + "…"
         raise BadFile(f"{path} has the columns {header}; expected path,label,score,error, as clipcli classify writes")
+
+    @classmethod
+    def _like(cls, own: tuple[str, ...], kept: tuple[str, ...]) -> Schema:
+        """The schema that most likely has these columns before `error`, and those kept after it."""
+        if own[1:2] != ("labels",):
+            return cls(top_k=max(1, (len(own) - 1) // 2), kept=kept)
+        wide = () if own[2:] == ("scores",) else tuple(map(_label_of_column, own[2:]))
+        return cls(kept=kept, several=True, wide=wide)
+
+    @property
+    def _of_labels(self) -> tuple[str, ...]:
+        """The columns of the labels, one each."""
+        return tuple(f"label_{name}" if _OWN_OF_SEVERAL.fullmatch(name) else name for name in self.wide)
+
+    def _is_own(self, name: str) -> bool:
+        if self.several:
+            return bool(_OWN_OF_SEVERAL.fullmatch(name)) or name in self._of_labels
+        return bool(_OWN.fullmatch(name))
+
+    def _fields_of_several(self, row: Row) -> list[Value]:
+        """The lists of labels and scores, or the list of labels and all scores; nothing for an image with an error."""
+        if row.error is not None:
+            return [None] * (1 + (len(self.wide) or 1))
+        if self.wide:
+            return [list(row.labels), *map(rounded, row.all_scores)]
+        return [list(row.labels), [rounded(score) for score in row.scores]]
+
+    def _several(
+        self, values: Sequence[object], *, path: str
+    ) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
+        """The labels of a row, their scores, and with `wide` the scores of all labels."""
+        labels, *found = values
+        if labels is None:
+            labels = []
+        if not self.wide:
+            [scores] = found
+            found = scores if isinstance(scores, list) else []
+        scores = [score for score in found if isinstance(score, float)]
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            raise no_row(path)
+        if not self.wide:
+            if not len(labels) == len(scores) == len(found):
+                raise no_row(path)
+            return tuple(labels), tuple(scores), ()
+        by_label = dict(zip(self.wide, scores, strict=False))
+        if len(scores) not in (0, len(self.wide)) or not by_label.keys() >= set(labels):
+            raise no_row(path)
+        return tuple(labels), tuple(by_label[label] for label in labels), tuple(scores)
+
+
+def _ranked(values: Sequence[object], *, path: str) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """The labels and scores of a row, from their columns in turn."""
+    labels: list[str] = []
+    scores: list[float] = []
+    for label, score in zip(values[::2], values[1::2], strict=True):
+        if isinstance(label, str) and isinstance(score, float):
+            labels.append(label)
+            scores.append(score)
+        elif label or score is not None:
+            raise no_row(path)
+    return tuple(labels), tuple(scores)
+
+
+def _label_of_column(column: str) -> str:
+    """The label of a column that `Schema.wide` gave."""
+    name = column.removeprefix("label_")
+    return name if _OWN_OF_SEVERAL.fullmatch(name) else column
+
+
+def _first_twice(names: Sequence[str]) -> str | None:
+    return next((name for n, name in enumerate(names) if name in names[:n]), None)
 
 
 def rounded(score: float) -> float:

@@ -20,9 +20,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.errors import UsageError
 from clipcli.records import Decided, Decision
-from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.classifier import Classifier, words_of
 from clipcli.scoring.kinds import UNKNOWN_AT, UNKNOWN_AT_ALONE
 
 Float32Array = NDArray[np.float32]
@@ -31,9 +30,6 @@ Float64Array = NDArray[np.float64]
 _SHARPNESS, _CROWD, _WORDS = 2.0, 1.2, 0.5
 # The match at which an image of a class is as likely as one of none, and the slope of the curve there.
 _EVEN, _SLOPE = 1.05, 0.69
-NO_VOCABULARY = (
-    "the classifier has no words to tell unknown images by; make it anew with clipcli build-classifier --unknown"
-)
 
 
 def unknown_scores(embeddings: Float32Array, classifier: Classifier) -> Float32Array:
@@ -42,7 +38,7 @@ def unknown_scores(embeddings: Float32Array, classifier: Classifier) -> Float32A
     A half is where an image of a class and one of none are as likely, if half of the images are of none. Raises
     `UsageError` for a classifier without a vocabulary.
     """
-    vocabulary = check_vocabulary(classifier)
+    vocabulary = words_of(classifier)
     images = embeddings.astype(np.float64)
     words = images @ vocabulary.astype(np.float64).T
     classes = images @ classifier.class_embeddings.astype(np.float64).T
@@ -60,13 +56,6 @@ def match(classes: Float64Array, words: Float64Array) -> Float64Array:
     of_classes = _log_mean_exp(both[:, :count]) - (_CROWD - 1) * np.log(count)
     found: Float64Array = of_classes - _WORDS * _log_mean_exp(both)
     return found
-
-
-def check_vocabulary(classifier: Classifier) -> Float32Array:
-    """The embeddings `[V, D]` of the words that compete with the classes. Raises `UsageError` if there are none."""
-    if classifier.vocabulary is None:
-        raise UsageError(NO_VOCABULARY)
-    return classifier.vocabulary
 
 
 def default_threshold(classifier: Classifier) -> float:

@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clipcli.errors import ClipcliError, MissingExtra, OutputExists, OutputFailed, UnknownName, UsageError
+from clipcli.errors import BadFile, ClipcliError, MissingExtra, OutputExists, OutputFailed, UnknownName, UsageError
 from clipcli.files.atomic import part_of, parts_of, put_in_place
 from clipcli.files.manifest import Manifest, manifest_path, read_manifest, sha256_of, write_manifest
 from clipcli.outputs import WRITERS
 from clipcli.outputs.check import check_output, choose_format
 from clipcli.outputs.csv import CsvWriter
 from clipcli.outputs.open import Output
+from clipcli.outputs.read import read_rows
 from clipcli.records import ModelRecord, Provenance, Row
 from clipcli.scoring.schema import Schema
 
@@ -507,3 +508,66 @@ def test_a_missing_pyarrow_is_told_before_the_work_with_the_pip_command(monkeypa
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtra, match=r"pip install pyarrow"):
         choose_format("out.parquet", None)
+
+
+SEVERAL = Schema(several=True)
+WIDE = Schema(several=True, wide=("cat", 'a "b"; c', "dog"))
+OF_SEVERAL = [
+    Row("a.jpg", ('a "b"; c', "cat"), (0.75, 0.5), None, (), (0.5, 0.75, 0.25)),
+    Row("b.jpg", (), (), None, (), (0.25, 0.125, 0.25)),
+    Row("x.jpg", (), (), "truncated"),
+]
+
+
+def _write_several(path: Path, format: str, schema: Schema) -> None:
+    with Output(str(path), format=format, schema=schema) as output:
+        output.write(OF_SEVERAL)
+
+
+def test_several_labels_in_csv_are_one_field(tmp_path: Path) -> None:
+    _write_several(tmp_path / "out.csv", "csv", SEVERAL)
+    # The field is CSV of its own, split by ;, so that a label with a ; has quotes, which the table doubles.
+    assert (tmp_path / "out.csv").read_text() == (
+        'path,labels,scores,error\na.jpg,"""a """"b""""; c"";cat",0.75;0.5,\nb.jpg,,,\nx.jpg,,,truncated\n'
+    )
+    _write_several(tmp_path / "wide.csv", "csv", WIDE)
+    assert (tmp_path / "wide.csv").read_text().splitlines() == [
+        'path,labels,cat,"a ""b""; c",dog,error',
+        'a.jpg,"""a """"b""""; c"";cat",0.5,0.75,0.25,',
+        "b.jpg,,0.25,0.125,0.25,",
+        "x.jpg,,,,,truncated",
+    ]
+
+
+def test_several_labels_in_jsonl_are_lists(tmp_path: Path) -> None:
+    _write_several(tmp_path / "out.jsonl", "jsonl", SEVERAL)
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == [
+        {"path": "a.jpg", "labels": ['a "b"; c', "cat"], "scores": [0.75, 0.5], "error": None},
+        {"path": "b.jpg", "labels": [], "scores": [], "error": None},
+        {"path": "x.jpg", "labels": None, "scores": None, "error": "truncated"},
+    ]
+
+
+def test_several_labels_in_parquet_are_lists(tmp_path: Path) -> None:
+    _write_several(tmp_path / "out.parquet", "parquet", SEVERAL)
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column("labels").to_pylist() == [['a "b"; c', "cat"], [], None]
+    assert table.column("scores").to_pylist() == [[0.75, 0.5], [], None]
+    assert table.schema.types == [pa.string(), pa.list_(pa.string()), pa.list_(pa.float64()), pa.string()]
+
+
+@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("schema", [SEVERAL, WIDE])
+def test_several_labels_are_read_back(tmp_path: Path, format: str, schema: Schema) -> None:
+    path = tmp_path / f"out.{format}"
+    _write_several(path, format, schema)
+    found, rows = read_rows(path)
+    expected = OF_SEVERAL if schema.wide else [replace(row, all_scores=()) for row in OF_SEVERAL]
+    assert (found, list(rows)) == (schema, expected)
+
+
+def test_a_quote_that_is_not_closed_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text('path,labels,scores,error\na.jpg,"""cat",0.5,\n')
+    with pytest.raises(BadFile, match="holds something that is no row"):
+        list(read_rows(path)[1])

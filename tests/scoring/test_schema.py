@@ -109,3 +109,71 @@ def test_a_long_header_is_cut_where_it_is_named() -> None:
     columns = ["error", *(f"column{n}" for n in range(1000)), "label"]
     with pytest.raises(BadFile, match=r"has the columns error,column0,.{1,500}…; expected path,label"):
         Schema.of(columns, path="other.csv")
+
+
+SEVERAL = Schema(several=True, kept=("who", "labels"))
+WIDE = Schema(several=True, wide=("cat", "error", "dog"), kept=("cat", "label"))
+
+
+def test_columns_of_several_labels() -> None:
+    assert SEVERAL.columns == ("path", "labels", "scores", "error", "who", "input_labels")
+    assert SEVERAL.types == (str, list[str], list[float], str, str, str)
+    assert WIDE.columns == ("path", "labels", "cat", "label_error", "dog", "error", "input_cat", "label")
+    assert WIDE.types == (str, list[str], float, float, float, str, str, str)
+
+
+def test_fields_of_several_labels() -> None:
+    row = Row("a", ("dog", "cat"), (0.8765432, 0.6), None, ("Ann", None), (0.6, 0.1, 0.8765432))
+    assert SEVERAL.fields(row) == ["a", ["dog", "cat"], [0.876543, 0.6], None, "Ann", None]
+    assert WIDE.fields(row) == ["a", ["dog", "cat"], 0.6, 0.1, 0.876543, None, "Ann", None]
+    none = Row("a", (), (), None, ("Ann", None), (0.1, 0.2, 0.3))
+    assert SEVERAL.fields(none)[1:4] == [[], [], None]
+    assert WIDE.fields(none)[1:6] == [[], 0.1, 0.2, 0.3, None]
+    bad = Row("x", (), (), "truncated", ("Ann", None))
+    assert SEVERAL.fields(bad)[1:4] == [None, None, "truncated"]
+    assert WIDE.fields(bad)[1:6] == [None, None, None, None, "truncated"]
+
+
+def test_rows_of_several_labels_come_back() -> None:
+    cells = ("Ann", None)
+    rows = [
+        Row("a", ("dog", "cat"), (0.75, 0.5), None, cells),
+        Row("a", (), (), None, cells),
+        Row("x", (), (), "bad", cells),
+    ]
+    assert [SEVERAL.row(SEVERAL.fields(row), path="out.csv") for row in rows] == rows
+    rows = [Row("a", ("dog", "cat"), (0.75, 0.5), None, cells, (0.5, 0.25, 0.75)), Row("x", (), (), "bad", cells)]
+    assert [WIDE.row(WIDE.fields(row), path="out.csv") for row in rows] == rows
+
+
+@pytest.mark.parametrize("schema", [Schema(several=True), SEVERAL, WIDE, Schema(several=True, wide=("scores",))])
+def test_the_schema_of_several_labels_is_found_by_its_columns(schema: Schema) -> None:
+    found = Schema.of(schema.columns, path="out.csv")
+    assert (found.columns, found.types, found.wide) == (schema.columns, schema.types, schema.wide)
+
+
+@pytest.mark.parametrize(
+    ("schema", "values"),
+    [
+        (Schema(several=True), ["a", ["cat"], [], None]),
+        (Schema(several=True), ["a", ["cat", 3], [0.5, 0.5], None]),
+        (Schema(several=True), ["a", "cat", [0.5], None]),
+        (Schema(several=True, wide=("cat", "dog")), ["a", ["cow"], 0.5, 0.5, None]),
+        (Schema(several=True, wide=("cat", "dog")), ["a", ["cat"], 0.5, None, None]),
+    ],
+)
+def test_values_of_something_else_are_no_row_of_several_labels(schema: Schema, values: list[object]) -> None:
+    with pytest.raises(BadFile, match=r"out\.csv holds something that is no row"):
+        schema.row(values, path="out.csv")
+
+
+def test_labels_that_would_have_one_column_are_refused() -> None:
+    with pytest.raises(UsageError, match="two of the labels would both have the column label_error; rename one"):
+        Schema(several=True, wide=("error", "label_error"))
+    with pytest.raises(UsageError, match="two of the labels would both have the column cat"):
+        Schema(several=True, wide=("cat", "cat"))
+
+
+def test_columns_that_are_called_alike_are_of_no_output() -> None:
+    with pytest.raises(BadFile, match="expected path,label,score,error"):
+        Schema.of(("path", "labels", "cat", "cat", "error"), path="out.csv")

@@ -75,7 +75,7 @@ def test_an_image_as_near_to_all_words_has_a_score() -> None:
 
 
 def test_without_words_nothing_can_be_unknown() -> None:
-    with pytest.raises(UsageError, match=r"no words to tell unknown images by; .* build-classifier --unknown"):
+    with pytest.raises(UsageError, match=r"no common words to compare with; .* build-classifier --vocabulary"):
         unknown_scores(_EYE[:1], replace(CLASSIFIER, vocabulary=None))
 
 

@@ -62,9 +62,9 @@ def run(options: BuildClassifierSettings) -> Generator[Event, None, Classifier]:
     settings = _TextTowerSettings(device=options.device, precision=options.precision)
     model = Model(options.model or backbones.DEFAULT_MODEL, settings, memory=memory)
     towers = towers_for(items, model=model) if items else ()
-    builder = build_with_vocabulary if options.unknown else build
+    builder = build_with_vocabulary if options.vocabulary else build
     [classifier] = yield from builder([prompted], model=model, towers=towers)
-    if len(classifier.labels) == 1 and not options.unknown and choose_score("auto", classifier) == "softmax":
+    if len(classifier.labels) == 1 and not options.vocabulary and choose_score("auto", classifier) == "softmax":
         yield Warned(ONE_CLASS)
     if items:
         check_refinable(classifier, kind=classifier.score)

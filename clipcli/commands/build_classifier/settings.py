@@ -31,8 +31,8 @@ class BuildClassifierSettings(Hardware, OneModel, Labels):
     refine_on: AsTexts = setting(default=(), group="how", metavar="DATA", by_default="none")
     """Images without labels, as classify takes them, to refine the classifier on, as classify --refine does."""
 
-    unknown: bool = setting(default=False, group="what")
-    """Add the words by which clipcli classify --unknown tells images of none of the classes."""
+    vocabulary: bool = setting(default=False, group="what", rare=True)
+    """Add the common words that --unknown and --multi-label of classify compare the classes with."""
 
 
 @record

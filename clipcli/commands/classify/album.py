@@ -19,59 +19,81 @@ _THUMBNAIL = 128
 
 
 class _Photo(NamedTuple):
-    """A labelled photo; photos are in the order of their leads over the next label, then of the inputs."""
+    """A photo in the group of a label, by the label's place in its row; the least sure come first, then by input.
 
-    lead: float
+    How sure it is, is the lead of the score over the next one; with several labels the score itself.
+    """
+
+    sure: float
     number: int
+    place: int
     row: Row
     item: ImageItem
+
+    @property
+    def score(self) -> float | None:
+        """The score of the label; `None` without a label."""
+        return self.row.scores[self.place] if self.row.scores else None
 
 
 class Album:
     """Gathers the rows of a run for its page, which shows at most so many photos of all labels together.
 
-    `unknown` is the label of photos of none of the classes, where they were looked for.
+    `unknown` is the label of photos of none of the classes, where they were looked for. With `several`, a photo is
+    shown with each of its labels, and those without a label are shown together.
     """
 
-    def __init__(self, path: str, *, most: int, unknown: str | None = None) -> None:
+    def __init__(self, path: str, *, most: int, unknown: str | None = None, several: bool = False) -> None:
         self.path, self._most, self._unknown = path, most, unknown
         self.title = "Labelled photos"
         self.subtitle = ""
         self.left_out: tuple[str, ...] = ()
-        self._tally = Tally()
-        self._least_sure: dict[str, list[_Photo]] = {}
+        self._tally = Tally(several=several)
+        self._least_sure: dict[str | None, list[_Photo]] = {}
         self._skipped: list[Row] = []
 
     def add(self, rows: Sequence[Row], items: Sequence[ImageItem]) -> None:
         """Add the next rows, and the images that they are of."""
         for number, (row, item) in enumerate(zip(rows, items, strict=True), self._tally.rows):
-            if not row.labels:
+            if row.error is not None:
                 self._skipped += [row] if len(self._skipped) < self._most else []
                 continue
-            kept = self._least_sure.setdefault(row.labels[0], [])
-            kept.append(_Photo(lead_of(row), number, row, item))
-            if len(kept) > 2 * self._most:
-                kept.sort()
-                del kept[self._most :]
+            if not self._tally.several:
+                self._keep(row.labels[0], _Photo(lead_of(row), number, 0, row, item))
+                continue
+            for place, (label, score) in enumerate(zip(row.labels, row.scores, strict=True)):
+                self._keep(label, _Photo(score, number, place, row, item))
+            if not row.labels:
+                self._keep(None, _Photo(0.0, number, 0, row, item))
         self._tally.add(rows)
+
+    def _keep(self, label: str | None, photo: _Photo) -> None:
+        kept = self._least_sure.setdefault(label, [])
+        kept.append(photo)
+        if len(kept) > 2 * self._most:
+            kept.sort()
+            del kept[self._most :]
 
     def write(self) -> Iterator[ThumbnailsMade]:
         """Make the thumbnails and write the page. Raises `OutputFailed`."""
-        labels = [label for label, _ in self._tally.most_frequent()]
-        shares = even_shares([self._tally.labels[label].count for label in labels], most=self._most)
+        counts: dict[str | None, int] = {label: found.count for label, found in self._tally.most_frequent()}
+        if self._tally.without:
+            counts[None] = self._tally.without
+        labels, shares = list(counts), even_shares(list(counts.values()), most=self._most)
         shown = {label: sorted(self._least_sure[label])[:n] for label, n in zip(labels, shares, strict=True)}
         photos = [photo for group in shown.values() for photo in group]
         pictures: dict[int, str | None] = {}
-        made = thumbnails([photo.item for photo in photos], side=_THUMBNAIL)
-        for photo, picture in zip(photos, made, strict=True):
-            pictures[photo.number] = picture
-            yield ThumbnailsMade(len(pictures), len(photos))
+        items = {photo.number: photo.item for photo in photos}
+        made = thumbnails(list(items.values()), side=_THUMBNAIL)
+        for number, picture in zip(items, made, strict=True):
+            pictures[number] = picture
+            yield ThumbnailsMade(len(pictures), len(items))
         folder = _common_folder([*(photo.row.path for photo in photos), *(row.path for row in self._skipped)])
         groups = [self._group(label, shown[label], pictures, folder=folder) for label in labels if shown[label]]
         sections: list[Section] = [
             Verdict(self._sentences(photos)),
             *self._table(),
-            Gallery("Photos", [*groups, *self._skipped_group(folder)], self._note(len(photos), folder), filtered=True),
+            Gallery("Photos", [*groups, *self._skipped_group(folder)], self._note(len(items), folder), filtered=True),
         ]
         write_page(Path(self.path), Page(self.title, self.subtitle, sections))
 
@@ -82,12 +104,16 @@ class Album:
             (label, most), *others = self._tally.most_frequent()
             if not others or most.count > others[0][1].count:
                 sentence += f", most often {label} ({most.count:,})"
+        if self._tally.without:
+            sentence += f"; {self._tally.without:,} {'has' if self._tally.without == 1 else 'have'} none"
         if skipped:
             sentence += f"; {skipped:,} could not be read"
-        least = min(photos, default=None)
+        least = min((photo for photo in photos if photo.row.labels), default=None)
         of_none = [] if self._unknown is None else [self._tally.of_none(self._unknown, noun="photo")]
         doubt = (
-            [] if least is None else [f"Least sure: {least.row.labels[0]}, {_scores(least.row)} ({least.row.path})."]
+            []
+            if least is None
+            else [f"Least sure: {least.row.labels[least.place]}, {self._caption(least)} ({least.row.path})."]
         )
         return [f"{sentence}.", *of_none, *doubt]
 
@@ -102,22 +128,34 @@ class Album:
             )
             for label, of_label in self._tally.most_frequent()
         ]
-        return [Table("Labels", ("label", "photos", "share", "mean score"), rows)] if rows else []
+        note = "A photo counts for each of its labels." if self._tally.several else None
+        return [Table("Labels", ("label", "photos", "share", "mean score"), rows, note)] if rows else []
 
-    def _group(self, label: str, photos: Sequence[_Photo], pictures: dict[int, str | None], *, folder: str) -> Group:
+    def _group(
+        self, label: str | None, photos: Sequence[_Photo], pictures: dict[int, str | None], *, folder: str
+    ) -> Group:
+        shown = [
+            Thumbnail(pictures[photo.number], self._caption(photo), photo.row.path[len(folder) :], photo.score)
+            for photo in photos
+        ]
+        if label is None:
+            count = self._tally.without
+            note = f"{count:,}" if len(photos) == count else f"the first {len(photos):,} of {count:,}"
+            return Group(shown, "No label", note)
         of_label = self._tally.labels[label]
         count = of_label.count
         note = f"{count:,}" if len(photos) == count else f"the {len(photos):,} least sure of {count:,}"
-        return Group(
-            [
-                Thumbnail(
-                    pictures[photo.number], _scores(photo.row), photo.row.path[len(folder) :], photo.row.scores[0]
-                )
-                for photo in photos
-            ],
-            label,
-            f"{note}; mean score {_figure(of_label.mean)}",
-        )
+        return Group(shown, label, f"{note}; mean score {_figure(of_label.mean)}")
+
+    def _caption(self, photo: _Photo) -> str:
+        """The score of a photo's label, and of the next one; with several labels, those that it has beside."""
+        row = photo.row
+        if not self._tally.several:
+            return _scores(row)
+        if photo.score is None:
+            return "none over its threshold"
+        others = [label for place, label in enumerate(row.labels) if place != photo.place]
+        return f"{_figure(photo.score)}{'; also ' if others else ''}{', '.join(others)}"
 
     def _skipped_group(self, folder: str) -> list[Group]:
         if not self._skipped:
@@ -128,7 +166,7 @@ class Album:
         return [Group(rows, "Skipped", note)]
 
     def _note(self, shown: int, folder: str) -> str:
-        total = self._tally.labelled
+        total = self._tally.rows - self._tally.skipped
         more = f" {shown:,} of {total:,} photos are shown; --report-images N sets how many." if shown < total else ""
         begin = f" Paths begin at {folder}." if folder else ""
         return " ".join([f"In each label the least sure come first.{more}{begin}", *self.left_out])

@@ -9,31 +9,32 @@ from collections.abc import Iterable, Iterator, Sequence
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.given import STDIN
+from clipcli.classes.joined import SEPARATOR
 from clipcli.classes.prompts import PromptedClasses
 from clipcli.commands.classify.album import Album
 from clipcli.commands.classify.first_look import first_look
 from clipcli.commands.classify.kept_columns import kept_columns
+from clipcli.commands.classify.labeller import check_labelling, labeller_of, labels_of
 from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.refined import refine_first
-from clipcli.commands.classify.settings import ClassifySettings, labels_written
-from clipcli.commands.classify.unknowns import check_unknown, look_for_unknown, names_of
+from clipcli.commands.classify.settings import ClassifySettings
+from clipcli.commands.classify.several import SPLIT_LABELS, schema_of
 from clipcli.commands.given_classes import get_classifier, read_class_source
 from clipcli.data.images import list_images
 from clipcli.data.kinds.folders import OTHER_FILES
 from clipcli.encoding.embed import embed
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError
-from clipcli.events import Event, InputsFound, RowsPlanned, RowsReady, Warned
+from clipcli.events import Event, InputsFound, RowsPlanned, RowsReady
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
 from clipcli.outputs import STDOUT, resume
 from clipcli.outputs.check import check_is_not_read
 from clipcli.outputs.earlier import Earlier
-from clipcli.records import Embedded, ImageItem, Provenance, Row, Rows, Scores
+from clipcli.records import Embedded, ImageItem, Provenance, Row, Rows
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.decide import decide
 from clipcli.scoring.rows import to_rows
-from clipcli.scoring.score import ONE_CLASS, UNCALIBRATED, choose_score, score
+from clipcli.scoring.score import choose_score
 from clipcli.settings import Show, api, as_dict
 
 
@@ -52,8 +53,9 @@ def classify(settings: ClassifySettings, show: Show) -> Rows:
     place of the aliases may stand a mapping with `aliases` and `descriptions`. A row holds the `top_k` best labels with
     their scores, best first; an image that cannot be read has none, and the reason in `error`. With `unknown` an image
     of none of the labels has `unknown_label` first, with a score that says how sure that is, and behind it its best
-    label. With `keep_columns`, `kept` has the cells of these columns. Embeddings are cached; those of an image are used
-    again while its file is as it was, or with `verify` its content.
+    label. With `multi_label` a row holds every label over its threshold, or none, and with `wide` as well, `all_scores`
+    has the score of each label. With `keep_columns`, `kept` has the cells of these columns. Embeddings are cached;
+    those of an image are used again while its file is as it was, or with `verify` its content.
 
     Raises the errors of `clipcli.errors`: at once for what is wrong with arguments, labels and inputs, and at the first
     row for what is wrong with the model, unless it fails while it runs or is first needed for a later row.
@@ -98,8 +100,8 @@ def run(
     notices = Notices()
     _check_stdin(options)
     class_source = read_class_source(options, notices)
-    _check_top_k(options.top_k, class_source)
-    check_unknown(options, class_source)
+    check_labelling(options, class_source)
+    labels = labels_of(class_source)
     memory = model.memory if model else open_memory(cache=options.cache, cache_size=options.cache_size)
     items = list_images(
         options.inputs,
@@ -113,6 +115,10 @@ def run(
     if album is not None and os.path.isfile(album.path):
         check_is_not_read(album.path, {item.file for item in items}, flag="--report")
     kept = kept_columns(options.keep_columns, items)
+    schema_of(options, labels, kept)
+    for label in labels if options.multi_label else ():
+        if SEPARATOR in label:
+            notices.add(SPLIT_LABELS, label)
     items, left_out = first_look(items, max_images=options.max_images, sample=options.sample)
     passed_over = notices.take(OTHER_FILES)
     default_model = class_source.model if isinstance(class_source, Classifier) else DEFAULT_MODEL
@@ -152,12 +158,6 @@ def _check_stdin(options: ClassifySettings) -> None:
         raise UsageError("standard input is either the labels or a list of images; give one of them as a file")
 
 
-def _check_top_k(top_k: int, class_source: Classifier | PromptedClasses) -> None:
-    classes = class_source.labels if isinstance(class_source, Classifier) else class_source.classes
-    if not 1 <= top_k <= len(classes):
-        raise UsageError(f"--top-k {top_k} does not fit {len(classes)} classes; choose from 1 to {len(classes)}")
-
-
 def _events_of(
     items: Sequence[ImageItem],
     class_source: Classifier | PromptedClasses,
@@ -187,20 +187,15 @@ def _label_images(
 
     `images` is the number of images of the whole run; these may be the rest of them.
     """
-    classifier = yield from get_classifier(class_source, items, model=model, vocabulary=options.unknown)
-    kind = choose_score(options.score, classifier)
-    if kind == "softmax" and len(classifier.labels) == 1 and not options.unknown:
-        yield Warned(ONE_CLASS)
-    if kind != "softmax" and classifier.calibration is not None:
-        yield Warned(UNCALIBRATED)
+    needs_words = options.unknown or options.multi_label
+    classifier = yield from get_classifier(class_source, items, model=model, vocabulary=needs_words)
     embedded: Iterable[Event | Embedded] = embed(items, models=[model], images=images)
     if options.refine:
+        kind = choose_score(options.score, classifier)
         classifier, embedded = yield from refine_first(embedded, classifier, kind=kind, images=images)
+    labeller = yield from labeller_of(classifier, options)
     for event in embedded:
         if isinstance(event, Embedded):
-            scores = Scores(event.entries, score(event.embeddings[0], classifier, kind=kind))
-            decided = decide(scores, top_k=labels_written(options))
-            decided = look_for_unknown(decided, event.embeddings[0], classifier, options=options, kind=kind)
-            yield RowsReady(tuple(to_rows(decided, names_of(classifier, options), kept=kept)))
+            yield RowsReady(tuple(to_rows(labeller.decide(event), labeller.names, kept=kept)))
         else:
             yield event

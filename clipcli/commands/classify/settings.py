@@ -5,7 +5,7 @@ from __future__ import annotations
 from clipcli.commands.classify.kept_columns import split_columns
 from clipcli.commands.shared_settings import Encoding, Inputs, LabelsOrClassifier, ModelName, Overwriting, Prompts
 from clipcli.outputs import WRITERS
-from clipcli.scoring.kinds import SCORES, UNKNOWN_BY_DEFAULT
+from clipcli.scoring.kinds import SCORES, THRESHOLD, UNKNOWN_BY_DEFAULT
 from clipcli.settings import AsTexts, record, setting
 
 UNKNOWN = "unknown"
@@ -25,6 +25,17 @@ class Labelling(Prompts, Inputs, LabelsOrClassifier):
 
     top_k: int = setting(default=1, group="output", metavar="K", least=1)
     """How many labels each image gets, best first."""
+
+    multi_label: bool = setting(default=False, group="output")
+    """Give each image every label that it shows, or none, in place of the best: each label has a threshold."""
+
+    multi_label_at: float | None = setting(
+        default=None, group="output", metavar="S", by_default=str(THRESHOLD), least=0, most=1, rare=True
+    )
+    """The score from which on an image has a label, with --multi-label: higher for fewer and surer labels."""
+
+    wide: bool = setting(default=False, group="output", rare=True)
+    """Write a column for each label, with its score on every image, with --multi-label."""
 
     keep_columns: AsTexts = setting(
         default=(),

@@ -32,11 +32,13 @@ class Tally:
     """Counts by label and by the reason why an image was skipped, each with the first image of a reason.
 
     `in_doubt` are the rows that most deserve a look, with how sure they are: by the lead of the best score over the
-    second where rows have one, else by the score itself.
+    second where rows have one, else by the score itself. With `several`, all labels of a row count, of which it may
+    have none, and a row is as sure as the least sure of its labels.
     """
 
-    def __init__(self) -> None:
-        self.rows = self.skipped = 0
+    def __init__(self, *, several: bool = False) -> None:
+        self.several = several
+        self.rows = self.skipped = self.without = 0
         self.labels: dict[str, Labelled] = {}
         self.reasons: Counter[str] = Counter()
         self.firsts: dict[str, str] = {}
@@ -46,7 +48,12 @@ class Tally:
     @property
     def labelled(self) -> int:
         """The number of rows with a label."""
-        return self.rows - self.skipped
+        return self.rows - self.skipped - self.without
+
+    @property
+    def given(self) -> int:
+        """The number of labels that all rows have together."""
+        return sum(one.count for one in self.labels.values())
 
     def most_frequent(self) -> list[tuple[str, Labelled]]:
         """The labels with what is counted of them, the most frequent first."""
@@ -62,19 +69,19 @@ class Tally:
 
     def add(self, rows: Sequence[Row]) -> None:
         """Count more rows."""
-        labels, sure_enough = self.labels, self._sure_enough
+        labels, several, sure_enough = self.labels, self.several, self._sure_enough
         for number, row in enumerate(rows, self.rows):
             scores = row.scores
             if not scores:
                 self._skip(row)
                 continue
-            label, score = row.labels[0], scores[0]
-            known = labels.get(label)
-            if known is None:
-                known = labels[label] = Labelled()
-            known.count += 1
-            known.scores += score
-            lead = lead_of(row)
+            for label, score in zip(row.labels, scores, strict=True) if several else ((row.labels[0], scores[0]),):
+                known = labels.get(label)
+                if known is None:
+                    known = labels[label] = Labelled()
+                known.count += 1
+                known.scores += score
+            lead = scores[-1] if several else lead_of(row)
             if lead < sure_enough:
                 sure_enough = self._doubt(lead, number, row)
         self.rows += len(rows)
@@ -88,6 +95,9 @@ class Tally:
         return self._sure_enough
 
     def _skip(self, row: Row) -> None:
+        if row.error is None and self.several:
+            self.without += 1
+            return
         self.skipped += 1
         reason = row.error or ""
         if reason not in self.reasons and len(self.reasons) >= _MOST_REASONS:

@@ -8,7 +8,7 @@ from clipcli.classes.normal_form import composed
 from clipcli.commands.classify.settings import UNKNOWN, Labelling, labels_written
 from clipcli.errors import UsageError
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.unknown import check_vocabulary, default_threshold, unknown_scores, with_unknown
+from clipcli.scoring.unknown import default_threshold, unknown_scores, with_unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,6 @@ def check_unknown(options: Labelling, class_source: Classifier | PromptedClasses
     if not options.unknown_label.strip():
         raise UsageError("--unknown-label has no text; give a word, such as unknown")
     if isinstance(class_source, Classifier):
-        check_vocabulary(class_source)
         labels = class_source.labels
     else:
         labels = tuple(labelled.label for labelled in class_source.classes)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clipcli.classes.normal_form import composed
 from clipcli.commands.evaluate.classification import estimate_metrics
-from clipcli.commands.evaluate.results import Difference, RetrievalRun, Run, count_images
+from clipcli.commands.evaluate.results import AnyRun, Difference, Run, count_images, prompts_of
 from clipcli.data.class_names import folded
 from clipcli.errors import BadFile, InputNotFound, some_of
 from clipcli.outputs.read import is_output, read_rows
@@ -21,7 +21,7 @@ from clipcli.scoring.intervals import Estimate, bootstrap, difference, mean_of
 _COLUMNS = ("path", "label")
 
 
-def differences(runs: Sequence[Run | RetrievalRun], names: Sequence[str]) -> tuple[Difference, ...]:
+def differences(runs: Sequence[AnyRun], names: Sequence[str]) -> tuple[Difference, ...]:
     """Compare each run with the first run on its data, and with the same model and prompts on the first data.
 
     `names` are those of the runs.
@@ -36,11 +36,11 @@ def differences(runs: Sequence[Run | RetrievalRun], names: Sequence[str]) -> tup
     return tuple(found)
 
 
-def _recipe(run: Run | RetrievalRun) -> tuple[str, str]:
-    return run.model, run.prompts if isinstance(run, Run) else ""
+def _recipe(run: AnyRun) -> tuple[str, str]:
+    return run.model, prompts_of(run)
 
 
-def _differences_of(run: Run | RetrievalRun, base: Run | RetrievalRun, *, names: tuple[str, str]) -> list[Difference]:
+def _differences_of(run: AnyRun, base: AnyRun, *, names: tuple[str, str]) -> list[Difference]:
     """The differences of all metrics of two runs.
 
     They are over the same images if the data are the same, else over the images with the same keys if these are most of
@@ -94,8 +94,13 @@ def read_other_labels(path: str) -> dict[str, str | None]:
 
 
 def _rows_of_output(path: str) -> Iterator[tuple[str, str | None]]:
-    """The paths and first labels of an output of `clipcli classify`, in any format."""
-    _, rows = read_rows(path)
+    """The paths and first labels of an output of `clipcli classify`, in any format.
+
+    Raises `BadFile` if its rows may have several labels.
+    """
+    schema, rows = read_rows(path)
+    if schema.several:
+        raise BadFile(f"{path} has several labels an image, and --compare is for one; give another file")
     for row in rows:
         yield row.path, row.labels[0] if row.labels else None
 

@@ -44,10 +44,9 @@ from clipcli.events import Event, InputsFound, Warned
 from clipcli.memory.models import ModelFacts
 from clipcli.notices import Notices
 from clipcli.records import ImageItem
-from clipcli.scoring.build import build, build_with_vocabulary, check_belongs
+from clipcli.scoring.build import add_vocabulary, build, build_with_vocabulary, check_belongs
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.refine import check_refinable
-from clipcli.scoring.unknown import check_vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,8 @@ def run(
     sets = [*inputs.tests, *([] if training is None else [training.needed])]
     yield InputsFound(sum(len(labelled_set.truth) for labelled_set in sets) + len(inputs.unknown))
     items = [labelled.item for labelled_set in sets for labelled in labelled_of(labelled_set.data)]
-    models = yield from _build_classifiers(options, inputs, items)
+    needs_words = options.unknown_folder is not None
+    models = yield from build_classifiers(options, inputs.class_source, items, vocabulary=needs_words)
     images = yield from embed_labelled_sets(sets, [one.model for one in models], class_names=names)
     tests = images[: len(inputs.tests)]
     runs = yield from _evaluate_runs(tests, models, inputs.classes, is_refined=options.refine)
@@ -121,7 +121,7 @@ def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: 
     if classifier is not None and not isinstance(classifier, Classifier):
         classifier = Classifier.load(classifier)
     prompt_sets = [load_prompts(prompts) for prompts in options.prompts or (DEFAULT_PROMPTS,)]
-    classes = _classes_from_settings(options, classifier, notices)
+    classes = classes_from_settings(options, classifier, notices)
     labelled_data = [(name, read_labelled(one, columns)) for name, one in data]
     if classes is None:
         classes = classes_from_data([one for _, one in labelled_data], notices, keep_names=options.keep_names)
@@ -131,22 +131,18 @@ def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: 
     training = None if options.linear_probe is None else read_training(options, columns, classes, notices)
     other_labels = None if options.compare is None else comparison.read_other_labels(options.compare)
     class_source = classifier or tuple(PromptedClasses(classes.classes, prompt_set) for prompt_set in prompt_sets)
-    unknown = _read_unknown(options, classifier, notices)
+    unknown = _read_unknown(options, notices)
     return Inputs(classes, tests, training, class_source, other_labels, unknown)
 
 
-def _read_unknown(options: EvaluateSettings, classifier: Classifier | None, notices: Notices) -> tuple[ImageItem, ...]:
-    """The images of no class. Raises `UsageError` for a classifier that cannot tell them."""
+def _read_unknown(options: EvaluateSettings, notices: Notices) -> tuple[ImageItem, ...]:
+    """The images of no class."""
     if options.unknown_folder is None:
         return ()
-    if classifier is not None:
-        check_vocabulary(classifier)
     return tuple(list_images([options.unknown_folder], notices=notices, exclude=options.exclude))
 
 
-def _classes_from_settings(
-    options: EvaluateSettings, classifier: Classifier | None, notices: Notices
-) -> Classes | None:
+def classes_from_settings(options: EvaluateSettings, classifier: Classifier | None, notices: Notices) -> Classes | None:
     """The classes of the classifier or of `--labels`; `None` if there is neither."""
     if classifier is not None:
         where = "the classifier" if isinstance(options.classifier, Classifier) else str(options.classifier)
@@ -180,20 +176,26 @@ def _warnings(inputs: Inputs, options: EvaluateSettings) -> Iterator[str]:
             yield f"{options.compare}: no class is called {some_of(unknown)}; such labels count as wrong"
 
 
-def _build_classifiers(
-    options: EvaluateSettings, inputs: Inputs, items: Sequence[ImageItem]
+def build_classifiers(
+    options: EvaluateSettings,
+    source: Classifier | tuple[PromptedClasses, ...],
+    items: Sequence[ImageItem],
+    *,
+    vocabulary: bool,
 ) -> Generator[Event, None, list[ModelWithClassifiers]]:
-    """Get all models with their classifiers; class embeddings that memory does not have are encoded now."""
-    source = inputs.class_source
+    """Get all models with their classifiers; class embeddings that memory does not have are encoded now.
+
+    With `vocabulary` each classifier has the common words to compare with.
+    """
     default_model = source.model if isinstance(source, Classifier) else DEFAULT_MODEL
     models = yield from open_models(options.model or (default_model,), options)
     with_classifiers = []
     for model in models:
         if isinstance(source, Classifier):
             yield from check_belongs(source, model=model)
-            classifiers = [source]
+            classifiers = [(yield from add_vocabulary(source, model=model)) if vocabulary else source]
         else:
-            builder = build_with_vocabulary if options.unknown_folder is not None else build
+            builder = build_with_vocabulary if vocabulary else build
             classifiers = yield from builder(source, model=model, towers=towers_for(items, model=model))
         if options.refine:
             for classifier in classifiers:

@@ -9,12 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from clipcli.classes.joined import join_labels
 from clipcli.commands.evaluate.results import (
+    AnyRun,
     Difference,
     Evaluation,
     Probe,
     RetrievalRun,
     Run,
+    SeveralRun,
     UnknownResult,
     count_images,
     count_skipped,
@@ -87,8 +92,10 @@ def run_folders(evaluation: Evaluation) -> list[str]:
     return [".", *(f"run-{n}" for n in range(2, len(evaluation.runs) + 1))]
 
 
-def prediction_rows(run: Run | RetrievalRun, labels: Sequence[str]) -> list[list[object]]:
+def prediction_rows(run: AnyRun, labels: Sequence[str]) -> list[list[object]]:
     """The rows of `predictions.csv`: a header, and for each image in order its predictions, or why there are none."""
+    if isinstance(run, SeveralRun):
+        return _several_rows(run, labels)
     return _caption_rows(run) if isinstance(run, RetrievalRun) else _label_rows(run, labels)
 
 
@@ -118,6 +125,24 @@ def _caption_rows(run: RetrievalRun) -> list[list[object]]:
             continue
         caption, score, rank = next(by_image)
         rows.append([entry.id, caption, _format_score(score), int(rank), ""])
+    return rows
+
+
+def _several_rows(run: SeveralRun, labels: Sequence[str]) -> list[list[object]]:
+    rows: list[list[object]] = [["path", "truth", "labels", "scores", "error"]]
+    by_image = iter(zip(run.truth, run.scores, run.given, strict=True))
+    for entry in run.entries:
+        if isinstance(entry, Skipped):
+            rows.append([entry.item.id, "", "", "", entry.reason])
+            continue
+        truth, scores, given = next(by_image)
+        order = [int(n) for n in np.argsort(-scores, kind="stable") if given[n]]
+        lists = (
+            [label for label, is_true in zip(labels, truth, strict=True) if is_true],
+            [labels[n] for n in order],
+            [_format_score(scores[n]) for n in order],
+        )
+        rows.append([entry.id, *map(join_labels, lists), ""])
     return rows
 
 
@@ -154,19 +179,24 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
     return content
 
 
-def _run_as_json(run: Run | RetrievalRun, name: str, folder: str) -> dict[str, Any]:
+def _run_as_json(run: AnyRun, name: str, folder: str) -> dict[str, Any]:
     content: dict[str, Any] = {"name": name, "folder": folder, "data": run.data, "model": run.model}
     content["weights"] = run.fingerprint
-    if isinstance(run, Run):
+    if not isinstance(run, RetrievalRun):
         content["prompts"] = run.prompts
+    if isinstance(run, Run):
         content["calibrated"] = None if run.calibration is None else run.calibration.in_words()
     content |= {"n": count_images(run), "skipped": count_skipped(run)}
     if isinstance(run, RetrievalRun):
         content["captions"] = run.captions
+    if isinstance(run, SeveralRun):
+        content |= {"threshold": run.threshold, "labels_per_image": float(run.truth.sum() / len(run.truth))}
+        content["given_per_image"] = float(run.given.sum() / len(run.given))
     content |= {key: None if estimate is None else estimate.value for key, estimate in run.metrics.items()}
     content["intervals"] = {key: _interval_as_json(estimate) for key, estimate in run.metrics.items()}
-    if isinstance(run, Run):
+    if not isinstance(run, RetrievalRun):
         content["per_class"] = [{key: getattr(one, key) for key in one.__slots__} for one in run.classes]
+    if isinstance(run, Run):
         content["reliability"] = [{key: getattr(one, key) for key in one.__slots__} for one in run.bins]
         if run.unknown is not None:
             content["unknown"] = _unknown_as_json(run.unknown)

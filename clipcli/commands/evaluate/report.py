@@ -8,14 +8,17 @@ from pathlib import Path
 from clipcli.commands.evaluate.mistakes import mistakes, pairs_of_mistakes, retrieval_mistakes, verdict
 from clipcli.commands.evaluate.output import REPORT
 from clipcli.commands.evaluate.results import (
+    AnyRun,
     Evaluation,
     RetrievalRun,
     Run,
+    SeveralRun,
     count_images,
     count_skipped,
     entries_of,
     skipped_unknown,
 )
+from clipcli.commands.evaluate.several_report import sections_of_several, verdict_of_several
 from clipcli.commands.evaluate.tables import (
     CHANCE,
     calibrated_in_words,
@@ -38,7 +41,7 @@ _MOST_CLASSES_IN_MATRIX = 50
 _MOST_CONFUSED = 40
 _MOST_SKIPPED = 50
 # Of a task, the metrics of which the differences are drawn.
-_MAIN_METRICS = ("top1", "image_to_text_recall@1", "text_to_image_recall@1")
+_MAIN_METRICS = ("top1", "f1_micro", "image_to_text_recall@1", "text_to_image_recall@1")
 _CONFUSION_NOTE = "Confusion: each row is a true class; the stronger a cell's colour, the more of its row."
 _MAP_NOTE = "Confusion: mistakes alone; the stronger a colour, the more of its row. Neighbours may share a cell."
 _RELIABILITY_NOTE = (
@@ -47,14 +50,19 @@ _RELIABILITY_NOTE = (
     " begins at 0 where it could all be chance."
 )
 # Names of metrics that are abbreviated in tables.
-_LONG_NAMES = {"mean recall": "Mean per-class recall", "ECE": "Calibration error", "NLL": "Negative log-likelihood"}
+_LONG_NAMES = {
+    "mean recall": "Mean per-class recall",
+    "ECE": "Calibration error",
+    "NLL": "Negative log-likelihood",
+    "mAP": "Mean average precision",
+}
 
 
 def write_report(folder: Path, evaluation: Evaluation) -> Path:
     """Write `report.html` in the output's folder, and return its path. Raises `OutputFailed`."""
     first = evaluation.runs[0]
     sections: list[Section] = [
-        Verdict([*verdict(first, evaluation.labels), *_difference_in_words(evaluation)]),
+        Verdict([*_verdict(first, evaluation.labels), *_difference_in_words(evaluation)]),
         *_headlines(first, evaluation),
         *_runs(evaluation),
         *_differences(evaluation),
@@ -68,12 +76,18 @@ def write_report(folder: Path, evaluation: Evaluation) -> Path:
             _classes(first),
             _bins(first),
         ]
+    elif isinstance(first, SeveralRun):
+        sections += sections_of_several(first, evaluation.labels)
     else:
         sections += retrieval_mistakes(first)
     sections += _skipped(evaluation)
     target = folder / REPORT
     write_page(target, Page(f"{first.data} · {first.model}", _subtitle(evaluation), sections))
     return target
+
+
+def _verdict(run: AnyRun, labels: Sequence[str]) -> list[str]:
+    return verdict_of_several(run) if isinstance(run, SeveralRun) else verdict(run, labels)
 
 
 def _subtitle(evaluation: Evaluation) -> str:
@@ -83,6 +97,8 @@ def _subtitle(evaluation: Evaluation) -> str:
             f"{count_images(first):,} images of {len(evaluation.labels):,} classes, prompts {first.prompts},"
             f" {calibrated_in_words(first)}"
         )
+    elif isinstance(first, SeveralRun):
+        facts = f"{count_images(first):,} images with any of {len(evaluation.labels):,} labels, prompts {first.prompts}"
     else:
         facts = f"{count_images(first):,} images with {first.captions:,} captions"
     skipped = count_skipped(first)
@@ -97,7 +113,7 @@ def _subtitle(evaluation: Evaluation) -> str:
     return f"{facts}{left_out}. {intervals}{others}"
 
 
-def _headlines(run: Run | RetrievalRun, evaluation: Evaluation) -> list[Section]:
+def _headlines(run: AnyRun, evaluation: Evaluation) -> list[Section]:
     """The headline metrics as large numbers; those of retrieval in two rows, one for each direction."""
     numbers: dict[str | None, list[Number]] = {}
     for key, name in metric_names(evaluation).items():

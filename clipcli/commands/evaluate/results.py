@@ -32,6 +32,7 @@ UNKNOWN_METRICS = {
     "known_lost": "known lost",
     "unknown_found": "unknown found",
 }
+SEVERAL_METRICS = {"map": "mAP", "f1_micro": "F1 micro", "f1_macro": "F1 macro"}
 RETRIEVAL_METRICS = {
     f"{way}_recall@{k}": f"{name} R@{k}"
     for way, name in (("image_to_text", "image → text"), ("text_to_image", "text → image"))
@@ -163,6 +164,47 @@ class RetrievalRun:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelMetrics:
+    """The metrics of one of several labels, shares from 0 to 1.
+
+    `support` is the number of images that have it, and `given` of those that are given it. `average_precision` is
+    `None` if no image has it.
+    """
+
+    label: str
+    average_precision: float | None
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    given: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeveralRun:
+    """The results of one model with one prompt set on one DATA, whose images may have several labels.
+
+    `entries` are all images in order. Of the `M` images that were read, `truth` has the true labels `[M, C]`, `scores`
+    the scores `[M, C]`, and `given` the labels whose scores are at the `threshold` or above.
+    """
+
+    data: str
+    model: str
+    fingerprint: str
+    prompts: str
+    entries: tuple[Entry, ...]
+    truth: NDArray[np.bool_] = field(repr=False)
+    scores: Float32Array = field(repr=False)
+    given: NDArray[np.bool_] = field(repr=False)
+    threshold: float
+    metrics: Mapping[str, Estimate | None]
+    classes: tuple[LabelMetrics, ...] = field(repr=False)
+
+
+AnyRun = Run | RetrievalRun | SeveralRun
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """The results of linear probes on one DATA, one probe for each of the `seeds`.
 
@@ -207,7 +249,7 @@ class Evaluation:
 
     task: str
     labels: tuple[str, ...]
-    runs: tuple[Run | RetrievalRun, ...]
+    runs: tuple[AnyRun, ...]
     device: str
     precision: str
     probes: tuple[Probe, ...] = ()
@@ -224,22 +266,29 @@ class Evaluation:
         return sum({run.data: count_skipped(run) for run in self.runs}.values()) + len(skipped_unknown(self.runs))
 
 
-def entries_of(run: Run | RetrievalRun) -> tuple[Entry, ...]:
+def entries_of(run: AnyRun) -> tuple[Entry, ...]:
     """All images of a run in order, with those that were skipped."""
-    return run.entries if isinstance(run, RetrievalRun) else run.images.entries
+    return run.images.entries if isinstance(run, Run) else run.entries
 
 
-def skipped_unknown(runs: Sequence[Run | RetrievalRun]) -> tuple[Skipped, ...]:
+def skipped_unknown(runs: Sequence[AnyRun]) -> tuple[Skipped, ...]:
     """The images of no class that could not be read: the same for all runs."""
     first = runs[0]
     return first.unknown.skipped if isinstance(first, Run) and first.unknown is not None else ()
 
 
-def count_skipped(run: Run | RetrievalRun) -> int:
+def count_skipped(run: AnyRun) -> int:
     """The number of images of a run that were skipped."""
     return len(entries_of(run)) - count_images(run)
 
 
-def count_images(run: Run | RetrievalRun) -> int:
+def count_images(run: AnyRun) -> int:
     """The number of images that a run's metrics are about."""
-    return len(run.ranks) if isinstance(run, RetrievalRun) else len(run.predictions.truth)
+    if isinstance(run, Run):
+        return len(run.predictions.truth)
+    return len(run.ranks if isinstance(run, RetrievalRun) else run.truth)
+
+
+def prompts_of(run: AnyRun) -> str:
+    """The name of a run's prompt set; empty for retrieval, which has none."""
+    return "" if isinstance(run, RetrievalRun) else run.prompts

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
-from clipcli.commands.evaluate import captions, labels
+from clipcli.commands.evaluate import captions, labels, several
 from clipcli.commands.evaluate.output import check_folder, existing_files, write_files
 from clipcli.commands.evaluate.report import write_report
 from clipcli.commands.evaluate.results import Evaluation
 from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.data.columns import Columns
-from clipcli.data.task import CLASSIFICATION, task_of
+from clipcli.data.task import CLASSIFICATION, SEVERAL_LABELS, task_of
 from clipcli.data.tree import Data
 from clipcli.errors import UsageError
 from clipcli.events import Event, result_of
@@ -38,14 +38,18 @@ def run(options: EvaluateSettings) -> Generator[Event, None, Evaluation]:
     columns = Columns(options.image_column, options.label_column, options.caption_column)
     notices = Notices()
     data = tuple((name, Data(path, notices, options.exclude)) for name, path in options.data)
-    task = _task_of_all(data, columns, options)
+    if not options.multi_label and options.multi_label_at is not None:
+        raise UsageError("--multi-label-at is for several labels an image; give --multi-label as well, or drop it")
+    task = SEVERAL_LABELS if options.multi_label else _task_of_all(data, columns, options)
     if folder is not None:
         inputs = [path for _, path in options.data]
         reads = [options.compare, options.labels, options.classifier, *options.prompts, *inputs]
         for path in existing_files(folder) if options.overwrite else ():
             check_is_not_read(path, reads)
         check_folder(folder, overwrite=options.overwrite, inputs=[*inputs, *filter(None, [options.linear_probe])])
-    if task == CLASSIFICATION:
+    if task == SEVERAL_LABELS:
+        evaluation = yield from several.run(options, data, columns, notices)
+    elif task == CLASSIFICATION:
         evaluation = yield from labels.run(options, data, columns, notices)
     else:
         evaluation = yield from captions.run(options, data, notices)

@@ -16,6 +16,7 @@ from clipcli.commands.evaluate.parsing import (
     split_prompts,
 )
 from clipcli.commands.shared_settings import Encoding, LabelColumn, LabelsOrClassifier, Overwriting, TableColumns
+from clipcli.scoring.kinds import THRESHOLD
 from clipcli.settings import AsText, AsTexts, Reads, record, setting
 
 
@@ -45,6 +46,14 @@ class EvaluateSettings(Encoding, Overwriting, LabelColumn, TableColumns, LabelsO
 
     model: AsTexts = setting(default=(), group="what", metavar="M,…", reads=split_list)
     """Models as for classify; several are compared."""
+
+    multi_label: bool = setting(default=False, group="what")
+    """DATA is a table in which an image may have several labels: a list, or split by ; in its column."""
+
+    multi_label_at: float | None = setting(
+        default=None, group="what", metavar="S", by_default=str(THRESHOLD), least=0, most=1, rare=True
+    )
+    """The score from which on an image has a label, as for classify."""
 
     allow_empty: bool = setting(default=False, group="what", rare=True)
     """Let there be classes of which DATA has no image."""

@@ -7,13 +7,18 @@ import numpy as np
 from clipcli.commands.evaluate.results import (
     CLASSIFICATION_METRICS,
     RETRIEVAL_METRICS,
+    SEVERAL_METRICS,
     UNKNOWN_METRICS,
     Difference,
     Evaluation,
+    LabelMetrics,
     Probe,
     Run,
+    SeveralRun,
     count_images,
+    prompts_of,
 )
+from clipcli.data.task import CLASSIFICATION, RETRIEVAL, SEVERAL_LABELS
 from clipcli.scoring.intervals import Estimate
 
 # The rows of a table, the header first.
@@ -21,6 +26,11 @@ Table = list[list[str]]
 _NONE = "–"
 CHANCE = "may be chance"
 _LESS_IS_BETTER = ("ece", "nll")
+_METRICS = {
+    CLASSIFICATION: CLASSIFICATION_METRICS,
+    RETRIEVAL: RETRIEVAL_METRICS,
+    SEVERAL_LABELS: SEVERAL_METRICS,
+}
 
 
 def table_of_runs(evaluation: Evaluation) -> Table:
@@ -66,8 +76,10 @@ def table_of_unknown(evaluation: Evaluation) -> Table:
     return [["", "of no class", *UNKNOWN_METRICS.values()], *rows] if rows else []
 
 
-def table_of_classes(run: Run) -> Table:
+def table_of_classes(run: Run | SeveralRun) -> Table:
     """A row for each class."""
+    if isinstance(run, SeveralRun):
+        return [["class", "AP", "precision", "recall", "F1", "images", "given"], *map(row_of_label, run.classes)]
     rows = [
         [row.label, f"{row.precision:.1%}", f"{row.recall:.1%}", f"{row.f1:.1%}", f"{row.support:,}"]
         for row in run.classes
@@ -75,9 +87,16 @@ def table_of_classes(run: Run) -> Table:
     return [["class", "precision", "recall", "F1", "images"], *rows]
 
 
+def row_of_label(row: LabelMetrics) -> list[str]:
+    """The metrics of one of several labels as text."""
+    precision = _NONE if row.average_precision is None else f"{row.average_precision:.1%}"
+    shares = [f"{share:.1%}" for share in (row.precision, row.recall, row.f1)]
+    return [row.label, precision, *shares, f"{row.support:,}", f"{row.given:,}"]
+
+
 def metric_names(evaluation: Evaluation) -> dict[str, str]:
     """The names of the headline metrics, by their keys."""
-    return CLASSIFICATION_METRICS if evaluation.task == "classification" else RETRIEVAL_METRICS
+    return _METRICS[evaluation.task]
 
 
 def run_names(evaluation: Evaluation) -> list[str]:
@@ -85,9 +104,9 @@ def run_names(evaluation: Evaluation) -> list[str]:
 
     If all are the same, it is the prompts, or for retrieval the model.
     """
-    fields = [(run.data, run.model, run.prompts if isinstance(run, Run) else "") for run in evaluation.runs]
+    fields = [(run.data, run.model, prompts_of(run)) for run in evaluation.runs]
     different = [n for n in range(3) if len({field[n] for field in fields}) > 1]
-    fallback = [2] if evaluation.task == "classification" else [1]
+    fallback = [1] if evaluation.task == RETRIEVAL else [2]
     return [", ".join(field[n] for n in different or fallback) for field in fields]
 
 

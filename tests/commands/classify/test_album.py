@@ -129,3 +129,25 @@ def test_the_score_of_the_next_label_is_shown(tmp_path: Path) -> None:
     album.add([row], [ImageItem("a.jpg", Reference("file", "a.jpg"))])
     list(album.write())
     assert "<figcaption>0.510; next dog 4.2e-04<small>a.jpg" in (tmp_path / "out.html").read_text()
+
+
+def test_a_photo_of_several_labels_is_shown_with_each_and_those_without_together(tmp_path: Path) -> None:
+    album = Album(str(tmp_path / "out.html"), most=100, several=True)
+    for name, labels, scores in [
+        ("1.jpg", ("cat", "dog"), (0.9, 0.6)),
+        ("2.jpg", ("dog",), (0.8,)),
+        ("3.jpg", (), ()),
+    ]:
+        Image.new("RGB", (40, 20), "navy").save(tmp_path / name, "JPEG")
+        path = str(tmp_path / name)
+        album.add([Row(path, labels, scores)], [ImageItem(path, Reference("file", path))])
+    album.add([Row("bad.jpg", (), (), "not an image")], [ImageItem("bad.jpg", Reference("file", "bad.jpg"))])
+    made = list(album.write())
+    assert [event.total for event in made if isinstance(event, ThumbnailsMade)] == [3, 3, 3]
+    html = (tmp_path / "out.html").read_text(encoding="utf-8")
+    groups = {name: [Path(path).name for path in paths] for name, paths in shown(html).items()}
+    assert groups == {"dog": ["1.jpg", "2.jpg"], "cat": ["1.jpg"], "No label": ["3.jpg"], "Skipped": ["bad.jpg"]}
+    assert "2 photos have a label, most often dog (2); 1 has none; 1 could not be read." in html
+    captions = re.findall("<figcaption>(.*?)<small>", html)
+    assert captions == ["0.600; also cat", "0.800", "0.900; also dog", "none over its threshold", "not an image"]
+    assert f"Least sure: dog, 0.600; also cat ({tmp_path}/1.jpg)." in html

@@ -130,3 +130,62 @@ def test_a_run_without_one_label_praises_nothing(capsys: pytest.CaptureFixture[s
         "out.csv: 2 rows and not one label, as no image could be read; the column error says why.\n"
     )
     assert summary.exit_code() == 3
+
+
+SEVERAL = [
+    Row("0.jpg", ("cat", "dog"), (0.9, 0.6)),
+    Row("1.jpg", ("dog",), (0.8,)),
+    Row("2.jpg", (), ()),
+    Row("3.jpg", ("dog", "cow", "cat"), (0.9, 0.8, 0.5)),
+    skipped("x.jpg", "truncated"),
+]
+
+
+def test_of_several_labels_each_counts_and_an_image_may_have_none() -> None:
+    tally = Tally(several=True)
+    tally.add(SEVERAL)
+    assert (tally.rows, tally.skipped, tally.without, tally.labelled, tally.given) == (5, 1, 1, 3, 6)
+    assert {label: (one.count, one.mean) for label, one in tally.labels.items()} == {
+        "cat": (2, pytest.approx(0.7)),
+        "dog": (3, pytest.approx(2.3 / 3)),
+        "cow": (1, pytest.approx(0.8)),
+    }
+    assert [row.path for _, _, row in tally.in_doubt] == ["3.jpg", "0.jpg", "1.jpg"]
+
+
+def test_the_summary_of_several_labels(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = Summary("out.csv", several=True)
+    summary.add(InputsFound(5))
+    summary.add(RowsReady(tuple(SEVERAL)))
+    with Display(quiet=False, verbose=False) as display:
+        summary.show(display)
+    lines = [line.rstrip(" █") for line in capsys.readouterr().err.splitlines()]
+    assert lines[1:9] == [
+        " label     images   share  mean score",
+        " dog            3  60.0 %       0.767",
+        " cat            2  40.0 %       0.700",
+        " cow            1  20.0 %       0.800",
+        " no label       1  20.0 %",
+        " skipped        1  20.0 %",
+        "   x.jpg: truncated",
+        "1.50 labels an image; an image counts for each of its labels",
+    ]
+    assert lines[10:14] == [
+        "Look at these first, one of their labels is only just over its threshold:",
+        " 0.500 cat  3.jpg",
+        " 0.600 dog  0.jpg",
+        " 0.800 dog  1.jpg",
+    ]
+    assert summary.exit_code() == 3
+
+
+def test_images_without_one_label_are_said_to_have_none(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = Summary("out.csv", several=True)
+    summary.add(InputsFound(1))
+    summary.add(RowsReady((Row("2.jpg", (), ()),)))
+    with Display(quiet=False, verbose=False) as display:
+        summary.show(display)
+    said = capsys.readouterr().err
+    assert "out.csv: 1 rows and not one label; --multi-label-at with a lower score gives more." in said
+    assert "no image could be read" not in said
+    assert summary.exit_code() == 0

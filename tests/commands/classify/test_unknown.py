@@ -6,6 +6,7 @@ import csv
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def _rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_rows_are_those_of_the_scores(photos: Path, model: str) -> None:
-    classifier = clipcli.build_classifier(LABELS, model=model, unknown=True, **PLAIN)
+    classifier = clipcli.build_classifier(LABELS, model=model, vocabulary=True, **PLAIN)
     loaded = clipcli.load(model, precision="fp32")
     scores = unknown_scores(loaded.embed_images(photos), classifier)
     at = float(np.median(scores))
@@ -55,10 +56,14 @@ def test_rows_are_those_of_the_scores(photos: Path, model: str) -> None:
     assert list(loaded.classify(photos, labels=LABELS, prompts="plain", **again)) == rows
 
 
-def test_a_classifier_without_words_is_refused_at_once(photos: Path, model: str) -> None:
-    classifier = clipcli.build_classifier(LABELS, model=model, prompts="plain")
-    with pytest.raises(UsageError, match="no words to tell unknown images by"):
-        clipcli.classify(photos, classifier=classifier, unknown=True)
+def test_a_classifier_without_words_gets_them_by_its_prompts(photos: Path, model: str) -> None:
+    with_words, without = (
+        clipcli.build_classifier(LABELS, model=model, vocabulary=vocabulary, **PLAIN) for vocabulary in (True, False)
+    )
+    assert without.vocabulary is None
+    how: dict[str, Any] = {"unknown": True, "unknown_at": 0.5, "precision": "fp32"}
+    rows = list(clipcli.classify(photos, classifier=with_words, **how))
+    assert list(clipcli.classify(photos, classifier=without, **how)) == rows
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,7 @@ def test_one_class_alone_is_no_reason_to_warn(photos: Path, model: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ClipcliWarning)
         rows = list(clipcli.classify(photos, labels=["cat"], model=model, unknown=True, **PLAIN))
-        clipcli.build_classifier(["cat"], model=model, unknown=True, **PLAIN)
+        clipcli.build_classifier(["cat"], model=model, vocabulary=True, **PLAIN)
     for row in rows:
         assert row.labels in [("cat",), ("unknown", "cat")]
         assert row.scores[0] >= 0.5

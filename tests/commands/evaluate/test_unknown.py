@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from small_data import FP32, photograph
 
 import clipcli
+from clipcli.commands.evaluate.results import Run
 from clipcli.commands.evaluate.unknown import unknown_statistics
-from clipcli.errors import UsageError
 from clipcli.scoring.intervals import bootstrap
 from clipcli.scoring.unknown import unknown_scores
 
@@ -48,7 +49,7 @@ def test_the_figures_are_those_of_the_scores(tmp_path: Path, photos: Path, model
     evaluation = clipcli.evaluate(tree, unknown_folder=str(photos), output=tmp_path / "out", **options)
 
     labels = ["bear", "cat", "cow", "dog", "red fox", "yak"]
-    classifier = clipcli.build_classifier(labels, unknown=True, **options)
+    classifier = clipcli.build_classifier(labels, vocabulary=True, **options)
     loaded = clipcli.load(model, **FP32)
     known = unknown_scores(loaded.embed_images(tree), classifier)
     unknown = unknown_scores(loaded.embed_images(sorted(photos.rglob("*.*"))), classifier)
@@ -68,8 +69,18 @@ def test_the_figures_are_those_of_the_scores(tmp_path: Path, photos: Path, model
     assert "bad.jpg" in page
 
 
-def test_a_classifier_without_words_is_refused(tmp_path: Path, photos: Path, model: str) -> None:
+def test_a_classifier_without_words_gets_them(tmp_path: Path, photos: Path, model: str) -> None:
     tree = photograph(tmp_path / "val", seed=0)
-    classifier = clipcli.build_classifier(["cat", "dog"], model=model, prompts="plain")
-    with pytest.raises(UsageError, match="no words to tell unknown images by"):
-        clipcli.evaluate(tree, classifier=classifier, unknown_folder=str(photos), allow_empty=True)
+    how: dict[str, Any] = {"unknown_folder": str(photos), "allow_empty": True}
+    found = [
+        clipcli.evaluate(tree, classifier=classifier, **how).runs[0]
+        for classifier in (
+            clipcli.build_classifier(["cat", "dog"], model=model, prompts="plain", vocabulary=vocabulary)
+            for vocabulary in (False, True)
+        )
+    ]
+    assert isinstance(found[0], Run)
+    assert isinstance(found[1], Run)
+    assert found[0].unknown is not None
+    assert found[1].unknown is not None
+    assert found[0].unknown.metrics["auroc"].value == found[1].unknown.metrics["auroc"].value

@@ -1,0 +1,62 @@
+"""Scores of labels of which an image may have several, or none, without labelled images to set a threshold by.
+
+A softmax shares one image among the labels, so that each label lowers the others and one of them always wins; a cosine
+has no threshold that fits all images, labels and models. Here each label is set against two rivals at once: the other
+labels, as in a softmax, and about 1,000 common nouns, which are there even where no label fits. With `e` for the
+exponential of a cosine times the logit scale, a label's odds are
+
+    e of the label / (e of the other labels, summed + 10 × e of what is 2.5 standard deviations above the mean noun)
+
+and its score is 0.5 at odds of 1 to 12, nearer to 1 above, nearer to 0 below. Mean and deviation are those of the
+cosines of all nouns to the image, so that both rivals move with the image and with the model.
+
+That generic words tell what an image scores anyway is from ZOC (Esmaeilpour et al. 2022). Their mean and deviation
+serve better than those nouns that are nearest: these may be kinds of what a label names, as `pizza` is of `food`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipcli.records import Decided, Decision, Scores
+from clipcli.scoring.classifier import Classifier, words_of
+from clipcli.scoring.score import best
+
+Array = NDArray[np.float32]
+
+# The odds at which a score is 0.5, the threshold by default.
+ODDS = 1 / 12
+# How many standard deviations above the mean noun the rival stands, and for how many labels.
+DEVIATIONS, WEIGHT = 2.5, 10
+
+
+def several_scores(embeddings: Array, classifier: Classifier) -> Array:
+    """Scores `[N, C]` float32, from 0 to 1, of image embeddings `[N, D]` against the classes, each by itself.
+
+    The classifier must have a vocabulary. Sums are in float64, so that a row does not depend on the rows beside it.
+    Raises `UsageError` for one without.
+    """
+    images = embeddings.astype(np.float64)
+    logits = classifier.logit_scale * (images @ classifier.class_embeddings.astype(np.float64).T)
+    of_nouns = classifier.logit_scale * (images @ words_of(classifier).astype(np.float64).T)
+    rival = of_nouns.mean(axis=1, keepdims=True) + DEVIATIONS * of_nouns.std(axis=1, keepdims=True)
+    highest = np.maximum(logits.max(axis=1, keepdims=True), rival)
+    powers = np.exp(logits - highest)
+    others = np.maximum(powers.sum(axis=1, keepdims=True) - powers, 0) + WEIGHT * np.exp(rival - highest)
+    scores: Array = (powers / (powers + ODDS * others)).astype(np.float32)
+    return scores
+
+
+def decide_several(scores: Scores, *, at: float, every: bool = False) -> Decided:
+    """Choose all classes of each image whose scores are `at` or above, best first; of equal ones the earlier class.
+
+    With `every`, a decision holds the scores of all classes as well.
+    """
+    order = best(scores.values, scores.values.shape[1])
+    decisions = []
+    for ranked, values in zip(order, scores.values, strict=True):
+        chosen = [int(n) for n in ranked if values[n] >= at]
+        all_scores = tuple(map(float, values)) if every else ()
+        decisions.append(Decision(tuple(chosen), tuple(float(values[n]) for n in chosen), all_scores))
+    return Decided(scores.entries, tuple(decisions))
