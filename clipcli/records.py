@@ -159,7 +159,8 @@ class Row:
     """One row of the output: the top-k labels with their scores, best first, or an error.
 
     `path` is the id of the image. `error` is the reason why there are no labels; `None` if there are. `kept` are the
-    cells of the columns kept from the inputs' tables, in the order of the columns.
+    cells of the columns kept from the inputs' tables, in the order of the columns. `label_path` is the best label with
+    the names of its groups before it, as in `animal/dog/beagle`; `None` where the classes have no groups.
     """
 
     path: str
@@ -167,6 +168,7 @@ class Row:
     scores: tuple[float, ...]
     error: str | None = None
     kept: tuple[str | None, ...] = ()
+    label_path: str | None = None
 
 
 def lead_of(row: Row) -> float:
@@ -214,9 +216,10 @@ class Provenance:
     """The settings, classes and inputs that decide the rows of an output. The model itself is a `ModelRecord`.
 
     `settings` are all settings of the command, by name. `model` and `inputs` are as the user wrote them. Each of
-    `classes` has a `label`, `aliases` and `descriptions`. `templates` are those of the prompt set `prompts`. For a
-    classifier that was given, `templates` is `None` and `classifier` its digest. `images` is the number of images,
-    `images_digest` a digest of their ids, and `kept` are the columns kept from the inputs' tables.
+    `classes` has a `label`, `aliases` and `descriptions`, and `groups` where they are in some. `templates` are those of
+    the prompt set `prompts`. For a classifier that was given, `templates` is `None` and `classifier` its digest.
+    `images` is the number of images, `images_digest` a digest of their ids, and `kept` are the columns kept from the
+    inputs' tables.
     """
 
     command: str
@@ -230,3 +233,8 @@ class Provenance:
     images: int
     images_digest: str
     kept: tuple[str, ...]
+
+    @property
+    def has_groups(self) -> bool:
+        """True if the classes are in groups, so that rows have a `label_path`."""
+        return any("groups" in one for one in self.classes)

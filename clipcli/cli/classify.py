@@ -181,7 +181,7 @@ def _write(
                         output.set_model(model)
                 case RowsReady() if provenance and not (earlier and earlier.is_output and summary.is_complete()):
                     if output is None:
-                        schema = Schema(top_k=top_k, kept=provenance.kept)
+                        schema = Schema(top_k=top_k, kept=provenance.kept, has_paths=provenance.has_groups)
                         manifest = Manifest(provenance=provenance, model=model, format=format, begun=begun)
                         output = open_output(schema=schema, manifest=manifest, at_least=summary.earlier)
                         stack.enter_context(output)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from clipcli.cli import clock, exit_codes
 from clipcli.cli.columns import printable
+from clipcli.cli.group_summary import group_table
+from clipcli.commands.classify.group_counts import GroupCounts
 from clipcli.commands.classify.tally import Labelled, Tally
-from clipcli.events import ClassesEncoded, Event, InputsFound, ModelKnown, ModelLoaded, Noted, RowsReady
+from clipcli.events import ClassesEncoded, Event, InputsFound, ModelKnown, ModelLoaded, Noted, RowsPlanned, RowsReady
 from clipcli.outputs import STDOUT
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class Summary:
             self.total, self.earlier, self._left_out = event.count, event.earlier, event.left_out
         if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded | Noted):
             self._encoding_from = time.perf_counter()
+        if isinstance(event, RowsPlanned):
+            self.tally.groups = GroupCounts.of(event.provenance)
         if isinstance(event, RowsReady):
             self._add_rows(event)
         self._ended = time.perf_counter()
@@ -93,6 +97,7 @@ class Summary:
             display.say()
             for line in table(self.tally, display.width):
                 display.say(line)
+            self._show_groups(display)
             for left_out in self._left_out:
                 for line in _fitted(left_out, display.width):
                     display.say(line)
@@ -125,6 +130,13 @@ class Summary:
         display.say()
         display.say(f"Look at these first, {why}:")
         for line in _doubts(self.tally, display.width):
+            display.say(line)
+
+    def _show_groups(self, display: Display) -> None:
+        lines = list(group_table(self.tally.groups, self.tally.rows, display.width))
+        if lines:
+            display.say()
+        for line in lines:
             display.say(line)
 
     def _show_next_command(self, display: Display) -> None:

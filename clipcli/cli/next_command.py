@@ -14,12 +14,30 @@ from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.outputs.check import is_stream
 
 # Settings of both commands by which an image may get another label.
-_DECIDING = ("classifier", "model", "prompts", "precision", "decode", "color", "keep_names", "keep_duplicates")
+_DECIDING = (
+    "classifier",
+    "model",
+    "prompts",
+    "precision",
+    "decode",
+    "color",
+    "keep_names",
+    "keep_duplicates",
+    "taxonomy",
+)
 
 
 def next_command(settings: ClassifySettings, file: RowsFile) -> list[str]:
-    """The parts of `clipcli evaluate` with the settings of this run; empty where it cannot be typed."""
-    if is_stream(file.output) or settings.labels == STDIN or isinstance(settings.labels, Mapping):
+    """The parts of `clipcli evaluate` with the settings of this run; empty where it cannot be typed.
+
+    Labels that are groups are no classes, which are what is evaluated.
+    """
+    if (
+        settings.back_off is not None
+        or is_stream(file.output)
+        or settings.labels == STDIN
+        or isinstance(settings.labels, Mapping)
+    ):
         return []
     parts = ["clipcli evaluate", shlex.quote(file.output)]
     if settings.labels is not None:

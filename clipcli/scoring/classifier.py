@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcli.classes.tree import Tree, tree_of
 from clipcli.errors import BadFile, InputNotFound, OutputFailed
 from clipcli.files.atomic import write_bytes
 from clipcli.memory.classes import RECIPE
@@ -29,7 +30,8 @@ class Classifier:
 
     `model` is the model's name and `fingerprint` identifies its weights. `prompts` is the name of the prompt set,
     `precision` the one that the prompts were encoded in. `logit_scale` is the factor itself, not its logarithm. `score`
-    is `softmax` or `sigmoid`. `recipe` names the way in which prompts became class embeddings.
+    is `softmax` or `sigmoid`. `recipe` names the way in which prompts became class embeddings. `tree` has the groups
+    of the classes, `None` if they are in none.
     """
 
     class_embeddings: NDArray[np.float32]
@@ -42,6 +44,7 @@ class Classifier:
     logit_bias: float | None
     score: str
     recipe: str = RECIPE
+    tree: Tree | None = None
 
     def save(self, path: str | Path) -> None:
         """Save the classifier to a file, atomically. Raises `OutputFailed`."""
@@ -62,11 +65,13 @@ class Classifier:
             raise InputNotFound(f"no classifier file {path}; make one with clipcli build-classifier")
         try:
             with safe_open(path, framework="numpy") as file:
-                values = {name: json.loads(text) for name, text in (file.metadata() or {}).items() if name in METADATA}
+                stated = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
                 embeddings = file.get_tensor("class_embeddings")
+            values = {name: value for name, value in stated.items() if name in METADATA}
             values["labels"] = tuple(values["labels"])
             values["logit_scale"] = float(values["logit_scale"])
             values["logit_bias"] = None if values["logit_bias"] is None else float(values["logit_bias"])
+            values["tree"] = Tree(tuple(map(tuple, stated["tree"]))) if "tree" in stated else None
             classifier = cls(class_embeddings=embeddings, **values)
         except (SafetensorError, KeyError, TypeError, ValueError) as e:
             raise BadFile(f"{path} is not a clipcli classifier ({e}); make one with clipcli build-classifier") from None
@@ -74,6 +79,8 @@ class Classifier:
             raise BadFile(f"{path} was made by another version; make it anew with clipcli build-classifier")
         if embeddings.ndim != 2 or len(embeddings) != len(classifier.labels) or not _are_embeddings(embeddings):
             raise BadFile(f"{path}: its embeddings and labels do not fit; make it anew with clipcli build-classifier")
+        if classifier.tree is not None and not classifier.tree.fits(classifier.labels):
+            raise BadFile(f"{path}: its hierarchy and labels do not fit; make it anew with clipcli build-classifier")
         return classifier
 
     def digest(self) -> str:
@@ -82,7 +89,8 @@ class Classifier:
         return hashlib.sha256(stated + np.ascontiguousarray(self.class_embeddings).tobytes()).hexdigest()
 
     def _metadata(self) -> dict[str, str]:
-        return {name: _json(getattr(self, name)) for name in METADATA}
+        stated = {name: _json(getattr(self, name)) for name in METADATA}
+        return stated if self.tree is None else {**stated, "tree": _json(self.tree.groups)}
 
 
 METADATA = ("labels", "model", "fingerprint", "prompts", "precision", "logit_scale", "logit_bias", "score", "recipe")
@@ -109,4 +117,5 @@ def classifier_of(prompted: PromptedClasses, class_embeddings: NDArray[np.float3
         logit_scale=facts.logit_scale,
         logit_bias=facts.logit_bias,
         score=facts.score,
+        tree=tree_of(prompted.classes),
     )

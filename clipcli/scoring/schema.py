@@ -13,23 +13,26 @@ Value = str | float | None
 
 # The columns of an output that are not kept ones.
 _OWN = re.compile(r"path|error|(label|score)(_\d+)?")
+LABEL_PATH = "label_path"
 # Characters of a file's header that an error shows.
 _SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """The columns of an output: `path,label,score[,label_2,score_2,…],error`, then those kept of the inputs' tables.
+    """The columns of an output: `path,label,score[,label_2,score_2,…][,label_path],error`, then those kept of tables.
 
-    A row has up to `top_k` labels. `kept` are the names of the kept columns in the tables; one that an output has as
-    its own, such as `label`, is written as `input_label`. Raises `UsageError` if two then have the same name.
+    A row has up to `top_k` labels, and with `has_paths` the path of the best one through its groups. `kept` are the
+    names of the kept columns in the inputs' tables; one that an output has as its own, such as `label`, is written as
+    `input_label`. Raises `UsageError` if two then have the same name.
     """
 
     top_k: int = 1
     kept: tuple[str, ...] = ()
+    has_paths: bool = False
 
     def __post_init__(self) -> None:
-        names = self.columns[2 + 2 * self.top_k :]
+        names = self.columns[2 + 2 * self.top_k + self.has_paths :]
         duplicate = next((name for n, name in enumerate(names) if name in names[:n]), None)
         if duplicate is not None:
             raise UsageError(f"two of the columns to keep would both be called {duplicate}; keep one of them")
@@ -39,13 +42,14 @@ class Schema:
         """The names of the columns, in order."""
         ranks = [f"_{n}" if n > 1 else "" for n in range(1, self.top_k + 1)]
         ranked = (name + rank for rank in ranks for name in ("label", "score"))
-        kept = (f"input_{name}" if _OWN.fullmatch(name) else name for name in self.kept)
-        return ("path", *ranked, "error", *kept)
+        paths = (LABEL_PATH,) * self.has_paths
+        kept = (f"input_{name}" if _OWN.fullmatch(name) or name in paths else name for name in self.kept)
+        return ("path", *ranked, *paths, "error", *kept)
 
     @property
     def types(self) -> tuple[type, ...]:
         """The type of each column: scores are `float`, the others `str`."""
-        return (str, *(str, float) * self.top_k, str, *(str for _ in self.kept))
+        return (str, *(str, float) * self.top_k, *(str,) * self.has_paths, str, *(str for _ in self.kept))
 
     def fields(self, row: Row) -> list[Value]:
         """The values of a row, one per column, `None` if there is none; scores have 6 significant digits."""
@@ -53,14 +57,15 @@ class Schema:
         for label, value in zip(row.labels, row.scores, strict=True):
             values += [label, rounded(value)]
         values += [None] * (1 + 2 * self.top_k - len(values))
-        return [*values, row.error, *row.kept]
+        return [*values, *[row.label_path] * self.has_paths, row.error, *row.kept]
 
     def row(self, values: Sequence[object], *, path: str) -> Row:
         """The row with these values, as `fields` gives them; `path` names their file in errors. Raises `BadFile`."""
-        if len(values) != 2 + 2 * self.top_k + len(self.kept):
+        if len(values) != len(self.columns):
             raise no_row(path)
         image, *ranked = values[: 1 + 2 * self.top_k]
-        error, *kept = values[1 + 2 * self.top_k :]
+        *paths, error = values[1 + 2 * self.top_k :][: 1 + self.has_paths]
+        kept = values[2 + 2 * self.top_k + self.has_paths :]
         labels: list[str] = []
         scores: list[float] = []
         for label, score in zip(ranked[::2], ranked[1::2], strict=True):
@@ -70,9 +75,12 @@ class Schema:
             elif label or score is not None:
                 raise no_row(path)
         cells = tuple(cell for cell in kept if isinstance(cell, str | None))
+        label_path = next(iter(paths), None)
         if not isinstance(image, str) or not isinstance(error, str | None) or len(cells) < len(kept):
             raise no_row(path)
-        return Row(image, tuple(labels), tuple(scores), error or None, cells)
+        if not isinstance(label_path, str | None):
+            raise no_row(path)
+        return Row(image, tuple(labels), tuple(scores), error or None, cells, label_path or None)
 
     @classmethod
     def of(cls, columns: Sequence[str], *, path: str) -> Schema:
@@ -82,7 +90,7 @@ class Schema:
             error = columns.index("error")
             kept = columns[error + 1 :]
             if len(set(kept)) == len(kept) and not any(map(_OWN.fullmatch, kept)):
-                schema = cls(top_k=max(1, (error - 1) // 2), kept=kept)
+                schema = cls(top_k=max(1, (error - 1) // 2), kept=kept, has_paths=columns[error - 1] == LABEL_PATH)
                 if schema.columns == columns:
                     return schema
         header = ",".join(columns)

@@ -50,6 +50,7 @@ def run(options: BuildClassifierSettings) -> Generator[Event, None, Classifier]:
         notices,
         keep_names=options.keep_names,
         keep_duplicates=options.keep_duplicates,
+        taxonomy=options.taxonomy,
     )
     yield from notices.events()
     memory = open_memory(cache=options.cache)

@@ -10,6 +10,7 @@ from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.given import STDIN
 from clipcli.classes.prompts import PromptedClasses, read_prompted_classes
+from clipcli.classes.tree import tree_of, written_path
 from clipcli.commands.classify.album import Album
 from clipcli.commands.classify.first_look import first_look
 from clipcli.commands.classify.kept_columns import kept_columns
@@ -32,6 +33,7 @@ from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.decide import decide
 from clipcli.scoring.rows import to_rows
 from clipcli.scoring.score import ONE_CLASS, choose_score, score
+from clipcli.scoring.tree import backed_off, check_back_off
 from clipcli.settings import Show, api, as_dict
 
 
@@ -47,10 +49,11 @@ def classify(settings: ClassifySettings, show: Show) -> Rows:
 
     Give `labels` or a `classifier` (a file, or the result of `build_classifier`). Labels are a labels file, a text such
     as `"cat, dog"`, a list of labels, or a mapping of each to its aliases, as in `{"dog": ["puppy"], "cat": []}`; in
-    place of the aliases may stand a mapping with `aliases` and `descriptions`. A row holds the `top_k` best labels with
-    their scores, best first; an image that cannot be read has none, and the reason in `error`. With `keep_columns`,
-    `kept` has the cells of these columns. Embeddings are cached; those of an image are used again while its file is as
-    it was, or with `verify` its content.
+    place of the aliases may stand a mapping with `aliases` and `descriptions`. They may be in groups, as in
+    `{"animal": {"dog": ["beagle", "husky"], "cat": ["tabby"]}}`, at any depth: then `label_path` is the best label with
+    its groups. A row holds the `top_k` best labels with their scores, best first; an image that cannot be read has
+    none, and the reason in `error`. With `keep_columns`, `kept` has the cells of these columns. Embeddings are cached;
+    those of an image are used again while its file is as it was, or with `verify` its content.
 
     Raises the errors of `clipcli.errors`: at once for what is wrong with arguments, labels and inputs, and at the first
     row for what is wrong with the model, unless it fails while it runs or is first needed for a later row.
@@ -95,6 +98,9 @@ def run(
     notices = Notices()
     class_source = _read_class_source(options, notices)
     _check_top_k(options.top_k, class_source)
+    if options.back_off is not None:
+        tree = class_source.tree if isinstance(class_source, Classifier) else tree_of(class_source.classes)
+        check_back_off(tree, "softmax" if options.score == "auto" else options.score)
     memory = model.memory if model else open_memory(cache=options.cache, cache_size=options.cache_size)
     items = list_images(
         options.inputs,
@@ -132,6 +138,7 @@ def _adding(
 ) -> Iterator[Event]:
     """The events, whose rows are added to the album with their images."""
     album.title = ", ".join(provenance.inputs)
+    album.count_groups(provenance)
     album.subtitle = f"Labels by {provenance.model}, prompts {provenance.prompts}."
     done = 0
     for event in events:
@@ -158,7 +165,10 @@ def _read_class_source(options: ClassifySettings, notices: Notices) -> Classifie
             notices,
             keep_names=options.keep_names,
             keep_duplicates=options.keep_duplicates,
+            taxonomy=options.taxonomy,
         )
+    if options.taxonomy is not None:
+        raise UsageError("a classifier has its groups in it; give --taxonomy with --labels, not with --classifier")
     if options.prompts is not None:
         raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
     if isinstance(options.classifier, Classifier):
@@ -202,14 +212,20 @@ def _label_images(
     `images` is the number of images of the whole run; these may be the rest of them.
     """
     classifier = yield from _get_classifier(items, class_source, model)
-    kind = choose_score(options.score, classifier)
+    kind, tree = choose_score(options.score, classifier), classifier.tree
+    names = classifier.labels if tree is None else tree.names(classifier.labels)
+    paths = None if tree is None else tuple(map(written_path, tree.paths(classifier.labels)))
+    if options.back_off is not None:
+        check_back_off(tree, kind)
     if kind == "softmax" and len(classifier.labels) == 1:
         yield Warned(ONE_CLASS)
     for event in embed(items, models=[model], images=images):
         if isinstance(event, Embedded):
             scores = Scores(event.entries, score(event.embeddings[0], classifier, kind=kind))
             decided = decide(scores, top_k=options.top_k)
-            yield RowsReady(tuple(to_rows(decided, classifier.labels, kept=kept)))
+            if tree is not None and options.back_off is not None:
+                decided = backed_off(decided, scores, tree, at=options.back_off, top_k=options.top_k)
+            yield RowsReady(tuple(to_rows(decided, names, kept=kept, paths=paths)))
         else:
             yield event
 
