@@ -76,7 +76,10 @@ def of_value(value: Any, *, where: str = "labels", within: tuple[int, ...] = ())
     inner = _deeper(id(value), within, where)
     if isinstance(value, Mapping):
         pairs = tuple(
-            (Given(f"label {key!r}", None, text=key), of_value(below, where=f"label {key!r}", within=inner))
+            (
+                Given(f"label {key!r}", None, text=key),
+                of_value(below, where=where if key in KEYS else f"label {key!r}", within=inner),
+            )
             for key, below in value.items()
         )
         return Given(where, None, pairs=pairs)
@@ -134,6 +137,8 @@ class _Reader:
             else:
                 yield self._class(item, groups)
         for key, value in given.pairs or ():
+            if key.items is not None or key.pairs is not None:
+                raise BadFile(f"{key.where}: a label is text; put it in quotes")
             if value.has_fields or (value.text is None and value.items is None and value.pairs is None):
                 yield self._class(key, groups, value)
             else:

@@ -25,7 +25,7 @@ _PHYSICAL, _PEOPLE = "physical entity", "person"
 # How much less a meaning counts than the next more frequent one. benchmarks/scores/hierarchy.py prints how many classes
 # of ImageNet get their own meaning so.
 _RARER = 0.8
-# A group that holds this share of all, or of the group around it, parts hardly anything from the rest.
+# A group with groups in it parts hardly anything where it holds this share of all, or one of them this share of it.
 _MOST = 0.75
 LACKING = Notice("label is not in WordNet", "labels are not in WordNet", "they stand beside its groups, in none")
 BY_HEAD = Notice(
@@ -113,7 +113,7 @@ def _chosen(meanings: Sequence[Sequence[Chain]], notices: Notices) -> list[Chain
         for chain in some:
             own.update({synset.offset: 1 / len(some) for synset in chain})
         common = [
-            sum(weights[one.offset] - own[one.offset] for one in chain) * _RARER**n for n, chain in enumerate(some)
+            sum(weights[one.offset] - own[one.offset] for one in chain[1:]) * _RARER**n for n, chain in enumerate(some)
         ]
         chosen = max(range(len(some)), key=common.__getitem__, default=None)
         found.append(() if chosen is None else some[chosen])
@@ -132,13 +132,17 @@ def _groups(chains: Sequence[Chain]) -> set[str]:
             parts.setdefault(synset.offset, set()).add(part)
             members[synset.offset] += 1
     found = sum(map(bool, chains))
-    branching = {offset for offset, some in parts.items() if len(some) > 1 and members[offset] < _MOST * found}
+    branching = {offset for offset, some in parts.items() if len(some) > 1 and members[offset] < found}
     inner: dict[str, int] = {}
     for chain in chains:
         kept = [synset.offset for synset in chain if synset.offset in branching]
         for above, below in pairwise(kept):
             inner[above] = max(inner.get(above, 0), members[below])
-    return {offset for offset in branching if inner.get(offset, 0) < _MOST * members[offset]}
+    return {
+        offset
+        for offset in branching
+        if offset not in inner or (members[offset] < _MOST * found and inner[offset] < _MOST * members[offset])
+    }
 
 
 def _names(synsets: Sequence[Synset], classes: Sequence[LabelledClass]) -> dict[str, str]:

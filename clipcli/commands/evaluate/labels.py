@@ -9,6 +9,8 @@ from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.given import is_file, read_classes
 from clipcli.classes.labels import LabelledClass
 from clipcli.classes.prompts import DEFAULT_PROMPTS, PromptedClasses, load_prompts
+from clipcli.classes.taxonomy import in_taxonomy
+from clipcli.classes.tree import tree_of
 from clipcli.commands.evaluate import comparison
 from clipcli.commands.evaluate.classes import (
     Classes,
@@ -18,6 +20,7 @@ from clipcli.commands.evaluate.classes import (
     truth_of,
 )
 from clipcli.commands.evaluate.classification import evaluate_run, predict_zero_shot
+from clipcli.commands.evaluate.hierarchy import measure_hierarchy
 from clipcli.commands.evaluate.images import LabelledSet, embed_labelled_sets
 from clipcli.commands.evaluate.models import open_models
 from clipcli.commands.evaluate.probes import (
@@ -43,6 +46,7 @@ from clipcli.notices import Notices
 from clipcli.records import ImageItem
 from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.tree import check_back_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ def run(
     models = yield from _build_classifiers(options, inputs, items)
     images = yield from embed_labelled_sets(sets, [one.model for one in models], class_names=names)
     tests = images[: len(inputs.tests)]
-    runs = tuple(_evaluate_runs(tests, models, inputs.classes))
+    runs = tuple(_evaluate_runs(tests, models, inputs.classes, back_off=options.back_off))
     probes: list[Probe] = []
     if training is not None:
         model_names = [one.model.name for one in models]
@@ -108,6 +112,8 @@ def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: 
         raise UsageError("both labels and a classifier were given; give --labels FILE or --classifier FILE")
     if options.classifier is not None and options.prompts:
         raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
+    if options.classifier is not None and options.taxonomy is not None:
+        raise UsageError("a classifier has its groups in it; give --taxonomy with --labels, not with --classifier")
     check_probe_settings(options)
     classifier = options.classifier
     if classifier is not None and not isinstance(classifier, Classifier):
@@ -117,6 +123,10 @@ def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: 
     labelled_data = [(name, read_labelled(one, columns)) for name, one in data]
     if classes is None:
         classes = classes_from_data([one for _, one in labelled_data], notices, keep_names=options.keep_names)
+        if options.taxonomy is not None:
+            classes = replace(classes, classes=in_taxonomy(classes.classes, notices))
+    if options.back_off is not None:
+        check_back_off(classifier.tree if classifier else tree_of(classes.classes), "softmax")
     tests = tuple(
         LabelledSet(name, one, truth_of(one, classes, allow_empty=options.allow_empty)) for name, one in labelled_data
     )
@@ -136,7 +146,11 @@ def _classes_from_settings(
     if options.labels is None:
         return None
     classes = read_classes(
-        options.labels, notices, keep_names=options.keep_names, keep_duplicates=options.keep_duplicates
+        options.labels,
+        notices,
+        keep_names=options.keep_names,
+        keep_duplicates=options.keep_duplicates,
+        taxonomy=options.taxonomy,
     )
     return classes_from_labels(classes, where=str(options.labels) if is_file(options.labels) else "the labels")
 
@@ -181,13 +195,17 @@ def _build_classifiers(
 
 
 def _evaluate_runs(
-    tests: Sequence[EvaluatedImages], models: Sequence[ModelWithClassifiers], classes: Classes
+    tests: Sequence[EvaluatedImages],
+    models: Sequence[ModelWithClassifiers],
+    classes: Classes,
+    *,
+    back_off: float | None,
 ) -> Iterator[Run]:
     """Evaluate each classifier of each model on each DATA."""
     for images in tests:
         for model, embeddings in zip(models, images.embeddings, strict=True):
             for classifier in model.classifiers:
-                yield evaluate_run(
+                run = evaluate_run(
                     images,
                     predict_zero_shot(embeddings, images.truth, classifier),
                     labels=classes.names,
@@ -195,6 +213,10 @@ def _evaluate_runs(
                     fingerprint=model.facts.fingerprint,
                     prompts=classifier.prompts,
                 )
+                hierarchy = measure_hierarchy(
+                    embeddings, run.predictions, classifier, back_off_at=back_off, keys=images.keys
+                )
+                yield replace(run, hierarchy=hierarchy)
 
 
 def _differences(

@@ -52,6 +52,9 @@ class EvaluateSettings(Encoding, Overwriting, TableColumns, LabelsOrClassifier):
     allow_empty: bool = setting(default=False, group="what", rare=True)
     """Let there be classes of which DATA has no image."""
 
+    back_off: float | None = setting(default=None, group="how", metavar="P", least=0, most=1)
+    """Also tell how right answers are with classify --back-off; for labels in groups."""
+
     compare: AsText = setting(default=None, group="how", metavar="FILE")
     """Another predictions.csv of the same images, for the difference in top-1."""
 
