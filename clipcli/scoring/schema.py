@@ -42,9 +42,8 @@ class Schema:
         """The names of the columns, in order."""
         ranks = [f"_{n}" if n > 1 else "" for n in range(1, self.top_k + 1)]
         ranked = (name + rank for rank in ranks for name in ("label", "score"))
-        paths = (LABEL_PATH,) * self.has_paths
-        kept = (f"input_{name}" if _OWN.fullmatch(name) or name in paths else name for name in self.kept)
-        return ("path", *ranked, *paths, "error", *kept)
+        kept = (f"input_{name}" if _is_own(name, self.has_paths) else name for name in self.kept)
+        return ("path", *ranked, *(LABEL_PATH,) * self.has_paths, "error", *kept)
 
     @property
     def types(self) -> tuple[type, ...]:
@@ -88,14 +87,19 @@ class Schema:
         columns = tuple(columns)
         if "error" in columns:
             error = columns.index("error")
-            kept = columns[error + 1 :]
-            if len(set(kept)) == len(kept) and not any(map(_OWN.fullmatch, kept)):
-                schema = cls(top_k=max(1, (error - 1) // 2), kept=kept, has_paths=columns[error - 1] == LABEL_PATH)
+            kept, has_paths = columns[error + 1 :], columns[error - 1] == LABEL_PATH
+            if len(set(kept)) == len(kept) and not any(_is_own(name, has_paths) for name in kept):
+                schema = cls(top_k=max(1, (error - 1) // 2), kept=kept, has_paths=has_paths)
                 if schema.columns == columns:
                     return schema
         header = ",".join(columns)
         header = header if len(header) <= _SHOWN else header[:_SHOWN] + "…"
         raise BadFile(f"{path} has the columns {header}; expected path,label,score,error, as clipcli classify writes")
+
+
+def _is_own(name: str, has_paths: bool) -> bool:
+    """True for a column that an output has itself."""
+    return bool(_OWN.fullmatch(name)) or (has_paths and name == LABEL_PATH)
 
 
 def rounded(score: float) -> float:
