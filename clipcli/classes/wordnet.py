@@ -1,7 +1,7 @@
 """Reads the nouns of WordNet (Miller 1995) from the files of its database: their senses, and what is a kind of what.
 
-The files are those of WordNet itself, as Debian's `wordnet-base`, Homebrew's `wordnet` and NLTK's corpus hold them.
-Of the large ones only the lines that are asked for are parsed.
+The files are those of WordNet itself, as Debian's `wordnet-base` and NLTK's corpus hold them, the latter in a zip or as
+a folder. Of the large ones only the lines that are asked for are parsed.
 """
 
 from __future__ import annotations
@@ -11,18 +11,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import Path as ZipPath
 
 from clipcli.errors import BadFile, MissingExtra
 
 INDEX, DATA, IRREGULAR = "index.noun", "data.noun", "noun.exc"
 # WordNet's own variables for the folder of its files, and for the folder above it.
 SEARCH, HOME = "WNSEARCHDIR", "WNHOME"
-_PLACES = (
-    "/usr/share/wordnet",
-    "/usr/local/WordNet-3.0/dict",
-    "/opt/homebrew/opt/wordnet/dict",
-    "/usr/local/opt/wordnet/dict",
-)
+_PLACES = ("/usr/share/wordnet", "/usr/local/WordNet-3.0/dict")
+Folder = Path | ZipPath
 # Endings of plurals, with those of their singulars, as WordNet's own Morphy has them.
 _PLURALS = (
     ("s", ""),
@@ -55,7 +52,7 @@ class Synset:
 class WordNet:
     """The nouns of WordNet in a folder. Raises `BadFile` if it has no such files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Folder) -> None:
         self.folder = folder
         try:
             index, self._data = ((folder / name).read_bytes() for name in (INDEX, DATA))
@@ -125,7 +122,7 @@ def find_wordnet() -> WordNet:
     return WordNet(folder)
 
 
-def _folders() -> Iterator[Path]:
+def _folders() -> Iterator[Folder]:
     """Where WordNet may be: where its own variables say and nowhere else, or where packages and NLTK put it."""
     if SEARCH in os.environ or HOME in os.environ:
         yield Path(os.environ.get(SEARCH) or Path(os.environ[HOME]) / "dict")
@@ -141,4 +138,8 @@ def _folders() -> Iterator[Path]:
         "/usr/share/nltk_data",
         "/usr/local/share/nltk_data",
     ]
-    yield from (Path(place) / "corpora" / "wordnet" for place in nltk)
+    for place in nltk:
+        corpora = Path(place) / "corpora"
+        yield corpora / "wordnet"
+        if (corpora / "wordnet.zip").is_file():
+            yield ZipPath(corpora / "wordnet.zip", "wordnet/")

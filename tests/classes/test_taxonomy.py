@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,17 @@ def test_nltk_keeps_it_in_its_own_folder(wordnet: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr("clipcli.classes.wordnet._PLACES", ())
     monkeypatch.setenv("NLTK_DATA", str(tmp_path))
     assert find_wordnet().folder == tmp_path / "corpora" / "wordnet"
+
+
+def test_nltk_keeps_it_in_a_zip(wordnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "corpora").mkdir()
+    with zipfile.ZipFile(tmp_path / "corpora" / "wordnet.zip", "w") as archive:
+        for file in wordnet.iterdir():
+            archive.write(file, f"wordnet/{file.name}")
+    monkeypatch.delenv("WNSEARCHDIR")
+    monkeypatch.setattr("clipcli.classes.wordnet._PLACES", ())
+    monkeypatch.setenv("NLTK_DATA", str(tmp_path))
+    assert [one.nouns for one in find_wordnet().senses("beagle")] == [("beagle",)]
 
 
 def test_debians_wordnet_is_read() -> None:
