@@ -165,7 +165,8 @@ class Row:
     `path` is the id of the image. The labels are the top-k, or with `multi_label` all over their threshold, of which
     there may be none. `error` is the reason why an image has no row of labels; `None` if it has. `kept` are the cells
     of the columns kept from the inputs' tables, in the order of the columns. With `wide`, `all_scores` are the scores
-    of all labels, in the order of the labels.
+    of all labels, in the order of the labels. `label_path` is the best label with the names of its groups before it, as
+    in `animal/dog/beagle`; `None` where the classes have no groups.
     """
 
     path: str
@@ -174,6 +175,7 @@ class Row:
     error: str | None = None
     kept: tuple[str | None, ...] = ()
     all_scores: tuple[float, ...] = ()
+    label_path: str | None = None
 
 
 def lead_of(row: Row) -> float:
@@ -221,10 +223,10 @@ class Provenance:
     """The settings, classes and inputs that decide the rows of an output. The model itself is a `ModelRecord`.
 
     `settings` are all settings of the command, by name. `model` and `inputs` are as the user wrote them. Each of
-    `classes` has a `label`, `aliases` and `descriptions`. `templates` are those of the prompt set `prompts`. For a
-    classifier that was given, `templates` is `None` and `classifier` its digest. `images` is the number of images,
-    `images_digest` a digest of their ids, and `kept` are the columns kept from the inputs' tables. `calibration` says
-    how the scores were calibrated, in words; `None` if they were not.
+    `classes` has a `label`, `aliases` and `descriptions`, and `groups` where they are in some. `templates` are those of
+    the prompt set `prompts`. For a classifier that was given, `templates` is `None` and `classifier` its digest.
+    `images` is the number of images, `images_digest` a digest of their ids, and `kept` are the columns kept from the
+    inputs' tables. `calibration` says how the scores were calibrated, in words; `None` if they were not.
     """
 
     command: str
@@ -239,3 +241,8 @@ class Provenance:
     images_digest: str
     kept: tuple[str, ...]
     calibration: str | None = None
+
+    @property
+    def has_groups(self) -> bool:
+        """True if the classes are in groups, so that rows have a `label_path`."""
+        return any("groups" in one for one in self.classes)

@@ -13,6 +13,8 @@ from clipcli.classes.duplicates import one_of_each
 from clipcli.classes.label_files import SUFFIXES, parsed, read_label_file
 from clipcli.classes.labels import LabelledClass, labelled
 from clipcli.classes.mapping import MappedLabels
+from clipcli.classes.nested import is_nested, note_nested, of_value, read_nested
+from clipcli.classes.taxonomy import in_taxonomy
 from clipcli.classes.words import in_words
 from clipcli.errors import BadFile, InputNotFound
 from clipcli.notices import Notices
@@ -29,13 +31,15 @@ def read_classes(
     *,
     keep_names: bool = False,
     keep_duplicates: bool = False,
+    taxonomy: str | None = None,
 ) -> tuple[LabelledClass, ...]:
     """The classes that `--labels` gives, with their words for prompts; `notices` counts what was guessed or changed.
 
-    Raises `InputNotFound` or `BadFile`.
+    With a `taxonomy` they are in its groups. Raises `InputNotFound` or `BadFile`, and as `in_taxonomy`.
     """
     classes = in_words(classes_from(labels, notices), notices, keep_names=keep_names)
-    return one_of_each(classes, notices, keep_duplicates=keep_duplicates)
+    classes = one_of_each(classes, notices, keep_duplicates=keep_duplicates)
+    return classes if taxonomy is None else in_taxonomy(classes, notices)
 
 
 def classes_from(labels: str | Path | Sequence[str] | MappedLabels, notices: Notices) -> tuple[LabelledClass, ...]:
@@ -45,6 +49,11 @@ def classes_from(labels: str | Path | Sequence[str] | MappedLabels, notices: Not
     if isinstance(labels, Path) or (isinstance(labels, str) and is_file(labels)):
         return read_label_file(labels, notices)
     texts = split_labels(labels) if isinstance(labels, str) else labels
+    nested = of_value(texts)
+    if is_nested(nested):
+        found = read_nested(nested)
+        note_nested(found, notices, name="the labels")
+        return found
     given = texts.items() if isinstance(texts, Mapping) else ((label, {}) for label in texts)
     classes = tuple(labelled(label, where=f"label {n}", line=n, **others) for n, (label, others) in enumerate(given, 1))
     if not classes:

@@ -1,8 +1,8 @@
 """Reads label files: one class with its label, aliases and descriptions per entry.
 
 A `.csv` or `.tsv` is a table (see `label_tables`). A `.yaml` or `.json` is a list of labels, or maps each label to its
-aliases or to `aliases` and `descriptions`. A file of any other name holds one label a line, unless its first line is
-the header of a table.
+aliases or to `aliases` and `descriptions`, or is a hierarchy (see `nested`). A file of any other name holds one label
+a line, unless its first line is the header of a table.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from clipcli.classes.label_tables import MARKS, has_header, read_table
 from clipcli.classes.labels import LabelledClass, labelled
 from clipcli.classes.mapping import KEYS
+from clipcli.classes.nested import is_nested, note_nested, of_yaml, read_nested
 from clipcli.errors import BadFile, InputNotFound
 from clipcli.files.text import decoded
 from clipcli.notices import Notice, Notices
@@ -56,6 +57,7 @@ def parsed(data: bytes, *, name: str, suffix: str, notices: Notices) -> tuple[La
     if reader is _read_lines and len(classes) > 1 and classes[0].label.lower() in _HEADERS:
         notices.add(HEADER, f"'{classes[0].label}' of {name}")
         return classes[1:]
+    note_nested(classes, notices, name=name)
     if reader is _read_lines and len(classes) == 1:
         _check_is_one_label(classes[0].label, name)
     return classes
@@ -91,14 +93,21 @@ def _read_yaml(text: str, path: str) -> Iterator[LabelledClass]:
     except yaml.reader.ReaderError as e:
         line = text.count("\n", 0, e.position) + 1
         raise BadFile(f"{path} line {line}: not YAML: a control character; remove it") from None
-    if isinstance(root, yaml.SequenceNode):
+    except RecursionError:
+        raise BadFile(f"{path}: labels nest too deep; take out some of the groups") from None
+    if root is None:
+        return
+    given = of_yaml(root, path)
+    if is_nested(given):
+        yield from read_nested(given)
+    elif isinstance(root, yaml.SequenceNode):
         for node in root.value:
             where, line = _place(node, path)
             yield labelled(_scalar(node, where, "a label"), where=where, line=line)
     elif isinstance(root, yaml.MappingNode):
         for key, value in root.value:
             yield _yaml_class(key, value, path)
-    elif root is not None:
+    else:
         raise BadFile(f"{path} line 1: neither a list of labels nor label: aliases; see examples/")
 
 

@@ -16,7 +16,7 @@ class LabelledClass:
     """One class: its label, aliases, and whole sentences that describe it; `line` is its line in the file, from 1.
 
     `words` are what prompts say in place of a label such as `hot_dog`. `entries` is how often it was given: more than
-    once where duplicates were made one class.
+    once where duplicates were made one class. `groups` are the names of those that it is in, the outermost first.
     """
 
     label: str
@@ -25,6 +25,7 @@ class LabelledClass:
     line: int | None = None
     words: str | None = None
     entries: int = 1
+    groups: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -40,6 +41,7 @@ def labelled(
     line: int | None = None,
     aliases: Sequence[str] = (),
     descriptions: Sequence[str] = (),
+    groups: tuple[str, ...] = (),
 ) -> LabelledClass:
     """A class of texts as they were written, without blanks around them; `where` names the place in errors.
 
@@ -56,4 +58,5 @@ def labelled(
         aliases=tuple(a.strip() for a in aliases if a.strip()),
         descriptions=tuple(d.strip() for d in descriptions if d.strip()),
         line=line,
+        groups=groups,
     )

@@ -9,8 +9,8 @@ from clipcli.errors import BadFile
 from clipcli.settings import several
 
 KEYS = ("aliases", "description", "descriptions")
-# Each label with its `aliases` and `descriptions`.
-MappedLabels = Mapping[str, Mapping[str, tuple[str, ...]]]
+# Each label with its `aliases` and `descriptions`; or a hierarchy below the key of one.
+MappedLabels = Mapping[str, Any]
 
 
 def read_mapping(labels: Mapping[Any, Any]) -> MappedLabels:

@@ -136,13 +136,15 @@ def read_prompted_classes(
     *,
     keep_names: bool = False,
     keep_duplicates: bool = False,
+    taxonomy: str | None = None,
 ) -> PromptedClasses:
     """Read and check labels and prompts; the default prompt set is `imagenet`.
 
     Labels become words in prompts unless `keep_names`, and duplicates one class unless `keep_duplicates`; `notices`
-    counts both. Raises `BadFile`, `InputNotFound` or `UnknownName`.
+    counts both. With a `taxonomy` they are in its groups. Raises `BadFile`, `InputNotFound` or `UnknownName`, and as
+    `in_taxonomy`.
     """
     return PromptedClasses(
-        read_classes(labels, notices, keep_names=keep_names, keep_duplicates=keep_duplicates),
+        read_classes(labels, notices, keep_names=keep_names, keep_duplicates=keep_duplicates, taxonomy=taxonomy),
         load_prompts(DEFAULT_PROMPTS if prompts is None else prompts),
     )

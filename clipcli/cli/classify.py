@@ -192,8 +192,7 @@ def _write(
                         output.set_model(model)
                 case RowsReady() if provenance and not (earlier and earlier.is_output and summary.is_complete()):
                     if output is None:
-                        labels = [labelled["label"] for labelled in provenance.classes]
-                        schema = schema_of(settings, labels, provenance.kept)
+                        schema = schema_of(settings, provenance)
                         manifest = Manifest(provenance=provenance, model=model, format=format, begun=begun)
                         output = open_output(schema=schema, manifest=manifest, at_least=summary.earlier)
                         stack.enter_context(output)

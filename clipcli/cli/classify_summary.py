@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from clipcli.cli import clock, exit_codes
 from clipcli.cli.columns import printable
+from clipcli.cli.group_summary import group_table
+from clipcli.commands.classify.group_counts import GroupCounts
 from clipcli.commands.classify.tally import Labelled, Tally
 from clipcli.events import (
     ClassesEncoded,
@@ -78,6 +80,8 @@ class Summary:
             self._encoding_from = time.perf_counter()
         if isinstance(event, Refined):
             self._refined = event
+        if isinstance(event, RowsPlanned):
+            self.tally.groups = GroupCounts.of(event.provenance)
         if isinstance(event, RowsReady):
             self._add_rows(event)
         self._ended = time.perf_counter()
@@ -118,6 +122,7 @@ class Summary:
             display.say()
             for line in (*table(self.tally, display.width), *labels_an_image(self.tally, display.width)):
                 display.say(line)
+            self._show_groups(display)
             for said in self._below_the_table():
                 for line in _fitted(said, display.width):
                     display.say(line)
@@ -162,6 +167,13 @@ class Summary:
         display.say()
         display.say(f"Look at these first, {why}:")
         for line in _doubts(self.tally, display.width):
+            display.say(line)
+
+    def _show_groups(self, display: Display) -> None:
+        lines = list(group_table(self.tally.groups, self.tally.rows, display.width))
+        if lines:
+            display.say()
+        for line in lines:
             display.say(line)
 
     def _show_next_command(self, display: Display) -> None:

@@ -66,16 +66,23 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
 
 def _print_tables(evaluation: Evaluation) -> None:
     """Print tables on stdout: runs, differences, and the classes of a single run if they are few."""
-    from clipcli.commands.evaluate.results import RetrievalRun
+    from clipcli.commands.evaluate.results import RetrievalRun, Run
     from clipcli.commands.evaluate.tables import (
         table_of_classes,
         table_of_differences,
+        table_of_distances,
+        table_of_levels,
         table_of_runs,
         table_of_unknown,
     )
 
-    tables = [table_of_runs(evaluation), table_of_unknown(evaluation), table_of_differences(evaluation)]
+    tables = [
+        *(table_of_runs(evaluation), table_of_unknown(evaluation)),
+        *(table_of_differences(evaluation), table_of_distances(evaluation)),
+    ]
     first = evaluation.runs[0]
+    if isinstance(first, Run) and len(evaluation.runs) == 1:
+        tables.append(table_of_levels(first))
     if not isinstance(first, RetrievalRun) and len(evaluation.runs) == 1 and len(first.classes) <= _MOST_CLASSES:
         tables.append(table_of_classes(first))
     for n, table in enumerate(table for table in tables if table):

@@ -16,16 +16,17 @@ from clipcli.outputs.check import is_stream
 # Settings of both commands by which an image may get another label.
 _DECIDING = (
     *("classifier", "model", "prompts", "precision", "decode", "color", "keep_names", "keep_duplicates"),
-    *("refine", "multi_label", "multi_label_at"),
+    *("taxonomy", "refine", "multi_label", "multi_label_at"),
 )
 
 
 def next_command(settings: ClassifySettings, file: RowsFile) -> list[str]:
     """The parts of `clipcli evaluate` with the settings of this run; empty where it cannot be typed.
 
-    Nor is it where rows may be unknown: that is no class.
+    Nor is it where rows may be unknown or have a group as label: these are no classes.
     """
-    if settings.unknown or is_stream(file.output) or settings.labels == STDIN or isinstance(settings.labels, Mapping):
+    has_others = settings.unknown or settings.back_off is not None
+    if has_others or is_stream(file.output) or settings.labels == STDIN or isinstance(settings.labels, Mapping):
         return []
     parts = ["clipcli evaluate", shlex.quote(file.output)]
     if settings.labels is not None:

@@ -33,6 +33,8 @@ class GivenClasses(Protocol):
     def keep_names(self) -> bool: ...
     @property
     def keep_duplicates(self) -> bool: ...
+    @property
+    def taxonomy(self) -> str | None: ...
 
 
 def read_class_source(options: GivenClasses, notices: Notices) -> Classifier | PromptedClasses:
@@ -50,7 +52,10 @@ def read_class_source(options: GivenClasses, notices: Notices) -> Classifier | P
             notices,
             keep_names=options.keep_names,
             keep_duplicates=options.keep_duplicates,
+            taxonomy=options.taxonomy,
         )
+    if options.taxonomy is not None:
+        raise UsageError("a classifier has its groups in it; give --taxonomy with --labels, not with --classifier")
     if options.prompts is not None:
         raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
     if isinstance(options.classifier, Classifier):

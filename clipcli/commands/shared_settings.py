@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from clipcli.backbones.devices import DEVICES, NUMBERED, PRECISIONS
 from clipcli.classes.mapping import MappedLabels, read_mapping
+from clipcli.classes.nested import as_hierarchy, is_nested, of_value
 from clipcli.classes.prompts import DEFAULT_PROMPTS
+from clipcli.classes.taxonomy import TAXONOMIES
 from clipcli.data.held import ACCEPTS, names_of, read_inputs
 from clipcli.encoding.engines.kinds import ENGINES
 from clipcli.images.kinds import COLORS, DECODES
@@ -20,14 +22,15 @@ if TYPE_CHECKING:
     from clipcli.data.held import AsInputs
     from clipcli.scoring.classifier import Classifier
 
-    Others = str | Sequence[str] | None
-    # Labels: a file of them, the labels themselves, or each with its aliases.
-    GivenLabels = str | Path | Sequence[str] | Iterator[str] | Mapping[str, Others | Mapping[str, Others]]
+    # What stands below a name: its aliases, a mapping with `aliases` and `descriptions`, or the names of a group.
+    Below = str | Sequence["str | Mapping[str, Below]"] | Mapping[str, "Below"] | None
+    # Labels: a file of them, the labels themselves, each with its aliases, or a hierarchy.
+    GivenLabels = str | Path | Sequence[str | Mapping[str, Below]] | Iterator[str] | Mapping[str, Below]
     KeptLabels = str | Path | tuple[str, ...] | MappedLabels
 
 LABELS = "a labels file, a list of labels, or labels mapped to their aliases"
-_OTHERS = "str | Sequence[str] | None"
-GIVEN_LABELS = f"str | Path | Sequence[str] | Iterator[str] | Mapping[str, {_OTHERS} | Mapping[str, {_OTHERS}]]"
+_BELOW = "str | Sequence[str | Mapping] | Mapping | None"
+GIVEN_LABELS = f"str | Path | Sequence[str | Mapping] | Iterator[str] | Mapping[str, {_BELOW}]"
 
 
 def read_labels(value: Any) -> KeptLabels:
@@ -36,7 +39,11 @@ def read_labels(value: Any) -> KeptLabels:
         return value
     if isinstance(value, os.PathLike):
         return Path(as_text(value))
-    return read_mapping(value) if isinstance(value, Mapping) else several(value)
+    labels = value if isinstance(value, Mapping) else several(value)
+    given = of_value(labels)
+    if is_nested(given):
+        return as_hierarchy(given)
+    return read_mapping(labels) if isinstance(labels, Mapping) else labels
 
 
 def read_classifier(value: Any) -> str | Path | Classifier:
@@ -77,6 +84,9 @@ class Labels(Names):
     )
     """The classes: 'cat, dog, a red car', or a file: .txt (one label a line), .csv (label, aliases, description) or
     .yaml; - for standard input."""
+
+    taxonomy: str | None = setting(default=None, group="what", metavar="T", choices=TAXONOMIES, rare=True)
+    """Put the labels into the groups of a hierarchy of things, where a .yaml does not do so."""
 
 
 @record

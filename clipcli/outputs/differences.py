@@ -14,7 +14,7 @@ _HARMLESS = {
     *("output", "format", "resume", "overwrite", "no_manifest"),
 }
 _BY_CONTENT = {"inputs", "exclude", "labels", "classifier", "prompts", "model", "keep_columns", "keep_duplicates"} | {
-    *("max_images", "sample"),
+    *("max_images", "sample", "taxonomy"),
 }
 # Messages show this many values of a list, and digits of a fingerprint.
 _FEW = 3
@@ -67,9 +67,10 @@ def _of_classes(before: Provenance, now: Provenance) -> list[str]:
         return ["--classifier was another, of the same labels"]
     found = []
     pairs = zip(before.classes, now.classes, strict=True)
-    changed = next((old["label"] for old, new in pairs if old != new), None)
+    changed = next(((old, new) for old, new in pairs if old != new), None)
     if changed is not None:
-        found.append(f"--labels gave other aliases or descriptions of '{changed}'")
+        what = "groups" if changed[0].get("groups") != changed[1].get("groups") else "aliases or descriptions"
+        found.append(f"--labels gave other {what} of '{changed[0]['label']}'")
     if before.templates != now.templates:
         same = before.prompts == now.prompts
         found.append(

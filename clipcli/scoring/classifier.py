@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcli.classes.tree import Tree, tree_of
 from clipcli.errors import BadFile, InputNotFound, OutputFailed, UsageError
 from clipcli.files.atomic import write_bytes
 from clipcli.memory.classes import RECIPE
@@ -37,7 +38,8 @@ class Classifier:
     A classifier that was refined on `refined_on` images has `weights` `[C, D]` and `biases` `[C]`, float32, which take
     the place of the class embeddings: an image's similarity to a class is the product with its weights, plus its bias.
     `calibration` is what `clipcli calibrate` found; `None` before that. `vocabulary` `[V, D]` holds the embeddings of
-    words that mean something else than every class, to tell unknown images by.
+    words that mean something else than every class, to tell unknown images by. `tree` has the groups of the classes;
+    `None` if they are in none.
     """
 
     class_embeddings: NDArray[np.float32]
@@ -55,6 +57,7 @@ class Classifier:
     refined_on: int | None = None
     calibration: Calibration | None = None
     vocabulary: NDArray[np.float32] | None = None
+    tree: Tree | None = None
 
     def save(self, path: str | Path) -> None:
         """Save the classifier to a file, atomically. Raises `OutputFailed`."""
@@ -121,6 +124,8 @@ class Classifier:
             return False
         if self.vocabulary is not None and (self.vocabulary.ndim != 2 or self.vocabulary.shape[1] != shape[1]):
             return False
+        if self.tree is not None and not self.tree.fits(self.labels):
+            return False
         refined = (self.weights, self.biases, self.refined_on)
         if all(one is None for one in refined):
             return True
@@ -138,6 +143,7 @@ TENSORS = ("class_embeddings", "weights", "biases", "vocabulary")
 OPTIONAL: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "refined_on": (int, int),
     "calibration": (Calibration.as_json, Calibration.from_json),
+    "tree": (lambda tree: tree.groups, lambda groups: Tree(tuple(map(tuple, groups)))),
 }
 
 
@@ -169,4 +175,5 @@ def classifier_of(prompted: PromptedClasses, class_embeddings: NDArray[np.float3
         logit_scale=facts.logit_scale,
         logit_bias=facts.logit_bias,
         score=facts.score,
+        tree=tree_of(prompted.classes),
     )

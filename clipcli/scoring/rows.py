@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def to_rows(decided: Decided, labels: Sequence[str], *, kept: Sequence[str] = ()) -> Iterator[Row]:
-    """Yield one row for each entry, in order, with its labels and scores, and its cells of the `kept` columns."""
+def to_rows(
+    decided: Decided, labels: Sequence[str], *, kept: Sequence[str] = (), paths: Sequence[str | None] | None = None
+) -> Iterator[Row]:
+    """Yield one row for each entry, in order, with its labels and scores, and its cells of the `kept` columns.
+
+    `paths` has the `label_path` of each of the `labels`, where these are in groups.
+    """
     decisions = iter(decided.decisions)
     for entry in decided.entries:
         if isinstance(entry, Skipped):
@@ -22,7 +27,8 @@ def to_rows(decided: Decided, labels: Sequence[str], *, kept: Sequence[str] = ()
             continue
         decision = next(decisions)
         chosen = tuple(labels[n] for n in decision.classes)
-        yield Row(entry.id, chosen, decision.scores, None, _cells(entry, kept), decision.all_scores)
+        label_path = paths[decision.classes[0]] if paths else None
+        yield Row(entry.id, chosen, decision.scores, None, _cells(entry, kept), decision.all_scores, label_path)
 
 
 def to_frame(rows: Iterable[Row], *, schema: Schema | None = None) -> pd.DataFrame:
@@ -40,7 +46,8 @@ def to_frame(rows: Iterable[Row], *, schema: Schema | None = None) -> pd.DataFra
             raise UsageError("the rows have cells of the inputs' tables; give schema=Schema(top_k=…, kept=names)")
         if any(row.all_scores for row in rows):
             raise UsageError("the rows have a score for each label; give schema=Schema(several=True, wide=labels)")
-        schema = Schema(top_k=max((len(row.labels) for row in rows), default=1) or 1)
+        has_paths = any(row.label_path is not None for row in rows)
+        schema = Schema(top_k=max((len(row.labels) for row in rows), default=1) or 1, has_paths=has_paths)
     return pd.DataFrame([schema.fields(row) for row in rows], columns=list(schema.columns))
 
 

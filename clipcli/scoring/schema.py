@@ -15,17 +15,19 @@ Value = str | float | list[str] | list[float] | None
 # The columns of an output that are neither kept ones nor those of a label: with one label a column, and with several.
 _OWN = re.compile(r"path|error|(label|score)(_\d+)?")
 _OWN_OF_SEVERAL = re.compile(r"path|error|labels|scores")
+LABEL_PATH = "label_path"
 # Characters of a file's header that an error shows.
 _SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """The columns of an output: `path,label,score[,label_2,score_2,…],error`, then those kept of the inputs' tables.
+    """The columns of an output: `path,label,score[,label_2,score_2,…][,label_path],error`, then those kept of tables.
 
-    A row has up to `top_k` labels. With `several` it has any number of them, and the columns are
-    `path,labels,scores,error`; with `wide`, the names of all labels, each has a column of its own with its score in
-    place of `scores`. A label that is called as an own column, such as `error`, has the column `label_error`.
+    A row has up to `top_k` labels, and with `has_paths` the path of the best one through its groups. With `several` it
+    has any number of them, and the columns are `path,labels,scores,error`; with `wide`, the names of all labels, each
+    has a column of its own with its score in place of `scores`. A label that is called as an own column, such as
+    `error`, has the column `label_error`.
 
     `kept` are the names of the kept columns in the tables; one that an output has as its own, such as `label`, is
     written as `input_label`. Raises `UsageError` if two columns then have the same name.
@@ -35,6 +37,7 @@ class Schema:
     kept: tuple[str, ...] = ()
     several: bool = False
     wide: tuple[str, ...] = ()
+    has_paths: bool = False
 
     def __post_init__(self) -> None:
         duplicate = _first_twice(self._of_labels)
@@ -52,7 +55,7 @@ class Schema:
             return ("path", "labels", *(self._of_labels or ("scores",)), "error", *kept)
         ranks = [f"_{n}" if n > 1 else "" for n in range(1, self.top_k + 1)]
         ranked = (name + rank for rank in ranks for name in ("label", "score"))
-        return ("path", *ranked, "error", *kept)
+        return ("path", *ranked, *(LABEL_PATH,) * self.has_paths, "error", *kept)
 
     @property
     def types(self) -> tuple[type, ...]:
@@ -61,7 +64,7 @@ class Schema:
         if self.several:
             scores = tuple(float for _ in self.wide) or (list[float],)
             return (str, list[str], *scores, str, *kept)
-        return (str, *(str, float) * self.top_k, str, *kept)
+        return (str, *(str, float) * self.top_k, *(str,) * self.has_paths, str, *kept)
 
     def fields(self, row: Row) -> list[Value]:
         """The values of a row, one per column, `None` if there is none; scores have 6 significant digits."""
@@ -72,22 +75,26 @@ class Schema:
         for label, value in zip(row.labels, row.scores, strict=True):
             values += [label, rounded(value)]
         values += [None] * (1 + 2 * self.top_k - len(values))
-        return [*values, row.error, *row.kept]
+        return [*values, *[row.label_path] * self.has_paths, row.error, *row.kept]
 
     def row(self, values: Sequence[object], *, path: str) -> Row:
         """The row with these values, as `fields` gives them; `path` names their file in errors. Raises `BadFile`."""
         own = 1 + (1 + (len(self.wide) or 1) if self.several else 2 * self.top_k)
-        if len(values) != own + 1 + len(self.kept):
+        if len(values) != own + self.has_paths + 1 + len(self.kept):
             raise no_row(path)
         image, *found = values[:own]
-        error, *kept = values[own:]
+        *paths, error = values[own : own + self.has_paths + 1]
+        kept = values[own + self.has_paths + 1 :]
         cells = tuple(cell for cell in kept if isinstance(cell, str | None))
+        label_path = next(iter(paths), None)
         if not isinstance(image, str) or not isinstance(error, str | None) or len(cells) < len(kept):
+            raise no_row(path)
+        if not isinstance(label_path, str | None):
             raise no_row(path)
         if self.several:
             labels, scores, all_scores = self._several(found, path=path)
             return Row(image, labels, scores, error or None, cells, all_scores)
-        return Row(image, *_ranked(found, path=path), error or None, cells)
+        return Row(image, *_ranked(found, path=path), error or None, cells, label_path=label_path or None)
 
     @classmethod
     def of(cls, columns: Sequence[str], *, path: str) -> Schema:
@@ -109,7 +116,7 @@ class Schema:
     def _like(cls, own: tuple[str, ...], kept: tuple[str, ...]) -> Schema:
         """The schema that most likely has these columns before `error`, and those kept after it."""
         if own[1:2] != ("labels",):
-            return cls(top_k=max(1, (len(own) - 1) // 2), kept=kept)
+            return cls(top_k=max(1, (len(own) - 1) // 2), kept=kept, has_paths=own[-1] == LABEL_PATH)
         wide = () if own[2:] == ("scores",) else tuple(map(_label_of_column, own[2:]))
         return cls(kept=kept, several=True, wide=wide)
 
@@ -121,7 +128,7 @@ class Schema:
     def _is_own(self, name: str) -> bool:
         if self.several:
             return bool(_OWN_OF_SEVERAL.fullmatch(name)) or name in self._of_labels
-        return bool(_OWN.fullmatch(name))
+        return bool(_OWN.fullmatch(name)) or (self.has_paths and name == LABEL_PATH)
 
     def _fields_of_several(self, row: Row) -> list[Value]:
         """The lists of labels and scores, or the list of labels and all scores; nothing for an image with an error."""

@@ -137,7 +137,7 @@ def test_yaml_values_stay_the_text_that_was_written(tmp_path: Path, text: str) -
     ("content", "line", "names"),
     [
         ("- cat\n- [dog, puppy]\n", 2, "must be text"),
-        ("- cat\n- dog: puppy\n", 2, "must be text"),
+        ("- cat\n- dog: puppy\n", 2, r"unknown key 'dog'; the keys are aliases and descriptions"),
         ("cat:\n  colour: black\n", 2, "unknown key 'colour'"),
         ("cat:\n  aliases:\n    - [kitty]\n", 3, "must be text"),
         ("cat:\n  aliases:\n    big: cat\n", 3, "must be text"),

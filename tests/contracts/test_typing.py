@@ -52,6 +52,8 @@ def held() -> list[float]:
     image, array = Image.new("RGB", (9, 9)), np.zeros((9, 9, 3), np.uint8)
     rows: clipcli.Rows = clipcli.classify([image, array, io.BytesIO(), PHOTOS, "x"], labels={"dog": ["puppy"]})
     clipcli.build_classifier({"dog": "puppy", "cat": {"aliases": ["kitten"]}, "yak": None})
+    clipcli.build_classifier({"animal": {"dog": ["beagle", "husky"], "cat": {"tabby": None}}}, taxonomy=None)
+    clipcli.classify(array, labels=[{"dog": ["beagle"]}, "car"], back_off=0.8)
     model: clipcli.LoadedModel = clipcli.load("tiny", device="cpu")
     more = model.classify(array, labels=(name for name in ("cat", "dog")), top_k=2)
     embedded = model.embed_images([array, PHOTOS], progress=lambda done, total: print(done / total))

@@ -36,6 +36,20 @@ def test_the_rows_come_back_whatever_the_file_is_called(tmp_path: Path, format: 
 
 
 @pytest.mark.parametrize("format", WRITERS)
+def test_label_paths_come_back(tmp_path: Path, format: str) -> None:
+    schema = Schema(top_k=2, kept=("label_path",), has_paths=True)
+    rows = [
+        Row("a.jpg", ("dog", "beagle"), (0.75, 0.25), None, ("mine",), r"animal/dog \/ hound"),
+        Row("x.jpg", (), (), "truncated", ("his",)),
+    ]
+    with Output(str(tmp_path / "out"), format=format, schema=schema) as output:
+        output.write(rows)
+    found, read = read_rows(tmp_path / "out")
+    assert found.columns == schema.columns
+    assert list(read) == rows
+
+
+@pytest.mark.parametrize("format", WRITERS)
 def test_a_hidden_file_that_is_being_written_is_read_as_far_as_it_goes(tmp_path: Path, format: str) -> None:
     path = tmp_path / "part"
     writer = WRITERS[format].writer(str(path), schema=SCHEMA)

@@ -12,6 +12,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from clipcli.classes.tree import Tree
 from clipcli.errors import BadFile, InputNotFound, OutputFailed
 from clipcli.memory.classes import RECIPE
 from clipcli.scoring.calibration import Calibration, Quality
@@ -52,6 +53,25 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path, classifier: Classifier)
             assert getattr(loaded, field.name) == getattr(classifier, field.name)
     np.testing.assert_array_equal(loaded.class_embeddings, classifier.class_embeddings)
     assert loaded.class_embeddings.dtype == np.float32
+
+
+def test_a_hierarchy_is_in_the_file_and_in_the_digest(tmp_path: Path) -> None:
+    tree = Tree((("animal",), ("animal", "猫s"), (), ()))
+    nested = replace(CLASSIFIER, tree=tree)
+    nested.save(tmp_path / "x")
+    loaded = Classifier.load(tmp_path / "x")
+    assert loaded.tree == tree
+    assert loaded.digest() == nested.digest() != CLASSIFIER.digest()
+    CLASSIFIER.save(tmp_path / "y")
+    assert Classifier.load(tmp_path / "y").tree is None
+    with safe_open(tmp_path / "y", framework="numpy") as file:
+        assert "tree" not in file.metadata()
+
+
+def test_a_hierarchy_of_other_labels_is_an_error(tmp_path: Path) -> None:
+    replace(CLASSIFIER, tree=Tree((("animal",), ("animal",)))).save(tmp_path / "x")
+    with pytest.raises(BadFile, match="its hierarchy and labels do not fit; make it anew"):
+        Classifier.load(tmp_path / "x")
 
 
 def test_a_path_may_be_a_text_and_a_file_is_replaced(tmp_path: Path) -> None:

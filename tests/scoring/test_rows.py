@@ -77,6 +77,19 @@ def test_rows_keep_cells_of_good_and_of_skipped_images() -> None:
     ]
 
 
+def test_rows_have_the_path_of_their_first_label() -> None:
+    decided = Decided((_item("a"), Skipped(_item("x"), "truncated")), (Decision((3, 1), (0.75, 0.5)),))
+    rows = list(to_rows(decided, (*LABELS, "pet"), paths=("pet/cat", "pet/dog", "bird", "pet")))
+    assert rows == [
+        Row("a", ("pet", "dog"), (0.75, 0.5), label_path="pet"),
+        Row("x", (), (), "truncated"),
+    ]
+    frame = to_frame(rows)
+    assert list(frame.columns) == ["path", "label", "score", "label_2", "score_2", "label_path", "error"]
+    assert frame["label_path"].tolist()[0] == "pet"
+    assert frame["label_path"].isna().tolist() == [False, True]
+
+
 def test_a_frame_has_the_columns_of_the_output() -> None:
     frame = to_frame(iter([Row("a", ("cat", "dog"), (0.75, 0.25)), Row("x", (), (), "truncated")]))
     assert list(frame.columns) == list(Schema(top_k=2).columns)

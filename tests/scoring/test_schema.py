@@ -21,6 +21,19 @@ def test_kept_columns_come_last_and_never_replace_the_outputs_own() -> None:
     assert schema.types == (str, str, float, str, *[str] * 6)
 
 
+def test_a_label_path_stands_before_the_error() -> None:
+    schema = Schema(top_k=2, kept=("who", "label_path"), has_paths=True)
+    assert schema.columns == (
+        *("path", "label", "score", "label_2", "score_2", "label_path", "error"),
+        *("who", "input_label_path"),
+    )
+    assert schema.types == (str, str, float, str, float, *[str] * 4)
+    row = Row("a", ("dog",), (0.75,), None, ("Ann", None), "animal/dog")
+    assert schema.fields(row) == ["a", "dog", 0.75, None, None, "animal/dog", None, "Ann", None]
+    # Where there are no groups, a column of that name is one like others.
+    assert Schema(kept=("label_path",)).columns[4:] == ("label_path",)
+
+
 @pytest.mark.parametrize("kept", [("label", "input_label"), ("who", "who")])
 def test_kept_columns_that_would_be_called_alike_are_refused(kept: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match=f"both be called {kept[1]}"):
@@ -51,10 +64,11 @@ def test_scores_have_six_significant_digits(score: float, written: float) -> Non
         Row("a", ("cat", "dog"), (0.75, 0.25), None, ("Ann", None)),
         Row("a", ("cat",), (0.75,), None, (None, "")),
         Row("a", (), (), "truncated", ("Ann", "Rome")),
+        Row("a", ("cat",), (0.75,), None, (None, ""), "animal/cat"),
     ],
 )
 def test_a_row_comes_back_from_its_fields(row: Row) -> None:
-    schema = Schema(top_k=2, kept=("who", "where"))
+    schema = Schema(top_k=2, kept=("who", "where"), has_paths=row.label_path is not None)
     assert schema.row(schema.fields(row), path="out.csv") == row
 
 
@@ -76,11 +90,20 @@ def test_values_of_something_else_are_no_row(values: list[object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "schema", [Schema(), Schema(top_k=3), Schema(kept=("who",)), Schema(top_k=2, kept=("label", "path", "x,y", ""))]
+    "schema",
+    [
+        *(Schema(), Schema(top_k=3), Schema(kept=("who",)), Schema(top_k=2, kept=("label", "path", "x,y", ""))),
+        *(
+            Schema(has_paths=True),
+            Schema(top_k=3, has_paths=True, kept=("label", "label_path")),
+            Schema(kept=("label_path",)),
+        ),
+    ],
 )
 def test_a_schema_is_inferred_from_its_columns(schema: Schema) -> None:
     found = Schema.of(schema.columns, path="out.csv")
     assert (found.columns, found.top_k, found.types) == (schema.columns, schema.top_k, schema.types)
+    assert found.has_paths == schema.has_paths
 
 
 @pytest.mark.parametrize(
@@ -98,6 +121,9 @@ def test_a_schema_is_inferred_from_its_columns(schema: Schema) -> None:
         "path,label,score,error,who,who",
         "path,label,score,error,label,input_label",
         "path,label,score,error,error",
+        "path,label_path,error",
+        "path,label,label_path,score,error",
+        "path,label,score,label_path,error,label_path,input_label_path",
     ],
 )
 def test_columns_of_something_else_are_no_schema(columns: str) -> None:

@@ -60,9 +60,11 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "verify": True,
         "image_column": "picture",
         "keep_columns": ["where", "who"],
+        "back_off": 0.8,
         "exclude": ["*.gif", "raw"],
         "keep_names": True,
         "keep_duplicates": True,
+        "taxonomy": "wordnet",
     },
     RowsFile: {
         "output": "rows.jsonl",
@@ -82,6 +84,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "cache": False,
         "keep_names": True,
         "keep_duplicates": True,
+        "taxonomy": "wordnet",
     },
     ClassifierFile: {"output": "c.safetensors", "overwrite": True},
     EvaluateSettings: {
@@ -92,6 +95,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "model": ["tiny", "RN50/openai"],
         "output": "out",
         "compare": "predictions.csv",
+        "back_off": 0.8,
         "linear_probe": "train",
         "shots": [1, "full"],
         "seeds": 4,
@@ -113,6 +117,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "exclude": ["*.gif"],
         "keep_names": True,
         "keep_duplicates": True,
+        "taxonomy": "wordnet",
     },
 }
 

@@ -55,6 +55,7 @@ def run(options: BuildClassifierSettings) -> Generator[Event, None, Classifier]:
         notices,
         keep_names=options.keep_names,
         keep_duplicates=options.keep_duplicates,
+        taxonomy=options.taxonomy,
     )
     items = list_images(options.refine_on, stdin=sys.stdin, notices=notices) if options.refine_on else []
     yield from notices.events()

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from clipcli.commands.classify.group_counts import GroupCounts
 from clipcli.commands.classify.tally import Tally
 from clipcli.errors import UsageError
 from clipcli.events import ThumbnailsMade
 from clipcli.images.thumbnail import thumbnails
 from clipcli.outputs.check import check_is_not_read, check_output
-from clipcli.records import ImageItem, Row, lead_of
+from clipcli.records import ImageItem, Provenance, Row, lead_of
 from clipcli.report import Bar, Gallery, Group, Page, Section, Table, Thumbnail, Verdict, is_page, write_page
 
 # The longer side of a thumbnail, in pixels.
@@ -51,6 +52,10 @@ class Album:
         self._tally = Tally(several=several)
         self._least_sure: dict[str | None, list[_Photo]] = {}
         self._skipped: list[Row] = []
+
+    def count_groups(self, provenance: Provenance) -> None:
+        """Count the rows that are added by the groups of their labels, if they are in some."""
+        self._tally.groups = GroupCounts.of(provenance)
 
     def add(self, rows: Sequence[Row], items: Sequence[ImageItem]) -> None:
         """Add the next rows, and the images that they are of."""
@@ -93,6 +98,7 @@ class Album:
         sections: list[Section] = [
             Verdict(self._sentences(photos)),
             *self._table(),
+            *self._groups(),
             Gallery("Photos", [*groups, *self._skipped_group(folder)], self._note(len(items), folder), filtered=True),
         ]
         write_page(Path(self.path), Page(self.title, self.subtitle, sections))
@@ -130,6 +136,22 @@ class Album:
         ]
         note = "A photo counts for each of its labels." if self._tally.several else None
         return [Table("Labels", ("label", "photos", "share", "mean score"), rows, note)] if rows else []
+
+    def _groups(self) -> list[Section]:
+        """A table of the groups of labels, each indented below the one around it."""
+        counts, total = self._tally.groups.counts(), self._tally.rows
+        rows = [
+            (
+                "\u2003" * (len(count.path) - 1) + count.path[-1],
+                f"{count.images:,}",
+                Bar(f"{count.images / total:.1%}", count.images / total),
+                f"{count.own:,}" if count.own else None,
+            )
+            for count in counts
+        ]
+        note = " ".join(self._tally.groups.sentences()) or None
+        columns = ("group", "photos", "share", "with the group as label")
+        return [Table("Groups", columns, rows, note)] if rows else []
 
     def _group(
         self, label: str | None, photos: Sequence[_Photo], pictures: dict[int, str | None], *, folder: str

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from clipcli.classes.labels import LabelledClass
 from clipcli.classes.prompts import PromptedClasses
+from clipcli.classes.tree import tree_of
 from clipcli.records import ImageItem, Provenance
 from clipcli.scoring.classifier import Classifier
 
@@ -29,17 +31,20 @@ def provenance_of(
         classes = [LabelledClass(label) for label in class_source.labels]
         prompts, templates, classifier = class_source.prompts, None, class_source.digest()
         calibration = class_source.calibration if settings["score"] in ("auto", "softmax") else None
+        tree = class_source.tree
     else:
         classes = list(class_source.classes)
         prompts, templates, classifier = class_source.prompt_set.name, class_source.prompt_set.templates, None
         calibration = None
+        tree = tree_of(classes)
     return Provenance(
         command="classify",
         settings=settings,
         model=model,
         classes=tuple(
             {"label": labelled.label, "aliases": labelled.aliases, "descriptions": labelled.descriptions}
-            for labelled in classes
+            | ({} if tree is None else {"groups": groups})
+            for labelled, groups in zip(classes, tree.groups if tree else repeat(None), strict=False)
         ),
         prompts=prompts,
         templates=templates,

@@ -50,12 +50,14 @@ def classify(settings: ClassifySettings, show: Show) -> Rows:
 
     Give `labels` or a `classifier` (a file, or the result of `build_classifier`). Labels are a labels file, a text such
     as `"cat, dog"`, a list of labels, or a mapping of each to its aliases, as in `{"dog": ["puppy"], "cat": []}`; in
-    place of the aliases may stand a mapping with `aliases` and `descriptions`. A row holds the `top_k` best labels with
-    their scores, best first; an image that cannot be read has none, and the reason in `error`. With `unknown` an image
-    of none of the labels has `unknown_label` first, with a score that says how sure that is, and behind it its best
-    label. With `multi_label` a row holds every label over its threshold, or none, and with `wide` as well, `all_scores`
-    has the score of each label. With `keep_columns`, `kept` has the cells of these columns. Embeddings are cached;
-    those of an image are used again while its file is as it was, or with `verify` its content.
+    place of the aliases may stand a mapping with `aliases` and `descriptions`. They may be in groups, as in
+    `{"animal": {"dog": ["beagle", "husky"], "cat": ["tabby"]}}`, at any depth: then `label_path` is the best label with
+    its groups. A row holds the `top_k` best labels with their scores, best first; an image that cannot be read has
+    none, and the reason in `error`. With `unknown` an image of none of the labels has `unknown_label` first, with a
+    score that says how sure that is, and behind it its best label. With `multi_label` a row holds every label over its
+    threshold, or none, and with `wide` as well, `all_scores` has the score of each label. With `keep_columns`, `kept`
+    has the cells of these columns. Embeddings are cached; those of an image are used again while its file is as it was,
+    or with `verify` its content.
 
     Raises the errors of `clipcli.errors`: at once for what is wrong with arguments, labels and inputs, and at the first
     row for what is wrong with the model, unless it fails while it runs or is first needed for a later row.
@@ -115,7 +117,6 @@ def run(
     if album is not None and os.path.isfile(album.path):
         check_is_not_read(album.path, {item.file for item in items}, flag="--report")
     kept = kept_columns(options.keep_columns, items)
-    schema_of(options, labels, kept)
     for label in labels if options.multi_label else ():
         if SEPARATOR in label:
             notices.add(SPLIT_LABELS, label)
@@ -124,6 +125,7 @@ def run(
     default_model = class_source.model if isinstance(class_source, Classifier) else DEFAULT_MODEL
     model = model or Model(options.model or default_model, options, memory=memory)
     provenance = provenance_of(class_source, settings=as_dict(options), model=model.asked, items=items, kept=kept)
+    schema_of(options, provenance)
     resumed = resume.check(earlier, items, provenance=provenance) if earlier else None
     yield from notices.events()
     said = tuple(message for message in (left_out, passed_over) if message is not None)
@@ -143,6 +145,7 @@ def _adding(
 ) -> Iterator[Event]:
     """The events, whose rows are added to the album with their images."""
     album.title = ", ".join(provenance.inputs)
+    album.count_groups(provenance)
     album.subtitle = f"Labels by {provenance.model}, prompts {provenance.prompts}."
     done = 0
     for event in events:
@@ -196,6 +199,7 @@ def _label_images(
     labeller = yield from labeller_of(classifier, options)
     for event in embedded:
         if isinstance(event, Embedded):
-            yield RowsReady(tuple(to_rows(labeller.decide(event), labeller.names, kept=kept)))
+            rows = to_rows(labeller.decide(event), labeller.names, kept=kept, paths=labeller.paths)
+            yield RowsReady(tuple(rows))
         else:
             yield event

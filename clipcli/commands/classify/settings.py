@@ -48,6 +48,10 @@ class Labelling(Prompts, Inputs, LabelsOrClassifier):
     )
     """Columns of the inputs' tables that go behind those of the output, split by commas, or all."""
 
+    back_off: float | None = setting(default=None, group="how", metavar="P", least=0, most=1)
+    """Label an image with the group around its best label where that does not reach this probability and the group
+    does; for labels in groups."""
+
     score: str = setting(default="auto", group="how", metavar="S", choices=SCORES)
     """The kind of score."""
 

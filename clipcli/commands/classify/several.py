@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from clipcli.classes.joined import SEPARATOR
-from clipcli.commands.classify.settings import ClassifySettings
+from clipcli.commands.classify.settings import ClassifySettings, labels_written
 from clipcli.errors import UsageError
 from clipcli.notices import Notice
-from clipcli.records import Decided, Embedded, Scores
+from clipcli.records import Decided, Embedded, Provenance, Scores
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.kinds import THRESHOLD
 from clipcli.scoring.schema import Schema
@@ -35,7 +35,8 @@ def check_several(options: ClassifySettings) -> None:
             f"--top-k {options.top_k} gives each image as many labels, and --multi-label as many as it shows; give one"
             " of them"
         )
-    for flag, is_given in (("--unknown", options.unknown), ("--refine", options.refine)):
+    others = {"--unknown": options.unknown, "--refine": options.refine, "--back-off": options.back_off is not None}
+    for flag, is_given in others.items():
         if is_given:
             raise UsageError(f"{flag} is for one label an image; drop it, or --multi-label")
     if options.score != "auto":
@@ -45,10 +46,12 @@ def check_several(options: ClassifySettings) -> None:
         )
 
 
-def schema_of(options: ClassifySettings, labels: Sequence[str], kept: Sequence[str]) -> Schema:
+def schema_of(options: ClassifySettings, provenance: Provenance) -> Schema:
     """The columns of the output. Raises `UsageError` if two would have the same name."""
-    wide = tuple(labels) if options.wide else ()
-    return Schema(top_k=options.top_k, kept=tuple(kept), several=options.multi_label, wide=wide)
+    if not options.multi_label:
+        return Schema(top_k=labels_written(options), kept=provenance.kept, has_paths=provenance.has_groups)
+    wide = tuple(one["label"] for one in provenance.classes) if options.wide else ()
+    return Schema(kept=provenance.kept, several=True, wide=wide)
 
 
 def decide_several_labels(classifier: Classifier, options: ClassifySettings) -> Callable[[Embedded], Decided]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from clipcli.commands.classify.group_counts import GroupCounts
 from clipcli.records import Row, lead_of
 
 _IN_DOUBT = 3
@@ -33,7 +34,8 @@ class Tally:
 
     `in_doubt` are the rows that most deserve a look, with how sure they are: by the lead of the best score over the
     second where rows have one, else by the score itself. With `several`, all labels of a row count, of which it may
-    have none, and a row is as sure as the least sure of its labels.
+    have none, and a row is as sure as the least sure of its labels. `groups` counts by the groups of labels, if the
+    caller sets it.
     """
 
     def __init__(self, *, several: bool = False) -> None:
@@ -43,6 +45,7 @@ class Tally:
         self.reasons: Counter[str] = Counter()
         self.firsts: dict[str, str] = {}
         self.in_doubt: list[tuple[float, int, Row]] = []
+        self.groups = GroupCounts()
         self._sure_enough = float("inf")
 
     @property
@@ -85,6 +88,7 @@ class Tally:
             if lead < sure_enough:
                 sure_enough = self._doubt(lead, number, row)
         self.rows += len(rows)
+        self.groups.add(rows)
 
     def _doubt(self, lead: float, number: int, row: Row) -> float:
         """Keep a row in doubt; returns the lead from which on a row is surer than those that are kept."""

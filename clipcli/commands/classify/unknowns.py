@@ -38,22 +38,21 @@ def check_unknown(options: Labelling, class_source: Classifier | PromptedClasses
         )
 
 
-def names_of(classifier: Classifier, options: Labelling) -> tuple[str, ...]:
-    """The labels of the classes, and behind them that of unknown images where they are looked for."""
-    return (*classifier.labels, options.unknown_label) if options.unknown else classifier.labels
-
-
 def look_for_unknown(
-    decided: Decided, embeddings: NDArray[np.float32], classifier: Classifier, *, options: Labelling, kind: str
+    decided: Decided,
+    embeddings: NDArray[np.float32],
+    classifier: Classifier,
+    *,
+    options: Labelling,
+    kind: str,
+    index: int,
 ) -> Decided:
-    """The decisions about images with embeddings `[N, D]`, in which the unknown ones have their label first."""
-    if not options.unknown:
-        return decided
+    """The decisions about images with embeddings `[N, D]`, in which the unknown ones have `index` first."""
     return with_unknown(
         decided,
         unknown_scores(embeddings, classifier),
         at=default_threshold(classifier) if options.unknown_at is None else options.unknown_at,
-        index=len(classifier.labels),
+        index=index,
         top_k=labels_written(options),
         alone=kind == "softmax" and len(classifier.labels) == 1,
     )

@@ -69,6 +69,8 @@ def _check_settings(options: EvaluateSettings, data: Sequence[tuple[str, Data]])
         "--seeds": options.seeds is not None,
         "--allow-empty": options.allow_empty,
         "--unknown-folder": options.unknown_folder is not None,
+        "--taxonomy": options.taxonomy is not None,
+        "--back-off": options.back_off is not None,
     }
     flag = next((flag for flag, value in is_set.items() if value), None)
     if flag is not None:

@@ -9,6 +9,8 @@ from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.given import is_file, read_classes
 from clipcli.classes.labels import LabelledClass
 from clipcli.classes.prompts import DEFAULT_PROMPTS, PromptedClasses, load_prompts
+from clipcli.classes.taxonomy import in_taxonomy
+from clipcli.classes.tree import tree_of
 from clipcli.commands.evaluate import comparison
 from clipcli.commands.evaluate.classes import (
     Classes,
@@ -18,6 +20,7 @@ from clipcli.commands.evaluate.classes import (
     truth_of,
 )
 from clipcli.commands.evaluate.classification import evaluate_run, predict_zero_shot
+from clipcli.commands.evaluate.hierarchy import measure_hierarchy
 from clipcli.commands.evaluate.images import LabelledSet, embed_labelled_sets
 from clipcli.commands.evaluate.models import open_models
 from clipcli.commands.evaluate.probes import (
@@ -47,6 +50,7 @@ from clipcli.records import ImageItem
 from clipcli.scoring.build import add_vocabulary, build, build_with_vocabulary, check_belongs
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.refine import check_refinable
+from clipcli.scoring.tree import check_back_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ def run(
     models = yield from build_classifiers(options, inputs.class_source, items, vocabulary=needs_words)
     images = yield from embed_labelled_sets(sets, [one.model for one in models], class_names=names)
     tests = images[: len(inputs.tests)]
-    runs = yield from _evaluate_runs(tests, models, inputs.classes, is_refined=options.refine)
+    runs = yield from _evaluate_runs(tests, models, inputs.classes, options)
     if options.unknown_folder is not None:
         runs = yield from _with_unknown(runs, tests, models, inputs.unknown, folder=options.unknown_folder)
     probes: list[Probe] = []
@@ -116,6 +120,8 @@ def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: 
         raise UsageError("both labels and a classifier were given; give --labels FILE or --classifier FILE")
     if options.classifier is not None and options.prompts:
         raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
+    if options.classifier is not None and options.taxonomy is not None:
+        raise UsageError("a classifier has its groups in it; give --taxonomy with --labels, not with --classifier")
     check_probe_settings(options)
     classifier = options.classifier
     if classifier is not None and not isinstance(classifier, Classifier):
@@ -125,6 +131,10 @@ def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: 
     labelled_data = [(name, read_labelled(one, columns)) for name, one in data]
     if classes is None:
         classes = classes_from_data([one for _, one in labelled_data], notices, keep_names=options.keep_names)
+        if options.taxonomy is not None:
+            classes = replace(classes, classes=in_taxonomy(classes.classes, notices))
+    if options.back_off is not None:
+        check_back_off(classifier.tree if classifier else tree_of(classes.classes), "softmax")
     tests = tuple(
         LabelledSet(name, one, truth_of(one, classes, allow_empty=options.allow_empty)) for name, one in labelled_data
     )
@@ -150,7 +160,11 @@ def classes_from_settings(options: EvaluateSettings, classifier: Classifier | No
     if options.labels is None:
         return None
     classes = read_classes(
-        options.labels, notices, keep_names=options.keep_names, keep_duplicates=options.keep_duplicates
+        options.labels,
+        notices,
+        keep_names=options.keep_names,
+        keep_duplicates=options.keep_duplicates,
+        taxonomy=options.taxonomy,
     )
     return classes_from_labels(classes, where=str(options.labels) if is_file(options.labels) else "the labels")
 
@@ -205,14 +219,17 @@ def build_classifiers(
 
 
 def _evaluate_runs(
-    tests: Sequence[EvaluatedImages], models: Sequence[ModelWithClassifiers], classes: Classes, *, is_refined: bool
+    tests: Sequence[EvaluatedImages],
+    models: Sequence[ModelWithClassifiers],
+    classes: Classes,
+    options: EvaluateSettings,
 ) -> Generator[Event, None, tuple[Run, ...]]:
-    """Evaluate each classifier of each model on each DATA, and with `is_refined` what is refined of it there."""
+    """Evaluate each classifier of each model on each DATA, and with `--refine` what is refined of it there."""
     runs = []
     for images in tests:
         for model, embeddings in zip(models, images.embeddings, strict=True):
             classifiers: Sequence[Classifier] = model.classifiers
-            if is_refined:
+            if options.refine:
                 classifiers = yield from with_refined(classifiers, embeddings, data=images.name)
             for classifier in classifiers:
                 run = evaluate_run(
@@ -224,7 +241,10 @@ def _evaluate_runs(
                     prompts=classifier.prompts,
                     calibration=classifier.calibration,
                 )
-                runs.append(run)
+                hierarchy = measure_hierarchy(
+                    embeddings, run.predictions, classifier, back_off_at=options.back_off, keys=images.keys
+                )
+                runs.append(replace(run, hierarchy=hierarchy))
     return tuple(runs)
 
 

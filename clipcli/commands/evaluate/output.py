@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from clipcli.commands.evaluate.results import (
     AnyRun,
     Difference,
     Evaluation,
+    Hierarchy,
     Probe,
     RetrievalRun,
     Run,
@@ -197,6 +198,8 @@ def _run_as_json(run: AnyRun, name: str, folder: str) -> dict[str, Any]:
     if not isinstance(run, RetrievalRun):
         content["per_class"] = [{key: getattr(one, key) for key in one.__slots__} for one in run.classes]
     if isinstance(run, Run):
+        if run.hierarchy is not None:
+            content["hierarchy"] = _hierarchy_as_json(run.hierarchy)
         content["reliability"] = [{key: getattr(one, key) for key in one.__slots__} for one in run.bins]
         if run.unknown is not None:
             content["unknown"] = _unknown_as_json(run.unknown)
@@ -209,6 +212,27 @@ def _unknown_as_json(found: UnknownResult) -> dict[str, Any]:
     content["intervals"] = {key: _interval_as_json(estimate) for key, estimate in found.metrics.items()}
     false, true = zip(*found.curve, strict=True)
     return content | {"curve": {"unknown_kept": list(false), "known_kept": list(true)}}
+
+
+def _hierarchy_as_json(found: Hierarchy) -> dict[str, Any]:
+    back_off = found.back_off
+    return {
+        "levels": [
+            {"level": one.level, "names": one.names} | _values_as_json({"label": one.label, "group": one.group})
+            for one in found.levels
+        ],
+        **_values_as_json({"edges": found.edges, "common_height": found.height}),
+        "edges_of_mistakes": found.edges_of_mistakes,
+        "common_height_of_mistakes": found.height_of_mistakes,
+        "back_off": back_off
+        and {"at": back_off.at}
+        | _values_as_json({name: getattr(back_off, name) for name in ("accuracy", "exact", "reached", "edges")}),
+    }
+
+
+def _values_as_json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    values: dict[str, Any] = {name: estimate.value for name, estimate in estimates.items()}
+    return values | {"intervals": {name: _interval_as_json(estimate) for name, estimate in estimates.items()}}
 
 
 def _probe_as_json(probe: Probe) -> dict[str, Any]:

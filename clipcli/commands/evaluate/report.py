@@ -28,6 +28,8 @@ from clipcli.commands.evaluate.tables import (
     format_metric,
     metric_names,
     table_of_differences,
+    table_of_distances,
+    table_of_levels,
     table_of_runs,
     table_of_unknown,
 )
@@ -48,6 +50,15 @@ _RELIABILITY_NOTE = (
     "Reliability: bars below the dashed line are scores that promise too much, and the pale part is the gap. Chance"
     " alone makes gaps: where images are few, the calibration error is too large. Its interval allows for that, and"
     " begins at 0 where it could all be chance."
+)
+_LEVELS_NOTE = (
+    "Level 1 are the outermost groups; a class that is in fewer groups stands for itself below them. Label right: the"
+    " label is in the same group as the true class. Group by score right: of the scores of that level, each the sum of"
+    " its classes, the highest is that of the true class's group."
+)
+_DISTANCE_NOTE = (
+    "Steps to the truth: up from the label to the innermost group that has both in it, and down to the true class."
+    " Height: the steps from that group down to the lowest class in it; 0 where the label is right."
 )
 # Names of metrics that are abbreviated in tables.
 _LONG_NAMES = {
@@ -70,6 +81,7 @@ def write_report(folder: Path, evaluation: Evaluation) -> Path:
     if isinstance(first, Run):
         sections += [
             *mistakes(first, evaluation.labels),
+            *_hierarchy(first, evaluation),
             *_charts(first, evaluation.labels),
             *_unknown(first, evaluation),
             *_most_confused(first, evaluation.labels),
@@ -209,6 +221,25 @@ def _unknown(run: Run, evaluation: Evaluation) -> list[Section]:
     )
     columns, *rows = table_of_unknown(evaluation)
     return [Charts("Unknown images", [curve], note, large=True), Table("Unknown images, in figures", columns, rows)]
+
+
+def _hierarchy(run: Run, evaluation: Evaluation) -> list[Section]:
+    """How right labels are at each level of the hierarchy, how far from the truth, and backing off, in words."""
+    if run.hierarchy is None:
+        return []
+    (columns, *levels), (heads, *distances) = table_of_levels(run), table_of_distances(evaluation)
+    found = run.hierarchy.back_off
+    said = (
+        f" Backing off at {found.at:g}: {found.accuracy.value:.1%} of the answers are the true class or a group that it"
+        f" is in, {found.exact.value:.1%} of the answers are classes, and {1 - found.reached.value:.1%} are below"
+        f" {found.at:g}, as nothing reaches it."
+        if found
+        else ""
+    )
+    return [
+        Table("Right at each level of the hierarchy", columns, levels, f"{_LEVELS_NOTE}{said}"),
+        Table("Distance in the hierarchy", heads, distances, _DISTANCE_NOTE),
+    ]
 
 
 def _most_confused(run: Run, labels: Sequence[str]) -> list[Section]:

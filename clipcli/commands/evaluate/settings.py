@@ -64,6 +64,9 @@ class EvaluateSettings(Encoding, Overwriting, LabelColumn, TableColumns, LabelsO
     unknown_folder: AsText = setting(default=None, group="how", metavar="DIR")
     """Images of none of the classes: how well --unknown of classify tells them from those of DATA."""
 
+    back_off: float | None = setting(default=None, group="how", metavar="P", least=0, most=1)
+    """Also tell how right answers are with classify --back-off; for labels in groups."""
+
     compare: AsText = setting(default=None, group="how", metavar="FILE")
     """Another predictions.csv of the same images, for the difference in top-1."""
 

@@ -9,8 +9,10 @@ from clipcli.commands.evaluate.results import (
     RETRIEVAL_METRICS,
     SEVERAL_METRICS,
     UNKNOWN_METRICS,
+    BackingOff,
     Difference,
     Evaluation,
+    Hierarchy,
     LabelMetrics,
     Probe,
     Run,
@@ -74,6 +76,49 @@ def table_of_unknown(evaluation: Evaluation) -> Table:
         if isinstance(run, Run) and (found := run.unknown) is not None
     ]
     return [["", "of no class", *UNKNOWN_METRICS.values()], *rows] if rows else []
+
+
+def table_of_levels(run: Run) -> Table:
+    """A row for each level of the hierarchy; an empty table, without a header, if the classes are in no groups."""
+    levels = run.hierarchy.levels if run.hierarchy else ()
+    rows = [
+        [
+            str(one.level),
+            f"{one.names:,}",
+            format_with_interval("top1", one.label),
+            format_with_interval("top1", one.group),
+        ]
+        for one in levels
+    ]
+    return [["level", "names", "label right", "group by score right"], *rows] if rows else []
+
+
+def table_of_distances(evaluation: Evaluation) -> Table:
+    """A row for each run with groups, of the distance in the hierarchy and of backing off; empty if there is none."""
+    rows = []
+    for name, run in zip(run_names(evaluation), evaluation.runs, strict=True):
+        found = run.hierarchy if isinstance(run, Run) else None
+        if found is not None:
+            rows.append([name, *_distances(found), *(_backing_off(found.back_off) if found.back_off else [])])
+    heads = ["", "steps to the truth", "height of common group", "of mistakes"]
+    some = next((run.hierarchy for run in evaluation.runs if isinstance(run, Run) and run.hierarchy), None)
+    if some is not None and some.back_off is not None:
+        heads += [f"right at {some.back_off.at:g}", "classes", "steps"]
+    return [heads, *rows] if rows else []
+
+
+def _distances(found: Hierarchy) -> list[str]:
+    of_mistakes = _NONE if found.height_of_mistakes is None else f"{found.height_of_mistakes:.2f}"
+    return [*(_format_steps(one) for one in (found.edges, found.height)), of_mistakes]
+
+
+def _backing_off(found: BackingOff) -> list[str]:
+    shares = [format_with_interval("top1", one) for one in (found.accuracy, found.exact)]
+    return [*shares, _format_steps(found.edges)]
+
+
+def _format_steps(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
 def table_of_classes(run: Run | SeveralRun) -> Table:
