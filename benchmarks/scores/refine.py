@@ -1,6 +1,6 @@
 """What `--refine` gains on the test beds, on folders of all sizes, and on folders that are hard for it.
 
-The numbers of `clipcli/scoring/refine.py` were chosen on draws of the seeds 100 to 203; here are those from 0 on.
+The numbers of `clipcli/scoring/refine.py` were chosen on draws of the seeds from 100 on; here are those from 0 on.
 """
 
 from __future__ import annotations

@@ -23,9 +23,7 @@ def test_the_summary_of_a_few_images_says_why_they_are_as_they_were(run: Run, ph
 
 
 @pytest.mark.parametrize(("changed", "said"), [(1, "1 label changed (0.4 %)"), (75, "75 labels changed (30.0 %)")])
-def test_the_summary_counts_labels_that_changed(
-    changed: int, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_summary_counts_labels_that_changed(changed: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     summary = Summary("rows.csv")
     for event in (InputsFound(1), Refined(250, changed, None), RowsReady((Row("a.jpg", ("cat",), (0.5,)),))):
         summary.add(event)
@@ -54,7 +52,9 @@ def test_it_does_not_go_on_with_rows(run: Run, photos: Path, model: str) -> None
 
 
 def test_evaluate_notes_what_was_left_alone(run: Run, photos: Path, model: str) -> None:
-    table = "path,label\n" + "".join(f"{photos / name},{label}\n" for name, label in (("a.jpg", "cat"), ("b.png", "dog")))
+    table = "path,label\n" + "".join(
+        f"{photos / name},{label}\n" for name, label in (("a.jpg", "cat"), ("b.png", "dog"))
+    )
     Path("data.csv").write_text(table)
     done = run("evaluate", "data.csv", "--model", model, "--refine")
     assert done.code == 0
