@@ -216,7 +216,7 @@ def _hard_table() -> None:
 
 def _size_table() -> None:
     print(f"| bed | {' | '.join(f'{size:,}' for size in SIZES)} |\n|---|{'---|' * len(SIZES)}")
-    for name, of_bed in gains_by_size(range(10)).items():
+    for name, of_bed in gains_by_size(range(3)).items():
         print(f"| {name} | {' | '.join(f'{of_bed[n]:+.1f}' if n in of_bed else '' for n in SIZES)} |")
     print()
 
@@ -245,7 +245,7 @@ def picture(folder: Path) -> None:
 
     figure = Figure(figsize=(5, 3), layout="constrained")
     axes = figure.subplots()
-    for name, of_bed in gains_by_size(range(10)).items():
+    for name, of_bed in gains_by_size(range(3)).items():
         axes.plot(list(of_bed), list(of_bed.values()), marker="o", label=name)
     axes.axhline(0, color="0.7", linewidth=0.8)
     axes.set(xscale="log", xlabel="images", ylabel="points of top-1 gained")
