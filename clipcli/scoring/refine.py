@@ -28,6 +28,10 @@ LEAST_IMAGES = 200
 # Shares of the classes that the labels are spread over; 1 is an even spread.
 _LEAST_SPREAD = 0.55
 _LEAST_GAIN = 0.1
+# The share of what is missing to an even spread that refining must add.
+_LEAST_SHARE = 0.42
+# What the images say of a class counts by this factor, beside the text: their likelihood is tempered.
+_TEMPER = 0.5
 _STEPS = 3
 # Numbers in a block of scores or embeddings.
 _BLOCK = 1 << 22
@@ -90,7 +94,7 @@ def refine(embeddings: Array, classifier: Classifier) -> Refinement:
     if before < _LEAST_SPREAD:
         return Refinement(classifier, count, 0, "most images have one of a few labels")
     weights, biases, refined = _fit(embeddings, texts, plain)
-    if _spread(refined.labels, classes) - before < _LEAST_GAIN:
+    if _spread(refined.labels, classes) - before < max(_LEAST_GAIN, _LEAST_SHARE * (1 - before)):
         return Refinement(classifier, count, 0, "the labels are spread about as evenly as refined ones would be")
     scale = _as_sure(embeddings, texts, weights, biases) / classifier.logit_scale
     changed = int((refined.labels != plain.labels).sum())
@@ -118,7 +122,7 @@ def _fit(embeddings: Array, texts: Array, assigned: _Assigned) -> tuple[Array, A
         variance = max(float(np.trace(within)), 1e-6)
         dimensions = variance**2 / float((within**2).sum())
         centres *= counts / (counts + 1)
-        moves = dimensions / variance * centres
+        moves = _TEMPER * dimensions / variance * centres
         biases = (-0.5 * (moves * centres).sum(axis=1) - moves @ mean).astype(np.float32)
         weights = (texts + moves).astype(np.float32)
         assigned = _assign(embeddings, weights, biases)

@@ -21,6 +21,7 @@ from clipcli.files.atomic import part_of, parts_of
 from clipcli.files.locks import is_locked
 from clipcli.files.manifest import Manifest, manifest_path, read_manifest, sha256_of, write_manifest
 from clipcli.outputs import WRITERS, resume
+from clipcli.outputs.differences import differences
 from clipcli.outputs.earlier import Earlier, find_earlier, left_over
 from clipcli.outputs.open import Output
 from clipcli.outputs.parquet import ParquetWriter, to_parquet
@@ -466,3 +467,10 @@ def test_a_parquet_file_that_was_cut_holds_no_rows(tmp_path: Path) -> None:
     assert WRITERS["parquet"].read_rows(str(path), cut=True) is None
     with pytest.raises(BadFile):
         WRITERS["parquet"].read_rows(str(path), cut=False)
+
+
+def test_a_switch_that_an_earlier_version_did_not_have_was_off() -> None:
+    off, on = (replace(MADE, settings=SETTINGS | {"refine": value}) for value in (False, True))
+    assert differences(MADE, off) == []
+    assert differences(MADE, on) == ["--refine was not given and is True"]
+    assert differences(on, off) == ["--refine was True and is False"]

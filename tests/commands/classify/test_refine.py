@@ -11,7 +11,7 @@ import pytest
 import clipcli
 from clipcli.commands.classify.run import run
 from clipcli.commands.classify.settings import ClassifySettings
-from clipcli.errors import UsageError
+from clipcli.errors import ClipcliWarning, UsageError
 from clipcli.events import ImagesGathered, Refined, RowsReady
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.refine import Refinement
@@ -45,7 +45,8 @@ def test_all_rows_are_scored_by_the_refined_classifier(photos: Path, model: str,
     assert {row.labels for row in plain} != {("beach",), ()}
 
 
-def test_every_image_is_encoded_before_the_first_row(photos: Path, model: str, always_beach: list[int]) -> None:
+@pytest.mark.usefixtures("always_beach")
+def test_every_image_is_encoded_before_the_first_row(photos: Path, model: str) -> None:
     events = list(run(ClassifySettings([str(photos)], labels=LABELS, model=model, refine=True, batch_size=2)))
     kinds = [type(event) for event in events]
     first_row = kinds.index(RowsReady)
@@ -60,7 +61,8 @@ def test_a_first_look_is_refined_on_its_own_images(photos: Path, model: str, alw
     assert always_beach == [4]
 
 
-def test_a_loaded_model_refines_as_well(photos: Path, model: str, always_beach: list[int]) -> None:
+@pytest.mark.usefixtures("always_beach")
+def test_a_loaded_model_refines_as_well(photos: Path, model: str) -> None:
     rows = clipcli.load(model).classify(photos, labels=LABELS, refine=True)
     assert {row.labels for row in rows} == {("beach",)}
 
@@ -75,9 +77,8 @@ def test_the_cosine_is_not_refined(photos: Path, model: str) -> None:
         list(clipcli.classify(photos, labels=LABELS, model=model, score="cosine", refine=True))
 
 
-def test_a_classifier_is_refined_on_a_folder_and_then_used(
-    photos: Path, model: str, always_beach: list[int], tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("always_beach")
+def test_a_classifier_is_refined_on_a_folder_and_then_used(photos: Path, model: str, tmp_path: Path) -> None:
     classifier = clipcli.build_classifier(LABELS, model=model, refine_on=str(photos))
     assert classifier.refined_on == 6
     classifier.save(tmp_path / "refined.safetensors")
@@ -88,12 +89,24 @@ def test_a_classifier_is_refined_on_a_folder_and_then_used(
 
 
 def test_a_classifier_that_is_left_alone_is_warned_about(photos: Path, model: str) -> None:
-    with pytest.warns(clipcli.ClipcliWarning, match="the classifier is not refined: 6 images are fewer than 200"):
+    with pytest.warns(ClipcliWarning, match="the classifier is not refined: 6 images are fewer than 200"):
         classifier = clipcli.build_classifier(LABELS, model=model, refine_on=str(photos))
     assert classifier.weights is None
 
 
-def test_images_to_refine_on_that_cannot_be_read_are_counted(photos: Path, model: str, always_beach: list[int]) -> None:
+@pytest.mark.usefixtures("always_beach")
+def test_images_to_refine_on_that_cannot_be_read_are_counted(photos: Path, model: str) -> None:
     (photos / "broken.jpg").write_text("no image")
-    with pytest.warns(clipcli.ClipcliWarning, match="1 of the 7 images to refine on cannot be read"):
+    with pytest.warns(ClipcliWarning, match="1 of the 7 images to refine on cannot be read"):
         clipcli.build_classifier(LABELS, model=model, refine_on=str(photos))
+
+
+@pytest.mark.usefixtures("always_beach")
+def test_evaluate_measures_it_beside_the_plain_classifier(photos: Path, model: str, tmp_path: Path) -> None:
+    names = [("a.jpg", "cat"), ("b.png", "dog"), ("c.webp", "beach"), ("d.jpg", "beach")]
+    table = "".join(f"{photos / name},{label}\n" for name, label in names)
+    (tmp_path / "data.csv").write_text(f"path,label\n{table}")
+    evaluation = clipcli.evaluate(tmp_path / "data.csv", labels=LABELS, model=model, refine=True)
+    assert [run.prompts for run in evaluation.runs] == ["imagenet", "imagenet refined"]
+    assert evaluation.runs[1].metrics["top1"].value == 0.5
+    assert any(difference.metric == "top1" for difference in evaluation.differences)
