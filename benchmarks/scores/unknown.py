@@ -33,7 +33,7 @@ TRAINING = "caltech101.zip/train"
 # How many of the classes are listed, by bed; a draw takes the next.
 LISTED = {"caltech-101": (10, 15, 30, 50), "clothing": (3, 5, 7), "tiny-imagenet": (10, 20, 50, 100)}
 # Images of each kind in a draw, and classes of a bed that are listed alone.
-_MOST, _ALONE = 400, 25
+_MOST, _ALONE = 200, 25
 _LISTED_FOR_FIT = (1, 2, 3, 5, 8, 15, 30, 60)
 Scores = NDArray[np.floating]
 Method = Callable[[NDArray[np.float32], clipcli.Classifier], Scores]

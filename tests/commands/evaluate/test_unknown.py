@@ -52,8 +52,8 @@ def test_the_figures_are_those_of_the_scores(tmp_path: Path, photos: Path, model
     classifier = clipcli.build_classifier(labels, vocabulary=True, **options)
     loaded = clipcli.load(model, **FP32)
     known = unknown_scores(loaded.embed_images(tree), classifier)
-    unknown = unknown_scores(loaded.embed_images(sorted(photos.rglob("*.*"))), classifier)
-    unknown = unknown[np.isfinite(unknown)]
+    readable = [path for path in sorted(photos.rglob("*.*")) if path.name != "bad.jpg"]
+    unknown = unknown_scores(loaded.embed_images(readable), classifier)
     scores = np.concatenate([known, unknown])
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())["unknown"]
     assert (found["n"], found["skipped"], found["at"]) == (6, 1, 0.8)
