@@ -158,7 +158,8 @@ def _run_as_json(run: Run | RetrievalRun, name: str, folder: str) -> dict[str, A
     content["weights"] = run.fingerprint
     if isinstance(run, Run):
         content["prompts"] = run.prompts
-        content["calibrated"] = None if run.calibration is None else run.calibration.in_words()
+        if run.calibration is not None:
+            content["calibrated"] = run.calibration.in_words()
     content |= {"n": count_images(run), "skipped": count_skipped(run)}
     if isinstance(run, RetrievalRun):
         content["captions"] = run.captions
