@@ -455,3 +455,30 @@ def test_the_rate_and_the_bar_leave_earlier_rows_out(monkeypatch: pytest.MonkeyP
     assert said[-1] == "out.csv: 9,500 rows in 50.0 s, 0.1 images/s once loaded."
     assert [line.split() for line in said if "skipped" in line] == [["skipped", "9,405", "99.0", "%"]]
     assert "   9,405 such as 0.jpg: truncated" in said
+
+
+@pytest.mark.parametrize("wide", [[], ["--wide"]])
+def test_rows_of_several_labels_are_gone_on_with(
+    classify: Command, wide: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of random weights, which score low everywhere.
+    classify.arguments += ["--prompts", "plain", "--multi-label", "--multi-label-at", "0.015", *wide]
+    write = Output.write
+
+    def interrupted(self: Output, rows: Sequence[Row]) -> None:
+        write(self, rows)
+        if self._rows == 16:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Output, "write", interrupted)
+        patch.setattr(os, "_exit", sys.exit)
+        classify("out.csv", code=130)
+    said = classify("out.csv", "--resume", "--multi-label-at", "0.02", code=2)
+    assert "--multi-label-at was 0.015 and is 0.02" in said
+    assert "Going on after 16 of 23 images." in classify("out.csv", "--resume")
+    said = classify("whole.csv")
+    assert content("out.csv") == content("whole.csv")
+    assert "labels an image; an image counts for each of its labels" in said
+    assert "clipcli evaluate whole.csv" in said
+    assert "--prompts plain --multi-label --multi-label-at 0.015 --allow-empty" in " ".join(said.split())
