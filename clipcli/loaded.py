@@ -133,8 +133,8 @@ class LoadedModel:
         """
         import numpy as np
 
-        from clipcli.commands.evaluate.images import embed_images
         from clipcli.data.images import list_images
+        from clipcli.encoding.embed import embed_images
         from clipcli.notices import Notices
 
         notices = Notices()

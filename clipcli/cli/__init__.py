@@ -31,6 +31,7 @@ COMMANDS = {
     "build-classifier": "clipcli.cli.build_classifier",
     "evaluate": "clipcli.cli.evaluate",
     "train": "clipcli.cli.train",
+    "labels": "clipcli.cli.labels",
     "models": "clipcli.cli.models",
     "prompts": "clipcli.cli.prompts",
     "cache": "clipcli.cli.cache",

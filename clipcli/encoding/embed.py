@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from clipcli.backbones.checkpoint import IMAGE
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError
-from clipcli.events import Event, TimeSpent, Warned
+from clipcli.events import Event, ImagesEmbedded, TimeSpent, Warned
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory.images import ImageStore
 from clipcli.notices import Notices
@@ -46,6 +46,27 @@ def embed(
     if done < len(items):
         yield from _encoded(items[done:], models, images=images or len(items))
     yield _time_spent(watch)
+
+
+def embed_images(
+    items: Sequence[ImageItem], *, models: Sequence[Model]
+) -> Generator[Event, None, tuple[tuple[Entry, ...], list[Array]]]:
+    """Embed all images with all models, for what needs every embedding at once.
+
+    Yields as `embed`, and `ImagesEmbedded`. Returns an entry for each item, `Skipped` if it cannot be read, and for each
+    model the embeddings `[M, D]` of the `M` images that can be.
+    """
+    entries: list[Entry] = []
+    parts: list[list[Array]] = [[] for _ in models]
+    for event in embed(items, models=models):
+        if not isinstance(event, Embedded):
+            yield event
+            continue
+        entries += event.entries
+        for model_parts, embeddings in zip(parts, event.embeddings, strict=True):
+            model_parts.append(embeddings)
+        yield ImagesEmbedded(len(entries), len(items))
+    return tuple(entries), [np.concatenate(model_parts) for model_parts in parts]
 
 
 def towers_for(items: Sequence[ImageItem], *, model: Model) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from clipcli.backbones.checkpoint import TEXT
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.commands.evaluate import comparison
-from clipcli.commands.evaluate.images import embed_images, split_by_data
+from clipcli.commands.evaluate.images import split_by_data
 from clipcli.commands.evaluate.models import open_models
 from clipcli.commands.evaluate.results import Evaluation, Float32Array, RetrievalRun
 from clipcli.commands.evaluate.retrieval import evaluate_retrieval
@@ -20,7 +20,7 @@ from clipcli.commands.evaluate.tables import run_names
 from clipcli.data.pairs import PairOptions, PairsRead, read_pairs
 from clipcli.data.task import RETRIEVAL
 from clipcli.data.tree import Data
-from clipcli.encoding.embed import towers_for
+from clipcli.encoding.embed import embed_images, towers_for
 from clipcli.errors import UsageError
 from clipcli.events import Event, InputsFound
 from clipcli.notices import Notices

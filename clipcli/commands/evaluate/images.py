@@ -9,11 +9,11 @@ import numpy as np
 
 from clipcli.commands.evaluate.results import EvaluatedImages, Float32Array, IndexArray
 from clipcli.data.labelled import Labelled, LabelledData, labelled_of
-from clipcli.encoding.embed import embed
+from clipcli.encoding.embed import embed_images
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError
-from clipcli.events import Event, ImagesEmbedded
-from clipcli.records import Embedded, Entry, ImageItem, Skipped
+from clipcli.events import Event
+from clipcli.records import Entry, Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +40,6 @@ def embed_labelled_sets(
         _evaluated_images(labelled_set, set_entries, set_embeddings, class_names=class_names)
         for labelled_set, (set_entries, set_embeddings) in zip(sets, parts, strict=True)
     ]
-
-
-def embed_images(
-    items: Sequence[ImageItem], *, models: Sequence[Model]
-) -> Generator[Event, None, tuple[tuple[Entry, ...], list[Float32Array]]]:
-    """Embed images with all models.
-
-    Returns an entry for each item, `Skipped` if it cannot be read, and for each model the embeddings `[M, D]` of the
-    `M` images that can be.
-    """
-    entries: list[Entry] = []
-    parts: list[list[Float32Array]] = [[] for _ in models]
-    for event in embed(items, models=models):
-        if not isinstance(event, Embedded):
-            yield event
-            continue
-        entries += event.entries
-        for model_parts, embeddings in zip(parts, event.embeddings, strict=True):
-            model_parts.append(embeddings)
-        yield ImagesEmbedded(len(entries), len(items))
-    return tuple(entries), [np.concatenate(model_parts) for model_parts in parts]
 
 
 def split_by_data(
