@@ -37,7 +37,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     from clipcli.cli.display import Display
 
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
-        from clipcli.commands.labels.findings import LabelReport
+        from clipcli.commands.labels.findings import LabelReport, images
         from clipcli.commands.labels.run import run
 
         found = result_of(run(settings), show=show)
@@ -46,7 +46,8 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     else:
         _print_suggested(found, display)
     if found.skipped:
-        display.say(f"{found.skipped:,} images are left out, as they cannot be read.", style="yellow")
+        are = "is left out, as it" if found.skipped == 1 else "are left out, as they"
+        display.say(f"{images(found.skipped)} {are} cannot be read.", style="yellow")
     return exit_codes.SOME_SKIPPED if found.skipped else exit_codes.DONE
 
 
@@ -74,7 +75,8 @@ def _print_report(report: LabelReport) -> None:
                 _print_indented(f"  Effect: {finding.effect}.", more="    ")
         print()
     if not report.findings:
-        print(f"Nothing was found to change in these {len(report.labels):,} labels.")
+        these = "this one label" if len(report.labels) == 1 else f"these {len(report.labels):,} labels"
+        print(f"Nothing was found to change in {these}.")
 
 
 def _print_suggested(suggested: Suggested, display: Display) -> None:

@@ -32,7 +32,7 @@ def missing(
     `[V, D]`, the one that is near most of these images comes first, then the one that is near most of the rest.
     """
     near = _near(embeddings, class_embeddings, vocabulary)
-    far = near.any(axis=1)
+    far = np.asarray(near.any(axis=1))
     chosen = _common_words(near[far], least=_least(len(embeddings)))
     if not chosen:
         return

@@ -82,9 +82,7 @@ def _images(options: LabelsSettings, notices: Notices) -> list[ImageItem]:
     )
 
 
-def _embedded(
-    items: Sequence[ImageItem], model: Model
-) -> Generator[Event, None, tuple[Sequence[Entry], Array, int]]:
+def _embedded(items: Sequence[ImageItem], model: Model) -> Generator[Event, None, tuple[Sequence[Entry], Array, int]]:
     """The images that can be read, their embeddings `[N, D]`, and the number of the others.
 
     Raises `InputNotFound` if none can be.
@@ -103,9 +101,7 @@ def _words(prompts: str | None, names: Sequence[str] = ()) -> PromptedClasses:
     return PromptedClasses(others, load_prompts(DEFAULT_PROMPTS if prompts is None else prompts))
 
 
-def _suggested(
-    options: LabelsSettings, items: Sequence[ImageItem], model: Model
-) -> Generator[Event, None, Suggested]:
+def _suggested(options: LabelsSettings, items: Sequence[ImageItem], model: Model) -> Generator[Event, None, Suggested]:
     """Labels for the images: names of clusters, with the images that are nearest to each."""
     prompted = _words(options.prompts)
     [words] = yield from build([prompted], model=model, towers=towers_for(items, model=model))
@@ -173,9 +169,7 @@ def _findings(
     yield from missing(labels, classes, words.labels, vocabulary, embeddings)
 
 
-def _of_words(
-    doubts: Sequence[LabelsDoubted], labels: Sequence[str], winners: Winners | None
-) -> Iterator[Finding]:
+def _of_words(doubts: Sequence[LabelsDoubted], labels: Sequence[str], winners: Winners | None) -> Iterator[Finding]:
     """The doubts about words of labels, with the number of images that get these labels."""
     counts = {} if winners is None else dict(zip(labels, winners.counts.tolist(), strict=True))
     for doubt in doubts:

@@ -47,7 +47,7 @@ def never(labels: Sequence[str], winners: Winners) -> Iterator[Finding]:
     """The labels that no image gets, if there are enough images for that to mean something."""
     if len(winners.best) < _ENOUGH * len(labels):
         return
-    for n in np.flatnonzero(winners.counts == 0):
+    for n in np.flatnonzero(winners.counts == 0).tolist():
         behind = Counter(winners.best[winners.second == n].tolist()).most_common(1)
         if behind:
             [(ahead, count)] = behind
@@ -69,18 +69,18 @@ def everywhere(labels: Sequence[str], embeddings: NDArray[np.float32], winners: 
     if count < _ENOUGH * len(labels) or len(labels) < 3:
         return
     spread = _spread(embeddings)
-    for n in np.argsort(-winners.counts, kind="stable"):
-        won = winners.counts[n]
+    for n in np.argsort(-winners.counts, kind="stable").tolist():
+        won = int(winners.counts[n])
         if won < max(_LARGE, _TIMES_EVEN / len(labels)) * count:
             return
         if _spread(embeddings[winners.best == n]) < _AS_DIFFERENT * spread:
             continue
-        others = list(winners.without(int(n)).items())[:_SHOWN]
+        others = list(winners.without(n).items())[:_SHOWN]
         go = ", ".join(f"{number:,} to '{labels[other]}'" for other, number in others)
         yield Finding(
             "everywhere",
             (labels[n],),
-            f"'{labels[n]}' gets {images(int(won))} of {count:,}, and they are as different from each other as all are",
+            f"'{labels[n]}' gets {images(won)} of {count:,}, and they are nearly as different from each other as all are",
             f"write '{labels[n]}' more narrowly, or split it into the things that these photos show",
             f"without it they go elsewhere: {go}",
         )
