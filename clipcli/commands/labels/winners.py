@@ -80,7 +80,7 @@ def everywhere(labels: Sequence[str], embeddings: NDArray[np.float32], winners: 
         yield Finding(
             "everywhere",
             (labels[n],),
-            f"'{labels[n]}' gets {images(won)} of {count:,}, and they are nearly as different from each other as all are",
+            f"'{labels[n]}' gets {images(won)} of {count:,}, and they are nearly as different from each other as all",
             f"write '{labels[n]}' more narrowly, or split it into the things that these photos show",
             f"without it they go elsewhere: {go}",
         )
