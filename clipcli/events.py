@@ -161,6 +161,26 @@ class ImagesEmbedded:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagesGathered:
+    """Progress of images that are embedded all before the first row: `done` of `total`."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """The classifier was refined on so many images, and `changed` of them got another label.
+
+    `reason` says why it was left alone; then none was changed.
+    """
+
+    images: int
+    changed: int
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ThumbnailsMade:
     """Progress of a page: `done` of the `total` thumbnails that it shows."""
 
@@ -250,6 +270,8 @@ Event = (
     | RowsReady
     | TimeSpent
     | ImagesEmbedded
+    | ImagesGathered
+    | Refined
     | ThumbnailsMade
     | ProbeFitted
     | PairsFound

@@ -32,7 +32,9 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         return exit_codes.DONE
     if file.output == STDOUT:
         raise UsageError("a classifier cannot go to standard output; give --output FILE")
-    check_is_not_read(file.output, [settings.labels, settings.prompts, settings.model, terminal.config])
+    check_is_not_read(
+        file.output, [settings.labels, settings.prompts, settings.model, terminal.config, *settings.refine_on]
+    )
     check_output(file.output, overwrite=file.overwrite)
     from clipcli.cli.display import Display
 
@@ -43,5 +45,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         classifier.save(file.output)
     count, dimensions = classifier.class_embeddings.shape
     display.say(f"{file.output}: {count:,} classes of {dimensions} dimensions, prompts {classifier.prompts}.")
+    if classifier.refined_on is not None:
+        display.say(f"It is refined on {classifier.refined_on:,} images.")
     display.say(f"Use it: clipcli classify PHOTOS --classifier {shlex.quote(file.output)}")
     return exit_codes.DONE

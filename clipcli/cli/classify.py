@@ -37,6 +37,12 @@ EXAMPLES = (
 )
 
 
+_NO_RESUME = (
+    "--refine labels all images together, so there is no rest to label; give --overwrite in place of --resume: what was"
+    " encoded comes from the cache"
+)
+
+
 @flags_of(ClassifySettings, RowsFile)
 def command(flags: FlagValues, terminal: Terminal) -> int:
     """Label images: one row for each, in order, with its best labels and their scores.
@@ -51,6 +57,8 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     check_is_not_read(file.output, _files_read(settings, terminal))
     check_output(file.output, overwrite=file.overwrite, resume=file.resume, manifest=file.manifest)
     _check_report(file, settings, terminal)
+    if settings.refine and file.resume:
+        raise UsageError(_NO_RESUME)
     from clipcli.cli.display import Display
     from clipcli.cli.next_command import next_command
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from clipcli.cli import clock, exit_codes
 from clipcli.cli.columns import printable
 from clipcli.commands.classify.tally import Labelled, Tally
-from clipcli.events import ClassesEncoded, Event, InputsFound, ModelKnown, ModelLoaded, Noted, RowsReady
+from clipcli.events import ClassesEncoded, Event, InputsFound, ModelKnown, ModelLoaded, Noted, Refined, RowsReady
 from clipcli.outputs import STDOUT
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Summary:
         self.interrupted = self.reader_gone = False
         self.tally = Tally()
         self._left_out: tuple[str, ...] = ()
+        self._refined: Refined | None = None
         self._copied: float | None = None
         self._encoded = 0
         self._encoding_from = self._ended = time.perf_counter()
@@ -53,6 +54,8 @@ class Summary:
             self.total, self.earlier, self._left_out = event.count, event.earlier, event.left_out
         if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded | Noted):
             self._encoding_from = time.perf_counter()
+        if isinstance(event, Refined):
+            self._refined = event
         if isinstance(event, RowsReady):
             self._add_rows(event)
         self._ended = time.perf_counter()
@@ -93,8 +96,8 @@ class Summary:
             display.say()
             for line in table(self.tally, display.width):
                 display.say(line)
-            for left_out in self._left_out:
-                for line in _fitted(left_out, display.width):
+            for said in (*self._left_out, *_of_refining(self._refined)):
+                for line in _fitted(said, display.width):
                     display.say(line)
         if self.interrupted:
             where = f"; their rows are in {self.output}" if rows else "; nothing was written"
@@ -188,6 +191,15 @@ def _share(count: int, rows: int) -> str:
 
 def _width_of(heads: Sequence[str], figures: Sequence[Sequence[str]]) -> int:
     return sum(2 + max(map(len, column)) for column in zip(heads, *figures, strict=True))
+
+
+def _of_refining(refined: Refined | None) -> Iterator[str]:
+    """What refining came to, in a line."""
+    if refined is not None and refined.reason is not None:
+        yield f"not refined: {refined.reason}"
+    elif refined is not None:
+        changed = "1 label" if refined.changed == 1 else f"{refined.changed:,} labels"
+        yield f"refined on {refined.images:,} images: {changed} changed ({_share(refined.changed, refined.images)})"
 
 
 def _reasons(tally: Tally) -> Iterator[str]:

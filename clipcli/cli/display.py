@@ -23,6 +23,7 @@ from clipcli.events import (
     Downloading,
     Event,
     ImagesEmbedded,
+    ImagesGathered,
     InputsFound,
     Loading,
     ModelKnown,
@@ -139,6 +140,9 @@ class Display:
                 self.advance("Labels", done, total, count=f"{done:,}/{total:,}", note=note)
             case ImagesEmbedded(done, total):
                 self.advance("Photos", done, total, count=f"{done:,}/{total:,}")
+            case ImagesGathered(done, total):
+                note = "all before the first row"
+                self.advance("Encoded", done, total, count=f"{done:,}/{total:,}", note=note)
             case ThumbnailsMade(done, total):
                 self.advance("Page", done, total, count=f"{done:,}/{total:,}")
             case ProbeFitted(done, total, shots):

@@ -14,7 +14,17 @@ from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.outputs.check import is_stream
 
 # Settings of both commands by which an image may get another label.
-_DECIDING = ("classifier", "model", "prompts", "precision", "decode", "color", "keep_names", "keep_duplicates")
+_DECIDING = (
+    "classifier",
+    "model",
+    "prompts",
+    "precision",
+    "decode",
+    "color",
+    "keep_names",
+    "keep_duplicates",
+    "refine",
+)
 
 
 def next_command(settings: ClassifySettings, file: RowsFile) -> list[str]:

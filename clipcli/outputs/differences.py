@@ -35,7 +35,8 @@ def differences(before: Provenance, now: Provenance) -> list[str]:
     names = [name for name in {**before.settings, **now.settings} if name not in _HARMLESS | _BY_CONTENT]
     for name in names:
         was, is_ = before.settings.get(name), now.settings.get(name)
-        if was != is_:
+        # An earlier version had no such switch: it was off.
+        if was != is_ and not (was is None and is_ is False):
             found.append(_changed(f"--{name.replace('_', '-')}", was, is_))
     return found
 

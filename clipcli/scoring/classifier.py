@@ -1,6 +1,7 @@
 """The `Classifier`: class embeddings with all that scoring needs, and the file that it is saved in.
 
-The file is safetensors: the tensor `class_embeddings` `[C, D]` float32, everything else as text metadata.
+The file is safetensors: the tensor `class_embeddings` `[C, D]` float32, everything else as text metadata. A refined one
+has the tensors `weights` and `biases` too.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ class Classifier:
     `model` is the model's name and `fingerprint` identifies its weights. `prompts` is the name of the prompt set,
     `precision` the one that the prompts were encoded in. `logit_scale` is the factor itself, not its logarithm. `score`
     is `softmax` or `sigmoid`. `recipe` names the way in which prompts became class embeddings.
+
+    A classifier that was refined on `refined_on` images has `weights` `[C, D]` and `biases` `[C]`, float32, which take
+    the place of the class embeddings: an image's similarity to a class is the product with its weights, plus its bias.
     """
 
     class_embeddings: NDArray[np.float32]
@@ -42,12 +46,15 @@ class Classifier:
     logit_bias: float | None
     score: str
     recipe: str = RECIPE
+    weights: NDArray[np.float32] | None = None
+    biases: NDArray[np.float32] | None = None
+    refined_on: int | None = None
 
     def save(self, path: str | Path) -> None:
         """Save the classifier to a file, atomically. Raises `OutputFailed`."""
         from safetensors.numpy import save
 
-        data = save({"class_embeddings": np.ascontiguousarray(self.class_embeddings)}, metadata=self._metadata())
+        data = save(self._tensors(), metadata=self._metadata())
         try:
             write_bytes(Path(path), data)
         except OSError as e:
@@ -62,30 +69,54 @@ class Classifier:
             raise InputNotFound(f"no classifier file {path}; make one with clipcli build-classifier")
         try:
             with safe_open(path, framework="numpy") as file:
-                values = {name: json.loads(text) for name, text in (file.metadata() or {}).items() if name in METADATA}
-                embeddings = file.get_tensor("class_embeddings")
+                known = {*METADATA, *_OPTIONAL}
+                values = {name: json.loads(text) for name, text in (file.metadata() or {}).items() if name in known}
+                names = set(file.keys())
+                tensors = {name: file.get_tensor(name) for name in TENSORS if name in names}
             values["labels"] = tuple(values["labels"])
             values["logit_scale"] = float(values["logit_scale"])
             values["logit_bias"] = None if values["logit_bias"] is None else float(values["logit_bias"])
-            classifier = cls(class_embeddings=embeddings, **values)
+            classifier = cls(**tensors, **values)
         except (SafetensorError, KeyError, TypeError, ValueError) as e:
             raise BadFile(f"{path} is not a clipcli classifier ({e}); make one with clipcli build-classifier") from None
         if classifier.recipe != RECIPE or classifier.score not in ("softmax", "sigmoid"):
             raise BadFile(f"{path} was made by another version; make it anew with clipcli build-classifier")
-        if embeddings.ndim != 2 or len(embeddings) != len(classifier.labels) or not _are_embeddings(embeddings):
+        if not classifier._fits():
             raise BadFile(f"{path}: its embeddings and labels do not fit; make it anew with clipcli build-classifier")
         return classifier
 
     def digest(self) -> str:
         """The SHA-256 of all that it holds, in hexadecimal digits: the same wherever its file lies."""
-        stated = _json(self._metadata()).encode()
-        return hashlib.sha256(stated + np.ascontiguousarray(self.class_embeddings).tobytes()).hexdigest()
+        digest = hashlib.sha256(_json(self._metadata()).encode())
+        for tensor in self._tensors().values():
+            digest.update(tensor.tobytes())
+        return digest.hexdigest()
 
     def _metadata(self) -> dict[str, str]:
-        return {name: _json(getattr(self, name)) for name in METADATA}
+        """What is not a tensor. Optional fields that are `None` are left out, so that files are what they were."""
+        optional = [name for name in _OPTIONAL if getattr(self, name) is not None]
+        return {name: _json(getattr(self, name)) for name in (*METADATA, *optional)}
+
+    def _tensors(self) -> dict[str, NDArray[np.float32]]:
+        tensors = {name: getattr(self, name) for name in TENSORS}
+        return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items() if tensor is not None}
+
+    def _fits(self) -> bool:
+        """True if the shapes and types of all tensors fit the labels."""
+        shape = self.class_embeddings.shape
+        if len(shape) != 2 or shape[0] != len(self.labels) or not all(map(_is_finite, self._tensors().values())):
+            return False
+        refined = (self.weights, self.biases, self.refined_on)
+        if all(one is None for one in refined):
+            return True
+        if self.weights is None or self.biases is None or self.refined_on is None:
+            return False
+        return self.weights.shape == shape and self.biases.shape == shape[:1]
 
 
 METADATA = ("labels", "model", "fingerprint", "prompts", "precision", "logit_scale", "logit_bias", "score", "recipe")
+_OPTIONAL = ("refined_on",)
+TENSORS = ("class_embeddings", "weights", "biases")
 
 
 def _json(value: object) -> str:
@@ -93,7 +124,7 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _are_embeddings(array: NDArray[np.float32]) -> bool:
+def _is_finite(array: NDArray[np.float32]) -> bool:
     return array.dtype == np.float32 and bool(np.isfinite(array).all())
 
 

@@ -27,9 +27,12 @@ ONE_CLASS = (
 def choose_score(requested: str, classifier: Classifier) -> str:
     """The kind of score to use: the requested one, or the model's own for `auto`.
 
-    Raises `UsageError` for `sigmoid` with a model that has no logit bias.
+    Raises `UsageError` for `sigmoid` with a model that has no logit bias, and for a refined classifier unless it is
+    `softmax`.
     """
     kind = classifier.score if requested == "auto" else requested
+    if classifier.weights is not None and kind != "softmax":
+        raise UsageError(f"the classifier is refined, and its scores are softmax; {kind} needs one that is not refined")
     if kind == "sigmoid" and classifier.logit_bias is None:
         raise UsageError(f"{classifier.model} has no logit bias, so a sigmoid means nothing; use --score softmax")
     return kind
@@ -45,13 +48,14 @@ def score(embeddings: Array, classifier: Classifier, *, kind: str) -> Array:
 
 
 def cosine_of(embeddings: Array, classifier: Classifier) -> Array:
-    """Cosines `[N, C]` float32 of image embeddings `[N, D]` to the classes.
+    """Cosines `[N, C]` float32 of image embeddings `[N, D]` to the classes, or what a refined classifier has for them.
 
     They are summed in float64, so that a row does not depend on the number of rows. In float32 BLAS gives other last
     digits for other numbers of rows, and a run that goes on from the cache has other batches.
     """
-    classes = classifier.class_embeddings.astype(np.float64)
-    similarities: Array = (embeddings.astype(np.float64) @ classes.T).astype(np.float32)
+    classes = classifier.class_embeddings if classifier.weights is None else classifier.weights
+    biases = 0.0 if classifier.biases is None else classifier.biases.astype(np.float64)
+    similarities: Array = (embeddings.astype(np.float64) @ classes.astype(np.float64).T + biases).astype(np.float32)
     return similarities
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 
 from clipcli import backbones
 from clipcli.classes.prompts import read_prompted_classes
+from clipcli.commands.build_classifier.refined import refined_on
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings
+from clipcli.data.images import list_images
+from clipcli.encoding.embed import towers_for
 from clipcli.encoding.model import Model
 from clipcli.events import Event, Warned, result_of
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
 from clipcli.scoring.build import build
 from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.refine import check_refinable
 from clipcli.scoring.score import ONE_CLASS, choose_score
 from clipcli.settings import Show, api
 
@@ -51,11 +56,16 @@ def run(options: BuildClassifierSettings) -> Generator[Event, None, Classifier]:
         keep_names=options.keep_names,
         keep_duplicates=options.keep_duplicates,
     )
+    items = list_images(options.refine_on, stdin=sys.stdin, notices=notices) if options.refine_on else []
     yield from notices.events()
     memory = open_memory(cache=options.cache)
     settings = _TextTowerSettings(device=options.device, precision=options.precision)
     model = Model(options.model or backbones.DEFAULT_MODEL, settings, memory=memory)
-    [classifier] = yield from build([prompted], model=model)
+    towers = towers_for(items, model=model) if items else ()
+    [classifier] = yield from build([prompted], model=model, towers=towers)
     if len(classifier.labels) == 1 and choose_score("auto", classifier) == "softmax":
         yield Warned(ONE_CLASS)
+    if items:
+        check_refinable(classifier, kind=classifier.score)
+        classifier = yield from refined_on(items, classifier, model=model)
     return classifier

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clipcli.commands.shared_settings import GIVEN_LABELS, LABELS, Hardware, Labels, OneModel, Overwriting, read_labels
-from clipcli.settings import Reads, record, setting
+from clipcli.settings import AsTexts, Reads, record, setting
 
 if TYPE_CHECKING:
     from clipcli.commands.shared_settings import GivenLabels, KeptLabels
@@ -27,6 +27,9 @@ class BuildClassifierSettings(Hardware, OneModel, Labels):
         accepts=GIVEN_LABELS,
         noun=LABELS,
     )
+
+    refine_on: AsTexts = setting(default=(), group="how", metavar="DATA", by_default="none")
+    """Images without labels, as classify takes them, to refine the classifier on, as classify --refine does."""
 
 
 @record

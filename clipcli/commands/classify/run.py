@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
@@ -14,6 +14,7 @@ from clipcli.commands.classify.album import Album
 from clipcli.commands.classify.first_look import first_look
 from clipcli.commands.classify.kept_columns import kept_columns
 from clipcli.commands.classify.provenance import provenance_of
+from clipcli.commands.classify.refined import refine_first
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.data.images import list_images
 from clipcli.data.kinds.folders import OTHER_FILES
@@ -205,7 +206,10 @@ def _label_images(
     kind = choose_score(options.score, classifier)
     if kind == "softmax" and len(classifier.labels) == 1:
         yield Warned(ONE_CLASS)
-    for event in embed(items, models=[model], images=images):
+    embedded: Iterable[Event | Embedded] = embed(items, models=[model], images=images)
+    if options.refine:
+        classifier, embedded = yield from refine_first(embedded, classifier, kind=kind, images=images)
+    for event in embedded:
         if isinstance(event, Embedded):
             scores = Scores(event.entries, score(event.embeddings[0], classifier, kind=kind))
             decided = decide(scores, top_k=options.top_k)

@@ -38,6 +38,9 @@ class Labelling(Prompts, Inputs, LabelsOrClassifier):
     score: str = setting(default="auto", group="how", metavar="S", choices=SCORES)
     """The kind of score."""
 
+    refine: bool = setting(default=False, group="how")
+    """Improve the labels by what the images of the run have in common; the first row comes after the last image."""
+
 
 @record
 class ClassifySettings(Encoding, ModelName, Labelling):

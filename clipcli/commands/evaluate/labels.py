@@ -27,6 +27,7 @@ from clipcli.commands.evaluate.probes import (
     overlap_warnings,
     read_training,
 )
+from clipcli.commands.evaluate.refined import with_refined
 from clipcli.commands.evaluate.results import Difference, EvaluatedImages, Evaluation, Probe, Run
 from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.evaluate.tables import run_names
@@ -43,6 +44,7 @@ from clipcli.notices import Notices
 from clipcli.records import ImageItem
 from clipcli.scoring.build import build, check_belongs
 from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.refine import check_refinable
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def run(
     models = yield from _build_classifiers(options, inputs, items)
     images = yield from embed_labelled_sets(sets, [one.model for one in models], class_names=names)
     tests = images[: len(inputs.tests)]
-    runs = tuple(_evaluate_runs(tests, models, inputs.classes))
+    runs = yield from _evaluate_runs(tests, models, inputs.classes, is_refined=options.refine)
     probes: list[Probe] = []
     if training is not None:
         model_names = [one.model.name for one in models]
@@ -176,18 +178,25 @@ def _build_classifiers(
             classifiers = [source]
         else:
             classifiers = yield from build(source, model=model, towers=towers_for(items, model=model))
+        if options.refine:
+            for classifier in classifiers:
+                check_refinable(classifier, kind=classifier.score)
         with_classifiers.append(ModelWithClassifiers(model, tuple(classifiers)))
     return with_classifiers
 
 
 def _evaluate_runs(
-    tests: Sequence[EvaluatedImages], models: Sequence[ModelWithClassifiers], classes: Classes
-) -> Iterator[Run]:
-    """Evaluate each classifier of each model on each DATA."""
+    tests: Sequence[EvaluatedImages], models: Sequence[ModelWithClassifiers], classes: Classes, *, is_refined: bool
+) -> Generator[Event, None, tuple[Run, ...]]:
+    """Evaluate each classifier of each model on each DATA, and with `is_refined` what is refined of it there."""
+    runs = []
     for images in tests:
         for model, embeddings in zip(models, images.embeddings, strict=True):
-            for classifier in model.classifiers:
-                yield evaluate_run(
+            classifiers: Sequence[Classifier] = model.classifiers
+            if is_refined:
+                classifiers = yield from with_refined(classifiers, embeddings, data=images.name)
+            for classifier in classifiers:
+                run = evaluate_run(
                     images,
                     predict_zero_shot(embeddings, images.truth, classifier),
                     labels=classes.names,
@@ -195,6 +204,8 @@ def _evaluate_runs(
                     fingerprint=model.facts.fingerprint,
                     prompts=classifier.prompts,
                 )
+                runs.append(run)
+    return tuple(runs)
 
 
 def _differences(

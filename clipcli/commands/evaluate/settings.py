@@ -52,6 +52,9 @@ class EvaluateSettings(Encoding, Overwriting, TableColumns, LabelsOrClassifier):
     allow_empty: bool = setting(default=False, group="what", rare=True)
     """Let there be classes of which DATA has no image."""
 
+    refine: bool = setting(default=False, group="how")
+    """Also measure classify --refine: each classifier refined on the images of DATA, without their labels."""
+
     compare: AsText = setting(default=None, group="how", metavar="FILE")
     """Another predictions.csv of the same images, for the difference in top-1."""
 

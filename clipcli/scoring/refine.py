@@ -1,0 +1,177 @@
+"""Refines a classifier on the images of a run, without a single label of them.
+
+Each class is a Gaussian around the images that seem to be of it, all with one variance, and the text of its prompts is
+the prior: the mixture is fitted by expectation and maximisation, as in TransCLIP (Zanella, Gérin and Ben Ayed 2024)
+without its neighbours. The variance is shared, so the log-odds are linear in the embedding, and what is fitted is again
+a classifier: weights and a bias a class, that score any image by itself.
+
+Where the images cannot tell the classes apart, a mixture divides one class among many. So a run of few images, one
+whose labels are few of the list, and one in which the labels are no more even after than before is left alone. That
+the labels become more even is the sign that classes near to all images (hubs: Radovanović et al. 2010) give some back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipcli.errors import UsageError
+from clipcli.scoring.classifier import Classifier
+
+Array = NDArray[np.float32]
+Wide = NDArray[np.float64]
+
+LEAST_IMAGES = 200
+# Shares of the classes that the labels are spread over; 1 is an even spread.
+_LEAST_SPREAD = 0.55
+_LEAST_GAIN = 0.1
+_STEPS = 3
+# Numbers in a block of scores or embeddings.
+_BLOCK = 1 << 22
+# Images by which the confidence is kept.
+_MOST_COMPARED = 4000
+_HALVINGS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """What refining came to: the classifier, refined or as it was, and why it was left alone (`reason`).
+
+    `changed` of the `images` get another label by it.
+    """
+
+    classifier: Classifier
+    images: int
+    changed: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Assigned:
+    """The labels `[N]` of the images, and for each class its soft count `[C]` and the sum of its images `[C, D]`."""
+
+    labels: NDArray[np.intp]
+    counts: Wide
+    sums: Wide
+
+
+def check_refinable(classifier: Classifier, *, kind: str) -> None:
+    """Check that scores of this kind can be refined. Raises `UsageError`."""
+    if kind != "softmax":
+        raise UsageError(
+            f"refining weighs the classes against each other, which scores of the kind {kind} do not;"
+            " refine with --score softmax, or leave --refine away"
+        )
+    if classifier.weights is not None:
+        raise UsageError("the classifier is refined already; leave --refine away, or give the classifier it came from")
+
+
+def refine(embeddings: Array, classifier: Classifier) -> Refinement:
+    """Refine a classifier on image embeddings `[N, D]`, L2-normalised, where that promises to help.
+
+    The refined scores are on average as sure as the plain ones: a mixture in many dimensions is far too sure of itself.
+    Beyond the embeddings it takes about 100 MB, and `D` × `D` numbers.
+    """
+    count, classes = len(embeddings), len(classifier.labels)
+    if count < LEAST_IMAGES or classes < 2:
+        few = f"{count:,} images are fewer than {LEAST_IMAGES}" if classes > 1 else "there is one label alone"
+        return Refinement(classifier, count, 0, few)
+    texts = np.float32(classifier.logit_scale) * classifier.class_embeddings
+    plain = _assign(embeddings, texts, np.zeros(classes, np.float32))
+    before = _spread(plain.labels, classes)
+    if before < _LEAST_SPREAD:
+        return Refinement(classifier, count, 0, "most images have one of a few labels")
+    weights, biases, refined = _fit(embeddings, texts, plain)
+    if _spread(refined.labels, classes) - before < _LEAST_GAIN:
+        return Refinement(classifier, count, 0, "the labels are spread about as evenly as refined ones would be")
+    scale = _as_sure(embeddings, texts, weights, biases) / classifier.logit_scale
+    changed = int((refined.labels != plain.labels).sum())
+    better = replace(
+        classifier,
+        weights=(scale * weights).astype(np.float32),
+        biases=(scale * biases).astype(np.float32),
+        refined_on=count,
+        score="softmax",
+    )
+    return Refinement(better, count, changed)
+
+
+def _fit(embeddings: Array, texts: Array, assigned: _Assigned) -> tuple[Array, Array, _Assigned]:
+    """The weights `[C, D]` and biases `[C]` of the logits, and what they assign; `assigned` is where it begins.
+
+    A class moves from its text by its share of the distance of its images from the mean of all: with few images that
+    is little. The variance is that within classes, over as many dimensions as it effectively has.
+    """
+    mean, covariance = _moments(embeddings)
+    for _ in range(_STEPS):
+        counts = assigned.counts[:, None]
+        centres = assigned.sums / np.maximum(counts, 1e-9) - mean
+        within = covariance - (centres * counts).T @ centres / len(embeddings)
+        variance = max(float(np.trace(within)), 1e-6)
+        dimensions = variance**2 / float((within**2).sum())
+        centres *= counts / (counts + 1)
+        moves = dimensions / variance * centres
+        biases = (-0.5 * (moves * centres).sum(axis=1) - moves @ mean).astype(np.float32)
+        weights = (texts + moves).astype(np.float32)
+        assigned = _assign(embeddings, weights, biases)
+    return weights, biases, assigned
+
+
+def _assign(embeddings: Array, weights: Array, biases: Array) -> _Assigned:
+    """Assign the images to the classes by the softmax of their logits."""
+    labels = np.empty(len(embeddings), np.intp)
+    counts, sums = np.zeros(len(weights)), np.zeros(weights.shape)
+    for rows in _blocks(embeddings, len(weights)):
+        logits = embeddings[rows] @ weights.T + biases
+        labels[rows] = logits.argmax(axis=1)
+        shares = _softmax(logits)
+        counts += shares.sum(axis=0, dtype=np.float64)
+        sums += shares.T @ embeddings[rows]
+    return _Assigned(labels, counts, sums)
+
+
+def _moments(embeddings: Array) -> tuple[Wide, Wide]:
+    """The mean `[D]` and covariance `[D, D]` of the embeddings."""
+    count, dimensions = embeddings.shape
+    total, products = np.zeros(dimensions), np.zeros((dimensions, dimensions))
+    for rows in _blocks(embeddings, dimensions):
+        total += embeddings[rows].sum(axis=0, dtype=np.float64)
+        products += embeddings[rows].T @ embeddings[rows]
+    mean = total / count
+    return mean, products / count - np.outer(mean, mean)
+
+
+def _as_sure(embeddings: Array, texts: Array, weights: Array, biases: Array) -> float:
+    """The factor of the refined logits, at most 1, at which their best probability is on average that of plain ones."""
+    some = embeddings[:: -(-len(embeddings) // _MOST_COMPARED)]
+    wanted = float(_softmax(some @ texts.T).max(axis=1).mean())
+    logits = some @ weights.T + biases
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        is_surer = float(_softmax(middle * logits).max(axis=1).mean()) > wanted
+        low, high = (low, middle) if is_surer else (middle, high)
+    return high
+
+
+def _spread(labels: NDArray[np.intp], classes: int) -> float:
+    """The share of the classes over which the labels are spread: the exponential of their entropy, by the classes."""
+    shares = np.bincount(labels, minlength=classes) / len(labels)
+    shares = shares[shares > 0]
+    return float(np.exp(-(shares * np.log(shares)).sum()) / classes)
+
+
+def _softmax(logits: Array) -> Array:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: Array = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _blocks(embeddings: Array, width: int) -> Iterator[slice]:
+    """Slices of rows that hold so few numbers that a block of this width fits in little memory."""
+    size = max(1, _BLOCK // max(width, embeddings.shape[1]))
+    for start in range(0, len(embeddings), size):
+        yield slice(start, start + size)
