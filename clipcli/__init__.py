@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from clipcli.commands.evaluate.results import Evaluation
     from clipcli.commands.evaluate.run import evaluate
     from clipcli.commands.evaluate.settings import EvaluateSettings
+    from clipcli.commands.labels.findings import Finding, LabelReport, Suggested
+    from clipcli.commands.labels.run import labels
+    from clipcli.commands.labels.settings import LabelsSettings
     from clipcli.commands.train.run import Trained, train
     from clipcli.commands.train.settings import TrainConfig
     from clipcli.errors import ClipcliError
@@ -46,16 +49,21 @@ __all__ = [
     "ClipcliError",
     "EvaluateSettings",
     "Evaluation",
+    "Finding",
+    "LabelReport",
+    "LabelsSettings",
     "LoadedModel",
     "Row",
     "Rows",
     "Schema",
+    "Suggested",
     "TrainConfig",
     "Trained",
     "build_classifier",
     "calibrate",
     "classify",
     "evaluate",
+    "labels",
     "load",
     "to_frame",
     "train",
@@ -70,16 +78,21 @@ _MODULES = {
     "ClipcliError": "clipcli.errors",
     "EvaluateSettings": "clipcli.commands.evaluate.settings",
     "Evaluation": "clipcli.commands.evaluate.results",
+    "Finding": "clipcli.commands.labels.findings",
+    "LabelReport": "clipcli.commands.labels.findings",
+    "LabelsSettings": "clipcli.commands.labels.settings",
     "LoadedModel": "clipcli.loaded",
     "Row": "clipcli.records",
     "Rows": "clipcli.records",
     "Schema": "clipcli.scoring.schema",
+    "Suggested": "clipcli.commands.labels.findings",
     "TrainConfig": "clipcli.commands.train.settings",
     "Trained": "clipcli.commands.train.run",
     "build_classifier": "clipcli.commands.build_classifier.run",
     "calibrate": "clipcli.commands.calibrate.run",
     "classify": "clipcli.commands.classify.run",
     "evaluate": "clipcli.commands.evaluate.run",
+    "labels": "clipcli.commands.labels.run",
     "load": "clipcli.loaded",
     "to_frame": "clipcli.scoring.rows",
     "train": "clipcli.commands.train.run",

@@ -18,6 +18,15 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelsDoubted(Warned):
+    """A warning about labels that the text tower cannot do justice to: what was found, and what to do about it."""
+
+    labels: tuple[str, ...]
+    says: str
+    suggestion: str
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """A note about how the work is done."""
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "calibrate": "clipcli.cli.calibrate",
     "evaluate": "clipcli.cli.evaluate",
     "train": "clipcli.cli.train",
+    "labels": "clipcli.cli.labels",
     "models": "clipcli.cli.models",
     "prompts": "clipcli.cli.prompts",
     "cache": "clipcli.cli.cache",

@@ -51,10 +51,10 @@ def embed(
 def embed_images(
     items: Sequence[ImageItem], *, models: Sequence[Model]
 ) -> Generator[Event, None, tuple[tuple[Entry, ...], list[Array]]]:
-    """Embed images with all models.
+    """Embed all images with all models, for what needs every embedding at once.
 
-    Returns an entry for each item, `Skipped` if it cannot be read, and for each model the embeddings `[M, D]` of the
-    `M` images that can be.
+    Yields as `embed`, and `ImagesEmbedded`. Returns an entry for each item, `Skipped` if it cannot be read, and the
+    embeddings `[M, D]` that each model gives of the `M` images that can be.
     """
     entries: list[Entry] = []
     parts: list[list[Array]] = [[] for _ in models]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from clipcli.backbones.guide import GUIDE
-from clipcli.events import Warned
+from clipcli.events import LabelsDoubted
 from clipcli.memory.memory import Memory
 
 if TYPE_CHECKING:
@@ -29,13 +29,20 @@ _MOST_LETTERS = 60
 UNTRAINED, IN_PIECES, LONG = "untrained", "in pieces", "long"
 Findings = Mapping[str, Sequence[str]]
 
+# What is said of each kind, and what to do about it.
 _MESSAGES = {
-    UNTRAINED: "{model} has never seen a word of {words}: it can only guess at such labels; write them with other"
-    " words, or take another model",
-    IN_PIECES: "{model} reads {words} in pieces of letters, as it was hardly trained on such words; write the labels in"
-    f" English, or take a model for many languages, such as {GUIDE['languages'].model}",
-    LONG: "{words} is longer than {model} reads at once: it was encoded in parts that overlap; a short label with one"
-    " short description often does better",
+    UNTRAINED: (
+        "{model} has never seen a word of {words}: it can only guess at such labels",
+        "write them with other words, or take another model",
+    ),
+    IN_PIECES: (
+        "{model} reads {words} in pieces of letters, as it was hardly trained on such words",
+        f"write the labels in English, or take a model for many languages, such as {GUIDE['languages'].model}",
+    ),
+    LONG: (
+        "{words} is longer than {model} reads at once: it was encoded in parts that overlap",
+        "a short label with one short description often does better",
+    ),
 }
 
 
@@ -80,19 +87,21 @@ def remembered_checks(keys: Sequence[str], *, memory: Memory) -> dict[str, Findi
 
 def label_warnings(
     found: Mapping[str, Findings], *, names: Mapping[str, Sequence[str]], model: str
-) -> Iterator[Warned]:
+) -> Iterator[LabelsDoubted]:
     """A warning for each kind of finding, which names the words, or the labels with words that were never seen.
 
     `names` are those of each class, as for `check_labels`.
     """
-    for kind, message in _MESSAGES.items():
+    for kind, (message, suggestion) in _MESSAGES.items():
         by_key = {key: kinds[kind] for key, kinds in found.items() if kinds[kind]}
         if kind == UNTRAINED:
             named = [_with_words(names[key][0], words) for key, words in by_key.items()]
         else:
             named = [f"'{_short(word)}'" for words in by_key.values() for word in words]
         if named:
-            yield Warned(message.format(model=model, words=_listed(list(dict.fromkeys(named)))))
+            says = message.format(model=model, words=_listed(list(dict.fromkeys(named))))
+            labels = tuple(dict.fromkeys(names[key][0] for key in by_key))
+            yield LabelsDoubted(f"{says}; {suggestion}", labels, says, suggestion)
 
 
 def is_in_pieces(word: str, tokenizer: Any) -> bool:

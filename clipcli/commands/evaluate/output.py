@@ -185,9 +185,8 @@ def _run_as_json(run: AnyRun, name: str, folder: str) -> dict[str, Any]:
     content["weights"] = run.fingerprint
     if not isinstance(run, RetrievalRun):
         content["prompts"] = run.prompts
-    if isinstance(run, Run):
-        if run.calibration is not None:
-            content["calibrated"] = run.calibration.in_words()
+    if isinstance(run, Run) and run.calibration is not None:
+        content["calibrated"] = run.calibration.in_words()
     content |= {"n": count_images(run), "skipped": count_skipped(run)}
     if isinstance(run, RetrievalRun):
         content["captions"] = run.captions
