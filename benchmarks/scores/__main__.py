@@ -1,6 +1,6 @@
 """Prints every figure of docs/scores.md, and of groups in docs/labels-and-prompts.md; --pictures draws the pictures.
 
-Run: python benchmarks/scores [PART …] [--pictures DIR]. The data are as `beds.py` names them. All parts take half an hour
+Run: python benchmarks/scores [PART …] [--pictures DIR]. The data are as `beds.py` names them. All take half an hour
 on two cores; the photos are encoded once, and then come from clipcli's cache.
 """
 

@@ -252,7 +252,7 @@ def picture(folder: Path) -> None:
     axes.set_xticks(SIZES, [f"{size:,}" for size in SIZES], minor=False)
     axes.minorticks_off()
     axes.legend(frameon=False)
-    figure.savefig(folder / "refine.png", dpi=130)
+    figure.savefig(folder / "refine.svg", metadata={"Date": None})
 
 
 def main() -> None:
