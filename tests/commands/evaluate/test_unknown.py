@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_data import FP32, photograph
+from small_data import CLASSES, FP32, photograph
 
 import clipcli
 from clipcli.commands.evaluate.intervals import bootstrap
@@ -70,6 +70,6 @@ def test_the_figures_are_those_of_the_scores(tmp_path: Path, photos: Path, model
 
 def test_a_classifier_without_words_is_refused(tmp_path: Path, photos: Path, model: str) -> None:
     tree = photograph(tmp_path / "val", seed=0)
-    classifier = clipcli.build_classifier(["cat", "dog"], model=model, prompts="plain")
+    classifier = clipcli.build_classifier(CLASSES, model=model, prompts="plain")
     with pytest.raises(UsageError, match="no words to tell unknown images by"):
-        clipcli.evaluate(tree, classifier=classifier, unknown_folder=str(photos), allow_empty=True)
+        clipcli.evaluate(tree, classifier=classifier, unknown_folder=str(photos))
