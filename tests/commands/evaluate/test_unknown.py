@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_data import CLASSES, FP32, photograph
+from small_data import FP32, photograph
 
 import clipcli
 from clipcli.commands.evaluate.results import Run
