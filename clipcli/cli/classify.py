@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clipcli.cli import exit_codes
 from clipcli.cli.classify_summary import Summary
@@ -66,14 +66,16 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         replaced = left_over(file.output) if file.overwrite else []
         _keep_corrections(file, display)
         unknown = settings.unknown_label if settings.unknown else None
-        several = settings.multi_label
-        summary = Summary(file.output, next_command=next_command(settings, file), unknown=unknown, several=several)
+        # The first and the second score of a row are then of two kinds.
+        by_score = settings.unknown or settings.back_off is not None
+        answers: dict[str, Any] = {"unknown": unknown, "several": settings.multi_label, "by_score": by_score}
+        summary = Summary(file.output, next_command=next_command(settings, file), **answers)
         open_output = _output_opener(file, earlier, format=format)
         # Importing torch takes seconds: all that can be checked without it was.
         from clipcli.commands.classify.album import Album
         from clipcli.commands.classify.run import run
 
-        album = Album(file.report, most=file.report_images, unknown=unknown, several=several) if file.report else None
+        album = Album(file.report, most=file.report_images, **answers) if file.report else None
         try:
             events = run(settings, earlier=earlier, output=file.output, album=album)
             _write(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from clipcli.cli import clock, exit_codes
 from clipcli.cli.columns import printable
 from clipcli.cli.group_summary import group_table
+from clipcli.cli.label_table import LABEL_WIDTH, fitted, labels_an_image, share, table
 from clipcli.commands.classify.group_counts import GroupCounts
-from clipcli.commands.classify.tally import Labelled, Tally
+from clipcli.commands.classify.tally import Tally
 from clipcli.events import (
     ClassesEncoded,
     Event,
@@ -29,14 +30,6 @@ if TYPE_CHECKING:
 
     from clipcli.cli.display import Display
 
-_LABELS_SHOWN = 20
-_REASONS_SHOWN = 3
-# In cells.
-_BAR_WIDTH = 28
-_LEAST_BAR = 4
-_LABEL_WIDTH = 40
-_LEAST_LABEL = 8
-_WITHOUT, _SKIPPED = "no label", "skipped"
 # A narrower terminal has no room for a label and a file in one line.
 _NARROW = 60
 
@@ -45,9 +38,8 @@ class Summary:
     """The counts and times of a run that writes to `output`, from its events.
 
     `next_command` are the parts of the command that is proposed at the end. `unknown` is the label of images of none
-    of the classes, where they are looked for. `total` is the number of images, `earlier`
-    the number of them with a row of an earlier run. The caller sets `interrupted`, and `reader_gone` where the reader
-    of standard output had enough.
+    of the classes, where they are looked for. `total` is the number of images, `earlier` the number of them with a row
+    of an earlier run. The caller sets `interrupted`, and `reader_gone` where the reader of standard output had enough.
     """
 
     def __init__(
@@ -57,12 +49,13 @@ class Summary:
         next_command: Sequence[str] = (),
         unknown: str | None = None,
         several: bool = False,
+        by_score: bool = False,
     ) -> None:
         self.output = "standard output" if output == STDOUT else output
         self._next_command, self._unknown = next_command, unknown
         self.total = self.earlier = 0
         self.interrupted = self.reader_gone = False
-        self.tally = Tally(several=several)
+        self.tally = Tally(several=several, by_score=by_score)
         self._left_out: tuple[str, ...] = ()
         self._refined: Refined | None = None
         self._calibration: str | None = None
@@ -124,7 +117,7 @@ class Summary:
                 display.say(line)
             self._show_groups(display)
             for said in self._below_the_table():
-                for line in _fitted(said, display.width):
+                for line in fitted(said, display.width):
                     display.say(line)
         if self.interrupted:
             where = f"; their rows are in {self.output}" if rows else "; nothing was written"
@@ -160,7 +153,7 @@ class Summary:
         return f"{self.output}: {rows:,} rows in {clock.seconds():.1f} s{speed}."
 
     def _show_doubts(self, display: Display) -> None:
-        has_seconds = len(self.tally.in_doubt[0][2].scores) > 1
+        has_seconds = not self.tally.by_score and len(self.tally.in_doubt[0][2].scores) > 1
         why = "their two best scores are closest" if has_seconds else "their scores are lowest"
         if self.tally.several:
             why = "one of their labels is only just over its threshold"
@@ -186,97 +179,13 @@ class Summary:
             display.say(Text(printable(line), style="green", no_wrap=True))
 
 
-def table(tally: Tally, width: int | None) -> Iterator[Text]:
-    """A line for each of the most frequent labels, with count, share, mean score and a bar, then the skipped images."""
-    from rich.cells import cell_len
-    from rich.text import Text
-
-    from clipcli.cli.fit import padded
-
-    by_count = tally.most_frequent()
-    shown = [(printable(label), counts) for label, counts in by_count[:_LABELS_SHOWN]]
-    heads = ["images", "share", "mean score"]
-    others = {_WITHOUT: tally.without, _SKIPPED: tally.skipped}
-    figures = [_figures(counts, tally.rows) for _, counts in shown]
-    figures += [[f"{count:,}", _share(count, tally.rows), ""] for count in others.values() if count]
-    room = None if width is None else width - 1
-    while room is not None and len(heads) > 1 and _LEAST_LABEL + _width_of(heads, figures) > room:
-        heads = heads[:-1]
-        figures = [some[: len(heads)] for some in figures]
-    widths = [max(map(len, column)) for column in zip(heads, *figures, strict=True)]
-    taken = _width_of(heads, figures)
-    longest = max(cell_len(label) for label in ("label", _SKIPPED, *_without(tally), *(label for label, _ in shown)))
-    label_width = min(longest, _LABEL_WIDTH, *([] if room is None else [max(room - taken, 1)]))
-    bar = _BAR_WIDTH if room is None else min(_BAR_WIDTH, room - label_width - taken - 2)
-
-    def line(label: str, some: Sequence[str], style: str = "") -> Text:
-        cells = (f"  {figure:>{size}}" for figure, size in zip(some, widths, strict=True))
-        return Text(f" {padded(label, label_width)}{''.join(cells)}".rstrip(), style=style, no_wrap=True)
-
-    if shown:
-        yield line("label", heads, "dim")
-    for (label, counts), some in zip(shown, figures, strict=False):
-        drawn = "█" * max(1, round(bar * counts.count / shown[0][1].count)) if bar >= _LEAST_BAR else ""
-        yield line(label, some).append(f"  {drawn}" if drawn else "", style="cyan")
-    more = by_count[_LABELS_SHOWN:]
-    if more:
-        yield from _fitted(_of_more(more, several=tally.several), width)
-    for label in _without(tally):
-        yield line(label, figures[len(shown)], "dim")
-    if tally.skipped:
-        yield line(_SKIPPED, figures[-1], "red")
-        for said in _reasons(tally):
-            yield from _fitted(f"   {said}", width, style="red")
-
-
-def labels_an_image(tally: Tally, width: int | None) -> Iterator[Text]:
-    """How many labels the images have that could be read, where they may have several."""
-    if tally.several and tally.rows > tally.skipped:
-        mean = tally.given / (tally.rows - tally.skipped)
-        yield from _fitted(f"{mean:.2f} labels an image; an image counts for each of its labels", width)
-
-
-def _without(tally: Tally) -> list[str]:
-    """The name of the line of images without a label, if there are some."""
-    return [_WITHOUT] if tally.without else []
-
-
-def _of_more(more: Sequence[tuple[str, Labelled]], *, several: bool) -> str:
-    """How many labels have no line, and how many images these have; with several labels, images count repeatedly."""
-    count = sum(counts.count for _, counts in more)
-    return f" … and {len(more):,} more labels {f'given {count:,} times' if several else f'of {count:,} images'}"
-
-
-def _figures(counts: Labelled, rows: int) -> list[str]:
-    return [f"{counts.count:,}", _share(counts.count, rows), f"{counts.mean:.3f}"]
-
-
-def _share(count: int, rows: int) -> str:
-    return f"{count / rows:.1%}".replace("%", " %")
-
-
-def _width_of(heads: Sequence[str], figures: Sequence[Sequence[str]]) -> int:
-    return sum(2 + max(map(len, column)) for column in zip(heads, *figures, strict=True))
-
-
 def _of_refining(refined: Refined | None) -> Iterator[str]:
     """What refining came to, in a line."""
     if refined is not None and refined.reason is not None:
         yield f"not refined: {refined.reason}"
     elif refined is not None:
         changed = "1 label" if refined.changed == 1 else f"{refined.changed:,} labels"
-        yield f"refined on {refined.images:,} images: {changed} changed ({_share(refined.changed, refined.images)})"
-
-
-def _reasons(tally: Tally) -> Iterator[str]:
-    """The most frequent reasons why images were skipped, each with an example."""
-    most = tally.reasons.most_common(_REASONS_SHOWN)
-    for reason, count in most:
-        such_as = f"{count:,} such as " if count > 1 else ""
-        yield f"{such_as}{tally.firsts[reason]}: {reason}"
-    more = tally.skipped - sum(count for _, count in most)
-    if more:
-        yield f"{more:,} more for other reasons"
+        yield f"refined on {refined.images:,} images: {changed} changed ({share(refined.changed, refined.images)})"
 
 
 def _doubts(tally: Tally, width: int | None) -> Iterator[Text]:
@@ -298,19 +207,9 @@ def _doubts(tally: Tally, width: int | None) -> Iterator[Text]:
         best = [both[0] for both in said]
     is_narrow = width is not None and width < _NARROW
     above = "\n " if is_narrow else ""
-    most = _LABEL_WIDTH if width is None else width - 1 if is_narrow else width // 2
+    most = LABEL_WIDTH if width is None else width - 1 if is_narrow else width // 2
     column = min(max(map(cell_len, best)), most)
     for text, row in zip(best, rows, strict=True):
         path = printable(row.path)
         file = path if width is None else cut_start(path, width - 4 if is_narrow else width - column - 3)
         yield Text(f" {padded(text, column)}", style="yellow", no_wrap=True).append(f"{above}  {file}", style="default")
-
-
-def _fitted(text: str, width: int | None, *, style: str = "") -> Iterator[Text]:
-    from rich.text import Text
-
-    from clipcli.cli.fit import wrap
-
-    text = printable(text)
-    for line in [text] if width is None else wrap(text, width, more="  "):
-        yield Text(line, style=style, no_wrap=True)

@@ -12,7 +12,7 @@ from clipcli.errors import UsageError
 from clipcli.events import ThumbnailsMade
 from clipcli.images.thumbnail import thumbnails
 from clipcli.outputs.check import check_is_not_read, check_output
-from clipcli.records import ImageItem, Provenance, Row, lead_of
+from clipcli.records import ImageItem, Provenance, Row
 from clipcli.report import Bar, Gallery, Group, Page, Section, Table, Thumbnail, Verdict, is_page, write_page
 
 # The longer side of a thumbnail, in pixels.
@@ -22,7 +22,7 @@ _THUMBNAIL = 128
 class _Photo(NamedTuple):
     """A photo in the group of a label, by the label's place in its row; the least sure come first, then by input.
 
-    How sure it is, is the lead of the score over the next one; with several labels the score itself.
+    How sure it is, is what the `Tally` says; with several labels the score itself.
     """
 
     sure: float
@@ -41,15 +41,17 @@ class Album:
     """Gathers the rows of a run for its page, which shows at most so many photos of all labels together.
 
     `unknown` is the label of photos of none of the classes, where they were looked for. With `several`, a photo is
-    shown with each of its labels, and those without a label are shown together.
+    shown with each of its labels, and those without a label are shown together. `by_score` is as in a `Tally`.
     """
 
-    def __init__(self, path: str, *, most: int, unknown: str | None = None, several: bool = False) -> None:
+    def __init__(
+        self, path: str, *, most: int, unknown: str | None = None, several: bool = False, by_score: bool = False
+    ) -> None:
         self.path, self._most, self._unknown = path, most, unknown
         self.title = "Labelled photos"
         self.subtitle = ""
         self.left_out: tuple[str, ...] = ()
-        self._tally = Tally(several=several)
+        self._tally = Tally(several=several, by_score=by_score)
         self._least_sure: dict[str | None, list[_Photo]] = {}
         self._skipped: list[Row] = []
 
@@ -64,7 +66,7 @@ class Album:
                 self._skipped += [row] if len(self._skipped) < self._most else []
                 continue
             if not self._tally.several:
-                self._keep(row.labels[0], _Photo(lead_of(row), number, 0, row, item))
+                self._keep(row.labels[0], _Photo(self._tally.sureness(row), number, 0, row, item))
                 continue
             for place, (label, score) in enumerate(zip(row.labels, row.scores, strict=True)):
                 self._keep(label, _Photo(score, number, place, row, item))

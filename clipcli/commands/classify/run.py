@@ -100,10 +100,7 @@ def run(
     rows. A `model` that is open already, with the settings of these options, is used as it is.
     """
     notices = Notices()
-    _check_stdin(options)
-    class_source = read_class_source(options, notices)
-    check_labelling(options, class_source)
-    labels = labels_of(class_source)
+    class_source = _checked_classes(options, notices)
     memory = model.memory if model else open_memory(cache=options.cache, cache_size=options.cache_size)
     items = list_images(
         options.inputs,
@@ -117,9 +114,6 @@ def run(
     if album is not None and os.path.isfile(album.path):
         check_is_not_read(album.path, {item.file for item in items}, flag="--report")
     kept = kept_columns(options.keep_columns, items)
-    for label in labels if options.multi_label else ():
-        if SEPARATOR in label:
-            notices.add(SPLIT_LABELS, label)
     items, left_out = first_look(items, max_images=options.max_images, sample=options.sample)
     passed_over = notices.take(OTHER_FILES)
     default_model = class_source.model if isinstance(class_source, Classifier) else DEFAULT_MODEL
@@ -155,10 +149,16 @@ def _adding(
         yield event
 
 
-def _check_stdin(options: ClassifySettings) -> None:
-    """Raise `UsageError` if standard input is to be both the labels and a list of images."""
+def _checked_classes(options: ClassifySettings, notices: Notices) -> Classifier | PromptedClasses:
+    """The classes, with the settings about them checked. Raises `UsageError` for what does not fit together."""
     if options.labels == STDIN and STDIN in options.inputs:
         raise UsageError("standard input is either the labels or a list of images; give one of them as a file")
+    class_source = read_class_source(options, notices)
+    check_labelling(options, class_source)
+    for label in labels_of(class_source) if options.multi_label else ():
+        if SEPARATOR in label:
+            notices.add(SPLIT_LABELS, label)
+    return class_source
 
 
 def _events_of(

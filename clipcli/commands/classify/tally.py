@@ -33,13 +33,14 @@ class Tally:
     """Counts by label and by the reason why an image was skipped, each with the first image of a reason.
 
     `in_doubt` are the rows that most deserve a look, with how sure they are: by the lead of the best score over the
-    second where rows have one, else by the score itself. With `several`, all labels of a row count, of which it may
-    have none, and a row is as sure as the least sure of its labels. `groups` counts by the groups of labels, if the
+    second where rows have one, else by the score itself; always by that with `by_score`, where the second is a score of
+    another kind. With `several`, all labels of a row count, of which it may have none, and a row is as sure as the
+    least sure of its labels. `groups` counts by the groups of labels, if the
     caller sets it.
     """
 
-    def __init__(self, *, several: bool = False) -> None:
-        self.several = several
+    def __init__(self, *, several: bool = False, by_score: bool = False) -> None:
+        self.several, self.by_score = several, by_score
         self.rows = self.skipped = self.without = 0
         self.labels: dict[str, Labelled] = {}
         self.reasons: Counter[str] = Counter()
@@ -84,11 +85,17 @@ class Tally:
                     known = labels[label] = Labelled()
                 known.count += 1
                 known.scores += score
-            lead = scores[-1] if several else lead_of(row)
+            lead = self.sureness(row)
             if lead < sure_enough:
                 sure_enough = self._doubt(lead, number, row)
         self.rows += len(rows)
         self.groups.add(rows)
+
+    def sureness(self, row: Row) -> float:
+        """How sure the labels of a row are: the lower, the more it deserves a look."""
+        if self.several:
+            return row.scores[-1]
+        return row.scores[0] if self.by_score else lead_of(row)
 
     def _doubt(self, lead: float, number: int, row: Row) -> float:
         """Keep a row in doubt; returns the lead from which on a row is surer than those that are kept."""

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.commands.evaluate.results import BackingOff, Float32Array, Hierarchy, IndexArray, Level, Predictions
+from clipcli.commands.evaluate.hierarchy_results import BackingOff, Hierarchy, Level
+from clipcli.commands.evaluate.results import Float32Array, IndexArray, Predictions
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.intervals import bootstrap, mean_of
 from clipcli.scoring.score import cosine_of, from_cosine

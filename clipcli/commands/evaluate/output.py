@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from clipcli.classes.joined import join_labels
+from clipcli.commands.evaluate.hierarchy_results import Hierarchy
 from clipcli.commands.evaluate.results import (
     AnyRun,
     Difference,
     Evaluation,
-    Hierarchy,
     Probe,
     RetrievalRun,
     Run,

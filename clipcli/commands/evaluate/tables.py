@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from clipcli.commands.evaluate.hierarchy_results import BackingOff, Hierarchy
 from clipcli.commands.evaluate.results import (
     CLASSIFICATION_METRICS,
     RETRIEVAL_METRICS,
     SEVERAL_METRICS,
     UNKNOWN_METRICS,
-    BackingOff,
     Difference,
     Evaluation,
-    Hierarchy,
     LabelMetrics,
     Probe,
     Run,

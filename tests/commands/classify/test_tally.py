@@ -9,8 +9,9 @@ import tracemalloc
 import pytest
 from rich.cells import cell_len
 
-from clipcli.cli.classify_summary import Summary, table
+from clipcli.cli.classify_summary import Summary
 from clipcli.cli.display import Display
+from clipcli.cli.label_table import table
 from clipcli.commands.classify.tally import OTHER_REASONS, Tally
 from clipcli.events import InputsFound, RowsReady
 from clipcli.records import Row
@@ -189,3 +190,12 @@ def test_images_without_one_label_are_said_to_have_none(capsys: pytest.CaptureFi
     assert "out.csv: 1 rows and not one label; --multi-label-at with a lower score gives more." in said
     assert "no image could be read" not in said
     assert summary.exit_code() == 0
+
+
+def test_by_score_the_second_score_does_not_count() -> None:
+    rows = [Row("a.jpg", ("unknown", "cat"), (0.85, 0.8)), Row("b.jpg", ("dog", "cat"), (0.6, 0.1))]
+    tallies = [Tally(by_score=by_score) for by_score in (False, True)]
+    for tally in tallies:
+        tally.add(rows)
+    firsts = [[(round(sure, 6), row.path) for sure, _, row in tally.in_doubt] for tally in tallies]
+    assert firsts == [[(0.05, "a.jpg"), (0.5, "b.jpg")], [(0.6, "b.jpg"), (0.85, "a.jpg")]]
