@@ -226,7 +226,8 @@ class Provenance:
     `classes` has a `label`, `aliases` and `descriptions`, and `groups` where they are in some. `templates` are those of
     the prompt set `prompts`. For a classifier that was given, `templates` is `None` and `classifier` its digest.
     `images` is the number of images, `images_digest` a digest of their ids, and `kept` are the columns kept from the
-    inputs' tables. `calibration` says how the scores were calibrated, in words; `None` if they were not.
+    inputs' tables. `scores` says in words what was done to a classifier that was given, such as calibrating it; `None`
+    if nothing was.
     """
 
     command: str
@@ -240,7 +241,7 @@ class Provenance:
     images: int
     images_digest: str
     kept: tuple[str, ...]
-    calibration: str | None = None
+    scores: str | None = None
 
     @property
     def has_groups(self) -> bool:

@@ -24,7 +24,8 @@ EXAMPLES = (
 def command(flags: FlagValues, terminal: Terminal) -> int:
     """Compute and cache the class embeddings of some labels, and write them to a file for classify --classifier.
 
-    Classes that were encoded before, with this model and these prompts, come from the cache.
+    Classes that were encoded before, with this model and these prompts, come from the cache. If some images of
+    --refine-on cannot be read, the command ends with exit code 3.
     """
     settings, file = settings_of(flags, terminal, BuildClassifierSettings, ClassifierFile)
     if terminal.show_config:
@@ -41,7 +42,8 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
         from clipcli.commands.build_classifier.run import run
 
-        classifier = result_of(run(settings), show=show)
+        built = result_of(run(settings), show=show)
+        classifier = built.classifier
         classifier.save(file.output)
     count, dimensions = classifier.class_embeddings.shape
     made = f"{count:,} classes of {dimensions} dimensions, prompts {classifier.prompts}, not calibrated"
@@ -49,4 +51,4 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     if classifier.refined_on is not None:
         display.say(f"It is refined on {classifier.refined_on:,} images.")
     display.say(f"Use it: clipcli classify PHOTOS --classifier {shlex.quote(file.output)}")
-    return exit_codes.DONE
+    return exit_codes.SOME_SKIPPED if built.skipped else exit_codes.DONE

@@ -58,7 +58,7 @@ class Summary:
         self.tally = Tally(several=several, by_score=by_score)
         self._left_out: tuple[str, ...] = ()
         self._refined: Refined | None = None
-        self._calibration: str | None = None
+        self._scores: str | None = None
         self._copied: float | None = None
         self._encoded = 0
         self._encoding_from = self._ended = time.perf_counter()
@@ -68,7 +68,7 @@ class Summary:
         if isinstance(event, InputsFound):
             self.total, self.earlier, self._left_out = event.count, event.earlier, event.left_out
         if isinstance(event, RowsPlanned):
-            self._calibration = event.provenance.calibration
+            self._scores = event.provenance.scores
         if isinstance(event, ModelLoaded | ModelKnown | ClassesEncoded | Noted):
             self._encoding_from = time.perf_counter()
         if isinstance(event, Refined):
@@ -136,8 +136,8 @@ class Summary:
             yield self.tally.of_none(self._unknown, noun="image")
         yield from self._left_out
         yield from _of_refining(self._refined)
-        if self._calibration is not None:
-            yield f"Scores are calibrated: {self._calibration}."
+        if self._scores is not None:
+            yield f"The classifier is {self._scores}."
 
     def _outcome(self, seconds: float) -> str:
         rows = self.tally.rows

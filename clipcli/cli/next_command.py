@@ -23,10 +23,12 @@ _DECIDING = (
 def next_command(settings: ClassifySettings, file: RowsFile) -> list[str]:
     """The parts of `clipcli evaluate` with the settings of this run; empty where it cannot be typed.
 
-    Nor is it where rows may be unknown or have a group as label: these are no classes.
+    Nor is it where rows may be unknown or have a group as label, which are no classes, or where one label stands alone.
     """
     has_others = settings.unknown or settings.back_off is not None
     if has_others or is_stream(file.output) or settings.labels == STDIN or isinstance(settings.labels, Mapping):
+        return []
+    if settings.labels is not None and not is_file(settings.labels) and len(_each(settings.labels)) == 1:
         return []
     parts = ["clipcli evaluate", shlex.quote(file.output)]
     if settings.labels is not None:
@@ -47,5 +49,10 @@ def _labels(labels: str | Path | Sequence[str]) -> str:
     if isinstance(labels, Path) or is_file(labels):
         return str(labels)
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="").writerow(split_labels(labels) if isinstance(labels, str) else list(labels))
+    csv.writer(stream, lineterminator="").writerow(_each(labels))
     return stream.getvalue()
+
+
+def _each(labels: str | Path | Sequence[str]) -> list[str]:
+    """Labels that were given themselves, one by one."""
+    return split_labels(labels) if isinstance(labels, str) else list(labels) if not isinstance(labels, Path) else []

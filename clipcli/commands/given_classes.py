@@ -72,7 +72,9 @@ def get_classifier(
     """
     if isinstance(class_source, Classifier):
         yield from check_belongs(class_source, model=model)
-        return (yield from add_vocabulary(class_source, model=model)) if vocabulary else class_source
+        if not vocabulary:
+            return class_source
+        return (yield from add_vocabulary(class_source, model=model, towers=towers_for(items, model=model)))
     builder = build_with_vocabulary if vocabulary else build
     [classifier] = yield from builder([class_source], model=model, towers=towers_for(items, model=model))
     return classifier

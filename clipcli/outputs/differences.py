@@ -16,6 +16,8 @@ _HARMLESS = {
 _BY_CONTENT = {"inputs", "exclude", "labels", "classifier", "prompts", "model", "keep_columns", "keep_duplicates"} | {
     *("max_images", "sample", "taxonomy"),
 }
+# Settings that say how another one is done count only where that one is on.
+_WITH = {"unknown_label": "unknown", "unknown_at": "unknown", "multi_label_at": "multi_label", "wide": "multi_label"}
 # Messages show this many values of a list, and digits of a fingerprint.
 _FEW = 3
 _DIGITS = 12
@@ -34,6 +36,8 @@ def differences(before: Provenance, now: Provenance) -> list[str]:
         found.append(_changed("--keep-columns", before.kept, now.kept))
     names = [name for name in {**before.settings, **now.settings} if name not in _HARMLESS | _BY_CONTENT]
     for name in names:
+        if name in _WITH and not now.settings.get(_WITH[name]):
+            continue
         was, is_ = before.settings.get(name), now.settings.get(name)
         # An earlier version had no such switch: it was off.
         if was != is_ and not (was is None and is_ is False):

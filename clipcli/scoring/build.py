@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone
     from clipcli.memory.models import ModelFacts
 
+# With fewer words, what is far from the mean of them all says nothing.
+LEAST_WORDS = 50
+
 
 def build(
     prompted: Sequence[PromptedClasses], *, model: Model, towers: Sequence[str] = ()
@@ -59,15 +62,29 @@ def build_with_vocabulary(
     for one, classifier in zip(prompted, built, strict=False):
         embeddings = of_words[one.prompt_set].class_embeddings
         names = [name for labelled in one.classes for name in (labelled.label, *labelled.names)]
-        kept = competitors(words, embeddings, names=names, class_embeddings=classifier.class_embeddings)
-        found.append(replace(classifier, vocabulary=embeddings[kept]))
+        found.append(_with_words(classifier, words, embeddings, names=names))
     return found
 
 
-def add_vocabulary(classifier: Classifier, *, model: Model) -> Generator[Event, None, Classifier]:
+def _with_words(
+    classifier: Classifier, words: Sequence[str], embeddings: NDArray[np.float32], *, names: Sequence[str]
+) -> Classifier:
+    """The classifier with those of the words that mean something else than its classes. Raises `UsageError` for few."""
+    kept = competitors(words, embeddings, names=names, class_embeddings=classifier.class_embeddings)
+    if len(kept) < LEAST_WORDS:
+        raise UsageError(
+            f"only {len(kept)} common words mean something else than your labels, and --unknown and --multi-label"
+            f" compare with {LEAST_WORDS} or more; give fewer labels, or leave these away"
+        )
+    return replace(classifier, vocabulary=embeddings[kept])
+
+
+def add_vocabulary(
+    classifier: Classifier, *, model: Model, towers: Sequence[str] = ()
+) -> Generator[Event, None, Classifier]:
     """The classifier with the vocabulary, by its own prompts if they are here, else by the default ones.
 
-    Its aliases are not known, so that a word that is one of them is told by its nearness alone. As `build`.
+    Its aliases are not known, so that a word that is one of them is told by its nearness alone. `towers` as in `build`.
     """
     if classifier.vocabulary is not None:
         return classifier
@@ -81,11 +98,9 @@ def add_vocabulary(classifier: Classifier, *, model: Model) -> Generator[Event, 
         )
     words = vocabulary()
     prompted = PromptedClasses(tuple(map(LabelledClass, words)), prompt_set)
-    embeddings = np.stack(
-        (yield from embed_classes(prompted.prompts(), names=[(word,) for word in words], model=model))
-    )
-    kept = competitors(words, embeddings, names=classifier.labels, class_embeddings=classifier.class_embeddings)
-    return replace(classifier, vocabulary=embeddings[kept])
+    names = [(word,) for word in words]
+    embeddings = np.stack((yield from embed_classes(prompted.prompts(), names=names, model=model, towers=towers)))
+    return _with_words(classifier, words, embeddings, names=classifier.labels)
 
 
 def embed_classes(

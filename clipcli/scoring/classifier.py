@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +92,9 @@ class Classifier:
             raise BadFile(f"{path} is not a clipcli classifier ({e}); make one with clipcli build-classifier") from None
         if classifier.recipe != RECIPE or classifier.score not in ("softmax", "sigmoid"):
             raise BadFile(f"{path} was made by another version; make it anew with clipcli build-classifier")
-        if not classifier._fits():
-            raise BadFile(f"{path}: its embeddings and labels do not fit; make it anew with clipcli build-classifier")
+        misfit = classifier._misfit()
+        if misfit is not None:
+            raise BadFile(f"{path}: its {misfit} not fit; make it anew with clipcli build-classifier")
         return classifier
 
     def digest(self) -> str:
@@ -103,6 +103,12 @@ class Classifier:
         for tensor in self._tensors().values():
             digest.update(tensor.tobytes())
         return digest.hexdigest()
+
+    def in_words(self) -> str | None:
+        """What was done to it after it was built, as in `refined on 300 images`; `None` if nothing was."""
+        refined = [] if self.refined_on is None else [f"refined on {self.refined_on:,} images"]
+        calibrated = [] if self.calibration is None else [f"calibrated: {self.calibration.in_words()}"]
+        return ", and ".join([*refined, *calibrated]) or None
 
     def _metadata(self) -> dict[str, str]:
         """What is not a tensor. Optional facts that are `None` are left out, so that files are what they were."""
@@ -115,36 +121,26 @@ class Classifier:
         tensors = {name: getattr(self, name) for name in TENSORS}
         return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items() if tensor is not None}
 
-    def _fits(self) -> bool:
-        """True if the shapes and types of all that it holds fit the labels."""
+    def _misfit(self) -> str | None:
+        """What of all that it holds does not fit its labels, in words; `None` if all does."""
         shape, classes = self.class_embeddings.shape, len(self.labels)
         if len(shape) != 2 or shape[0] != classes or not all(map(_is_finite, self._tensors().values())):
-            return False
-        if self.calibration is not None and not self.calibration.fits(classes):
-            return False
-        if self.vocabulary is not None and (self.vocabulary.ndim != 2 or self.vocabulary.shape[1] != shape[1]):
-            return False
-        if self.tree is not None and not self.tree.fits(self.labels):
-            return False
+            return "embeddings and labels do"
         refined = (self.weights, self.biases, self.refined_on)
-        if all(one is None for one in refined):
-            return True
-        if self.weights is None or self.biases is None or self.refined_on is None:
-            return False
-        return self.weights.shape == shape and self.biases.shape == shape[:1]
-
-
-NO_VOCABULARY = (
-    "the classifier has no common words to compare with; make it anew with clipcli build-classifier --vocabulary"
-)
-METADATA = ("labels", "model", "fingerprint", "prompts", "precision", "logit_scale", "logit_bias", "score", "recipe")
-TENSORS = ("class_embeddings", "weights", "biases", "vocabulary")
-# What only some classifiers have: how it becomes JSON, and how it is read back.
-OPTIONAL: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    "refined_on": (int, int),
-    "calibration": (Calibration.as_json, Calibration.from_json),
-    "tree": (lambda tree: tree.groups, lambda groups: Tree(tuple(map(tuple, groups)))),
-}
+        if any(one is not None for one in refined) and (
+            self.weights is None
+            or self.biases is None
+            or self.refined_on is None
+            or self.weights.shape != shape
+            or self.biases.shape != shape[:1]
+        ):
+            return "refinement does"
+        if self.calibration is not None and not self.calibration.fits(classes):
+            return "calibration does"
+        words = self.vocabulary
+        if words is not None and (words.ndim != 2 or words.shape[1] != shape[1] or len(words) < 2):
+            return "vocabulary does"
+        return "groups and labels do" if self.tree is not None and not self.tree.fits(self.labels) else None
 
 
 def words_of(classifier: Classifier) -> NDArray[np.float32]:

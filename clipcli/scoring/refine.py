@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from clipcli.errors import UsageError
 from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.softmax import softmax
 
 Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
@@ -62,13 +63,8 @@ class _Assigned:
     sums: Wide
 
 
-def check_refinable(classifier: Classifier, *, kind: str) -> None:
-    """Check that scores of this kind can be refined. Raises `UsageError`."""
-    if kind != "softmax":
-        raise UsageError(
-            f"refining weighs the classes against each other, which scores of the kind {kind} do not;"
-            " refine with --score softmax, or leave --refine away"
-        )
+def check_refinable(classifier: Classifier) -> None:
+    """Raise `UsageError` for a classifier that is refined already, or calibrated."""
     if classifier.weights is not None:
         raise UsageError("the classifier is refined already; leave --refine away, or give the classifier it came from")
     if classifier.calibration is not None:
@@ -82,7 +78,7 @@ def refine(embeddings: Array, classifier: Classifier) -> Refinement:
     """Refine a classifier on image embeddings `[N, D]`, L2-normalised, where that promises to help.
 
     The refined scores are on average as sure as the plain ones: a mixture in many dimensions is far too sure of itself.
-    Beyond the embeddings it takes about 100 MB, and `D` × `D` numbers.
+    Beyond the embeddings it takes some 30 MB, and `D` × `D` numbers.
     """
     count, classes = len(embeddings), len(classifier.labels)
     if count < LEAST_IMAGES or classes < 2:
@@ -133,7 +129,7 @@ def _fit(embeddings: Array, texts: Array, assigned: _Assigned) -> tuple[Array, A
         centres = assigned.sums / np.maximum(counts, 1e-9) - mean
         within = covariance - (centres * counts).T @ centres / len(embeddings)
         variance = max(float(np.trace(within)), 1e-6)
-        dimensions = variance**2 / float((within**2).sum())
+        dimensions = variance**2 / max(float((within**2).sum()), variance**2 / len(within))
         centres *= counts / (counts + 1)
         moves = _TEMPER * dimensions / variance * centres
         biases = (-0.5 * (moves * centres).sum(axis=1) - moves @ mean).astype(np.float32)
@@ -149,7 +145,7 @@ def _assign(embeddings: Array, weights: Array, biases: Array) -> _Assigned:
     for rows in _blocks(embeddings, len(weights)):
         logits = embeddings[rows] @ weights.T + biases
         labels[rows] = logits.argmax(axis=1)
-        shares = _softmax(logits)
+        shares = softmax(logits)
         counts += shares.sum(axis=0, dtype=np.float64)
         sums += shares.T @ embeddings[rows]
     return _Assigned(labels, counts, sums)
@@ -169,12 +165,12 @@ def _moments(embeddings: Array) -> tuple[Wide, Wide]:
 def _as_sure(embeddings: Array, texts: Array, weights: Array, biases: Array) -> float:
     """The factor of the refined logits, at most 1, at which their best probability is on average that of plain ones."""
     some = embeddings[:: -(-len(embeddings) // _MOST_COMPARED)]
-    wanted = float(_softmax(some @ texts.T).max(axis=1).mean())
+    wanted = float(softmax(some @ texts.T).max(axis=1).mean())
     logits = some @ weights.T + biases
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        is_surer = float(_softmax(middle * logits).max(axis=1).mean()) > wanted
+        is_surer = float(softmax(middle * logits).max(axis=1).mean()) > wanted
         low, high = (low, middle) if is_surer else (middle, high)
     return high
 
@@ -184,12 +180,6 @@ def _spread(labels: NDArray[np.intp], classes: int) -> float:
     shares = np.bincount(labels, minlength=classes) / len(labels)
     shares = shares[shares > 0]
     return float(np.exp(-(shares * np.log(shares)).sum()) / classes)
-
-
-def _softmax(logits: Array) -> Array:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: Array = powers / powers.sum(axis=1, keepdims=True)
-    return shares
 
 
 def _blocks(embeddings: Array, width: int) -> Iterator[slice]:

@@ -43,6 +43,9 @@ class Schema:
         duplicate = _first_twice(self._of_labels)
         if duplicate is not None:
             raise UsageError(f"two of the labels would both have the column {duplicate}; rename one, or drop --wide")
+        taken = next((name for name in self.wide if _label_of_column(name) != name), None)
+        if taken is not None:
+            raise UsageError(f"--wide has the column {taken} for another label than '{taken}'; rename it")
         duplicate = _first_twice(self.columns[-len(self.kept) :] if self.kept else ())
         if duplicate is not None:
             raise UsageError(f"two of the columns to keep would both be called {duplicate}; keep one of them")
@@ -116,7 +119,7 @@ class Schema:
     def _like(cls, own: tuple[str, ...], kept: tuple[str, ...]) -> Schema:
         """The schema that most likely has these columns before `error`, and those kept after it."""
         if own[1:2] != ("labels",):
-            return cls(top_k=max(1, (len(own) - 1) // 2), kept=kept, has_paths=own[-1] == LABEL_PATH)
+            return cls(top_k=max(1, (len(own) - 1) // 2), kept=kept, has_paths=own[-1:] == (LABEL_PATH,))
         wide = () if own[2:] == ("scores",) else tuple(map(_label_of_column, own[2:]))
         return cls(kept=kept, several=True, wide=wide)
 

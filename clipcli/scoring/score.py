@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from clipcli.errors import UsageError
 from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.softmax import softmax
 
 Array = NDArray[np.float32]
 Float = TypeVar("Float", np.float32, np.float64)
 UNCALIBRATED = "the classifier is calibrated for softmax alone; scores of another kind are as the model gives them"
 
 ONE_CLASS = (
-    "one class alone scores 1 on every image, whatever it shows; add classes to choose from, such as 'something else',"
-    " or classify with --score cosine"
+    "one class alone scores 1 on every image, whatever it shows; classify with --unknown to ask whether it is there, or"
+    " add classes to choose from"
 )
 
 
@@ -80,10 +81,7 @@ def logits_of(cosine: NDArray[Float], classifier: Classifier) -> NDArray[Float]:
 
 
 def _softmax(cosine: Array, classifier: Classifier) -> Array:
-    logits = logits_of(cosine, classifier)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: Array = powers / powers.sum(axis=1, keepdims=True)
-    return probabilities
+    return softmax(logits_of(cosine, classifier))
 
 
 def _sigmoid(cosine: Array, classifier: Classifier) -> Array:

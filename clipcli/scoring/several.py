@@ -2,7 +2,7 @@
 
 A softmax shares one image among the labels, so that each label lowers the others and one of them always wins; a cosine
 has no threshold that fits all images, labels and models. Here each label is set against two rivals at once: the other
-labels, as in a softmax, and about 1,000 common nouns, which are there even where no label fits. With `e` for the
+labels, as in a softmax, and about 1,200 common nouns, which are there even where no label fits. With `e` for the
 exponential of a cosine times the logit scale, a label's odds are
 
     e of the label / (e of the other labels, summed + 10 × e of what is 2.5 standard deviations above the mean noun)
@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcli.errors import UsageError
 from clipcli.records import Decided, Decision, Scores
 from clipcli.scoring.classifier import Classifier, words_of
 from clipcli.scoring.score import best
@@ -31,12 +32,23 @@ ODDS = 1 / 12
 DEVIATIONS, WEIGHT = 2.5, 10
 
 
+def check_plain(classifier: Classifier) -> None:
+    """Raise `UsageError` for a classifier that is refined or calibrated: several labels are scored without that."""
+    made = "refined" if classifier.weights is not None else "calibrated" if classifier.calibration is not None else None
+    if made is not None:
+        raise UsageError(
+            f"the classifier is {made}, and several labels are scored by the plain class embeddings; give the"
+            f" classifier that was {made}, or drop --multi-label"
+        )
+
+
 def several_scores(embeddings: Array, classifier: Classifier) -> Array:
     """Scores `[N, C]` float32, from 0 to 1, of image embeddings `[N, D]` against the classes, each by itself.
 
     The classifier must have a vocabulary. Sums are in float64, so that a row does not depend on the rows beside it.
-    Raises `UsageError` for one without.
+    Raises `UsageError` for one without, and as `check_plain`.
     """
+    check_plain(classifier)
     images = embeddings.astype(np.float64)
     logits = classifier.logit_scale * (images @ classifier.class_embeddings.astype(np.float64).T)
     of_nouns = classifier.logit_scale * (images @ words_of(classifier).astype(np.float64).T)

@@ -1,11 +1,21 @@
-"""The softmax in logarithms, which neither overflows nor rounds to 0, and the loss by it."""
+"""The softmax, also in logarithms, which do not round to 0, and the loss by it."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Float = TypeVar("Float", np.float32, np.float64)
+
+
+def softmax(logits: NDArray[Float]) -> NDArray[Float]:
+    """The softmax over the last axis, in the precision of the logits."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares: NDArray[Float] = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
 
 
 def log_softmax(logits: Array) -> Array:

@@ -85,8 +85,8 @@ def test_a_classifier_is_calibrated_and_used(run: Run, model: str) -> None:
     assert found is not None
     assert found.images == 30
     classified = run("classify", "tree", "--classifier", "calibrated.safetensors", "-o", "a.csv")
-    assert f"Scores are calibrated: {found.in_words()}.\n" in classified.err
-    assert json.loads(Path("a.csv.json").read_text())["provenance"]["calibration"] == found.in_words()
+    assert f"The classifier is calibrated: {found.in_words()}.\n" in classified.err
+    assert json.loads(Path("a.csv.json").read_text())["provenance"]["scores"] == f"calibrated: {found.in_words()}"
     evaluated = run("evaluate", "tree", "--classifier", "calibrated.safetensors", "-o", "out")
     assert f"Scores calibrated ({found.in_words()}).\n" in evaluated.err
     assert json.loads(Path("out/metrics.json").read_text())["calibrated"] == found.in_words()
@@ -97,7 +97,7 @@ def test_a_classifier_is_calibrated_and_used(run: Run, model: str) -> None:
 def test_without_calibration_nothing_says_so_but_evaluate(run: Run, model: str) -> None:
     classified = run("classify", "tree", "--labels", LABELS, "--model", model, "-o", "a.csv")
     assert "alibrat" not in classified.err
-    assert "calibration" not in Path("a.csv.json").read_text()
+    assert '"scores"' not in Path("a.csv.json").read_text()
     evaluated = run("evaluate", "tree", "--model", model, "-o", "out")
     assert "\nScores not calibrated.\n" in evaluated.err
     assert "calibrated" not in json.loads(Path("out/metrics.json").read_text())
@@ -110,7 +110,7 @@ def test_cosines_are_not_said_to_be_calibrated(run: Run, model: str) -> None:
     assert (
         "the classifier is calibrated for softmax alone; scores of another kind are as the model gives them" in done.err
     )
-    assert "Scores are calibrated" not in done.err
+    assert "The classifier is" not in done.err
     assert "calibration" not in Path("a.csv.json").read_text()
 
 

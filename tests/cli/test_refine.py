@@ -59,3 +59,12 @@ def test_evaluate_notes_what_was_left_alone(run: Run, photos: Path, model: str) 
     done = run("evaluate", "data.csv", "--model", model, "--refine")
     assert done.code == 0
     assert "imagenet: not refined: 2 images are fewer than 200" in done.err
+
+
+def test_images_to_refine_on_that_cannot_be_read_end_with_code_3(run: Run, photos: Path, model: str) -> None:
+    (photos / "broken.jpg").write_text("no image")
+    done = run("build-classifier", "--labels", "cat, dog", "--model", model, "--refine-on", photos)
+    assert done.code == 3
+    assert "1 of the 7 images to refine on cannot be read, such as " in done.err
+    assert "broken.jpg: " in done.err
+    assert Path("classes.safetensors").exists()

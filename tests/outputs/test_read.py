@@ -39,7 +39,7 @@ def test_the_rows_come_back_whatever_the_file_is_called(tmp_path: Path, format: 
 def test_label_paths_come_back(tmp_path: Path, format: str) -> None:
     schema = Schema(top_k=2, kept=("label_path",), has_paths=True)
     rows = [
-        Row("a.jpg", ("dog", "beagle"), (0.75, 0.25), None, ("mine",), r"animal/dog \/ hound"),
+        Row("a.jpg", ("dog", "beagle"), (0.75, 0.25), None, ("mine",), label_path=r"animal/dog \/ hound"),
         Row("x.jpg", (), (), "truncated", ("his",)),
     ]
     with Output(str(tmp_path / "out"), format=format, schema=schema) as output:

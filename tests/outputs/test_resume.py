@@ -474,3 +474,15 @@ def test_a_switch_that_an_earlier_version_did_not_have_was_off() -> None:
     assert differences(MADE, off) == []
     assert differences(MADE, on) == ["--refine was not given and is True"]
     assert differences(on, off) == ["--refine was True and is False"]
+
+
+def test_how_a_thing_is_done_does_not_count_where_it_is_not_done() -> None:
+    def made(**settings: Any) -> Provenance:
+        return replace(MADE, settings=SETTINGS | settings)
+
+    new = {"unknown": False, "unknown_label": "unknown", "unknown_at": None, "multi_label": False, "wide": False}
+    assert differences(MADE, made(**new)) == []
+    with_unknown = made(**{**new, "unknown": True})
+    assert differences(with_unknown, made(**{**new, "unknown": True, "unknown_label": "none"})) == [
+        "--unknown-label was unknown and is none"
+    ]

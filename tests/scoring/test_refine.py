@@ -10,7 +10,7 @@ import pytest
 
 from clipcli.errors import BadFile, UsageError
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.refine import Refinement, check_refinable, refine
+from clipcli.scoring.refine import Refinement, agreement, check_refinable, refine
 from clipcli.scoring.score import choose_score, cosine_of, score
 
 CLASSES, DIMENSIONS = 8, 32
@@ -123,15 +123,9 @@ def test_one_label_alone_is_left_alone() -> None:
     assert found.images == 300
 
 
-@pytest.mark.parametrize("kind", ["cosine", "sigmoid"])
-def test_scores_of_each_class_by_itself_cannot_be_refined(kind: str) -> None:
-    with pytest.raises(UsageError, match=f"scores of the kind {kind} do not; refine with --score softmax"):
-        check_refinable(classifier_of(), kind=kind)
-
-
 def test_a_refined_classifier_is_not_refined_again() -> None:
     with pytest.raises(UsageError, match="the classifier is refined already"):
-        check_refinable(refined()[0].classifier, kind="softmax")
+        check_refinable(refined()[0].classifier)
 
 
 def test_a_refined_classifier_scores_by_softmax_alone() -> None:
@@ -164,3 +158,9 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         replace(classifier, **wrong).save(tmp_path / "wrong")
         with pytest.raises(BadFile, match="do not fit"):
             Classifier.load(tmp_path / "wrong")
+
+
+def test_images_that_are_all_the_same_have_an_agreement() -> None:
+    same = np.repeat(np.eye(1, DIMENSIONS, dtype=np.float32), 200, axis=0)
+    assert agreement(same, classifier_of()) is not None
+    assert agreement(same[:199], classifier_of()) is None

@@ -28,7 +28,7 @@ def test_a_label_path_stands_before_the_error() -> None:
         *("who", "input_label_path"),
     )
     assert schema.types == (str, str, float, str, float, *[str] * 4)
-    row = Row("a", ("dog",), (0.75,), None, ("Ann", None), "animal/dog")
+    row = Row("a", ("dog",), (0.75,), None, ("Ann", None), label_path="animal/dog")
     assert schema.fields(row) == ["a", "dog", 0.75, None, None, "animal/dog", None, "Ann", None]
     # Where there are no groups, a column of that name is one like others.
     assert Schema(kept=("label_path",)).columns[4:] == ("label_path",)
@@ -64,7 +64,7 @@ def test_scores_have_six_significant_digits(score: float, written: float) -> Non
         Row("a", ("cat", "dog"), (0.75, 0.25), None, ("Ann", None)),
         Row("a", ("cat",), (0.75,), None, (None, "")),
         Row("a", (), (), "truncated", ("Ann", "Rome")),
-        Row("a", ("cat",), (0.75,), None, (None, ""), "animal/cat"),
+        Row("a", ("cat",), (0.75,), None, (None, ""), label_path="animal/cat"),
     ],
 )
 def test_a_row_comes_back_from_its_fields(row: Row) -> None:
@@ -203,3 +203,13 @@ def test_labels_that_would_have_one_column_are_refused() -> None:
 def test_columns_that_are_called_alike_are_of_no_output() -> None:
     with pytest.raises(BadFile, match="expected path,label,score,error"):
         Schema.of(("path", "labels", "cat", "cat", "error"), path="out.csv")
+
+
+def test_what_begins_like_no_output_is_refused_with_its_columns() -> None:
+    with pytest.raises(BadFile, match="x has the columns error,path; expected path,label,score,error"):
+        Schema.of(("error", "path"), path="x")
+
+
+def test_a_label_that_is_called_as_the_column_of_another_is_refused() -> None:
+    with pytest.raises(UsageError, match="--wide has the column label_error for another label than 'label_error'"):
+        Schema(several=True, wide=("label_error", "cat"))

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from clipcli.data.reference import Reference
+from clipcli.errors import UsageError
 from clipcli.records import ImageItem, Scores
+from clipcli.scoring.calibration import Calibration, Quality
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.several import ODDS, decide_several, several_scores
 
@@ -73,3 +75,13 @@ def test_labels_at_the_threshold_or_above_are_given_best_first() -> None:
     ]
     every = decide_several(Scores(entries, values), at=0.5, every=True).decisions
     assert [one.all_scores for one in every] == [(0.5, 0.75, 0.25), (0.25, 0.25, 0.125), (0.75, 0.5, 0.75)]
+
+
+def test_refined_and_calibrated_classifiers_are_refused() -> None:
+    quality = Quality(ece=0.1, ece_low=0.0, ece_high=0.2, top1=0.5, nll=1.0)
+    made = Calibration(temperature=2.0, biases=None, images=50, labels=2, before=quality, after=quality)
+    with pytest.raises(UsageError, match="the classifier is calibrated, and several labels are scored by the plain"):
+        several_scores(_image(0.6, 0.1), replace(TWO, calibration=made))
+    refined = replace(TWO, weights=AXES[:2], biases=np.zeros(2, np.float32), refined_on=300)
+    with pytest.raises(UsageError, match="the classifier is refined, and several labels"):
+        several_scores(_image(0.6, 0.1), refined)

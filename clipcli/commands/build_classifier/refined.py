@@ -4,35 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
-import numpy as np
-
-from clipcli.encoding.embed import embed
+from clipcli.encoding.embed import embed_images
 from clipcli.encoding.model import Model
-from clipcli.events import Event, ImagesEmbedded, Refined, Warned
-from clipcli.records import Embedded, ImageItem
+from clipcli.events import Event, Noted, Refined, Warned
+from clipcli.records import ImageItem, Skipped
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.refine import refine
+from clipcli.scoring.refine import check_refinable, refine
 
 
 def refined_on(
     items: Sequence[ImageItem], classifier: Classifier, *, model: Model
-) -> Generator[Event, None, Classifier]:
-    """The classifier, refined on these images; where that promises nothing it is as it was, and a warning says so."""
-    parts = [np.empty((0, classifier.class_embeddings.shape[1]), np.float32)]
-    done = 0
-    for event in embed(items, models=[model]):
-        if not isinstance(event, Embedded):
-            yield event
-            continue
-        parts.append(event.embeddings[0])
-        done += len(event.entries)
-        yield ImagesEmbedded(done, len(items))
-    refinement = refine(np.concatenate(parts), classifier)
+) -> Generator[Event, None, tuple[Classifier, tuple[Skipped, ...]]]:
+    """The classifier, refined on these images, and those that cannot be read.
+
+    Where refining promises nothing the classifier is as it was, and a warning says so.
+    """
+    check_refinable(classifier)
+    if classifier.score != "softmax":
+        yield Noted(f"The scores of {classifier.model} are sigmoids; refined, they are a softmax over the labels.")
+    entries, [embeddings] = yield from embed_images(items, models=[model])
+    refinement = refine(embeddings, classifier)
     if refinement.reason is None:
         yield Refined(refinement.images, refinement.changed, None)
     else:
         yield Warned(f"the classifier is not refined: {refinement.reason}")
-    skipped = done - refinement.images
+    skipped = tuple(entry for entry in entries if isinstance(entry, Skipped))
     if skipped:
-        yield Warned(f"{skipped:,} of the {done:,} images to refine on cannot be read; the others were taken")
-    return refinement.classifier
+        first = f"such as {skipped[0].item.id}: {skipped[0].reason}"
+        yield Warned(f"{len(skipped):,} of the {len(entries):,} images to refine on cannot be read, {first}")
+    return refinement.classifier, skipped

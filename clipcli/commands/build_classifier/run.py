@@ -16,9 +16,9 @@ from clipcli.encoding.model import Model
 from clipcli.events import Event, Warned, result_of
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
+from clipcli.records import Skipped
 from clipcli.scoring.build import build, build_with_vocabulary
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.refine import check_refinable
 from clipcli.scoring.score import ONE_CLASS, choose_score
 from clipcli.settings import Show, api
 
@@ -29,12 +29,20 @@ def build_classifier(settings: BuildClassifierSettings, show: Show) -> Classifie
 
     Its `class_embeddings` are `[C, D]` float32, L2-normalised. Raises the errors of `clipcli.errors`.
     """
-    return result_of(run(settings), show=show)
+    return result_of(run(settings), show=show).classifier
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The classifier, and the images to refine it on that could not be read, each with the reason."""
+
+    classifier: Classifier
+    skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _TextTowerSettings:
-    """The settings of a model that encodes text only: those for images have their defaults."""
+class _ModelSettings:
+    """The settings of the model: those that are about images have their defaults."""
 
     device: str
     precision: str
@@ -46,7 +54,7 @@ class _TextTowerSettings:
     verify: bool = False
 
 
-def run(options: BuildClassifierSettings) -> Generator[Event, None, Classifier]:
+def run(options: BuildClassifierSettings) -> Generator[Event, None, Built]:
     """As `build_classifier`, with its events."""
     notices = Notices()
     prompted = read_prompted_classes(
@@ -60,14 +68,13 @@ def run(options: BuildClassifierSettings) -> Generator[Event, None, Classifier]:
     items = list_images(options.refine_on, stdin=sys.stdin, notices=notices) if options.refine_on else []
     yield from notices.events()
     memory = open_memory(cache=options.cache)
-    settings = _TextTowerSettings(device=options.device, precision=options.precision)
+    settings = _ModelSettings(device=options.device, precision=options.precision)
     model = Model(options.model or backbones.DEFAULT_MODEL, settings, memory=memory)
     towers = towers_for(items, model=model) if items else ()
     builder = build_with_vocabulary if options.vocabulary else build
     [classifier] = yield from builder([prompted], model=model, towers=towers)
     if len(classifier.labels) == 1 and not options.vocabulary and choose_score("auto", classifier) == "softmax":
         yield Warned(ONE_CLASS)
-    if items:
-        check_refinable(classifier, kind=classifier.score)
-        classifier = yield from refined_on(items, classifier, model=model)
-    return classifier
+    if not items:
+        return Built(classifier)
+    return Built(*(yield from refined_on(items, classifier, model=model)))

@@ -14,11 +14,12 @@ from clipcli.commands.classify.settings import ClassifySettings, labels_written
 from clipcli.commands.classify.several import check_several, decide_several_labels
 from clipcli.commands.classify.unknowns import check_unknown, look_for_unknown
 from clipcli.errors import UsageError
-from clipcli.events import Event, Warned
+from clipcli.events import Event, Noted, Warned
 from clipcli.records import Decided, Embedded, Scores
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.decide import decide
 from clipcli.scoring.score import ONE_CLASS, UNCALIBRATED, choose_score, score
+from clipcli.scoring.several import check_plain
 from clipcli.scoring.tree import backed_off, check_back_off
 
 
@@ -38,18 +39,23 @@ class Labeller:
 def check_labelling(options: ClassifySettings, class_source: Classifier | PromptedClasses) -> None:
     """Check the settings that say which labels images get. Raises `UsageError` for those that do not fit together."""
     check_several(options)
-    count = len(labels_of(class_source))
+    if options.multi_label and isinstance(class_source, Classifier):
+        check_plain(class_source)
+    labels = labels_of(class_source)
+    tree = class_source.tree if isinstance(class_source, Classifier) else tree_of(class_source.classes)
+    count = len(labels)
     if not 1 <= options.top_k <= count:
         raise UsageError(f"--top-k {options.top_k} does not fit {count} classes; choose from 1 to {count}")
-    check_unknown(options, class_source)
+    check_unknown(options, labels if tree is None else tree.names(labels))
     if options.back_off is not None:
-        tree = class_source.tree if isinstance(class_source, Classifier) else tree_of(class_source.classes)
         check_back_off(tree, "softmax" if options.score == "auto" else options.score)
 
 
 def labeller_of(classifier: Classifier, options: ClassifySettings) -> Generator[Event, None, Labeller]:
     """The labeller for a classifier. Yields warnings about scores that mean little. Raises as `check_labelling`."""
     if options.multi_label:
+        if classifier.tree is not None:
+            yield Noted("The labels are in groups, and with --multi-label each is written without them.")
         return Labeller(classifier.labels, decide_several_labels(classifier, options))
     kind, tree = choose_score(options.score, classifier), classifier.tree
     if options.back_off is not None:

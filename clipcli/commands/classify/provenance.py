@@ -30,12 +30,12 @@ def provenance_of(
     if isinstance(class_source, Classifier):
         classes = [LabelledClass(label) for label in class_source.labels]
         prompts, templates, classifier = class_source.prompts, None, class_source.digest()
-        calibration = class_source.calibration if settings["score"] in ("auto", "softmax") else None
+        scores = class_source.in_words() if settings["score"] in ("auto", "softmax") else None
         tree = class_source.tree
     else:
         classes = list(class_source.classes)
         prompts, templates, classifier = class_source.prompt_set.name, class_source.prompt_set.templates, None
-        calibration = None
+        scores = None
         tree = tree_of(classes)
     return Provenance(
         command="classify",
@@ -53,7 +53,7 @@ def provenance_of(
         images=len(items),
         images_digest=_digest(item.id for item in items),
         kept=tuple(kept),
-        calibration=None if calibration is None else calibration.in_words(),
+        scores=scores,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable
 
 import numpy as np
 
+from clipcli.errors import UsageError
 from clipcli.events import Event, ImagesGathered, Refined
 from clipcli.records import Embedded
 from clipcli.scoring.classifier import Classifier
@@ -19,7 +20,12 @@ def refine_first(
 
     Raises `UsageError` if scores of this kind, or of this classifier, cannot be refined.
     """
-    check_refinable(classifier, kind=kind)
+    check_refinable(classifier)
+    if kind != "softmax":
+        raise UsageError(
+            f"refining weighs the classes against each other, which scores of the kind {kind} do not; refine with"
+            " --score softmax, or leave --refine away"
+        )
     gathered: list[Embedded] = []
     done = 0
     for event in events:

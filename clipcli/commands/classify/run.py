@@ -140,7 +140,8 @@ def _adding(
     """The events, whose rows are added to the album with their images."""
     album.title = ", ".join(provenance.inputs)
     album.count_groups(provenance)
-    album.subtitle = f"Labels by {provenance.model}, prompts {provenance.prompts}."
+    made = "" if provenance.scores is None else f" The classifier is {provenance.scores}."
+    album.subtitle = f"Labels by {provenance.model}, prompts {provenance.prompts}.{made}"
     done = 0
     for event in events:
         if isinstance(event, RowsReady):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clipcli.classes.normal_form import composed
@@ -14,12 +15,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from clipcli.classes.prompts import PromptedClasses
     from clipcli.records import Decided
 
 
-def check_unknown(options: Labelling, class_source: Classifier | PromptedClasses) -> None:
-    """Check the settings about unknown images, and that a classifier can tell them. Raises `UsageError`."""
+def check_unknown(options: Labelling, names: Sequence[str]) -> None:
+    """Check the settings about unknown images; `names` are those of classes and groups. Raises `UsageError`."""
     if not options.unknown:
         if options.unknown_at is not None or options.unknown_label != UNKNOWN:
             flag = "--unknown-at" if options.unknown_at is not None else "--unknown-label"
@@ -27,11 +27,7 @@ def check_unknown(options: Labelling, class_source: Classifier | PromptedClasses
         return
     if not options.unknown_label.strip():
         raise UsageError("--unknown-label has no text; give a word, such as unknown")
-    if isinstance(class_source, Classifier):
-        labels = class_source.labels
-    else:
-        labels = tuple(labelled.label for labelled in class_source.classes)
-    if composed(options.unknown_label) in map(composed, labels):
+    if composed(options.unknown_label) in map(composed, names):
         raise UsageError(
             f"'{options.unknown_label}' is one of the labels as well; give unknown images another name,"
             " with --unknown-label TEXT"

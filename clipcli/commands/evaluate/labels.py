@@ -213,7 +213,7 @@ def build_classifiers(
             classifiers = yield from builder(source, model=model, towers=towers_for(items, model=model))
         if options.refine:
             for classifier in classifiers:
-                check_refinable(classifier, kind=classifier.score)
+                check_refinable(classifier)
         with_classifiers.append(ModelWithClassifiers(model, tuple(classifiers)))
     return with_classifiers
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import clipcli
+from clipcli.classes.vocabulary import vocabulary
 from clipcli.errors import UsageError
 from clipcli.outputs.read import read_rows
 
@@ -71,3 +72,43 @@ def test_a_calibrated_classifier_is_not_refined(photos: Path, model: str) -> Non
     classifier = replace(clipcli.build_classifier(["cat", "dog"], model=model, **HOW), calibration=calibration)
     with pytest.raises(UsageError, match=r"calibrated, .* refine first, with clipcli build-classifier --refine-on"):
         list(clipcli.classify(photos, classifier=classifier, refine=True, precision="fp32"))
+
+
+def test_the_unknown_label_is_no_name_of_a_group_either(photos: Path, model: str) -> None:
+    with pytest.raises(UsageError, match="'animal' is one of the labels as well"):
+        clipcli.classify(photos, labels=NESTED, model=model, unknown=True, unknown_label="animal")
+
+
+def test_labels_that_leave_no_common_word_are_refused(photos: Path, model: str) -> None:
+    with pytest.raises(UsageError, match="only 0 common words mean something else than your labels"):
+        list(clipcli.classify(photos, labels=list(vocabulary()), model=model, unknown=True, **HOW))
+
+
+def test_groups_that_several_labels_do_not_show_are_said(photos: Path, model: str) -> None:
+    from clipcli.commands.classify.run import run
+    from clipcli.commands.classify.settings import ClassifySettings
+    from clipcli.events import Noted
+
+    settings = ClassifySettings(inputs=str(photos), labels=NESTED, model=model, multi_label=True, **HOW)
+    notes = [event.message for event in run(settings) if isinstance(event, Noted)]
+    assert "The labels are in groups, and with --multi-label each is written without them." in notes
+
+
+def test_a_refined_and_calibrated_classifier_is_said_to_be_so() -> None:
+    from dataclasses import replace
+
+    import numpy as np
+
+    from clipcli.scoring.calibration import Calibration, Quality
+    from clipcli.scoring.classifier import Classifier
+
+    quality = Quality(ece=0.1, ece_low=0.0, ece_high=0.2, top1=0.5, nll=1.0)
+    calibration = Calibration(temperature=2.0, biases=None, images=50, labels=2, before=quality, after=quality)
+    axes = np.eye(2, dtype=np.float32)
+    plain = Classifier(axes, ("cat", "dog"), "m", "f", "plain", "fp32", 10.0, None, "softmax")
+    refined = replace(plain, weights=axes, biases=axes[0], refined_on=3409)
+    assert plain.in_words() is None
+    assert refined.in_words() == "refined on 3,409 images"
+    assert replace(refined, calibration=calibration).in_words() == (
+        "refined on 3,409 images, and calibrated: temperature 2.00, by 50 labelled images"
+    )
