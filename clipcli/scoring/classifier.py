@@ -143,6 +143,19 @@ class Classifier:
         return "groups and labels do" if self.tree is not None and not self.tree.fits(self.labels) else None
 
 
+NO_VOCABULARY = (
+    "the classifier has no common words to compare with; make it anew with clipcli build-classifier --vocabulary"
+)
+METADATA = ("labels", "model", "fingerprint", "prompts", "precision", "logit_scale", "logit_bias", "score", "recipe")
+TENSORS = ("class_embeddings", "weights", "biases", "vocabulary")
+# What only some classifiers have: how it becomes JSON, and how it is read back.
+OPTIONAL: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "refined_on": (int, int),
+    "calibration": (Calibration.as_json, Calibration.from_json),
+    "tree": (lambda tree: tree.groups, lambda groups: Tree(tuple(map(tuple, groups)))),
+}
+
+
 def words_of(classifier: Classifier) -> NDArray[np.float32]:
     """The embeddings `[V, D]` of its vocabulary. Raises `UsageError` if it has none."""
     if classifier.vocabulary is None:
