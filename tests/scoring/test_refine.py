@@ -156,7 +156,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     assert classifier.biases is not None
     for wrong in ({"biases": classifier.biases[1:]}, {"biases": None}, {"refined_on": None}):
         replace(classifier, **wrong).save(tmp_path / "wrong")
-        with pytest.raises(BadFile, match="do not fit"):
+        with pytest.raises(BadFile, match="its refinement does not fit"):
             Classifier.load(tmp_path / "wrong")
 
 
