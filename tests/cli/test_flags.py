@@ -18,16 +18,18 @@ FLAGS = {
     "classify": "labels classifier prompts model output format top-k score device precision batch-size workers decode "
     "engine cache no-cache cache-size verify no-verify resume no-resume overwrite no-overwrite "
     "keep-columns image-column manifest no-manifest report report-images exclude keep-names no-keep-names "
-    "keep-duplicates no-keep-duplicates max-images sample color",
+    "keep-duplicates no-keep-duplicates max-images sample color taxonomy back-off refine no-refine unknown no-unknown "
+    "unknown-label unknown-at multi-label no-multi-label multi-label-at wide no-wide",
     "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite "
-    "keep-names no-keep-names keep-duplicates no-keep-duplicates",
+    "keep-names no-keep-names keep-duplicates no-keep-duplicates taxonomy refine-on vocabulary no-vocabulary",
     "calibrate": "labels classifier prompts model output image-column label-column device precision batch-size workers "
     "decode engine cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
-    "keep-duplicates no-keep-duplicates color",
+    "keep-duplicates no-keep-duplicates color taxonomy",
     "evaluate": "data labels classifier prompts model output compare linear-probe shots seeds image-column "
     "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine "
     "cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
-    "keep-duplicates no-keep-duplicates color",
+    "keep-duplicates no-keep-duplicates color taxonomy back-off refine no-refine unknown-folder multi-label "
+    "no-multi-label multi-label-at",
     "train": "output model arch image-size prompts labels image-column caption-column max-skipped epochs steps "
     "batch-size micro-batch seed loss duplicates negatives lr image-lr text-lr warmup weight-decay beta2 "
     "grad-clip-norm crop flip no-flip augment cutmix lock unlock-groups lora average freeze-batch-norm "
@@ -100,6 +102,8 @@ def test_every_command_takes_a_file_and_shows_its_settings(run: Run, labels: Pat
         "cache": True,
         "keep_names": False,
         "keep_duplicates": False,
+        "refine_on": [],
+        "vocabulary": False,
     }
     Path("evaluate.yaml").write_text("data: {photos: a, sketches: b}\nprompts: plain,name\nshots: [1, full]\n")
     shown = yaml.safe_load(run("evaluate", "--config", "evaluate.yaml", "--engine", "torch", "--show-config").out)
@@ -116,7 +120,11 @@ def test_every_command_takes_a_file_and_shows_its_settings(run: Run, labels: Pat
 @pytest.mark.parametrize(
     ("command", "content", "message"),
     [
-        ("classify", "label: x", "unknown setting 'label'; did you mean labels? (clipcli classify --help lists them)"),
+        (
+            "classify",
+            "label: x",
+            "unknown setting 'label'; did you mean labels or multi_label? (clipcli classify --help lists them)",
+        ),
         ("classify", "quiet: true", "unknown setting 'quiet'; "),
         ("classify", "inputs: x\ntop_k: many", "--top-k many is not a whole number; see clipcli classify --help"),
         ("classify", "labels: l.txt", "missing argument 'INPUT'; see clipcli classify --help"),

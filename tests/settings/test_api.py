@@ -127,7 +127,11 @@ def test_what_is_wrong_with_a_call_is_raised_by_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "function", [clipcli.classify, clipcli.build_classifier, clipcli.evaluate, clipcli.train, clipcli.load]
+    "function",
+    [
+        *(clipcli.classify, clipcli.build_classifier, clipcli.evaluate, clipcli.train, clipcli.load),
+        *(clipcli.calibrate, clipcli.labels),
+    ],
 )
 def test_every_function_has_its_settings(function: Callable[..., Any]) -> None:
     records: dict[str, type[Settings]] = {
@@ -136,6 +140,8 @@ def test_every_function_has_its_settings(function: Callable[..., Any]) -> None:
         "evaluate": clipcli.EvaluateSettings,
         "train": TrainRequest,
         "load": LoadSettings,
+        "calibrate": clipcli.CalibrateSettings,
+        "labels": clipcli.LabelsSettings,
     }
     parameters = inspect.signature(function).parameters
     settings = described(records[function.__name__])

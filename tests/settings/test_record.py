@@ -14,8 +14,10 @@ import pandas as pd
 import pytest
 
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings, ClassifierFile
+from clipcli.commands.calibrate.settings import CalibrateSettings
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.commands.evaluate.settings import EvaluateSettings
+from clipcli.commands.labels.settings import LabelsSettings
 from clipcli.commands.shared_settings import Encoding, Hardware, OneModel
 from clipcli.commands.train.settings import TrainConfig, TrainRequest
 from clipcli.errors import UnknownName, UsageError
@@ -34,7 +36,10 @@ from clipcli.settings import (
     to_yaml,
 )
 
-RECORDS = (ClassifySettings, RowsFile, BuildClassifierSettings, ClassifierFile, EvaluateSettings, TrainRequest)
+RECORDS = (
+    *(ClassifySettings, RowsFile, BuildClassifierSettings, ClassifierFile, EvaluateSettings, TrainRequest),
+    *(CalibrateSettings, LabelsSettings),
+)
 TABLE = pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]})
 # A value of each setting that is not its default.
 OTHER: dict[type[Settings], dict[str, Any]] = {
@@ -61,6 +66,13 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "image_column": "picture",
         "keep_columns": ["where", "who"],
         "back_off": 0.8,
+        "refine": True,
+        "unknown": True,
+        "unknown_label": "none",
+        "unknown_at": 0.7,
+        "multi_label": True,
+        "multi_label_at": 0.6,
+        "wide": True,
         "exclude": ["*.gif", "raw"],
         "keep_names": True,
         "keep_duplicates": True,
@@ -85,6 +97,8 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "keep_names": True,
         "keep_duplicates": True,
         "taxonomy": "wordnet",
+        "refine_on": ["photos"],
+        "vocabulary": True,
     },
     ClassifierFile: {"output": "c.safetensors", "overwrite": True},
     EvaluateSettings: {
@@ -96,6 +110,10 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "output": "out",
         "compare": "predictions.csv",
         "back_off": 0.8,
+        "refine": True,
+        "unknown_folder": "others",
+        "multi_label": True,
+        "multi_label_at": 0.6,
         "linear_probe": "train",
         "shots": [1, "full"],
         "seeds": 4,

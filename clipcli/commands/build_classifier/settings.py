@@ -29,10 +29,10 @@ class BuildClassifierSettings(Hardware, OneModel, Labels):
     )
 
     refine_on: AsTexts = setting(default=(), group="how", metavar="DATA", by_default="none")
-    """Images without labels, as classify takes them, to refine the classifier on, as classify --refine does."""
+    """Images without labels, as classify takes them, to refine the classifier on."""
 
     vocabulary: bool = setting(default=False, group="what", rare=True)
-    """Add the common words that --unknown and --multi-label of classify compare the classes with."""
+    """Add the common words by which classify tells unknown images, and several labels of an image."""
 
 
 @record

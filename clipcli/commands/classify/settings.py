@@ -62,7 +62,7 @@ class Labelling(Prompts, Inputs, LabelsOrClassifier):
     """Give images that are none of the labels the label unknown; their best label is the second."""
 
     unknown_label: str = setting(default=UNKNOWN, group="how", metavar="TEXT", rare=True)
-    """What such images are called, with --unknown."""
+    """The name of such images, with --unknown."""
 
     unknown_at: float | None = setting(
         default=None, group="how", metavar="S", least=0, most=1, by_default=UNKNOWN_BY_DEFAULT, rare=True

@@ -62,7 +62,7 @@ class EvaluateSettings(Encoding, Overwriting, LabelColumn, TableColumns, LabelsO
     """Also measure classify --refine: each classifier refined on the images of DATA, without their labels."""
 
     unknown_folder: AsText = setting(default=None, group="how", metavar="DIR")
-    """Images of none of the classes: how well --unknown of classify tells them from those of DATA."""
+    """Images of none of the classes: how well classify tells them, as unknown, from those of DATA."""
 
     back_off: float | None = setting(default=None, group="how", metavar="P", least=0, most=1)
     """Also tell how right answers are with classify --back-off; for labels in groups."""
