@@ -56,6 +56,12 @@ def test_labels_has_no_flag_for_duplicates(run: Run) -> None:
     assert "--keep-duplicates" not in run("labels", "--help").out
 
 
+def test_the_model_is_named_once(run: Run, model: str) -> None:
+    for _ in range(2):
+        done = run("labels", "a, b", "--model", model, *HOW)
+    assert done.err.count("what is known comes from the cache") == 1
+
+
 def test_labels_with_which_nothing_is_wrong_are_told_so(run: Run, model: str) -> None:
     done = run("labels", "a", "--model", model, *HOW)
     assert done.out == "Nothing was found to change in this one label.\n"

@@ -25,7 +25,7 @@ from clipcli.data.images import list_images
 from clipcli.encoding.embed import embed_images, towers_for
 from clipcli.encoding.model import Model
 from clipcli.errors import InputNotFound, UsageError
-from clipcli.events import Event, InputsFound, LabelsDoubted, result_of
+from clipcli.events import Event, InputsFound, LabelsDoubted, ModelKnown, result_of
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
 from clipcli.records import Entry, ImageItem, Skipped
@@ -131,7 +131,8 @@ def _looked_at(
     doubts: list[LabelsDoubted] = []
     [classifier] = yield from _keeping(build([prompted], model=model, towers=towers), doubts)
     # What is doubted about common words, or with other prompts, is no finding about these labels.
-    words, *others = yield from _keeping(build([_words(prompted.prompt_set), *tried], model=model, towers=towers), [])
+    rest = build([_words(prompted.prompt_set), *tried], model=model, towers=towers)
+    words, *others = yield from _keeping(rest, [], without=ModelKnown)
     if not items:
         return LabelReport(classifier.labels, None, tuple(_findings(prompted, classifier, words, doubts)))
     _, embeddings, skipped = yield from _embedded(items, model)
@@ -146,9 +147,12 @@ def _looked_at(
 
 
 def _keeping(
-    events: Generator[Event, None, list[Classifier]], doubts: list[LabelsDoubted]
+    events: Generator[Event, None, list[Classifier]],
+    doubts: list[LabelsDoubted],
+    *,
+    without: type[ModelKnown] | tuple[()] = (),
 ) -> Generator[Event, None, list[Classifier]]:
-    """The events, but for doubts about labels, which become findings."""
+    """The events, but for doubts about labels, which become findings, and for those that were said before."""
     while True:
         try:
             event = next(events)
@@ -157,7 +161,7 @@ def _keeping(
             return classifiers
         if isinstance(event, LabelsDoubted):
             doubts.append(event)
-        else:
+        elif not isinstance(event, without):
             yield event
 
 
