@@ -5,15 +5,14 @@ The words are nouns of WordNet 3.0 (Fellbaum 1998), chosen by hand so that whate
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import cache
 from pathlib import Path
 
 from clipcli.classes.normal_form import composed
+from clipcli.classes.plurals import singulars
 
 _FILE = Path(__file__).with_suffix(".txt")
-# Endings of plurals, with those of their singulars.
-_PLURALS = (("ies", "y"), ("ves", "f"), ("ches", "ch"), ("shes", "sh"), ("xes", "x"), ("sses", "ss"), ("s", ""))
 
 
 @cache
@@ -29,25 +28,16 @@ def other_words(words: Sequence[str], names: Iterable[str]) -> list[int]:
     Names are the labels and aliases of classes. `car` is the same as `Cars`, `police car` is a kind of it, and it is
     what `red car` is a kind of: one ends with the words of the other.
     """
-    ends = {_ending(name) for name in names}
+    ends = {end for name in names for end in _endings(name)}
     tails = {end[n:] for end in ends for n in range(len(end))}
-    found = []
-    for n, word in enumerate(words):
-        end = _ending(word)
-        if end not in tails and not any(end[k:] in ends for k in range(len(end))):
-            found.append(n)
-    return found
+    return [n for n, word in enumerate(words) if not any(_meets(end, ends, tails) for end in _endings(word))]
 
 
-def _ending(name: str) -> tuple[str, ...]:
-    """The words of a name in lower case, the last in the singular."""
-    parts = composed(name).casefold().replace("_", " ").replace("-", " ").split()
-    return (*parts[:-1], _singular(parts[-1])) if parts else ()
+def _meets(end: tuple[str, ...], ends: Set[tuple[str, ...]], tails: Set[tuple[str, ...]]) -> bool:
+    return end in tails or any(end[n:] in ends for n in range(len(end)))
 
 
-def _singular(word: str) -> str:
-    if len(word) > 3 and not word.endswith(("ss", "us", "is")):
-        for plural, singular in _PLURALS:
-            if word.endswith(plural):
-                return word.removesuffix(plural) + singular
-    return word
+def _endings(name: str) -> Iterator[tuple[str, ...]]:
+    """The words of a name in lower case, the last as it is, and as each that it may be the plural of."""
+    *before, last = composed(name).casefold().replace("_", " ").replace("-", " ").split() or [""]
+    return ((*before, one) for one in singulars(last) if one)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import Path as ZipPath
 
+from clipcli.classes.plurals import singulars
 from clipcli.errors import BadFile, MissingExtra
 
 INDEX, DATA, IRREGULAR = "index.noun", "data.noun", "noun.exc"
@@ -20,17 +21,6 @@ INDEX, DATA, IRREGULAR = "index.noun", "data.noun", "noun.exc"
 SEARCH, HOME = "WNSEARCHDIR", "WNHOME"
 _PLACES = ("/usr/share/wordnet", "/usr/local/WordNet-3.0/dict")
 Folder = Path | ZipPath
-# Endings of plurals, with those of their singulars, as WordNet's own Morphy has them.
-_PLURALS = (
-    ("s", ""),
-    ("ses", "s"),
-    ("xes", "x"),
-    ("zes", "z"),
-    ("ches", "ch"),
-    ("shes", "sh"),
-    ("men", "man"),
-    ("ies", "y"),
-)
 # ImageNet's ids are the offsets of this version.
 _OF_IDS = b"WordNet 3.0 Copyright"
 
@@ -104,8 +94,7 @@ class WordNet:
         yield written
         if written in self._irregular:
             yield self._irregular[written]
-        if not written.endswith("ss"):
-            yield from (written.removesuffix(end) + one for end, one in _PLURALS if written.endswith(end))
+        yield from singulars(written)
 
 
 INSTALL = (

@@ -12,10 +12,14 @@ from clipcli.events import result_of
 from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from clipcli.cli.display import Display
-    from clipcli.commands.labels.findings import LabelReport, Suggested
+    from clipcli.commands.labels.findings import Finding, LabelReport, Suggested
 
 _LABELS_SHOWN = 20
+# The findings of a kind that are shown.
+_FINDINGS_SHOWN = 10
 
 EXAMPLES = (
     "clipcli labels labels.txt --images photos --model tiny",
@@ -64,19 +68,26 @@ def _print_report(report: LabelReport) -> None:
             print(f"{sum(count for _, count in more):>7,}  all of the {len(more):,} other labels")
         print()
     for kind, heading in KINDS.items():
-        findings = [finding for finding in report.findings if finding.kind == kind]
-        if not findings:
-            continue
-        print(heading)
-        for finding in findings:
-            _print_indented(f"- {finding.says}.", more="    ")
-            _print_indented(f"  {finding.suggestion}.", more="    ")
-            if finding.effect is not None:
-                _print_indented(f"  Effect: {finding.effect}.", more="    ")
-        print()
+        _print_kind(heading, [finding for finding in report.findings if finding.kind == kind])
     if not report.findings:
         these = "this one label" if len(report.labels) == 1 else f"these {len(report.labels):,} labels"
         print(f"Nothing was found to change in {these}.")
+
+
+def _print_kind(heading: str, findings: Sequence[Finding]) -> None:
+    """The first findings of a kind, and how many more there are."""
+    if not findings:
+        return
+    print(heading)
+    for finding in findings[:_FINDINGS_SHOWN]:
+        _print_indented(f"- {finding.says}.", more="    ")
+        _print_indented(f"  {finding.suggestion}.", more="    ")
+        if finding.effect is not None:
+            _print_indented(f"  Effect: {finding.effect}.", more="    ")
+    if len(findings) > _FINDINGS_SHOWN:
+        more = len(findings) - _FINDINGS_SHOWN
+        _print_indented(f"- And {more:,} more, which clipcli.labels in Python gives too.", more="    ")
+    print()
 
 
 def _print_suggested(suggested: Suggested, display: Display) -> None:

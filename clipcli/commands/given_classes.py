@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from clipcli.classes.given import STDIN
 from clipcli.classes.prompts import PromptedClasses, read_prompted_classes
 from clipcli.encoding.embed import towers_for
 from clipcli.encoding.model import Model
@@ -35,6 +36,12 @@ class GivenClasses(Protocol):
     def keep_duplicates(self) -> bool: ...
     @property
     def taxonomy(self) -> str | None: ...
+
+
+def check_standard_input(labels: object, inputs: Sequence[object]) -> None:
+    """Check that standard input is not both the labels and a list of images. Raises `UsageError`."""
+    if labels == STDIN and STDIN in inputs:
+        raise UsageError("standard input is either the labels or a list of images; give one of them as a file")
 
 
 def read_class_source(options: GivenClasses, notices: Notices) -> Classifier | PromptedClasses:

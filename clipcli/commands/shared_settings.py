@@ -60,11 +60,16 @@ def read_classifier(value: Any) -> str | Path | Classifier:
 
 
 @record
-class Names(Settings):
+class KeepNames(Settings):
     """How the names of classes go into prompts."""
 
     keep_names: bool = setting(default=False, group="what", rare=True)
     """Put names such as hot_dog, 001.hot_dog or HotDog into prompts as they are, and not as words."""
+
+
+@record
+class Names(KeepNames):
+    """How the names of classes go into prompts, and what becomes of names that are given several times."""
 
     keep_duplicates: bool = setting(default=False, group="what", rare=True)
     """Keep labels that are given several times as separate classes, which share their score."""

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.classes.vocabulary import other_words
+from clipcli.scoring.blocks import blocks
 
 Float32Array = NDArray[np.float32]
-_BLOCK = 512
 
 
 def competitors(
@@ -34,9 +34,14 @@ def near_synonym(embeddings: Float32Array) -> float:
     `embeddings` `[V, D]` are those of the vocabulary. As a cosine that depends on the vocabulary and the model alone,
     it fits models whose texts are all alike (CLIP's are above 0.6) as well as others.
     """
+    return float(np.median(nearest_neighbours(embeddings)))
+
+
+def nearest_neighbours(embeddings: Float32Array) -> Float32Array:
+    """The cosine `[V]` of each of two or more embeddings `[V, D]` to its nearest neighbour."""
     nearest = np.empty(len(embeddings), dtype=np.float32)
-    for start in range(0, len(embeddings), _BLOCK):
-        cosines = embeddings[start : start + _BLOCK] @ embeddings.T
-        cosines[np.arange(len(cosines)), start + np.arange(len(cosines))] = -1
-        nearest[start : start + _BLOCK] = cosines.max(axis=1)
-    return float(np.median(nearest))
+    for rows in blocks(len(embeddings), width=len(embeddings)):
+        cosines = embeddings[rows] @ embeddings.T
+        cosines[np.arange(len(cosines)), rows.start + np.arange(len(cosines))] = -1
+        nearest[rows] = cosines.max(axis=1)
+    return nearest

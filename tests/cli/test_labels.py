@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from clipcli.commands.labels import run as labels_run
+from clipcli.commands.labels.findings import Finding, LabelReport
 
 from .conftest import Run
 
@@ -29,8 +30,36 @@ def test_findings_are_printed_by_kind_with_the_counts_first(run: Run, model: str
     assert lines[at + 1].startswith("- ")
     assert "'猫' in pieces of letters" in lines[at + 1]
     assert lines[at + 2].startswith("  write the labels in English")
-    assert lines[at + 3] == f"  Effect: these labels get {counts['猫']} image{'s' * (counts['猫'] != 1)} now."
+    assert lines[at + 3] == f"  Effect: this label gets {counts['猫']} image{'s' * (counts['猫'] != 1)} now."
     assert "clipcli: " not in done.err
+
+
+def test_of_many_findings_of_a_kind_the_rest_are_counted(run: Run, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [Finding("alike", ("a", "b"), f"'a' and 'b{n}' are near", "make one an alias") for n in range(12)]
+    monkeypatch.setattr(labels_run, "alike", lambda *_: iter(many))
+    lines = run("labels", "a, b", "--model", model, *HOW).out.splitlines()
+    assert lines.index("Labels that nearly coincide") == 0
+    assert lines[19:22] == [
+        "- 'a' and 'b9' are near.",
+        "  make one an alias.",
+        "- And 2 more, which clipcli.labels in Python gives too.",
+    ]
+    report = labels_run.labels(["a", "b"], model=model, prompts="plain", device="cpu", precision="fp32")
+    assert isinstance(report, LabelReport)
+    assert [one.says for one in report.findings] == [one.says for one in many]
+    monkeypatch.setattr(labels_run, "alike", lambda *_: iter(many[:10]))
+    assert " more" not in run("labels", "a, b", "--model", model, *HOW).out
+
+
+def test_labels_has_no_flag_for_duplicates(run: Run) -> None:
+    assert "--keep-names" in run("labels", "--help").out
+    assert "--keep-duplicates" not in run("labels", "--help").out
+
+
+def test_the_model_is_named_once(run: Run, model: str) -> None:
+    for _ in range(2):
+        done = run("labels", "a, b", "--model", model, *HOW)
+    assert done.err.count("what is known comes from the cache") == 1
 
 
 def test_labels_with_which_nothing_is_wrong_are_told_so(run: Run, model: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clipcli.scoring.competitors import competitors, near_synonym
+from clipcli.scoring import blocks
+from clipcli.scoring.competitors import competitors, near_synonym, nearest_neighbours
 
 _WORDS = ["dog", "puppy", "car", "truck", "tree"]
 
@@ -21,6 +22,13 @@ _EMBEDDINGS = _units([0, 20, 90, 130, 180])
 def test_a_near_synonym_is_as_near_as_the_nearest_word_commonly_is() -> None:
     # The nearest words are 20, 20, 40, 40 and 50 degrees away.
     assert near_synonym(_EMBEDDINGS) == pytest.approx(np.cos(np.radians(40)), abs=1e-6)
+
+
+def test_nearest_neighbours_do_not_depend_on_the_size_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = np.cos(np.radians([20, 20, 40, 40, 50]))
+    for size in (1, 10, 1000):
+        monkeypatch.setattr(blocks, "_BLOCK", size)
+        assert nearest_neighbours(_EMBEDDINGS) == pytest.approx(expected, abs=1e-6)
 
 
 def test_names_and_near_synonyms_do_not_compete() -> None:

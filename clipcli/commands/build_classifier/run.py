@@ -10,6 +10,7 @@ from clipcli import backbones
 from clipcli.classes.prompts import read_prompted_classes
 from clipcli.commands.build_classifier.refined import refined_on
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings
+from clipcli.commands.given_classes import check_standard_input
 from clipcli.data.images import list_images
 from clipcli.encoding.embed import towers_for
 from clipcli.encoding.model import Model
@@ -56,6 +57,7 @@ class _ModelSettings:
 
 def run(options: BuildClassifierSettings) -> Generator[Event, None, Built]:
     """As `build_classifier`, with its events."""
+    check_standard_input(options.labels, options.refine_on)
     notices = Notices()
     prompted = read_prompted_classes(
         options.labels,

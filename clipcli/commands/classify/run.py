@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
-from clipcli.classes.given import STDIN
 from clipcli.classes.joined import SEPARATOR
 from clipcli.classes.prompts import PromptedClasses
 from clipcli.commands.classify.album import Album
@@ -19,12 +18,11 @@ from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.refined import refine_first
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.commands.classify.several import SPLIT_LABELS, schema_of
-from clipcli.commands.given_classes import get_classifier, read_class_source
+from clipcli.commands.given_classes import check_standard_input, get_classifier, read_class_source
 from clipcli.data.images import list_images
 from clipcli.data.kinds.folders import OTHER_FILES
 from clipcli.encoding.embed import embed
 from clipcli.encoding.model import Model
-from clipcli.errors import UsageError
 from clipcli.events import Event, InputsFound, RowsPlanned, RowsReady
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
@@ -152,8 +150,7 @@ def _adding(
 
 def _checked_classes(options: ClassifySettings, notices: Notices) -> Classifier | PromptedClasses:
     """The classes, with the settings about them checked. Raises `UsageError` for what does not fit together."""
-    if options.labels == STDIN and STDIN in options.inputs:
-        raise UsageError("standard input is either the labels or a list of images; give one of them as a file")
+    check_standard_input(options.labels, options.inputs)
     class_source = read_class_source(options, notices)
     check_labelling(options, class_source)
     for label in labels_of(class_source) if options.multi_label else ():

@@ -33,9 +33,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class LabelReport:
-    """What `labels` found: the labels, the number of images that get each (`None` without images), and the findings.
+    """What `labels` found: the labels, the number of images that get each (`None` without images), and all findings.
 
-    `skipped` is the number of images that could not be read.
+    The command line shows the first of each kind, and says how many more there are. `skipped` is the number of images
+    that could not be read.
     """
 
     labels: tuple[str, ...]

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.commands.labels.findings import Finding, images
+from clipcli.scoring.blocks import blocks, nearest
 
 Array = NDArray[np.float32]
 # A word is near an image if it is among this share of the words that are nearest to it.
 _NEAR = 0.01
 # Words are proposed as long as each is near this share of all images, and so many images at least.
 _SHARE, _LEAST = 0.02, 3
-_MOST_WORDS = 5
+_NAMED = 5
 _SHOWN = 3
 
 
@@ -31,17 +32,21 @@ def missing(
     An image is far if the words that are near it are all nearer than its best label. Of the `words`, with embeddings
     `[V, D]`, the one that is near most of these images comes first, then the one that is near most of the rest.
     """
-    near = _near(embeddings, class_embeddings, vocabulary)
-    far = np.asarray(near.any(axis=1))
-    chosen = _common_words(near[far], least=_least(len(embeddings)))
-    if not chosen:
+    if not len(words):
         return
+    far, near = _near(embeddings, class_embeddings, vocabulary)
+    common = _common_words(far, near, least=_least(len(embeddings)))
+    if not common:
+        return
+    chosen, rest = common[:_NAMED], len(common) - _NAMED
+    more = f" and {rest:,} more" if rest > 0 else ""
     named = ", ".join(f"{words[word]} ({number:,})" for word, number in chosen)
     quoted = [f"'{words[word]}'" for word, _ in chosen]
     yield Finding(
         "missing",
         (),
-        f"{images(int(far.sum()))} of {len(far):,} are far from all labels; nearest common words: {named}",
+        f"{images(len(np.unique(far)))} of {len(embeddings):,} are far from all labels; nearest common words:"
+        f" {named}{more}",
         f"add {' and '.join([', '.join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)} if they are wanted",
         _effect(labels, class_embeddings, words, vocabulary, embeddings, added=[word for word, _ in chosen]),
     )
@@ -51,30 +56,34 @@ def _least(count: int) -> int:
     return max(_LEAST, int(np.ceil(_SHARE * count)))
 
 
-def _near(embeddings: Array, class_embeddings: Array, vocabulary: Array) -> NDArray[np.bool_]:
-    """Which words `[V]` are near each image: `[N, V]`, with none for an image that is not far from all labels."""
-    cosine = embeddings @ vocabulary.T
+def _near(embeddings: Array, class_embeddings: Array, vocabulary: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The images that are far from all labels, each as often as there are words near it, and these words."""
     count = max(1, round(_NEAR * len(vocabulary)))
-    nearest = np.partition(cosine, -count, axis=1)[:, -count, None]
-    best_label = (embeddings @ class_embeddings.T).max(axis=1, keepdims=True)
-    near: NDArray[np.bool_] = (cosine >= nearest) & (best_label < nearest)
-    return near
+    found = []
+    for rows in blocks(len(embeddings), width=len(vocabulary) + len(class_embeddings)):
+        cosine = embeddings[rows] @ vocabulary.T
+        limit = np.partition(cosine, -count, axis=1)[:, -count, None]
+        best_label = (embeddings[rows] @ class_embeddings.T).max(axis=1, keepdims=True)
+        far, near = np.nonzero((cosine >= limit) & (best_label < limit))
+        found.append((far + rows.start, near))
+    far, near = map(np.concatenate, zip(*found, strict=True))
+    return far, near
 
 
-def _common_words(near: NDArray[np.bool_], *, least: int) -> list[tuple[int, int]]:
+def _common_words(far: NDArray[np.intp], near: NDArray[np.intp], *, least: int) -> list[tuple[int, int]]:
     """Words by index, each with the number of images that it is near and that no word before it is.
 
-    `near` `[F, V]` is which words are near which image. Each word has `least` images.
+    `near` is a word that is near the image of the same place in `far`. Each word has `least` images.
     """
-    near = near.copy()
     chosen: list[tuple[int, int]] = []
-    while len(chosen) < _MOST_WORDS:
-        counts = near.sum(axis=0)
+    while len(near):
+        counts = np.bincount(near)
         word = int(counts.argmax())
         if counts[word] < least:
             break
         chosen.append((word, int(counts[word])))
-        near[near[:, word]] = False
+        others = ~np.isin(far, far[near == word])
+        far, near = far[others], near[others]
     return chosen
 
 
@@ -88,8 +97,8 @@ def _effect(
     added: Sequence[int],
 ) -> str:
     """How many images would change their label if these words were labels too, and which labels they have now."""
-    before = (embeddings @ class_embeddings.T).argmax(axis=1)
-    after = (embeddings @ np.concatenate([class_embeddings, vocabulary[added]]).T).argmax(axis=1)
+    before = nearest(embeddings, class_embeddings)
+    after = nearest(embeddings, np.concatenate([class_embeddings, vocabulary[added]]))
     moved = after >= len(labels)
     to = ", ".join(f"{(after == len(labels) + n).sum():,} to '{words[word]}'" for n, word in enumerate(added))
     losing = Counter(before[moved].tolist()).most_common(_SHOWN)

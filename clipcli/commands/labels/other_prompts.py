@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.commands.labels.findings import Finding, images
+from clipcli.scoring.blocks import nearest
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.refine import agreement
 
@@ -28,7 +29,7 @@ def other_prompts(
     best = max(known, key=lambda name: known[name])
     if known[best] < own + _MARGIN:
         return
-    labels = [(embeddings @ one.class_embeddings.T).argmax(axis=1) for one in (classifier, others[best])]
+    labels = [nearest(embeddings, one.class_embeddings) for one in (classifier, others[best])]
     changed = int((labels[0] != labels[1]).sum())
     yield Finding(
         "prompts",

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.labels import LabelledClass
-from clipcli.classes.prompts import DEFAULT_PROMPTS, PromptedClasses, load_prompts, read_prompted_classes
-from clipcli.classes.vocabulary import other_words, vocabulary
+from clipcli.classes.prompts import DEFAULT_PROMPTS, PromptedClasses, PromptSet, load_prompts, read_prompted_classes
+from clipcli.classes.vocabulary import vocabulary
+from clipcli.commands.given_classes import check_standard_input
 from clipcli.commands.labels.alike import alike
 from clipcli.commands.labels.findings import Finding, LabelReport, Suggested, images
 from clipcli.commands.labels.missing import missing
@@ -24,12 +25,14 @@ from clipcli.data.images import list_images
 from clipcli.encoding.embed import embed_images, towers_for
 from clipcli.encoding.model import Model
 from clipcli.errors import InputNotFound, UsageError
-from clipcli.events import Event, InputsFound, LabelsDoubted, result_of
+from clipcli.events import Event, InputsFound, LabelsDoubted, ModelKnown, result_of
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
 from clipcli.records import Entry, ImageItem, Skipped
+from clipcli.scoring.blocks import nearest
 from clipcli.scoring.build import build
 from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.competitors import competitors
 from clipcli.scoring.refine import LEAST_IMAGES
 from clipcli.settings import Show, api
 
@@ -57,6 +60,7 @@ def run(options: LabelsSettings) -> Generator[Event, None, LabelReport | Suggest
         )
     if options.suggest and not options.images:
         raise UsageError("--suggest proposes labels for images; give --images FOLDER")
+    check_standard_input(options.labels, options.images)
     notices = Notices()
     prompted = None
     if options.labels is not None:
@@ -96,20 +100,18 @@ def _embedded(items: Sequence[ImageItem], model: Model) -> Generator[Event, None
     return [entry for entry in entries if not isinstance(entry, Skipped)], embeddings, len(skipped)
 
 
-def _words(prompts: str | None, names: Sequence[str] = ()) -> PromptedClasses:
-    """The words of the general vocabulary that are none of the names, as classes with these prompts."""
-    words = vocabulary()
-    others = tuple(LabelledClass(words[n]) for n in other_words(words, names))
-    return PromptedClasses(others, load_prompts(DEFAULT_PROMPTS if prompts is None else prompts))
+def _words(prompt_set: PromptSet) -> PromptedClasses:
+    """The words of the general vocabulary, as classes with these prompts."""
+    return PromptedClasses(tuple(map(LabelledClass, vocabulary())), prompt_set)
 
 
 def _suggested(options: LabelsSettings, items: Sequence[ImageItem], model: Model) -> Generator[Event, None, Suggested]:
     """Labels for the images: names of clusters, with the images that are nearest to each."""
-    prompted = _words(options.prompts)
+    prompted = _words(load_prompts(DEFAULT_PROMPTS if options.prompts is None else options.prompts))
     [words] = yield from build([prompted], model=model, towers=towers_for(items, model=model))
     entries, embeddings, skipped = yield from _embedded(items, model)
     chosen = suggest(embeddings, words.class_embeddings)
-    best = (embeddings @ words.class_embeddings[chosen].T).argmax(axis=1)
+    best = nearest(embeddings, words.class_embeddings[chosen])
     names = [words.labels[n] for n in chosen]
     counts = Counter(names[n] for n in best.tolist())
     examples: dict[str, list[str]] = {name: [] for name in names}
@@ -123,31 +125,34 @@ def _looked_at(
     prompted: PromptedClasses, items: Sequence[ImageItem], model: Model
 ) -> Generator[Event, None, LabelReport]:
     """What is found about the classes, and with images about their counts."""
-    names = [name for labelled in prompted.classes for name in (labelled.label, *labelled.aliases)]
-    words_of = PromptedClasses(_words(None, names).classes, prompted.prompt_set)
     sets = [name for name in TRIED if name != prompted.prompt_set.name] if len(items) >= LEAST_IMAGES else []
     tried = [PromptedClasses(prompted.classes, load_prompts(name)) for name in sets]
-    doubts: list[LabelsDoubted] = []
     towers = towers_for(items, model=model) if items else ()
-    classifier, words, *others = yield from _keeping(
-        build([prompted, words_of, *tried], model=model, towers=towers), doubts
-    )
+    doubts: list[LabelsDoubted] = []
+    [classifier] = yield from _keeping(build([prompted], model=model, towers=towers), doubts)
+    # What is doubted about common words, or with other prompts, is no finding about these labels.
+    rest = build([_words(prompted.prompt_set), *tried], model=model, towers=towers)
+    words, *others = yield from _keeping(rest, [], without=ModelKnown)
     if not items:
-        return LabelReport(classifier.labels, None, tuple(_findings(classifier, words, doubts, None)))
+        return LabelReport(classifier.labels, None, tuple(_findings(prompted, classifier, words, doubts)))
     _, embeddings, skipped = yield from _embedded(items, model)
+    winners = Winners.of(embeddings, classifier.class_embeddings)
     found = [
-        *_findings(classifier, words, doubts, embeddings),
+        *_findings(prompted, classifier, words, doubts, winners),
+        *_of_images(prompted, classifier, words, embeddings, winners),
         *other_prompts(classifier, dict(zip(sets, others, strict=True)), embeddings),
     ]
-    best = (embeddings @ classifier.class_embeddings.T).argmax(axis=1)
-    counts = np.bincount(best, minlength=len(classifier.labels)).tolist()
-    return LabelReport(classifier.labels, dict(zip(classifier.labels, counts, strict=True)), tuple(found), skipped)
+    counts = dict(zip(classifier.labels, winners.counts.tolist(), strict=True))
+    return LabelReport(classifier.labels, counts, tuple(found), skipped)
 
 
 def _keeping(
-    events: Generator[Event, None, list[Classifier]], doubts: list[LabelsDoubted]
+    events: Generator[Event, None, list[Classifier]],
+    doubts: list[LabelsDoubted],
+    *,
+    without: type[ModelKnown] | tuple[()] = (),
 ) -> Generator[Event, None, list[Classifier]]:
-    """The events, but for doubts about labels, which become findings."""
+    """The events, but for doubts about labels, which become findings, and for those that were said before."""
     while True:
         try:
             event = next(events)
@@ -156,30 +161,46 @@ def _keeping(
             return classifiers
         if isinstance(event, LabelsDoubted):
             doubts.append(event)
-        else:
+        elif not isinstance(event, without):
             yield event
 
 
 def _findings(
-    classifier: Classifier, words: Classifier, doubts: Sequence[LabelsDoubted], embeddings: Array | None
+    prompted: PromptedClasses,
+    classifier: Classifier,
+    words: Classifier,
+    doubts: Sequence[LabelsDoubted],
+    winners: Winners | None = None,
 ) -> Iterator[Finding]:
-    """All findings, in the order of `KINDS`."""
+    """What is found about the labels by themselves, with its effect on the images if there are some."""
+    yield from _of_words(doubts, prompted.classes, winners)
+    yield from alike(classifier.labels, classifier.class_embeddings, words.class_embeddings, winners)
+
+
+def _of_words(
+    doubts: Sequence[LabelsDoubted], classes: Sequence[LabelledClass], winners: Winners | None
+) -> Iterator[Finding]:
+    """The doubts about words of labels, with the number of images that get these labels."""
+    # A doubt is about the words of a label, such as `hot dog` of `hot_dog`.
+    index = {labelled.names[0]: n for n, labelled in enumerate(classes)}
+    for doubt in doubts:
+        found = [index[words] for words in doubt.labels]
+        got = None
+        if winners is not None:
+            these = "this label gets" if len(found) == 1 else "these labels get"
+            got = f"{these} {images(int(winners.counts[found].sum()))} now"
+        yield Finding("words", tuple(classes[n].label for n in found), doubt.says, doubt.suggestion, got)
+
+
+def _of_images(
+    prompted: PromptedClasses, classifier: Classifier, words: Classifier, embeddings: Array, winners: Winners
+) -> Iterator[Finding]:
+    """What the images `[N, D]` say about two labels or more."""
     labels, classes, vocabulary = classifier.labels, classifier.class_embeddings, words.class_embeddings
-    winners = None
-    if embeddings is not None and len(labels) > 1:
-        winners = Winners.of(embeddings @ classes.T)
-    yield from _of_words(doubts, labels, winners)
-    yield from alike(labels, classes, vocabulary, winners)
-    if embeddings is None or winners is None:
+    if len(labels) < 2:
         return
     yield from never(labels, winners)
     yield from everywhere(labels, embeddings, winners)
-    yield from missing(labels, classes, words.labels, vocabulary, embeddings)
-
-
-def _of_words(doubts: Sequence[LabelsDoubted], labels: Sequence[str], winners: Winners | None) -> Iterator[Finding]:
-    """The doubts about words of labels, with the number of images that get these labels."""
-    counts = {} if winners is None else dict(zip(labels, winners.counts.tolist(), strict=True))
-    for doubt in doubts:
-        got = None if winners is None else f"these labels get {images(sum(counts.get(n, 0) for n in doubt.labels))} now"
-        yield Finding("words", doubt.labels, doubt.says, doubt.suggestion, got)
+    names = [name for labelled in prompted.classes for name in (labelled.label, *labelled.names)]
+    others = competitors(words.labels, vocabulary, names=names, class_embeddings=classes)
+    yield from missing(labels, classes, [words.labels[n] for n in others], vocabulary[others], embeddings)

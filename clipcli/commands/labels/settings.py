@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clipcli.commands.shared_settings import GIVEN_LABELS, LABELS, Encoding, Names, OneModel, Reading, read_labels
+from clipcli.commands.shared_settings import GIVEN_LABELS, LABELS, Encoding, KeepNames, OneModel, Reading, read_labels
 from clipcli.data.held import ACCEPTS, names_of, read_inputs
 from clipcli.settings import Reads, record, setting
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @record
-class LabelsSettings(Encoding, OneModel, Reading, Names):
+class LabelsSettings(Encoding, OneModel, Reading, KeepNames):
     """The labels to look at, the images that they are for, and the model."""
 
     command = "labels"

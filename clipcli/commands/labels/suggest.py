@@ -24,11 +24,10 @@ def suggest(embeddings: Array, vocabulary: Array) -> list[int]:
     a cluster is the word that is nearest to its images, where words that are near to all images count less.
     """
     clusters = _clusters(embeddings)
-    cosine = embeddings @ vocabulary.T
-    common = _COMMON * cosine.mean(axis=0)
+    common = _COMMON * (vocabulary @ embeddings.mean(axis=0))
     names: list[int] = []
     for n in np.argsort(-np.bincount(clusters), kind="stable"):
-        order = np.argsort(common - cosine[clusters == n].mean(axis=0), kind="stable")
+        order = np.argsort(common - vocabulary @ embeddings[clusters == n].mean(axis=0), kind="stable")
         names.append(next(int(word) for word in order if word not in names))
     return names
 

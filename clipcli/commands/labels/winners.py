@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.commands.labels.findings import Finding, images
+from clipcli.scoring.blocks import blocks
 
 # With fewer images a label on average, one without an image says little.
 _ENOUGH = 3
@@ -21,22 +22,22 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Winners:
-    """The best and the second-best class of each image, `[N]` each, of `classes` classes."""
+    """The best and the second-best class of each image, `[N]` each, and the number of images `[C]` of each class."""
 
     best: NDArray[np.intp]
     second: NDArray[np.intp]
-    classes: int
+    counts: NDArray[np.intp]
 
     @classmethod
-    def of(cls, cosine: NDArray[np.float32]) -> Winners:
-        """The winners by cosines `[N, C]`, of two classes or more; among equals the earlier class."""
-        order = np.argsort(-cosine, axis=1, kind="stable")
-        return cls(order[:, 0], order[:, 1], cosine.shape[1])
-
-    @property
-    def counts(self) -> NDArray[np.intp]:
-        """The number of images `[C]` of each class."""
-        return np.bincount(self.best, minlength=self.classes)
+    def of(cls, embeddings: NDArray[np.float32], class_embeddings: NDArray[np.float32]) -> Winners:
+        """The winners on images `[N, D]` among classes `[C, D]`: among equals the earlier; one alone is second too."""
+        best, second = np.empty(len(embeddings), np.intp), np.empty(len(embeddings), np.intp)
+        for rows in blocks(len(embeddings), width=len(class_embeddings)):
+            cosine = embeddings[rows] @ class_embeddings.T
+            best[rows] = cosine.argmax(axis=1)
+            np.put_along_axis(cosine, best[rows, None], -np.inf, axis=1)
+            second[rows] = cosine.argmax(axis=1)
+        return cls(best, second, np.bincount(best, minlength=len(class_embeddings)))
 
     def without(self, label: int) -> Mapping[int, int]:
         """Where the images of a class would go without it: the number by class, the most first."""
@@ -75,14 +76,15 @@ def everywhere(labels: Sequence[str], embeddings: NDArray[np.float32], winners: 
             return
         if _spread(embeddings[winners.best == n]) < _AS_DIFFERENT * spread:
             continue
-        others = list(winners.without(n).items())[:_SHOWN]
-        go = ", ".join(f"{number:,} to '{labels[other]}'" for other, number in others)
+        others = list(winners.without(n).items())
+        go = [f"{number:,} to '{labels[other]}'" for other, number in others[:_SHOWN]]
+        more = sum(number for _, number in others[_SHOWN:])
         yield Finding(
             "everywhere",
             (labels[n],),
             f"'{labels[n]}' gets {images(won)} of {count:,}, and they are nearly as different from each other as all",
             f"write '{labels[n]}' more narrowly, or split it into the things that these photos show",
-            f"without it they go elsewhere: {go}",
+            f"without it they go elsewhere: {', '.join([*go, f'{more:,} to others'] if more else go)}",
         )
 
 

@@ -13,7 +13,7 @@ import clipcli
 from clipcli.backbones.backbone import Backbone
 from clipcli.commands.build_classifier.run import run
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings
-from clipcli.errors import ClipcliWarning
+from clipcli.errors import ClipcliWarning, UsageError
 from clipcli.events import ClassesEncoded, Event, Warned
 from clipcli.memory.cache import Cache
 
@@ -148,3 +148,8 @@ def test_one_class_alone_is_warned_about(model: str, models: dict[str, Path]) ->
     for labels, name in (("cat, dog", model), ("cat", str(models["sigmoid"]))):
         warned = [event.message for event in events_of(labels, name) if isinstance(event, Warned)]
         assert not any("one class" in message for message in warned)
+
+
+def test_standard_input_is_labels_or_images_to_refine_on() -> None:
+    with pytest.raises(UsageError, match="standard input is either the labels or a list of images"):
+        clipcli.build_classifier("-", refine_on="-")
