@@ -106,10 +106,12 @@ class Album:
         write_page(Path(self.path), Page(self.title, self.subtitle, sections))
 
     def _sentences(self, photos: Sequence[_Photo]) -> list[str]:
-        labelled, skipped = self._tally.labelled, self._tally.skipped
+        by_count = [(label, of_label) for label, of_label in self._tally.most_frequent() if label != self._unknown]
+        unknown = self._tally.labels[self._unknown].count if self._unknown in self._tally.labels else 0
+        labelled, skipped = self._tally.labelled - unknown, self._tally.skipped
         sentence = f"{labelled:,} {'photo has' if labelled == 1 else 'photos have'} a label"
         if labelled:
-            (label, most), *others = self._tally.most_frequent()
+            (label, most), *others = by_count
             if not others or most.count > others[0][1].count:
                 sentence += f", most often {label} ({most.count:,})"
         if self._tally.without:
