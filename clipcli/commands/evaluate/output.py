@@ -15,8 +15,10 @@ from clipcli.classes.joined import join_labels
 from clipcli.commands.evaluate.hierarchy_results import Hierarchy
 from clipcli.commands.evaluate.results import (
     AnyRun,
+    ClassMetrics,
     Difference,
     Evaluation,
+    LabelMetrics,
     Probe,
     RetrievalRun,
     Run,
@@ -32,6 +34,7 @@ from clipcli.files.atomic import write_text
 from clipcli.outputs.csv import csv_writer
 from clipcli.records import Skipped
 from clipcli.scoring.intervals import LEVEL, RESAMPLES, SEED, Estimate
+from clipcli.scoring.reliability import Bin
 from clipcli.version import __version__
 
 PREDICTIONS, CONFUSION, METRICS, REPORT = "predictions.csv", "confusion.csv", "metrics.json", "report.html"
@@ -181,12 +184,17 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _run_as_json(run: AnyRun, name: str, folder: str) -> dict[str, Any]:
-    content: dict[str, Any] = {"name": name, "folder": folder, "data": run.data, "model": run.model}
-    content["weights"] = run.fingerprint
+    content: dict[str, Any] = {
+        "name": name,
+        "folder": folder,
+        "data": run.data,
+        "model": run.model,
+        "weights": run.fingerprint,
+    }
     if not isinstance(run, RetrievalRun):
         content["prompts"] = run.prompts
-    if isinstance(run, Run) and run.calibration is not None:
-        content["calibrated"] = run.calibration.in_words()
+    if isinstance(run, Run):
+        content |= _changes_as_json(run)
     content |= {"n": count_images(run), "skipped": count_skipped(run)}
     if isinstance(run, RetrievalRun):
         content["captions"] = run.captions
@@ -195,15 +203,34 @@ def _run_as_json(run: AnyRun, name: str, folder: str) -> dict[str, Any]:
         content["given_per_image"] = float(run.given.sum() / len(run.given))
     content |= {key: None if estimate is None else estimate.value for key, estimate in run.metrics.items()}
     content["intervals"] = {key: _interval_as_json(estimate) for key, estimate in run.metrics.items()}
-    if not isinstance(run, RetrievalRun):
-        content["per_class"] = [{key: getattr(one, key) for key in one.__slots__} for one in run.classes]
     if isinstance(run, Run):
-        if run.hierarchy is not None:
-            content["hierarchy"] = _hierarchy_as_json(run.hierarchy)
-        content["reliability"] = [{key: getattr(one, key) for key in one.__slots__} for one in run.bins]
-        if run.unknown is not None:
-            content["unknown"] = _unknown_as_json(run.unknown)
+        return content | _classification_as_json(run)
+    if isinstance(run, SeveralRun):
+        content["per_class"] = _fields_as_json(run.classes)
     return content
+
+
+def _changes_as_json(run: Run) -> dict[str, Any]:
+    """How the classifier of a run was changed after it was built."""
+    refined = {} if run.refined_on is None else {"refined_on": run.refined_on}
+    return refined if run.calibration is None else {**refined, "calibrated": run.calibration.in_words()}
+
+
+def _classification_as_json(run: Run) -> dict[str, Any]:
+    """What the headline metrics of a run do not say; of one class alone, how it is told from other things."""
+    several = len(run.classes) > 1
+    content: dict[str, Any] = {"per_class": _fields_as_json(run.classes)} if several else {}
+    if run.hierarchy is not None:
+        content["hierarchy"] = _hierarchy_as_json(run.hierarchy)
+    if several:
+        content["reliability"] = _fields_as_json(run.bins)
+    if run.unknown is not None:
+        content["unknown"] = _unknown_as_json(run.unknown)
+    return content
+
+
+def _fields_as_json(records: Sequence[ClassMetrics | LabelMetrics | Bin]) -> list[dict[str, Any]]:
+    return [{key: getattr(one, key) for key in one.__slots__} for one in records]
 
 
 def _unknown_as_json(found: UnknownResult) -> dict[str, Any]:

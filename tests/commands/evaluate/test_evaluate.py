@@ -294,7 +294,8 @@ def test_mistakes(
 def test_mistakes_of_other_kinds(tree: Path, captioned: Path, model: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="val is for classification, captioned is for retrieval"):
         clipcli.evaluate([tree, captioned], model=model)
-    for given in ({"prompts": "plain"}, {"shots": 4}, {"seeds": 3}, {"allow_empty": True}):
+    refused: list[dict[str, Any]] = [{"prompts": "plain"}, {"shots": 4}, {"seeds": 3}, {"allow_empty": True}]
+    for given in [*refused, {"refine": True}, {"keep_names": True}, {"unknown_folder": "others"}]:
         name = next(iter(given))
         with pytest.raises(UsageError, match=rf"^{name}(=True)? is for images with labels, and .* the classes with la"):
             clipcli.evaluate(captioned, model=model, **given)
