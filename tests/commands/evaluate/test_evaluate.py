@@ -247,6 +247,11 @@ def test_a_classifier_names_the_classes(tree: Path, model: str) -> None:
         ({"labels": "labels.txt", "classifier": "c"}, UsageError, "both labels and a classifier were given"),
         ({"classifier": "c.safetensors"}, InputNotFound, "no classifier file"),
         ({"classifier": "c.safetensors", "prompts": "plain"}, UsageError, "a classifier has its prompts in it"),
+        (
+            {"classifier": "c", "taxonomy": "wordnet"},
+            UsageError,
+            "a classifier has its groups in it; give taxonomy with",
+        ),
         ({"prompts": "plian"}, UnknownName, "unknown prompt set 'plian'; did you mean plain"),
         ({"model": "tinny"}, UnknownName, "unknown model 'tinny'"),
         ({"shots": "4"}, UsageError, "shots are for a linear probe; give linear_probe as well"),

@@ -168,6 +168,7 @@ def test_prompts_are_compared(table: Path, model: str) -> None:
         ),
         ({"compare": "other.csv"}, "compare is for one label an image"),
         ({"classifier": "c.safetensors", "labels": list(LABELS)}, "both labels and a classifier"),
+        ({"classifier": "c.safetensors", "prompts": "plain"}, "a classifier has its prompts in it"),
         ({"multi_label": False}, "multi_label_at is for several labels an image"),
     ],
 )
