@@ -57,7 +57,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
 
         evaluation = result_of(run(settings), show=show)
     _print_tables(evaluation)
-    _say_calibrated(evaluation, display)
+    _say_how_scored(evaluation, display)
     _say_skipped(evaluation, display)
     if settings.output is not None:
         display.say(f"{settings.output}: look at {settings.output}/report.html")
@@ -83,7 +83,8 @@ def _print_tables(evaluation: Evaluation) -> None:
     first = evaluation.runs[0]
     if isinstance(first, Run) and len(evaluation.runs) == 1:
         tables.append(table_of_levels(first))
-    if not isinstance(first, RetrievalRun) and len(evaluation.runs) == 1 and len(first.classes) <= _MOST_CLASSES:
+    few = len(evaluation.runs) == 1 and 1 < len(evaluation.labels) <= _MOST_CLASSES
+    if not isinstance(first, RetrievalRun) and few:
         tables.append(table_of_classes(first))
     for n, table in enumerate(table for table in tables if table):
         if n:
@@ -91,26 +92,28 @@ def _print_tables(evaluation: Evaluation) -> None:
         print_columns([[printable(cell) for cell in row] for row in table])
 
 
-def _say_calibrated(evaluation: Evaluation, display: Display) -> None:
-    """Say whether the scores are calibrated, which is the same for all runs."""
+def _say_how_scored(evaluation: Evaluation, display: Display) -> None:
+    """Say whether the first run has refined and calibrated scores, as that of a classifier's file may have."""
     from clipcli.commands.evaluate.results import Run
-    from clipcli.commands.evaluate.tables import calibrated_in_words
+    from clipcli.commands.evaluate.tables import in_words
 
     first = evaluation.runs[0]
     if isinstance(first, Run):
-        said = calibrated_in_words(first)
-        display.say(f"{said[0].upper()}{said[1:]}.")
+        for said in in_words(first):
+            display.say(f"{said[0].upper()}{said[1:]}.")
 
 
 def _say_skipped(evaluation: Evaluation, display: Display) -> None:
-    """Say if top-5 was left out, and which images were, with the reasons of the first."""
+    """Say which figures were left out for want of classes, and which images, with the reasons of the first."""
     from clipcli.commands.evaluate.results import entries_of, skipped_unknown
     from clipcli.records import Skipped
 
     by_data = {run.data: entries_of(run) for run in evaluation.runs}
     skipped = [entry for entries in by_data.values() for entry in entries if isinstance(entry, Skipped)]
     skipped += skipped_unknown(evaluation.runs)
-    if evaluation.task == "classification" and evaluation.metrics["top5"] is None:
+    if len(evaluation.labels) == 1:
+        display.say("One class alone is always the best one: only the figures of unknown images say something.")
+    elif evaluation.task == "classification" and evaluation.metrics["top5"] is None:
         display.say(f"top-5 is left out: there are only {len(evaluation.labels)} classes.")
     if skipped:
         first = "; ".join(f"{entry.item.id}: {entry.reason}" for entry in skipped[:_SKIPPED_SHOWN])

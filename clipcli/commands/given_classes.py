@@ -21,6 +21,19 @@ if TYPE_CHECKING:
     from clipcli.commands.shared_settings import KeptLabels
 
 
+class Given(Protocol):
+    """The settings of which some exclude others; a command may take several prompt sets."""
+
+    @property
+    def labels(self) -> KeptLabels | None: ...
+    @property
+    def classifier(self) -> str | Path | Classifier | None: ...
+    @property
+    def prompts(self) -> str | tuple[str, ...] | None: ...
+    @property
+    def taxonomy(self) -> str | None: ...
+
+
 class GivenClasses(Protocol):
     """The settings that name the classes."""
 
@@ -44,13 +57,25 @@ def check_standard_input(labels: object, inputs: Sequence[object]) -> None:
         raise UsageError("standard input is either the labels or a list of images; give one of them as a file")
 
 
+def check_given(options: Given) -> None:
+    """Raise `UsageError` for a classifier together with what it has in it: labels, prompts and groups."""
+    if options.classifier is None:
+        return
+    if options.labels is not None:
+        raise UsageError("both labels and a classifier were given; give --labels FILE or --classifier FILE")
+    if options.prompts:
+        raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
+    if options.taxonomy is not None:
+        raise UsageError("a classifier has its groups in it; give --taxonomy with --labels, not with --classifier")
+
+
 def read_class_source(options: GivenClasses, notices: Notices) -> Classifier | PromptedClasses:
     """Read the classifier, or the labels and prompts to build it from. Raises `UsageError` unless one is given."""
-    if (options.labels is None) == (options.classifier is None):
-        given = "neither labels nor a classifier was" if options.labels is None else "both labels and a classifier were"
+    check_given(options)
+    if options.labels is None and options.classifier is None:
         raise UsageError(
-            f"{given} given; give --labels FILE or --classifier FILE, or labels themselves, as in"
-            " --labels 'cat, dog, a red car'"
+            "neither labels nor a classifier was given; give --labels FILE or --classifier FILE, or labels themselves,"
+            " as in --labels 'cat, dog, a red car'"
         )
     if options.labels is not None:
         return read_prompted_classes(
@@ -61,10 +86,6 @@ def read_class_source(options: GivenClasses, notices: Notices) -> Classifier | P
             keep_duplicates=options.keep_duplicates,
             taxonomy=options.taxonomy,
         )
-    if options.taxonomy is not None:
-        raise UsageError("a classifier has its groups in it; give --taxonomy with --labels, not with --classifier")
-    if options.prompts is not None:
-        raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
     if isinstance(options.classifier, Classifier):
         return options.classifier
     return Classifier.load(options.classifier or "")

@@ -20,7 +20,7 @@ from clipcli.data.reference import sequential_reader
 from clipcli.data.samples import Reading, Sample, place_of
 from clipcli.data.tables import in_tree
 from clipcli.data.tree import Data
-from clipcli.errors import InputNotFound
+from clipcli.errors import InputNotFound, some_of
 from clipcli.records import ImageItem, Skipped
 
 
@@ -92,6 +92,16 @@ def named_twice(read: LabelledData) -> dict[str, tuple[str, ...]]:
     for labelled in labelled_of(read):
         names.setdefault(place_of(labelled.item), {})[labelled.name] = None
     return {image: tuple(found) for image, found in names.items() if len(found) > 1}
+
+
+def warnings_of_several_names(read: LabelledData) -> list[str]:
+    """A warning if images have more than one class name."""
+    several = named_twice(read)
+    if not several:
+        return []
+    image, names = next(iter(several.items()))
+    more = f", and {len(several) - 1:,} more images have several" if len(several) > 1 else ""
+    return [f"{read.text}: {image} has the labels {some_of(names)}{more}; each counts as an image"]
 
 
 def _from_rows(data: Data, samples: Iterable[Sample | Skipped]) -> LabelledData:

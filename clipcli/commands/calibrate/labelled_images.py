@@ -13,7 +13,14 @@ from clipcli.classes.prompts import PromptedClasses
 from clipcli.commands.calibrate.settings import CalibrateSettings
 from clipcli.data.class_names import by_number, found_in
 from clipcli.data.columns import Columns
-from clipcli.data.labelled import Labelled, LabelledData, labelled_of, named_twice, names_of, read_labelled
+from clipcli.data.labelled import (
+    Labelled,
+    LabelledData,
+    labelled_of,
+    names_of,
+    read_labelled,
+    warnings_of_several_names,
+)
 from clipcli.data.tree import Data
 from clipcli.errors import BadFile, UsageError, some_of
 from clipcli.notices import Notice, Notices
@@ -72,7 +79,7 @@ def read_images(options: CalibrateSettings, source: Classifier | PromptedClasses
         items=tuple(labelled.item for labelled, _ in known),
         truth=np.array([index for _, index in known], dtype=np.intp),
         skipped=tuple(entry for entry in data.entries if isinstance(entry, Skipped)),
-        warnings=tuple(_of_images_with_several_labels(data)),
+        warnings=tuple(warnings_of_several_names(data)),
     )
 
 
@@ -109,13 +116,3 @@ def _some(known: list[tuple[Labelled, int]], notices: Notices) -> list[tuple[Lab
         if n not in drawn:
             notices.add(_DRAWN, labelled.item.id)
     return [one for n, one in enumerate(known) if n in drawn]
-
-
-def _of_images_with_several_labels(data: LabelledData) -> list[str]:
-    """A warning if images have more than one label."""
-    several = named_twice(data)
-    if not several:
-        return []
-    image, names = next(iter(several.items()))
-    more = f", and {len(several) - 1:,} more images have several" if len(several) > 1 else ""
-    return [f"{data.text}: {image} has the labels {some_of(names)}{more}; each counts as an image"]

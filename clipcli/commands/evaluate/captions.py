@@ -35,9 +35,8 @@ def run(
 ) -> Generator[Event, None, Evaluation]:
     """Evaluate every model on every DATA; each image is decoded once for all models.
 
-    Raises `UsageError` for settings that are about labels, and the errors of data and models.
+    Raises the errors of data and models.
     """
-    _check_settings(options, data)
     pairs_read = _read(options, data)
     yield from notices.events()
     yield InputsFound(sum(len(read.pairs) for _, read in pairs_read))
@@ -57,27 +56,6 @@ def run(
     runtime = backbones[0].runtime
     evaluation = Evaluation(RETRIEVAL, (), tuple(runs), runtime.kind, runtime.precision)
     return replace(evaluation, differences=comparison.differences(runs, run_names(evaluation)))
-
-
-def _check_settings(options: EvaluateSettings, data: Sequence[tuple[str, Data]]) -> None:
-    """Raise `UsageError` for settings that make sense with labels alone."""
-    is_set = {
-        "--prompts": bool(options.prompts),
-        "--compare": options.compare is not None,
-        "--linear-probe": options.linear_probe is not None,
-        "--shots": options.shots != (None,),
-        "--seeds": options.seeds is not None,
-        "--allow-empty": options.allow_empty,
-        "--unknown-folder": options.unknown_folder is not None,
-        "--taxonomy": options.taxonomy is not None,
-        "--back-off": options.back_off is not None,
-    }
-    flag = next((flag for flag, value in is_set.items() if value), None)
-    if flag is not None:
-        raise UsageError(
-            f"{flag} is for images with labels, and {data[0][1].text} has captions; leave it out,"
-            " or name the classes with --labels FILE"
-        )
 
 
 def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]]) -> list[tuple[str, PairsRead]]:

@@ -34,13 +34,18 @@ class Classes:
         return len(self.names)
 
 
-def classes_from_labels(classes: Sequence[LabelledClass], *, where: str) -> Classes:
-    """The classes of a labels file or a classifier; `where` names it in errors. Raises `BadFile` for a single class.
+def classes_from_labels(classes: Sequence[LabelledClass], *, where: str, one_is_enough: bool = False) -> Classes:
+    """The classes of a labels file or a classifier; `where` names it in errors.
+
+    Raises `BadFile` for a single class, unless `one_is_enough`.
 
     A label may occur twice, as two do in ImageNet's own list: the second is called `label (2)`, and so on.
     """
-    if len(classes) == 1:
-        raise BadFile(f"{where}: one label only, '{classes[0].label}'; expected at least two to choose from")
+    if len(classes) == 1 and not one_is_enough:
+        raise BadFile(
+            f"{where}: one label only, '{classes[0].label}'; expected at least two to choose from, or images of other"
+            " things with --unknown-folder"
+        )
     taken = {labelled.label for labelled in classes}
     seen: set[str] = set()
     names = []
@@ -56,10 +61,13 @@ def _numbered(label: str, taken: set[str]) -> str:
     return next(name for n in count(2) if (name := f"{label} ({n})") not in taken)
 
 
-def classes_from_data(data: Sequence[LabelledData], notices: Notices, *, keep_names: bool) -> Classes:
+def classes_from_data(
+    data: Sequence[LabelledData], notices: Notices, *, keep_names: bool, one_is_enough: bool = False
+) -> Classes:
     """The classes that the data themselves name; prompts have the words of their names, unless `keep_names`.
 
-    Raises `UsageError` if the data have different classes, a single class, or names that are no class names.
+    Raises `UsageError` if the data have different classes, names that are no class names, or a single class, unless
+    `one_is_enough`.
     """
     # The first spelling counts where names are the same but for their form in Unicode.
     by_form = {composed(name): name for one in reversed(data) for name in reversed(one.names)}
@@ -72,10 +80,10 @@ def classes_from_data(data: Sequence[LabelledData], notices: Notices, *, keep_na
                 f"{data[0].text} and {one.text} do not have the same classes: only one of them has"
                 f" {some_of(different)}; give --labels FILE for both"
             )
-    if len(names) == 1:
+    if len(names) == 1 and not one_is_enough:
         raise UsageError(
             f"{data[0].text}: one class only, '{names[0]}'; expected images of at least two classes:"
-            " give a folder per class, or --labels FILE"
+            " give a folder per class, --labels FILE, or images of other things with --unknown-folder"
         )
     return Classes(tuple(names), tuple(from_names(names, notices, keep_names=keep_names).values()), from_labels=False)
 

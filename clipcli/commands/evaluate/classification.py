@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcli.commands.evaluate.chunks import in_chunks
 from clipcli.commands.evaluate.results import (
+    CLASSIFICATION_METRICS,
     ClassMetrics,
     EvaluatedImages,
     IndexArray,
@@ -24,8 +26,6 @@ from clipcli.scoring.softmax import log_softmax
 
 # Classes that predictions keep of each image.
 _TOP_K = 5
-# Images that are scored at once: scores for thousands of classes take much memory.
-_CHUNK = 1024
 
 
 def predict_zero_shot(embeddings: NDArray[np.float32], truth: IndexArray, classifier: Classifier) -> Predictions:
@@ -56,10 +56,7 @@ def predict_in_chunks(
     truth: IndexArray,
 ) -> Predictions:
     """Call `predict` with embeddings `[M, D]` and classes `[M]`, in chunks of images, and join the predictions."""
-    starts = range(0, len(truth), _CHUNK)
-    return join_predictions(
-        [predict(embeddings[start : start + _CHUNK], truth[start : start + _CHUNK]) for start in starts]
-    )
+    return join_predictions([predict(embeddings[rows], truth[rows]) for rows in in_chunks(len(truth))])
 
 
 def predictions_from(
@@ -89,6 +86,7 @@ def evaluate_run(
     model: str,
     fingerprint: str,
     prompts: str,
+    refined_on: int | None = None,
     calibration: Calibration | None = None,
 ) -> Run:
     """Compute all metrics of one model with one prompt set on one DATA."""
@@ -111,6 +109,7 @@ def evaluate_run(
         classes=classes,
         confusion=confusion_matrix(predictions.truth, predicted, labels=indices).astype(np.int64),
         bins=reliability(predictions.scores[:, 0], predictions.correct),
+        refined_on=refined_on,
         calibration=calibration,
     )
 
@@ -118,12 +117,15 @@ def evaluate_run(
 def estimate_metrics(predictions: Predictions, *, classes: int, keys: Sequence[str]) -> dict[str, Estimate | None]:
     """The headline metrics with their intervals; `top5` is `None` if there are five classes or fewer.
 
-    Images are resampled in the order of their `keys`, so that runs on the same images see the same draws.
+    With one class, which is right whatever an image shows, all are `None`. Images are resampled in the order of their
+    `keys`, so that runs on the same images see the same draws.
     """
+    if classes == 1:
+        return dict.fromkeys(CLASSIFICATION_METRICS)
     order = np.array(sorted(range(len(keys)), key=lambda n: keys[n]), dtype=np.intp)
     estimates = bootstrap(_statistics(predictions, classes=classes, order=order), count=len(order))
     estimates["ece"] = correct_bias(estimates["ece"], predictions.scores[order, 0])
-    return {name: estimates.get(name) for name in ("top1", "top5", "mean_per_class_recall", "ece", "nll")}
+    return {name: estimates.get(name) for name in CLASSIFICATION_METRICS}
 
 
 def metric_values(predictions: Predictions, *, classes: int) -> dict[str, float]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clipcli.classes.normal_form import composed
 from clipcli.commands.evaluate.classification import estimate_metrics
-from clipcli.commands.evaluate.results import AnyRun, Difference, Run, count_images, prompts_of
+from clipcli.commands.evaluate.results import AnyRun, Difference, Run, count_images, prompts_in_words
 from clipcli.data.class_names import folded
 from clipcli.errors import BadFile, InputNotFound, some_of
 from clipcli.outputs.read import is_output, read_rows
@@ -37,7 +37,7 @@ def differences(runs: Sequence[AnyRun], names: Sequence[str]) -> tuple[Differenc
 
 
 def _recipe(run: AnyRun) -> tuple[str, str]:
-    return run.model, prompts_of(run)
+    return run.model, prompts_in_words(run)
 
 
 def _differences_of(run: AnyRun, base: AnyRun, *, names: tuple[str, str]) -> list[Difference]:

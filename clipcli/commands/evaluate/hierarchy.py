@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcli.commands.evaluate.chunks import in_chunks
 from clipcli.commands.evaluate.hierarchy_results import BackingOff, Hierarchy, Level
 from clipcli.commands.evaluate.results import Float32Array, IndexArray, Predictions
 from clipcli.scoring.classifier import Classifier
@@ -14,8 +15,6 @@ from clipcli.scoring.intervals import bootstrap, mean_of
 from clipcli.scoring.score import cosine_of, from_cosine
 from clipcli.scoring.tree import back_off
 from clipcli.scoring.tree_metrics import Ways
-
-_CHUNK = 1024
 
 
 def measure_hierarchy(
@@ -26,11 +25,11 @@ def measure_hierarchy(
     back_off_at: float | None,
     keys: Sequence[str],
 ) -> Hierarchy | None:
-    """Measure predictions by embeddings `[M, D]`; `None` if the classes are in no groups.
+    """Measure predictions by embeddings `[M, D]`; `None` for classes in no groups, and for one alone.
 
     Images are resampled in the order of their `keys`, as for the other metrics.
     """
-    if classifier.tree is None:
+    if classifier.tree is None or len(classifier.labels) == 1:
         return None
     order = np.array(sorted(range(len(keys)), key=lambda n: keys[n]), dtype=np.intp)
     embeddings, answers, truth = embeddings[order], predictions.best[order, 0], predictions.truth[order]
@@ -92,5 +91,5 @@ def _group_hits(
 
 def _scores(embeddings: Float32Array, classifier: Classifier) -> Iterator[Float32Array]:
     """Probabilities of the classes, in chunks of images, as those of thousands of classes take much memory."""
-    for start in range(0, len(embeddings), _CHUNK):
-        yield from_cosine(cosine_of(embeddings[start : start + _CHUNK], classifier), classifier, kind="softmax")
+    for rows in in_chunks(len(embeddings)):
+        yield from_cosine(cosine_of(embeddings[rows], classifier), classifier, kind="softmax")

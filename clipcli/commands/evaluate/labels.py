@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from clipcli.backbones.tags import DEFAULT_MODEL
 from clipcli.classes.given import is_file, read_classes
 from clipcli.classes.labels import LabelledClass
 from clipcli.classes.prompts import DEFAULT_PROMPTS, PromptedClasses, load_prompts
@@ -22,7 +21,7 @@ from clipcli.commands.evaluate.classes import (
 from clipcli.commands.evaluate.classification import evaluate_run, predict_zero_shot
 from clipcli.commands.evaluate.hierarchy import measure_hierarchy
 from clipcli.commands.evaluate.images import LabelledSet, embed_labelled_sets
-from clipcli.commands.evaluate.models import open_models
+from clipcli.commands.evaluate.models import ModelWithClassifiers, build_classifiers
 from clipcli.commands.evaluate.probes import (
     ProbeTraining,
     check_probe_settings,
@@ -34,20 +33,17 @@ from clipcli.commands.evaluate.refined import with_refined
 from clipcli.commands.evaluate.results import Difference, EvaluatedImages, Evaluation, Probe, Run
 from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.evaluate.tables import run_names
-from clipcli.commands.evaluate.unknown import embed_unknown, evaluate_unknown
+from clipcli.commands.evaluate.unknown import UnknownImages, embed_unknown, evaluate_unknown
+from clipcli.commands.given_classes import check_given
 from clipcli.data.columns import Columns
 from clipcli.data.images import list_images
-from clipcli.data.labelled import labelled_of, named_twice, read_labelled
+from clipcli.data.labelled import labelled_of, read_labelled, warnings_of_several_names
 from clipcli.data.task import CLASSIFICATION
 from clipcli.data.tree import Data
-from clipcli.encoding.embed import towers_for
-from clipcli.encoding.model import Model
-from clipcli.errors import ModelUnavailable, UsageError, some_of
+from clipcli.errors import UsageError, some_of
 from clipcli.events import Event, InputsFound, Warned
-from clipcli.memory.models import ModelFacts
 from clipcli.notices import Notices
 from clipcli.records import ImageItem
-from clipcli.scoring.build import add_vocabulary, build, build_with_vocabulary, check_belongs
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.refine import check_refinable
 from clipcli.scoring.tree import check_back_off
@@ -69,21 +65,6 @@ class Inputs:
     unknown: tuple[ImageItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelWithClassifiers:
-    """A model, and its classifiers: one for each prompt set."""
-
-    model: Model
-    classifiers: tuple[Classifier, ...]
-
-    @property
-    def facts(self) -> ModelFacts:
-        """The model's facts, such as its name and fingerprint. Raises `ModelUnavailable` before they are known."""
-        if self.model.facts is None:
-            raise ModelUnavailable(f"nothing is known of {self.model.name}; load it first")
-        return self.model.facts
-
-
 def run(
     options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: Columns, notices: Notices
 ) -> Generator[Event, None, Evaluation]:
@@ -102,9 +83,10 @@ def run(
     models = yield from build_classifiers(options, inputs.class_source, items, vocabulary=needs_words)
     images = yield from embed_labelled_sets(sets, [one.model for one in models], class_names=names)
     tests = images[: len(inputs.tests)]
-    runs = yield from _evaluate_runs(tests, models, inputs.classes, options)
+    unknown = None
     if options.unknown_folder is not None:
-        runs = yield from _with_unknown(runs, tests, models, inputs.unknown, folder=options.unknown_folder)
+        unknown = yield from embed_unknown(inputs.unknown, [one.model for one in models], folder=options.unknown_folder)
+    runs = yield from _evaluate_runs(tests, models, options, labels=names, unknown=unknown)
     probes: list[Probe] = []
     if training is not None:
         model_names = [one.model.name for one in models]
@@ -116,23 +98,27 @@ def run(
 
 def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: Columns, notices: Notices) -> Inputs:
     """Read and check labels, prompts, data, training data and the predictions to compare with."""
-    if options.labels is not None and options.classifier is not None:
-        raise UsageError("both labels and a classifier were given; give --labels FILE or --classifier FILE")
-    if options.classifier is not None and options.prompts:
-        raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
-    if options.classifier is not None and options.taxonomy is not None:
-        raise UsageError("a classifier has its groups in it; give --taxonomy with --labels, not with --classifier")
+    check_given(options)
     check_probe_settings(options)
     classifier = options.classifier
     if classifier is not None and not isinstance(classifier, Classifier):
         classifier = Classifier.load(classifier)
+    if options.refine and classifier is not None:
+        check_refinable(classifier)
     prompt_sets = [load_prompts(prompts) for prompts in options.prompts or (DEFAULT_PROMPTS,)]
     classes = classes_from_settings(options, classifier, notices)
     labelled_data = [(name, read_labelled(one, columns)) for name, one in data]
     if classes is None:
-        classes = classes_from_data([one for _, one in labelled_data], notices, keep_names=options.keep_names)
+        classes = classes_from_data(
+            [one for _, one in labelled_data],
+            notices,
+            keep_names=options.keep_names,
+            one_is_enough=options.unknown_folder is not None,
+        )
         if options.taxonomy is not None:
             classes = replace(classes, classes=in_taxonomy(classes.classes, notices))
+    if len(classes) == 1:
+        _check_one_class(options)
     if options.back_off is not None:
         check_back_off(classifier.tree if classifier else tree_of(classes.classes), "softmax")
     tests = tuple(
@@ -145,6 +131,14 @@ def _read(options: EvaluateSettings, data: Sequence[tuple[str, Data]], columns: 
     return Inputs(classes, tests, training, class_source, other_labels, unknown)
 
 
+def _check_one_class(options: EvaluateSettings) -> None:
+    """Raise `UsageError` for settings that need classes to choose from."""
+    flags = {"--compare": options.compare, "--linear-probe": options.linear_probe, "--back-off": options.back_off}
+    for flag, value in flags.items():
+        if value is not None:
+            raise UsageError(f"{flag} needs at least two classes, and there is one alone; leave it out")
+
+
 def _read_unknown(options: EvaluateSettings, notices: Notices) -> tuple[ImageItem, ...]:
     """The images of no class."""
     if options.unknown_folder is None:
@@ -153,10 +147,16 @@ def _read_unknown(options: EvaluateSettings, notices: Notices) -> tuple[ImageIte
 
 
 def classes_from_settings(options: EvaluateSettings, classifier: Classifier | None, notices: Notices) -> Classes | None:
-    """The classes of the classifier or of `--labels`; `None` if there is neither."""
+    """The classes of the classifier or of `--labels`; `None` if there is neither.
+
+    One class is enough where images of no class are told from it.
+    """
+    alone = options.unknown_folder is not None
     if classifier is not None:
         where = "the classifier" if isinstance(options.classifier, Classifier) else str(options.classifier)
-        return classes_from_labels([LabelledClass(label) for label in classifier.labels], where=where)
+        return classes_from_labels(
+            [LabelledClass(label) for label in classifier.labels], where=where, one_is_enough=alone
+        )
     if options.labels is None:
         return None
     classes = read_classes(
@@ -166,19 +166,15 @@ def classes_from_settings(options: EvaluateSettings, classifier: Classifier | No
         keep_duplicates=options.keep_duplicates,
         taxonomy=options.taxonomy,
     )
-    return classes_from_labels(classes, where=str(options.labels) if is_file(options.labels) else "the labels")
+    where = str(options.labels) if is_file(options.labels) else "the labels"
+    return classes_from_labels(classes, where=where, one_is_enough=alone)
 
 
 def _warnings(inputs: Inputs, options: EvaluateSettings) -> Iterator[str]:
     """Warnings about inputs that may be a mistake. Raises `BadFile` if `--compare` is not about these images."""
     yield from shared_prompt_warnings(inputs.classes)
     for test in inputs.tests:
-        with_several_labels = named_twice(test.data)
-        if with_several_labels:
-            image, names = next(iter(with_several_labels.items()))
-            count = len(with_several_labels)
-            more = f", and {count - 1:,} more images have several" if count > 1 else ""
-            yield f"{test.data.text}: {image} has the labels {some_of(names)}{more}; each counts as an image"
+        yield from warnings_of_several_names(test.data)
     if inputs.training is not None:
         yield from overlap_warnings(inputs.training, inputs.tests)
     if inputs.other_labels is not None and options.compare is not None:
@@ -190,44 +186,21 @@ def _warnings(inputs: Inputs, options: EvaluateSettings) -> Iterator[str]:
             yield f"{options.compare}: no class is called {some_of(unknown)}; such labels count as wrong"
 
 
-def build_classifiers(
-    options: EvaluateSettings,
-    source: Classifier | tuple[PromptedClasses, ...],
-    items: Sequence[ImageItem],
-    *,
-    vocabulary: bool,
-) -> Generator[Event, None, list[ModelWithClassifiers]]:
-    """Get all models with their classifiers; class embeddings that memory does not have are encoded now.
-
-    With `vocabulary` each classifier has the common words to compare with.
-    """
-    default_model = source.model if isinstance(source, Classifier) else DEFAULT_MODEL
-    models = yield from open_models(options.model or (default_model,), options)
-    with_classifiers = []
-    for model in models:
-        if isinstance(source, Classifier):
-            yield from check_belongs(source, model=model)
-            classifiers = [(yield from add_vocabulary(source, model=model)) if vocabulary else source]
-        else:
-            builder = build_with_vocabulary if vocabulary else build
-            classifiers = yield from builder(source, model=model, towers=towers_for(items, model=model))
-        if options.refine:
-            for classifier in classifiers:
-                check_refinable(classifier)
-        with_classifiers.append(ModelWithClassifiers(model, tuple(classifiers)))
-    return with_classifiers
-
-
 def _evaluate_runs(
     tests: Sequence[EvaluatedImages],
     models: Sequence[ModelWithClassifiers],
-    classes: Classes,
     options: EvaluateSettings,
+    *,
+    labels: Sequence[str],
+    unknown: UnknownImages | None,
 ) -> Generator[Event, None, tuple[Run, ...]]:
-    """Evaluate each classifier of each model on each DATA, and with `--refine` what is refined of it there."""
+    """Evaluate each classifier of each model on each DATA, and with `--refine` what is refined of it there.
+
+    Those that are given images of no class, `unknown`, are measured on these too.
+    """
     runs = []
     for images in tests:
-        for model, embeddings in zip(models, images.embeddings, strict=True):
+        for n, (model, embeddings) in enumerate(zip(models, images.embeddings, strict=True)):
             classifiers: Sequence[Classifier] = model.classifiers
             if options.refine:
                 classifiers = yield from with_refined(classifiers, embeddings, data=images.name)
@@ -235,36 +208,19 @@ def _evaluate_runs(
                 run = evaluate_run(
                     images,
                     predict_zero_shot(embeddings, images.truth, classifier),
-                    labels=classes.names,
+                    labels=labels,
                     model=model.facts.name,
                     fingerprint=model.facts.fingerprint,
                     prompts=classifier.prompts,
+                    refined_on=classifier.refined_on,
                     calibration=classifier.calibration,
                 )
                 hierarchy = measure_hierarchy(
                     embeddings, run.predictions, classifier, back_off_at=options.back_off, keys=images.keys
                 )
-                runs.append(replace(run, hierarchy=hierarchy))
+                found = None if unknown is None else evaluate_unknown(embeddings, unknown, classifier, model=n)
+                runs.append(replace(run, hierarchy=hierarchy, unknown=found))
     return tuple(runs)
-
-
-def _with_unknown(
-    runs: Sequence[Run],
-    tests: Sequence[EvaluatedImages],
-    models: Sequence[ModelWithClassifiers],
-    items: Sequence[ImageItem],
-    *,
-    folder: str,
-) -> Generator[Event, None, tuple[Run, ...]]:
-    """The runs with how well each tells the images of no class, `items`, which are embedded now."""
-    entries, parts = yield from embed_unknown(items, [one.model for one in models], folder=folder)
-    each = (
-        evaluate_unknown(known, unknown, classifier, folder=folder, entries=entries)
-        for images in tests
-        for model, known, unknown in zip(models, images.embeddings, parts, strict=True)
-        for classifier in model.classifiers
-    )
-    return tuple(replace(run, unknown=found) for run, found in zip(runs, each, strict=True))
 
 
 def _differences(

@@ -28,6 +28,8 @@ def verdict(run: Run | RetrievalRun, labels: Sequence[str]) -> list[str]:
         if found == count:
             return [sentence]
         return [sentence, f"Of the farthest image the own caption has rank {run.ranks.max():,} of {run.captions:,}."]
+    if len(labels) == 1:
+        return [f"{count:,} images of one class, {labels[0]}, beside which there is nothing to choose from."]
     sentence = f"{int(run.predictions.correct.sum()):,} of {count:,} right."
     pairs = pairs_of_mistakes(run)
     if not pairs:

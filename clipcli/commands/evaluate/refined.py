@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
 
 from clipcli.commands.evaluate.results import Float32Array
 from clipcli.events import Event, Noted
@@ -20,7 +19,7 @@ def with_refined(
         found.append(classifier)
         refinement = refine(embeddings, classifier)
         if refinement.reason is None:
-            found.append(replace(refinement.classifier, prompts=f"{classifier.prompts} refined"))
+            found.append(refinement.classifier)
         else:
             yield Noted(f"{data}, {classifier.prompts}: not refined: {refinement.reason}")
     return found

@@ -21,11 +21,11 @@ from clipcli.commands.evaluate.results import (
 from clipcli.commands.evaluate.several_report import sections_of_several, verdict_of_several
 from clipcli.commands.evaluate.tables import (
     CHANCE,
-    calibrated_in_words,
     compare,
     format_difference,
     format_interval,
     format_metric,
+    in_words,
     metric_names,
     table_of_differences,
     table_of_distances,
@@ -74,11 +74,13 @@ def write_report(folder: Path, evaluation: Evaluation) -> Path:
     first = evaluation.runs[0]
     sections: list[Section] = [
         Verdict([*_verdict(first, evaluation.labels), *_difference_in_words(evaluation)]),
-        *_headlines(first, evaluation),
+        *(_headlines(first, evaluation) if len(evaluation.labels) != 1 else ()),
         *_runs(evaluation),
         *_differences(evaluation),
     ]
-    if isinstance(first, Run):
+    if isinstance(first, Run) and len(evaluation.labels) == 1:
+        sections += _unknown(first, evaluation)
+    elif isinstance(first, Run):
         sections += [
             *mistakes(first, evaluation.labels),
             *_hierarchy(first, evaluation),
@@ -103,14 +105,14 @@ def _verdict(run: AnyRun, labels: Sequence[str]) -> list[str]:
 
 
 def _subtitle(evaluation: Evaluation) -> str:
-    first = evaluation.runs[0]
+    first, classes = evaluation.runs[0], len(evaluation.labels)
     if isinstance(first, Run):
         facts = (
-            f"{count_images(first):,} images of {len(evaluation.labels):,} classes, prompts {first.prompts},"
-            f" {calibrated_in_words(first)}"
+            f"{count_images(first):,} images of {classes:,} class{'es' if classes > 1 else ''},"
+            f" prompts {first.prompts}, {', '.join(in_words(first))}"
         )
     elif isinstance(first, SeveralRun):
-        facts = f"{count_images(first):,} images with any of {len(evaluation.labels):,} labels, prompts {first.prompts}"
+        facts = f"{count_images(first):,} images with any of {classes:,} labels, prompts {first.prompts}"
     else:
         facts = f"{count_images(first):,} images with {first.captions:,} captions"
     skipped = count_skipped(first)
@@ -283,8 +285,11 @@ def _bins(run: Run) -> Table:
 def _skipped(evaluation: Evaluation) -> list[Section]:
     by_data = {run.data: entries_of(run) for run in evaluation.runs}
     skipped = [entry for entries in by_data.values() for entry in entries if isinstance(entry, Skipped)]
-    skipped += skipped_unknown(evaluation.runs)
-    rows = [(entry.item.id, entry.reason) for entry in skipped[:_MOST_SKIPPED]]
-    more = len(skipped) - len(rows)
-    note = f"And {more:,} more in predictions.csv." if more else None
+    unknown = skipped_unknown(evaluation.runs)
+    rows = [(entry.item.id, entry.reason) for entry in (*skipped, *unknown)[:_MOST_SKIPPED]]
+    shown = min(len(skipped), _MOST_SKIPPED)
+    more, more_unknown = len(skipped) - shown, len(unknown) - (len(rows) - shown)
+    notes = [f"And {more:,} more in predictions.csv."] if more else []
+    notes += [f"And {more_unknown:,} more of the images of no class, which are in no file."] if more_unknown else []
+    note = " ".join(notes) or None
     return [Table("Skipped images", ("path", "reason"), rows, note, text_columns=2)] if rows else []

@@ -125,8 +125,8 @@ class Run:
     """The results of one model with one prompt set on the labels of one DATA.
 
     `fingerprint` is that of the model's weights. `confusion` `[C, C]` counts images by true class (rows) and predicted
-    class (columns). `bins` are those of the reliability diagram. `calibration` is that of the classifier, if there is
-    one. `hierarchy` is `None` for classes in no groups.
+    class (columns). `bins` are those of the reliability diagram. The classifier was refined on `refined_on` images, and
+    has this `calibration`; `None` if it is not. `hierarchy` is `None` for classes in no groups.
     """
 
     data: str
@@ -139,6 +139,7 @@ class Run:
     classes: tuple[ClassMetrics, ...] = field(repr=False)
     confusion: NDArray[np.int64] = field(repr=False)
     bins: tuple[Bin, ...] = field(repr=False)
+    refined_on: int | None = None
     calibration: Calibration | None = None
     unknown: UnknownResult | None = None
     hierarchy: Hierarchy | None = field(default=None, repr=False)
@@ -291,6 +292,8 @@ def count_images(run: AnyRun) -> int:
     return len(run.ranks if isinstance(run, RetrievalRun) else run.truth)
 
 
-def prompts_of(run: AnyRun) -> str:
-    """The name of a run's prompt set; empty for retrieval, which has none."""
-    return "" if isinstance(run, RetrievalRun) else run.prompts
+def prompts_in_words(run: AnyRun) -> str:
+    """The name of a run's prompt set, and whether its classifier is refined; empty for retrieval, which has none."""
+    if isinstance(run, RetrievalRun):
+        return ""
+    return f"{run.prompts} refined" if isinstance(run, Run) and run.refined_on is not None else run.prompts

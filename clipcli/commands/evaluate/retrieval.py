@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcli.commands.evaluate.chunks import in_chunks
 from clipcli.commands.evaluate.results import RETRIEVAL_METRICS, Float32Array, IndexArray, RetrievalRun
 from clipcli.data.pairs import Pair
 from clipcli.records import Entry
@@ -20,9 +21,6 @@ from clipcli.scoring.metrics import recall_both_ways
 
 if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone
-
-# Images that are compared with all texts at once.
-_CHUNK = 1024
 
 
 def evaluate_retrieval(
@@ -83,9 +81,9 @@ def _nearest_texts(
     All are `[M]`; texts are indices, and ranks count from 1.
     """
     nearest, scores, nearest_own, ranks = [], [], [], []
-    for start in range(0, len(images), _CHUNK):
-        similarity = images[start : start + _CHUNK] @ texts.T
-        is_own = owners[None, :] == np.arange(start, start + len(similarity))[:, None]
+    for rows in in_chunks(len(images)):
+        similarity = images[rows] @ texts.T
+        is_own = owners[None, :] == np.arange(rows.start, rows.start + len(similarity))[:, None]
         own = np.where(is_own, similarity, -np.inf).argmax(axis=1)[:, None]
         own_similarity = np.take_along_axis(similarity, own, axis=1)
         # Of equally near texts the earlier one comes first.

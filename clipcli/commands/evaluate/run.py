@@ -10,6 +10,7 @@ from clipcli.commands.evaluate.output import check_folder, existing_files, write
 from clipcli.commands.evaluate.report import write_report
 from clipcli.commands.evaluate.results import Evaluation
 from clipcli.commands.evaluate.settings import EvaluateSettings
+from clipcli.commands.evaluate.task_settings import check_settings
 from clipcli.data.columns import Columns
 from clipcli.data.task import CLASSIFICATION, SEVERAL_LABELS, task_of
 from clipcli.data.tree import Data
@@ -38,9 +39,8 @@ def run(options: EvaluateSettings) -> Generator[Event, None, Evaluation]:
     columns = Columns(options.image_column, options.label_column, options.caption_column)
     notices = Notices()
     data = tuple((name, Data(path, notices, options.exclude)) for name, path in options.data)
-    if not options.multi_label and options.multi_label_at is not None:
-        raise UsageError("--multi-label-at is for several labels an image; give --multi-label as well, or drop it")
     task = SEVERAL_LABELS if options.multi_label else _task_of_all(data, columns, options)
+    check_settings(options, task, data=data[0][1].text)
     if folder is not None:
         inputs = [path for _, path in options.data]
         reads = [options.compare, options.labels, options.classifier, *options.prompts, *inputs]

@@ -9,28 +9,27 @@ import numpy as np
 
 from clipcli.classes.prompts import DEFAULT_PROMPTS, PromptedClasses, load_prompts
 from clipcli.commands.evaluate import comparison
+from clipcli.commands.evaluate.chunks import in_chunks
 from clipcli.commands.evaluate.classes import Classes, classes_from_data, shared_prompt_warnings, truth_of
 from clipcli.commands.evaluate.images import split_by_data
-from clipcli.commands.evaluate.labels import ModelWithClassifiers, build_classifiers, classes_from_settings
+from clipcli.commands.evaluate.labels import classes_from_settings
+from clipcli.commands.evaluate.models import ModelWithClassifiers, build_classifiers
 from clipcli.commands.evaluate.results import Evaluation, Float32Array, SeveralRun
 from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.evaluate.several_metrics import Truth, estimate_several, metrics_of_labels
 from clipcli.commands.evaluate.tables import run_names
+from clipcli.commands.given_classes import check_given
 from clipcli.data.columns import Columns
 from clipcli.data.several import SeveralData, WithLabels, read_several
 from clipcli.data.task import SEVERAL_LABELS
 from clipcli.data.tree import Data
 from clipcli.encoding.embed import embed_images
-from clipcli.errors import UsageError
 from clipcli.events import Event, InputsFound, Warned
 from clipcli.notices import Notices
 from clipcli.records import Entry, Skipped
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.kinds import THRESHOLD
 from clipcli.scoring.several import several_scores
-
-# Images that are scored at once.
-_CHUNK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def run(
 
     Raises `UsageError` for settings that do not fit together, and the errors of data, labels and models.
     """
-    _check(options)
+    check_given(options)
     classifier = options.classifier
     if classifier is not None and not isinstance(classifier, Classifier):
         classifier = Classifier.load(classifier)
@@ -77,22 +76,6 @@ def run(
     facts = models[0].facts
     evaluation = Evaluation(SEVERAL_LABELS, classes.names, runs, facts.device, facts.precision)
     return replace(evaluation, differences=comparison.differences(runs, run_names(evaluation)))
-
-
-def _check(options: EvaluateSettings) -> None:
-    """Raise `UsageError` for settings that are for one label an image."""
-    if options.labels is not None and options.classifier is not None:
-        raise UsageError("both labels and a classifier were given; give --labels FILE or --classifier FILE")
-    if options.classifier is not None and options.prompts:
-        raise UsageError("a classifier has its prompts in it; give --prompts with --labels, not with --classifier")
-    for flag, value in (
-        ("--linear-probe", options.linear_probe),
-        ("--compare", options.compare),
-        ("--unknown-folder", options.unknown_folder),
-        ("--refine", options.refine or None),
-    ):
-        if value is not None:
-            raise UsageError(f"{flag} is for one label an image; drop it, or --multi-label")
 
 
 def _table(name: str, data: SeveralData, classes: Classes, *, allow_empty: bool) -> LabelledTable:
@@ -138,6 +121,5 @@ def _runs(
 
 def _given(embeddings: Float32Array, classifier: Classifier, *, at: float) -> tuple[Float32Array, Truth]:
     """The scores `[M, C]` of all labels, and those that are given."""
-    starts = range(0, len(embeddings), _CHUNK)
-    scores = np.concatenate([several_scores(embeddings[n : n + _CHUNK], classifier) for n in starts])
+    scores = np.concatenate([several_scores(embeddings[rows], classifier) for rows in in_chunks(len(embeddings))])
     return scores, scores >= at

@@ -17,7 +17,7 @@ from clipcli.commands.evaluate.results import (
     Run,
     SeveralRun,
     count_images,
-    prompts_of,
+    prompts_in_words,
 )
 from clipcli.data.task import CLASSIFICATION, RETRIEVAL, SEVERAL_LABELS
 from clipcli.scoring.intervals import Estimate
@@ -133,9 +133,9 @@ def table_of_classes(run: Run | SeveralRun) -> Table:
 
 def row_of_label(row: LabelMetrics) -> list[str]:
     """The metrics of one of several labels as text."""
-    precision = _NONE if row.average_precision is None else f"{row.average_precision:.1%}"
+    average_precision = _NONE if row.average_precision is None else f"{row.average_precision:.1%}"
     shares = [f"{share:.1%}" for share in (row.precision, row.recall, row.f1)]
-    return [row.label, precision, *shares, f"{row.support:,}", f"{row.given:,}"]
+    return [row.label, average_precision, *shares, f"{row.support:,}", f"{row.given:,}"]
 
 
 def metric_names(evaluation: Evaluation) -> dict[str, str]:
@@ -148,15 +148,17 @@ def run_names(evaluation: Evaluation) -> list[str]:
 
     If all are the same, it is the prompts, or for retrieval the model.
     """
-    fields = [(run.data, run.model, prompts_of(run)) for run in evaluation.runs]
+    fields = [(run.data, run.model, prompts_in_words(run)) for run in evaluation.runs]
     different = [n for n in range(3) if len({field[n] for field in fields}) > 1]
     fallback = [1] if evaluation.task == RETRIEVAL else [2]
     return [", ".join(field[n] for n in different or fallback) for field in fields]
 
 
-def calibrated_in_words(run: Run) -> str:
-    """Whether the scores of a run are calibrated, and how."""
-    return "scores not calibrated" if run.calibration is None else f"scores calibrated ({run.calibration.in_words()})"
+def in_words(run: Run) -> list[str]:
+    """Whether the scores of a run are refined, which is said only if they are, and whether they are calibrated."""
+    refined = [] if run.refined_on is None else [f"refined on {run.refined_on:,} images"]
+    how = run.calibration
+    return [*refined, "scores not calibrated" if how is None else f"scores calibrated ({how.in_words()})"]
 
 
 def probe_name(probe: Probe, evaluation: Evaluation) -> str:

@@ -7,16 +7,18 @@ An image is scored by `clipcli.scoring.unknown`. As usual in the field, an image
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcli.commands.evaluate.chunks import in_chunks
 from clipcli.commands.evaluate.images import split_by_data
 from clipcli.commands.evaluate.results import Float32Array, UnknownResult
 from clipcli.encoding.embed import embed_images
 from clipcli.encoding.model import Model
 from clipcli.events import Event
-from clipcli.records import Entry, ImageItem, Skipped
+from clipcli.records import ImageItem, Skipped
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.intervals import Float64Array, Statistic, bootstrap
 from clipcli.scoring.unknown import default_threshold, unknown_scores
@@ -24,28 +26,34 @@ from clipcli.scoring.unknown import default_threshold, unknown_scores
 _TPR = 0.95
 # Points of the curve that are kept, at equal steps of the false positives.
 _POINTS = 101
-_CHUNK = 1024
 _Rates = tuple[Float64Array, Float64Array]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownImages:
+    """The images of a folder, which are of no class: those skipped, and for each model `embeddings` `[U, D]`."""
+
+    folder: str
+    skipped: tuple[Skipped, ...]
+    embeddings: tuple[Float32Array, ...]
 
 
 def embed_unknown(
     items: Sequence[ImageItem], models: Sequence[Model], *, folder: str
-) -> Generator[Event, None, tuple[tuple[Entry, ...], list[Float32Array]]]:
-    """An entry for each image of no class, and for each model the embeddings `[M, D]` of those that can be read.
-
-    Raises `UsageError` if none can.
-    """
+) -> Generator[Event, None, UnknownImages]:
+    """Embed the images of no class with each model. Raises `UsageError` if none can be read."""
     entries, embeddings = yield from embed_images(items, models=models)
     [(_, parts)] = split_by_data(entries, embeddings, sizes=[(folder, len(items))])
-    return entries, parts
+    return UnknownImages(folder, tuple(entry for entry in entries if isinstance(entry, Skipped)), tuple(parts))
 
 
 def evaluate_unknown(
-    known: Float32Array, unknown: Float32Array, classifier: Classifier, *, folder: str, entries: Sequence[Entry]
+    known: Float32Array, images: UnknownImages, classifier: Classifier, *, model: int
 ) -> UnknownResult:
-    """Compare images of the classes `[M, D]` with those of none `[U, D]`; `entries` are all images of the `folder`."""
+    """Compare images of the classes `[M, D]` with those of none, as the model with this index embeds them."""
     from sklearn.metrics import roc_curve
 
+    unknown = images.embeddings[model]
     scores = np.concatenate([_scores(known, classifier), _scores(unknown, classifier)])
     is_known = np.arange(len(scores)) < len(known)
     at = default_threshold(classifier)
@@ -55,9 +63,9 @@ def evaluate_unknown(
     # Where the rate of false positives does not change, the highest of true ones counts.
     curve = np.interp(grid, *_highest(*rates[:2]))
     return UnknownResult(
-        folder=folder,
+        folder=images.folder,
         images=len(unknown),
-        skipped=tuple(entry for entry in entries if isinstance(entry, Skipped)),
+        skipped=images.skipped,
         at=at,
         metrics=bootstrap(statistics, count=len(scores)),
         curve=tuple((float(x), float(y)) for x, y in zip(grid, curve, strict=True)),
@@ -116,5 +124,4 @@ def _highest(false: Float64Array, true: Float64Array) -> _Rates:
 
 
 def _scores(embeddings: Float32Array, classifier: Classifier) -> Float32Array:
-    parts = [unknown_scores(embeddings[n : n + _CHUNK], classifier) for n in range(0, len(embeddings), _CHUNK)]
-    return np.concatenate(parts)
+    return np.concatenate([unknown_scores(embeddings[rows], classifier) for rows in in_chunks(len(embeddings))])

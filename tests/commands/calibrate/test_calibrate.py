@@ -222,6 +222,14 @@ def test_what_is_given_is_checked(tree: Path, options: dict[str, str], message: 
         clipcli.calibrate(tree, **options)
 
 
+def test_a_table_of_several_labels_is_for_evaluate(tmp_path: Path) -> None:
+    (tmp_path / "several.csv").write_text("path,labels,scores,error\na.jpg,cat;dog,0.8;0.6,\n")
+    with pytest.raises(
+        BadFile, match=r"no label column .*; several labels an image are for clipcli evaluate, with --mult"
+    ):
+        clipcli.calibrate(tmp_path / "several.csv", labels="cat, dog")
+
+
 def test_the_model_must_be_that_of_the_classifier(
     tree: Path, classifier: clipcli.Classifier, models: dict[str, Path]
 ) -> None:

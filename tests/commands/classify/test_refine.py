@@ -107,6 +107,6 @@ def test_evaluate_measures_it_beside_the_plain_classifier(photos: Path, model: s
     table = "".join(f"{photos / name},{label}\n" for name, label in names)
     (tmp_path / "data.csv").write_text(f"path,label\n{table}")
     evaluation = clipcli.evaluate(tmp_path / "data.csv", labels=LABELS, model=model, refine=True)
-    assert [run.prompts for run in evaluation.runs] == ["imagenet", "imagenet refined"]
+    assert [(run.prompts, run.refined_on) for run in evaluation.runs] == [("imagenet", None), ("imagenet", 4)]
     assert evaluation.runs[1].metrics["top1"].value == 0.5
     assert any(difference.metric == "top1" for difference in evaluation.differences)

@@ -247,6 +247,11 @@ def test_a_classifier_names_the_classes(tree: Path, model: str) -> None:
         ({"labels": "labels.txt", "classifier": "c"}, UsageError, "both labels and a classifier were given"),
         ({"classifier": "c.safetensors"}, InputNotFound, "no classifier file"),
         ({"classifier": "c.safetensors", "prompts": "plain"}, UsageError, "a classifier has its prompts in it"),
+        (
+            {"classifier": "c", "taxonomy": "wordnet"},
+            UsageError,
+            "a classifier has its groups in it; give taxonomy with",
+        ),
         ({"prompts": "plian"}, UnknownName, "unknown prompt set 'plian'; did you mean plain"),
         ({"model": "tinny"}, UnknownName, "unknown model 'tinny'"),
         ({"shots": "4"}, UsageError, "shots are for a linear probe; give linear_probe as well"),
@@ -294,7 +299,8 @@ def test_mistakes(
 def test_mistakes_of_other_kinds(tree: Path, captioned: Path, model: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="val is for classification, captioned is for retrieval"):
         clipcli.evaluate([tree, captioned], model=model)
-    for given in ({"prompts": "plain"}, {"shots": 4}, {"seeds": 3}, {"allow_empty": True}):
+    refused: list[dict[str, Any]] = [{"prompts": "plain"}, {"shots": 4}, {"seeds": 3}, {"allow_empty": True}]
+    for given in [*refused, {"refine": True}, {"keep_names": True}, {"unknown_folder": "others"}]:
         name = next(iter(given))
         with pytest.raises(UsageError, match=rf"^{name}(=True)? is for images with labels, and .* the classes with la"):
             clipcli.evaluate(captioned, model=model, **given)

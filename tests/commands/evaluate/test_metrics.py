@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clipcli.commands.evaluate import classification, linear_probe
+from clipcli.commands.evaluate import chunks, classification, linear_probe
 from clipcli.commands.evaluate.classification import (
     estimate_metrics,
     log_softmax,
@@ -244,10 +244,10 @@ def test_many_images_are_predicted_in_chunks(monkeypatch: pytest.MonkeyPatch) ->
     classifier = Classifier(classes, tuple("abcdefg"), "m", "f", "p", "fp32", 3.0, None, "softmax")
     whole = predict_zero_shot(embeddings, truth, classifier)
     most = []
-    monkeypatch.setattr(classification, "_CHUNK", 16)
+    monkeypatch.setattr(chunks, "AT_ONCE", 16)
     monkeypatch.setattr(classification, "best", lambda order, k: (most.append(len(order)), best(order, k))[1])
-    chunks = predict_zero_shot(embeddings, truth, classifier)
+    parts = predict_zero_shot(embeddings, truth, classifier)
     assert most == [16, 16, 16, 2]
-    assert chunks.best.tolist() == whole.best.tolist()
-    np.testing.assert_allclose(chunks.loss, whole.loss, atol=1e-6)
-    np.testing.assert_allclose(chunks.truth_score, whole.truth_score, atol=1e-6)
+    assert parts.best.tolist() == whole.best.tolist()
+    np.testing.assert_allclose(parts.loss, whole.loss, atol=1e-6)
+    np.testing.assert_allclose(parts.truth_score, whole.truth_score, atol=1e-6)

@@ -124,7 +124,7 @@ def test_an_output_of_classify_is_all_right(photos: Path, model: str, tmp_path: 
     frame.assign(labels=frame.labels.map(join_labels)).to_csv(tmp_path / "out.csv", index=False)
     found = clipcli.evaluate(tmp_path / "out.csv", allow_empty=True, **options)
     assert found.metrics["f1_micro"] == found.metrics["f1_macro"] == 1
-    with pytest.raises(BadFile, match="or give multi_label=True for several labels an image"):
+    with pytest.raises(BadFile, match="several labels an image are for clipcli evaluate, with multi_label=True"):
         clipcli.evaluate(tmp_path / "out.csv", labels=list(LABELS), model=model)
 
 
@@ -155,9 +155,20 @@ def test_prompts_are_compared(table: Path, model: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"linear_probe": "train"}, "linear_probe is for one label an image"),
+        ({"linear_probe": "train"}, "linear_probe is for one label an image; drop it, or multi_label"),
+        ({"refine": True}, "refine=True is for one label an image"),
+        ({"back_off": 0.5}, "back_off is for one label an image"),
+        ({"shots": 4}, "shots is for one label an image"),
+        ({"seeds": 2}, "seeds is for one label an image"),
+        ({"unknown_folder": "others"}, "unknown_folder is for one label an image"),
+        ({"taxonomy": "wordnet"}, "taxonomy is for one label an image"),
+        (
+            {"caption_column": "text"},
+            "caption_column is for images with captions, and those of .* are taken with labels",
+        ),
         ({"compare": "other.csv"}, "compare is for one label an image"),
         ({"classifier": "c.safetensors", "labels": list(LABELS)}, "both labels and a classifier"),
+        ({"classifier": "c.safetensors", "prompts": "plain"}, "a classifier has its prompts in it"),
         ({"multi_label": False}, "multi_label_at is for several labels an image"),
     ],
 )
