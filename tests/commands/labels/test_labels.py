@@ -75,6 +75,7 @@ def test_the_words_that_may_be_missing_are_those_that_unknown_images_are_told_by
     words = ("cat", "dog", "house", "sea", "tree", "couch", "lamp", "river", "boat", "shoe", "rain", "moon")
     monkeypatch.setattr(run, "vocabulary", lambda: words)
     monkeypatch.setattr(build, "vocabulary", lambda: words)
+    monkeypatch.setattr(build, "LEAST_WORDS", 2)
     compared: list[tuple[list[str], NDArray[np.float32]]] = []
 
     def missing(*given: Any) -> Iterator[object]:
