@@ -249,7 +249,7 @@ def main() -> None:
         by_labels(bed(name))
     by_labels(bed(beds.PHOTOS), (PHOTOS_LABELS,))
     by_scale(names)
-    to_other_labels(names, 200)
+    to_other_labels(names, 50)
     to_the_other_half(names, 50)
     by_drawing(names)
 
