@@ -12,13 +12,13 @@ the labels become more even is the sign that classes near to all images (hubs: R
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.errors import UsageError
+from clipcli.scoring.blocks import blocks
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.softmax import softmax
 
@@ -34,8 +34,6 @@ _LEAST_SHARE = 0.42
 # What the images say of a class counts by this factor, beside the text: their likelihood is tempered.
 _TEMPER = 0.5
 _STEPS = 3
-# Numbers in a block of scores or embeddings.
-_BLOCK = 1 << 22
 # Images by which the confidence is kept.
 _MOST_COMPARED = 4000
 _HALVINGS = 30
@@ -142,7 +140,7 @@ def _assign(embeddings: Array, weights: Array, biases: Array) -> _Assigned:
     """Assign the images to the classes by the softmax of their logits."""
     labels = np.empty(len(embeddings), np.intp)
     counts, sums = np.zeros(len(weights)), np.zeros(weights.shape)
-    for rows in _blocks(embeddings, len(weights)):
+    for rows in blocks(len(embeddings), width=max(weights.shape)):
         logits = embeddings[rows] @ weights.T + biases
         labels[rows] = logits.argmax(axis=1)
         shares = softmax(logits)
@@ -155,7 +153,7 @@ def _moments(embeddings: Array) -> tuple[Wide, Wide]:
     """The mean `[D]` and covariance `[D, D]` of the embeddings."""
     count, dimensions = embeddings.shape
     total, products = np.zeros(dimensions), np.zeros((dimensions, dimensions))
-    for rows in _blocks(embeddings, dimensions):
+    for rows in blocks(count, width=dimensions):
         total += embeddings[rows].sum(axis=0, dtype=np.float64)
         products += embeddings[rows].T @ embeddings[rows]
     mean = total / count
@@ -180,10 +178,3 @@ def _spread(labels: NDArray[np.intp], classes: int) -> float:
     shares = np.bincount(labels, minlength=classes) / len(labels)
     shares = shares[shares > 0]
     return float(np.exp(-(shares * np.log(shares)).sum()) / classes)
-
-
-def _blocks(embeddings: Array, width: int) -> Iterator[slice]:
-    """Slices of rows that hold so few numbers that a block of this width fits in little memory."""
-    size = max(1, _BLOCK // max(width, embeddings.shape[1]))
-    for start in range(0, len(embeddings), size):
-        yield slice(start, start + size)

@@ -90,7 +90,7 @@ def test_the_same_images_give_the_same_classifier() -> None:
 
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = refined()[0].classifier
-    monkeypatch.setattr("clipcli.scoring.refine._BLOCK", 7 * DIMENSIONS)
+    monkeypatch.setattr("clipcli.scoring.blocks._BLOCK", 7 * DIMENSIONS)
     parts = refined()[0].classifier
     np.testing.assert_allclose(np.asarray(parts.weights), np.asarray(whole.weights), atol=1e-4)
 
