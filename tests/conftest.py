@@ -20,6 +20,9 @@ from clipcli.records import Reference
 # A shell starts what runs in the background with Ctrl-C ignored, which its programs would take over.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# And nohup with the end of the terminal ignored.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _TEXT = {"context_length": 32, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 MODEL_CONFIGS: dict[str, dict[str, Any]] = {
