@@ -52,12 +52,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     if terminal.show_config:
         print(to_yaml(settings, file), end="")
         return exit_codes.DONE
-    format = choose_format(file.output, file.format)
-    check_is_not_read(file.output, _files_read(settings, terminal))
-    check_output(file.output, overwrite=file.overwrite, resume=file.resume, manifest=file.manifest)
-    _check_report(file, settings, terminal)
-    if settings.refine and file.resume:
-        raise UsageError(_NO_RESUME)
+    format = _checked_format(file, settings, terminal)
     from clipcli.cli.display import Display
     from clipcli.cli.next_command import next_command
 
@@ -100,6 +95,17 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     if album:
         display.say(f"{album.path}: {_of_page(summary, file)}")
     return summary.exit_code()
+
+
+def _checked_format(file: RowsFile, settings: ClassifySettings, terminal: Terminal) -> str:
+    """The format of the output, once all files that are to be written were checked."""
+    format = choose_format(file.output, file.format)
+    check_is_not_read(file.output, _files_read(settings, terminal))
+    check_output(file.output, overwrite=file.overwrite, resume=file.resume, manifest=file.manifest)
+    _check_report(file, settings, terminal)
+    if settings.refine and file.resume:
+        raise UsageError(_NO_RESUME)
+    return format
 
 
 def _keep_corrections(file: RowsFile, display: Display) -> None:

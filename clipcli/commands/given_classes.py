@@ -34,21 +34,15 @@ class Given(Protocol):
     def taxonomy(self) -> str | None: ...
 
 
-class GivenClasses(Protocol):
-    """The settings that name the classes."""
+class GivenClasses(Given, Protocol):
+    """The settings that name the classes, with one prompt set."""
 
-    @property
-    def labels(self) -> KeptLabels | None: ...
-    @property
-    def classifier(self) -> str | Path | Classifier | None: ...
     @property
     def prompts(self) -> str | None: ...
     @property
     def keep_names(self) -> bool: ...
     @property
     def keep_duplicates(self) -> bool: ...
-    @property
-    def taxonomy(self) -> str | None: ...
 
 
 def check_standard_input(labels: object, inputs: Sequence[object]) -> None:
