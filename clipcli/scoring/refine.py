@@ -72,6 +72,13 @@ def check_refinable(classifier: Classifier) -> None:
         )
 
 
+def becomes_softmax(classifier: Classifier) -> str | None:
+    """What to say of a classifier whose scores are another kind once it is refined; `None` if they are not."""
+    if classifier.score == "softmax":
+        return None
+    return f"The scores of {classifier.model} are sigmoids; refined, they are a softmax over the labels."
+
+
 def refine(embeddings: Array, classifier: Classifier) -> Refinement:
     """Refine a classifier on image embeddings `[N, D]`, L2-normalised, where that promises to help.
 

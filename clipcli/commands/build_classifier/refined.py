@@ -9,7 +9,7 @@ from clipcli.encoding.model import Model
 from clipcli.events import Event, Noted, Refined, Warned
 from clipcli.records import ImageItem, Skipped
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.refine import check_refinable, refine
+from clipcli.scoring.refine import becomes_softmax, check_refinable, refine
 
 
 def refined_on(
@@ -20,8 +20,8 @@ def refined_on(
     Where refining promises nothing the classifier is as it was, and a warning says so.
     """
     check_refinable(classifier)
-    if classifier.score != "softmax":
-        yield Noted(f"The scores of {classifier.model} are sigmoids; refined, they are a softmax over the labels.")
+    if (note := becomes_softmax(classifier)) is not None:
+        yield Noted(note)
     entries, [embeddings] = yield from embed_images(items, models=[model])
     refinement = refine(embeddings, classifier)
     if refinement.reason is None:

@@ -18,6 +18,7 @@ from clipcli.memory.models import ModelFacts
 from clipcli.records import ImageItem
 from clipcli.scoring.build import add_vocabulary, build, build_with_vocabulary, check_belongs
 from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.refine import becomes_softmax
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,8 @@ def build_classifiers(
         else:
             builder = build_with_vocabulary if vocabulary else build
             classifiers = yield from builder(source, model=model, towers=towers_for(items, model=model))
-        if options.refine and classifiers[0].score != "softmax":
-            yield Noted(
-                f"The scores of {classifiers[0].model} are sigmoids; refined, they are a softmax over the labels."
-            )
+        if options.refine and (note := becomes_softmax(classifiers[0])) is not None:
+            yield Noted(note)
         with_classifiers.append(ModelWithClassifiers(model, tuple(classifiers)))
     return with_classifiers
 
