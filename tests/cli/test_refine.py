@@ -12,7 +12,8 @@ from clipcli.cli.classify_summary import Summary
 from clipcli.cli.display import Display
 from clipcli.events import ImagesGathered, InputsFound, Refined, RowsReady
 from clipcli.records import Row
-from tests.cli.conftest import Run
+
+from .conftest import Run
 
 
 def test_the_summary_of_a_few_images_says_why_they_are_as_they_were(run: Run, photos: Path, model: str) -> None:
