@@ -19,12 +19,16 @@ from numpy.typing import NDArray
 from several_beds import Several, all_beds
 from sklearn.metrics import average_precision_score
 
+from clipcli.scoring.reliability import calibration_error
 from clipcli.scoring.score import cosine_of
-from clipcli.scoring.several import several_scores
+from clipcli.scoring.several import log_odds, several_scores, threshold_of
+from clipcli.scoring.several_calibration import calibrate_several
 
 Float = NDArray[np.float64]
 # Thresholds that are tried: quantiles of all scores of a method.
 TRIED = 50
+# Numbers of labelled images to calibrate with, and the one whose calibration error is shown.
+LABELLED, SHOWN = (20, 50, 200), 50
 
 
 def softmax(logits: Float) -> Float:
@@ -206,9 +210,42 @@ def table_of_thresholds() -> None:
         print(f"| {at} | {' | '.join(f'{value:.3f}' for value in np.mean(found, axis=0))} | {none:.1%} |")
 
 
+def table_of_calibration(*, draws: int = 5) -> None:
+    """F1 micro on the other images, plain and calibrated with some labelled ones, and the calibration error of both."""
+    print(
+        f"| F1 micro, mean of {draws} draws | plain | {' | '.join(f'{n} labelled' for n in LABELLED)} | worst | ECE |"
+    )
+    print("|---" * (len(LABELLED) + 4) + "|")
+    for one in all_beds():
+        cells, worst = [], 0.0
+        errors: list[tuple[float, float]] = []
+        for count in LABELLED:
+            found = [_calibrated(one, count, seed=seed) for seed in range(draws) if count + 100 <= len(one.truth)]
+            cells.append(f"{np.mean([after for _, after, _ in found]):.3f}" if found else "")
+            worst = min([worst, *(after - before for before, after, _ in found)])
+            errors = [error for *_, error in found] if count == SHOWN else errors
+        plain = f1(one.truth, ours(one) >= 0.5)[0]
+        error = " to ".join(f"{value:.1%}" for value in np.mean(errors, axis=0))
+        print(f"| {one.name} | {plain:.3f} | {' | '.join(cells)} | {worst:+.3f} | {error} |", flush=True)
+
+
+def _calibrated(one: Several, count: int, *, seed: int) -> tuple[float, float, tuple[float, float]]:
+    """F1 micro on the images that are not among the labelled, plain and calibrated, and the errors of both scores."""
+    order = np.random.default_rng(seed).permutation(len(one.truth))
+    labelled, others = order[:count], order[count:]
+    plain = replace(one.classifier, vocabulary=one.nouns)
+    calibration = calibrate_several(log_odds(one.embeddings[labelled], plain), one.truth[labelled])
+    made, truth, images = replace(plain, several=calibration), one.truth[others], one.embeddings[others]
+    scores = [several_scores(images, classifier) for classifier in (plain, made)]
+    before, after = (f1(truth, each >= threshold_of(by))[0] for each, by in zip(scores, (plain, made), strict=True))
+    every = np.ones((1, truth.size))
+    errors = [float(calibration_error(each.ravel(), truth.ravel())(every)[0]) for each in scores]
+    return before, after, (errors[0], errors[1])
+
+
 def main() -> None:
     """Print the tables."""
-    for table in (table_of_methods, table_of_beds, table_of_thresholds):
+    for table in (table_of_methods, table_of_beds, table_of_thresholds, table_of_calibration):
         table()
         print()
 

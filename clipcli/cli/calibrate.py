@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "clipcli calibrate photos-by-class --labels 'cat, dog' --model tiny",
     "clipcli calibrate photos.csv --labels labels.csv -o calibrated.safetensors",
+    "clipcli calibrate several.csv --labels labels.csv --multi-label -o calibrated.safetensors",
 )
 _SKIPPED_SHOWN = 3
 
@@ -34,8 +35,8 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     """Calibrate a classifier with a few labelled images: of its scores of 0.8, about 80 % are then right.
 
     A temperature, a temperature with a bias for each label, or nothing is chosen by cross-validation, and stored in the
-    classifier, for classify and evaluate --classifier. An image that cannot be read does not count, and the command
-    ends with exit code 3.
+    classifier, for classify and evaluate --classifier. For several labels an image it is a bias, or one for each label,
+    and a threshold. An image that cannot be read does not count, and the command ends with exit code 3.
     """
     settings, file = settings_of(flags, terminal, CalibrateSettings, CalibratedFile)
     if terminal.show_config:
@@ -53,9 +54,11 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
 
         calibrated = result_of(run(settings), show=show)
         calibrated.classifier.save(file.output)
-    for line in (*_said(calibrated.classifier), *_of_skipped(calibrated.skipped)):
+    said = _said_of_several if settings.multi_label else _said
+    for line in (*said(calibrated.classifier), *_of_skipped(calibrated.skipped)):
         display.say(line)
-    display.say(f"{file.output}: use it with clipcli classify PHOTOS --classifier {shlex.quote(file.output)}")
+    several = " --multi-label" if settings.multi_label else ""
+    display.say(f"{file.output}: use it with clipcli classify PHOTOS --classifier {shlex.quote(file.output)}{several}")
     return exit_codes.SOME_SKIPPED if calibrated.skipped else exit_codes.DONE
 
 
@@ -87,6 +90,24 @@ def _said(classifier: Classifier) -> Iterator[str]:
             f"The biases change labels: {calibration.before.top1:.1%} were right, {calibration.after.top1:.1%} are."
             " They hold where each label is about as frequent as it is in these images."
         )
+
+
+def _said_of_several(classifier: Classifier) -> Iterator[str]:
+    """As `_said`, for several labels an image."""
+    calibration = classifier.several
+    if calibration is None:
+        return
+    images = f"{calibration.images:,} images"
+    if calibration.biases is None:
+        yield (
+            "Doing nothing is best: no bias and threshold gives images that they were not fitted to better labels, by"
+            " more than one standard error."
+        )
+        yield f"F1 (micro) on {images}: {calibration.before:.1%}."
+        return
+    biases = "a bias for each label" if calibration.own_biases else "one bias for all labels"
+    yield f"Chosen: {biases}, and a threshold of {calibration.threshold:.2f}; scores are now probabilities."
+    yield f"F1 (micro) by cross-validation on {images}: {calibration.before:.1%} before, {calibration.after:.1%} after."
 
 
 def _chosen(calibration: Calibration, labels: Sequence[str]) -> str:

@@ -80,7 +80,7 @@ def no_column(columns: Sequence[str], wanted: Sequence[Column], *, table: str) -
     if mark is not None:
         todo = f"they seem to be separated by {mark!r}: save it with commas, or with tabs as .tsv"
     elif any(column.holds == LABEL.holds for column in wanted) and "labels" in columns:
-        todo = f"{todo}; several labels an image are for clipcli evaluate, with --multi-label"
+        todo = f"{todo}; several labels an image need --multi-label, which clipcli evaluate and calibrate have"
     elif any(map(is_image_name, columns)):
         todo = "its first line seems to be a row: put a line with the names of the columns above it"
     return BadFile(f"{table}: {problem} among its columns {some_of(columns)}; {todo}")

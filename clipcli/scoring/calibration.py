@@ -119,7 +119,7 @@ def calibration_of(logits: Array, truth: Places) -> Calibration:
     losses = [log_loss(one, truth) for one in candidates]
     chosen = 0
     for n in range(1, len(ways)):
-        if all(_is_better(losses[n], simpler) for simpler in losses[:n]):
+        if all(is_better(losses[n], simpler) for simpler in losses[:n]):
             chosen = n
     temperature, biases = ways[chosen]
     return Calibration(
@@ -184,7 +184,7 @@ def _held_out(logits: Array, truth: Places, way: Fitted) -> Array:
     """Logits `[N, C]` calibrated in the `way` that was fitted to all images, of images that it was not fitted to."""
     if way is _UNCHANGED:
         return logits
-    folds, held_out = _folds(truth), np.empty_like(logits)
+    folds, held_out = folds_of(truth), np.empty_like(logits)
     for fold in range(folds.max() + 1):
         out, rest = folds == fold, folds != fold
         temperature, biases = fit(logits[rest], truth[rest], with_biases=way[1] is not None, start=way)
@@ -192,7 +192,7 @@ def _held_out(logits: Array, truth: Places, way: Fitted) -> Array:
     return held_out
 
 
-def _folds(truth: Places) -> Places:
+def folds_of(truth: Places) -> Places:
     """The fold `[N]` of each image: those of a class are in different folds, as far as that goes."""
     shuffled = np.random.default_rng(0).permutation(len(truth))
     by_class = shuffled[np.argsort(truth[shuffled], kind="stable")]
@@ -201,7 +201,7 @@ def _folds(truth: Places) -> Places:
     return folds
 
 
-def _is_better(losses: Array, simpler: Array) -> bool:
+def is_better(losses: Array, simpler: Array) -> bool:
     """True if the losses `[N]` are smaller on average by more than one standard error of their paired difference."""
     gains = simpler - losses
     return bool(gains.mean() > gains.std(ddof=1) / math.sqrt(len(gains)))

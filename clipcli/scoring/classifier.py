@@ -21,6 +21,7 @@ from clipcli.errors import BadFile, InputNotFound, OutputFailed, UsageError
 from clipcli.files.atomic import write_bytes
 from clipcli.memory.classes import RECIPE
 from clipcli.scoring.calibration import Calibration
+from clipcli.scoring.several_calibration import SeveralCalibration
 
 if TYPE_CHECKING:
     from clipcli.classes.prompts import PromptedClasses
@@ -39,7 +40,7 @@ class Classifier:
     the place of the class embeddings: an image's similarity to a class is the product with its weights, plus its bias.
     `calibration` is what `clipcli calibrate` found; `None` before that. `vocabulary` `[V, D]` holds the embeddings of
     words that mean something else than every class, to tell unknown images by. `tree` has the groups of the classes;
-    `None` if they are in none.
+    `None` if they are in none. `several` is what `clipcli calibrate --multi-label` found; `None` before that.
     """
 
     class_embeddings: NDArray[np.float32]
@@ -58,6 +59,7 @@ class Classifier:
     calibration: Calibration | None = None
     vocabulary: NDArray[np.float32] | None = None
     tree: Tree | None = None
+    several: SeveralCalibration | None = None
 
     def save(self, path: str | Path) -> None:
         """Save the classifier to a file, atomically. Raises `OutputFailed`."""
@@ -109,7 +111,8 @@ class Classifier:
         """What was done to it after it was built, as in `refined on 300 images`; `None` if nothing was."""
         refined = [] if self.refined_on is None else [f"refined on {self.refined_on:,} images"]
         calibrated = [] if self.calibration is None else [f"calibrated: {self.calibration.in_words()}"]
-        return ", and ".join([*refined, *calibrated]) or None
+        several = [] if self.several is None else [f"calibrated for several labels: {self.several.in_words()}"]
+        return ", and ".join([*refined, *calibrated, *several]) or None
 
     def _metadata(self) -> dict[str, str]:
         """What is not a tensor. Optional facts that are `None` are left out, so that files are what they were."""
@@ -138,6 +141,8 @@ class Classifier:
             return "refinement does"
         if self.calibration is not None and not self.calibration.fits(classes):
             return "calibration does"
+        if self.several is not None and not self.several.fits(classes):
+            return "calibration for several labels does"
         words = self.vocabulary
         if words is not None and (words.ndim != 2 or words.shape[1] != shape[1] or len(words) < 2):
             return "vocabulary does"
@@ -153,6 +158,7 @@ TENSORS = ("class_embeddings", "weights", "biases", "vocabulary")
 OPTIONAL: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "refined_on": (int, int),
     "calibration": (Calibration.as_json, Calibration.from_json),
+    "several": (SeveralCalibration.as_json, SeveralCalibration.from_json),
     "tree": (lambda tree: tree.groups, lambda groups: Tree(tuple(map(tuple, groups)))),
 }
 

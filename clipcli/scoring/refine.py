@@ -8,6 +8,9 @@ a classifier: weights and a bias a class, that score any image by itself.
 Where the images cannot tell the classes apart, a mixture divides one class among many. So a run of few images, one
 whose labels are few of the list, and one in which the labels are no more even after than before is left alone. That
 the labels become more even is the sign that classes near to all images (hubs: Radovanović et al. 2010) give some back.
+So is a run of which two halves would be refined differently (stability: Ben-Hur, Elisseeff and Guyon 2002), as with a
+list of wrong labels. And the fit takes no more than a part of the place of the text, the more the more images there
+are: what 300 images say is worth less than what 3,000 do.
 """
 
 from __future__ import annotations
@@ -31,10 +34,16 @@ _LEAST_SPREAD = 0.55
 _LEAST_GAIN = 0.1
 # The share of what is missing to an even spread that refining must add.
 _LEAST_SHARE = 0.42
+# The share of the labels that fits to two halves of the images must agree on.
+_LEAST_STABLE = 0.68
+# Images of which halves are compared.
+_MOST_HALVED = 20_000
+# The weight of the fit beside the text with very many images, and how many images make half of that.
+_MOST_WEIGHT, _HALF_WEIGHT = 0.85, 500
 # What the images say of a class counts by this factor, beside the text: their likelihood is tempered.
 _TEMPER = 0.5
 _STEPS = 3
-# Images by which the confidence is kept.
+# Images by which logits are compared.
 _MOST_COMPARED = 4000
 _HALVINGS = 30
 
@@ -97,6 +106,10 @@ def refine(embeddings: Array, classifier: Classifier) -> Refinement:
     weights, biases, refined = _fit(embeddings, texts, plain)
     if _spread(refined.labels, classes) - before < max(_LEAST_GAIN, _LEAST_SHARE * (1 - before)):
         return Refinement(classifier, count, 0, "the labels are spread about as evenly as refined ones would be")
+    if stability(embeddings, texts) < _LEAST_STABLE:
+        return Refinement(classifier, count, 0, "two halves of the images would be refined differently")
+    weights, biases = _beside_text(embeddings, texts, weights, biases)
+    refined = _assign(embeddings, weights, biases)
     scale = _as_sure(embeddings, texts, weights, biases) / classifier.logit_scale
     changed = int((refined.labels != plain.labels).sum())
     better = replace(
@@ -167,9 +180,37 @@ def _moments(embeddings: Array) -> tuple[Wide, Wide]:
     return mean, products / count - np.outer(mean, mean)
 
 
+def stability(embeddings: Array, texts: Array) -> float:
+    """The share of the images `[N, D]` that have the same label by fits to two random halves of them.
+
+    `texts` `[C, D]` are the class embeddings times the logit scale. Of very many images some are enough.
+    """
+    some = embeddings[np.random.default_rng(0).permutation(len(embeddings))[:_MOST_HALVED]]
+    labels = []
+    for half in np.array_split(some, 2):
+        weights, biases, _ = _fit(half, texts, _assign(half, texts, np.zeros(len(texts), np.float32)))
+        labels.append(_assign(some, weights, biases).labels)
+    return float((labels[0] == labels[1]).mean())
+
+
+def _beside_text(embeddings: Array, texts: Array, weights: Array, biases: Array) -> tuple[Array, Array]:
+    """The weights and biases of a fit with the text beside it, each by the spread of its logits over the classes."""
+    some = _compared(embeddings)
+    own, fitted = some @ texts.T, some @ weights.T + biases
+    of_text, of_fit = (float((logits - logits.mean(axis=1, keepdims=True)).std()) for logits in (own, fitted))
+    share = _MOST_WEIGHT * len(embeddings) / (len(embeddings) + _HALF_WEIGHT)
+    kept = (1 - share) / share * of_fit / max(of_text, 1e-9)
+    return weights + np.float32(kept) * texts, biases
+
+
+def _compared(embeddings: Array) -> Array:
+    """At most so many of the images, evenly drawn, as are enough to compare logits by."""
+    return embeddings[:: -(-len(embeddings) // _MOST_COMPARED)]
+
+
 def _as_sure(embeddings: Array, texts: Array, weights: Array, biases: Array) -> float:
     """The factor of the refined logits, at most 1, at which their best probability is on average that of plain ones."""
-    some = embeddings[:: -(-len(embeddings) // _MOST_COMPARED)]
+    some = _compared(embeddings)
     wanted = float(softmax(some @ texts.T).max(axis=1).mean())
     logits = some @ weights.T + biases
     low, high = 0.0, 1.0

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from clipcli.errors import UsageError
 from clipcli.records import Decided, Decision, Scores
 from clipcli.scoring.classifier import Classifier, words_of
+from clipcli.scoring.kinds import THRESHOLD
 from clipcli.scoring.score import best
 
 Array = NDArray[np.float32]
@@ -46,8 +47,31 @@ def several_scores(embeddings: Array, classifier: Classifier) -> Array:
     """Scores `[N, C]` float32, from 0 to 1, of image embeddings `[N, D]` against the classes, each by itself.
 
     The classifier must have a vocabulary. Sums are in float64, so that a row does not depend on the rows beside it.
-    Raises `UsageError` for one without, and as `check_plain`.
+    Where it is calibrated for several labels, scores are probabilities. Raises `UsageError` for one without, and as
+    `check_plain`.
     """
+    if classifier.several is not None:
+        return classifier.several.apply(log_odds(embeddings, classifier)).astype(np.float32)
+    logits, rivals = _with_rivals(embeddings, classifier)
+    powers = np.exp(logits)
+    scores: Array = (powers / (powers + ODDS * rivals)).astype(np.float32)
+    return scores
+
+
+def log_odds(embeddings: Array, classifier: Classifier) -> NDArray[np.float64]:
+    """The log-odds `[N, C]` of what `several_scores` gives without a calibration. Raises as that."""
+    logits, rivals = _with_rivals(embeddings, classifier)
+    found: NDArray[np.float64] = logits - np.log(np.maximum(ODDS * rivals, np.finfo(np.float64).tiny))
+    return found
+
+
+def threshold_of(classifier: Classifier) -> float:
+    """The score from which on an image has a label, unless the user says so otherwise."""
+    return THRESHOLD if classifier.several is None else classifier.several.threshold
+
+
+def _with_rivals(embeddings: Array, classifier: Classifier) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The logits `[N, C]`, the highest of all 0, and the sums `[N, C]` of the exponentials of each label's rivals."""
     check_plain(classifier)
     images = embeddings.astype(np.float64)
     logits = classifier.logit_scale * (images @ classifier.class_embeddings.astype(np.float64).T)
@@ -56,8 +80,7 @@ def several_scores(embeddings: Array, classifier: Classifier) -> Array:
     highest = np.maximum(logits.max(axis=1, keepdims=True), rival)
     powers = np.exp(logits - highest)
     others = np.maximum(powers.sum(axis=1, keepdims=True) - powers, 0) + WEIGHT * np.exp(rival - highest)
-    scores: Array = (powers / (powers + ODDS * others)).astype(np.float32)
-    return scores
+    return logits - highest, others
 
 
 def decide_several(scores: Scores, *, at: float, every: bool = False) -> Decided:

@@ -94,6 +94,28 @@ def test_a_classifier_is_calibrated_and_used(run: Run, model: str) -> None:
 
 
 @pytest.mark.usefixtures("tree")
+def test_several_labels_are_calibrated_and_used(run: Run, model: str) -> None:
+    paths = sorted(Path("tree").rglob("*.png"))
+    rows = [f"{path},{path.parent.name};cat" for path in paths]
+    Path("several.csv").write_text("\n".join(["path,labels", *rows]) + "\n")
+    options = ("--labels", LABELS, "--model", model, "--prompts", "plain")
+    done = run("calibrate", "several.csv", *options, "--multi-label")
+    assert (done.code, done.out) == (0, "")
+    found = clipcli.Classifier.load("calibrated.safetensors").several
+    assert found is not None
+    chosen, quality, end = done.err.splitlines()[-3:]
+    assert chosen == (
+        f"Chosen: a bias for each label, and a threshold of {found.threshold:.2f}; scores are now probabilities."
+    )
+    assert quality == (
+        f"F1 (micro) by cross-validation on 30 images: {found.before:.1%} before, {found.after:.1%} after."
+    )
+    assert end.endswith("classify PHOTOS --classifier calibrated.safetensors --multi-label")
+    classified = run("classify", "tree", "--classifier", "calibrated.safetensors", "--multi-label", "-o", "a.csv")
+    assert f"The classifier is calibrated for several labels: {found.in_words()}.\n" in classified.err
+
+
+@pytest.mark.usefixtures("tree")
 def test_without_calibration_nothing_says_so_but_evaluate(run: Run, model: str) -> None:
     classified = run("classify", "tree", "--labels", LABELS, "--model", model, "-o", "a.csv")
     assert "alibrat" not in classified.err

@@ -24,7 +24,7 @@ FLAGS = {
     "keep-names no-keep-names keep-duplicates no-keep-duplicates taxonomy refine-on vocabulary no-vocabulary",
     "calibrate": "labels classifier prompts model output image-column label-column device precision batch-size workers "
     "decode engine cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
-    "keep-duplicates no-keep-duplicates color taxonomy",
+    "keep-duplicates no-keep-duplicates color taxonomy multi-label no-multi-label",
     "evaluate": "data labels classifier prompts model output compare linear-probe shots seeds image-column "
     "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine "
     "cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "

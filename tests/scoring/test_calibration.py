@@ -126,7 +126,7 @@ def test_what_is_after_is_of_images_that_were_not_fitted(monkeypatch: pytest.Mon
 
 
 def test_the_images_of_a_class_are_in_different_folds() -> None:
-    folds = calibration._folds(np.repeat([3, 0, 5], [10, 7, 20]))
+    folds = calibration.folds_of(np.repeat([3, 0, 5], [10, 7, 20]))
     assert [len(set(part)) for part in np.split(folds, [10, 17])] == [10, 7, 10]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from clipcli.errors import BadFile, UsageError
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.refine import Refinement, agreement, check_refinable, refine
+from clipcli.scoring.refine import Refinement, agreement, check_refinable, refine, stability
 from clipcli.scoring.score import choose_score, cosine_of, score
 
 CLASSES, DIMENSIONS = 8, 32
@@ -59,7 +59,7 @@ def refined() -> tuple[Refinement, np.ndarray, np.ndarray]:
 def test_a_class_that_is_near_to_all_images_gives_some_back() -> None:
     found, embeddings, truth = refined()
     assert top1(embeddings, truth, classifier_of()) < 0.75
-    assert top1(embeddings, truth, found.classifier) > 0.99
+    assert top1(embeddings, truth, found.classifier) > 0.95
     assert found.reason is None
     assert found.classifier.refined_on == found.images == 400
 
@@ -67,7 +67,7 @@ def test_a_class_that_is_near_to_all_images_gives_some_back() -> None:
 def test_it_counts_the_labels_that_changed() -> None:
     found, embeddings, _ = refined()
     before, after = (cosine_of(embeddings, one).argmax(axis=1) for one in (classifier_of(), found.classifier))
-    assert found.changed == (before != after).sum() == 100
+    assert found.changed == (before != after).sum() == 88
 
 
 def test_refined_scores_are_as_sure_as_plain_ones() -> None:
@@ -80,7 +80,32 @@ def test_refined_scores_are_as_sure_as_plain_ones() -> None:
 def test_it_labels_images_that_it_was_not_refined_on() -> None:
     found, _, _ = refined()
     others, truth = images([50] * CLASSES, seed=2)
-    assert top1(others, truth, found.classifier) > 0.99
+    assert top1(others, truth, found.classifier) > 0.95
+
+
+def test_the_more_images_the_less_the_text_weighs() -> None:
+    others, truth = images([50] * CLASSES, seed=2)
+    reached = [
+        top1(others, truth, refine(images([count] * CLASSES)[0], classifier_of()).classifier)
+        for count in (30, 100, 400)
+    ]
+    assert reached == sorted(reached)
+    assert reached[0] < 0.95
+    assert reached[-1] > 0.98
+
+
+def test_halves_of_images_in_groups_agree_and_halves_of_noise_do_not() -> None:
+    noise = RNG.standard_normal((400, DIMENSIONS)).astype(np.float32)
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    assert stability(images([50] * CLASSES)[0], 10 * TEXTS) > 0.95
+    assert stability(noise, TEXTS) < 0.8
+
+
+def test_a_run_whose_halves_disagree_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clipcli.scoring.refine.stability", lambda *_: 0.67)
+    found, _, _ = refined()
+    assert found.reason == "two halves of the images would be refined differently"
+    assert (found.changed, found.classifier.weights) == (0, None)
 
 
 def test_the_same_images_give_the_same_classifier() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from clipcli.data.labelled import (
     read_labelled,
     warnings_of_several_names,
 )
+from clipcli.data.several import WithLabels, read_several
 from clipcli.data.tree import Data
 from clipcli.errors import BadFile, UsageError, some_of
 from clipcli.notices import Notice, Notices
@@ -35,6 +37,11 @@ _OTHER = Notice(
     "images have labels that are none of the classes",
     "left out",
 )
+_OTHER_LABEL = Notice(
+    "label of an image is none of the classes",
+    "labels of images are none of the classes",
+    "left out",
+)
 _DRAWN = Notice(
     "labelled image is not needed",
     "labelled images are not needed",
@@ -43,12 +50,18 @@ _DRAWN = Notice(
 )
 
 
+One = TypeVar("One", Labelled, WithLabels)
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledImages:
-    """Images with the index of the class `[N]` of each, and those of DATA that were skipped for want of a label."""
+    """Images with the index of the class `[N]` of each, and those of DATA that were skipped for want of a label.
+
+    With several labels, `truth` `[N, C]` says which of the classes each has.
+    """
 
     items: tuple[ImageItem, ...]
-    truth: NDArray[np.intp]
+    truth: NDArray[Any]
     skipped: tuple[Skipped, ...]
     warnings: tuple[str, ...]
 
@@ -59,28 +72,58 @@ def read_images(options: CalibrateSettings, source: Classifier | PromptedClasses
     Raises `BadFile` if no label is one of the classes, `UsageError` if there are too few images or classes, and as
     `read_labelled`.
     """
-    classes = tuple(map(LabelledClass, source.labels)) if isinstance(source, Classifier) else source.classes
+    classes = _classes_of(source)
     if len(classes) < 2:
         raise UsageError(f"one label only, '{classes[0].label}'; expected at least two to choose from")
-    data = read_labelled(
-        Data(options.data, notices, options.exclude), Columns(options.image_column, options.label_column)
-    )
+    data = read_labelled(*_data_of(options, notices))
     indices = _class_indices(data, classes)
-    known: list[tuple[Labelled, int]] = []
+    known: list[Labelled] = []
     for labelled in labelled_of(data):
-        index = indices[labelled.name]
-        if index is None:
+        if indices[labelled.name] is None:
             notices.add(_OTHER, labelled.item.id, kind=labelled.name)
         else:
-            known.append((labelled, index))
+            known.append(labelled)
     check_count(len(known), where=data.text)
     known = _some(known, notices)
     return LabelledImages(
-        items=tuple(labelled.item for labelled, _ in known),
-        truth=np.array([index for _, index in known], dtype=np.intp),
+        items=tuple(labelled.item for labelled in known),
+        truth=np.array([indices[labelled.name] for labelled in known], dtype=np.intp),
         skipped=tuple(entry for entry in data.entries if isinstance(entry, Skipped)),
         warnings=tuple(warnings_of_several_names(data)),
     )
+
+
+def read_images_of_several(
+    options: CalibrateSettings, source: Classifier | PromptedClasses, notices: Notices
+) -> LabelledImages:
+    """As `read_images`, of a table in which an image may have several labels, or none; its other labels are left out.
+
+    Raises as `read_images`, but takes one class as well.
+    """
+    classes = _classes_of(source)
+    data = read_several(*_data_of(options, notices))
+    indices = _class_indices(data.each_label(), classes)
+    check_count(len(data.images), where=data.text)
+    known = _some(data.images, notices)
+    truth = np.zeros((len(known), len(classes)), np.bool_)
+    for row, image in zip(truth, known, strict=True):
+        for name in image.names:
+            index = indices[name]
+            if index is None:
+                notices.add(_OTHER_LABEL, f"{name} of {image.item.id}", kind=name)
+            else:
+                row[index] = True
+    skipped = tuple(entry for entry in data.entries if isinstance(entry, Skipped))
+    return LabelledImages(tuple(image.item for image in known), truth, skipped, warnings=())
+
+
+def _classes_of(source: Classifier | PromptedClasses) -> tuple[LabelledClass, ...]:
+    return tuple(map(LabelledClass, source.labels)) if isinstance(source, Classifier) else source.classes
+
+
+def _data_of(options: CalibrateSettings, notices: Notices) -> tuple[Data, Columns]:
+    """DATA, and the columns to look for in it."""
+    return Data(options.data, notices, options.exclude), Columns(options.image_column, options.label_column)
 
 
 def check_count(count: int, *, where: str, unread: Sequence[Skipped] = ()) -> None:
@@ -107,12 +150,12 @@ def _class_indices(data: LabelledData, classes: tuple[LabelledClass, ...]) -> di
     return {name: None if labelled is None else order[id(labelled)] for name, labelled in found.items()}
 
 
-def _some(known: list[tuple[Labelled, int]], notices: Notices) -> list[tuple[Labelled, int]]:
+def _some(known: Sequence[One], notices: Notices) -> list[One]:
     """The images, or so many of them as are enough, drawn at random; `notices` counts the others."""
     if len(known) <= MOST_IMAGES:
-        return known
+        return list(known)
     drawn = set(np.random.default_rng(0).permutation(len(known))[:MOST_IMAGES].tolist())
-    for n, (labelled, _) in enumerate(known):
+    for n, labelled in enumerate(known):
         if n not in drawn:
             notices.add(_DRAWN, labelled.item.id)
     return [one for n, one in enumerate(known) if n in drawn]

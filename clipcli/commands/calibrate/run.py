@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.backbones.tags import DEFAULT_MODEL
-from clipcli.classes.prompts import PromptedClasses
-from clipcli.commands.calibrate.labelled_images import LabelledImages, check_count, read_images
+from clipcli.commands.calibrate.labelled_images import check_count, read_images, read_images_of_several
 from clipcli.commands.calibrate.settings import CalibrateSettings
 from clipcli.commands.given_classes import get_classifier, read_class_source
 from clipcli.encoding.embed import embed_images
@@ -22,6 +22,8 @@ from clipcli.records import Skipped
 from clipcli.scoring.calibration import calibration_of
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.score import cosine_of, logits_of
+from clipcli.scoring.several import check_plain, log_odds
+from clipcli.scoring.several_calibration import calibrate_several
 from clipcli.settings import Show, api
 
 # The share of labels from which on they may be the classifier's own, as those of an output that nobody corrected.
@@ -45,6 +47,9 @@ def calibrate(settings: CalibrateSettings, show: Show) -> Classifier:
     each label, or nothing, whichever does best on images that it was not fitted to. `calibration.before` and
     `calibration.after` say how true the scores are.
 
+    With `multi_label`, `data` is a table of images with several labels each, and the result has `several` in place of
+    `calibration`: how the scores of `classify(multi_label=True)` become probabilities, and their threshold.
+
     Raises the errors of `clipcli.errors`.
     """
     return result_of(run(settings), show=show).classifier
@@ -54,7 +59,10 @@ def run(options: CalibrateSettings) -> Generator[Event, None, Calibrated]:
     """As `calibrate`, with its events. Everything is read and checked before a model is loaded."""
     notices = Notices()
     source = read_class_source(options, notices)
-    images = read_images(options, source, notices)
+    if options.multi_label and isinstance(source, Classifier):
+        check_plain(source)
+    read = read_images_of_several if options.multi_label else read_images
+    images = read(options, source, notices)
     yield from notices.events()
     yield from map(Warned, images.warnings)
     memory = open_memory(cache=options.cache, cache_size=options.cache_size)
@@ -62,27 +70,35 @@ def run(options: CalibrateSettings) -> Generator[Event, None, Calibrated]:
     model = Model(options.model or default_model, options, memory=memory)
     yield InputsFound(len(images.items))
     yield from memory.warnings()
-    classifier = yield from _uncalibrated(source, images, model)
+    classifier = yield from get_classifier(source, images.items, model=model, vocabulary=options.multi_label)
+    yield from map(Noted, _of_earlier(classifier, several=options.multi_label))
     entries, [embeddings] = yield from embed_images(images.items, models=[model])
     unread = tuple(entry for entry in entries if isinstance(entry, Skipped))
     truth = images.truth[[not isinstance(entry, Skipped) for entry in entries]]
     check_count(len(truth), where=options.data, unread=unread)
-    logits = logits_of(cosine_of(embeddings, classifier).astype(np.float64), classifier)
-    yield from map(Warned, _doubts(logits, truth, classifier))
-    calibration = calibration_of(logits, truth)
-    return Calibrated(replace(classifier, calibration=calibration), (*images.skipped, *unread))
+    found = yield from _calibrated(classifier, embeddings, truth, several=options.multi_label)
+    return Calibrated(found, (*images.skipped, *unread))
 
 
-def _uncalibrated(
-    source: Classifier | PromptedClasses, images: LabelledImages, model: Model
+def _calibrated(
+    classifier: Classifier, embeddings: NDArray[np.float32], truth: NDArray[Any], *, several: bool
 ) -> Generator[Event, None, Classifier]:
-    """The classifier as the model gives it, without an earlier calibration."""
-    classifier = yield from get_classifier(source, images.items, model=model)
-    if classifier.calibration is not None:
-        yield Noted("The classifier was calibrated before; this calibration takes the place of that one.")
-    if classifier.score != "softmax":
-        yield Noted(f"The scores of {classifier.model} are sigmoids; calibrated, they are a softmax over the labels.")
-    return replace(classifier, calibration=None)
+    """The classifier, calibrated with images `[N, D]` of these classes `[N]`, or `[N, C]` for several labels."""
+    if several:
+        plain = replace(classifier, several=None)
+        return replace(plain, several=calibrate_several(log_odds(embeddings, plain), truth))
+    plain = replace(classifier, calibration=None)
+    logits = logits_of(cosine_of(embeddings, plain).astype(np.float64), plain)
+    yield from map(Warned, _doubts(logits, truth, plain))
+    return replace(plain, calibration=calibration_of(logits, truth))
+
+
+def _of_earlier(classifier: Classifier, *, several: bool) -> Iterator[str]:
+    """What becomes of an earlier calibration, and of the kind of score."""
+    if (classifier.several if several else classifier.calibration) is not None:
+        yield "The classifier was calibrated before; this calibration takes the place of that one."
+    if not several and classifier.score != "softmax":
+        yield f"The scores of {classifier.model} are sigmoids; calibrated, they are a softmax over the labels."
 
 
 def _doubts(logits: NDArray[np.float64], truth: NDArray[np.intp], classifier: Classifier) -> Iterator[str]:

@@ -27,6 +27,10 @@ class CalibrateSettings(Encoding, OneModel, LabelColumn, LabelsOrClassifier):
     """Images with labels, 20 or more: a folder per class, a .csv of images and labels, such as the output of clipcli
     classify with wrong labels corrected, or whatever else clipcli evaluate takes."""
 
+    multi_label: bool = setting(default=False, group="what")
+    """DATA is a table in which an image may have several labels, a list or split by ; in its column, and the scores of
+    several labels are calibrated, with the threshold from which on an image has a label."""
+
 
 @record
 class CalibratedFile(Overwriting):

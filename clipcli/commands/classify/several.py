@@ -10,9 +10,8 @@ from clipcli.errors import UsageError
 from clipcli.notices import Notice
 from clipcli.records import Decided, Embedded, Provenance, Scores
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.kinds import THRESHOLD
 from clipcli.scoring.schema import Schema
-from clipcli.scoring.several import decide_several, several_scores
+from clipcli.scoring.several import decide_several, several_scores, threshold_of
 
 # Labels that are one field of a table, of which some hold what separates them.
 SPLIT_LABELS = Notice(
@@ -56,7 +55,7 @@ def schema_of(options: ClassifySettings, provenance: Provenance) -> Schema:
 
 def decide_several_labels(classifier: Classifier, options: ClassifySettings) -> Callable[[Embedded], Decided]:
     """A function that decides which labels images have, by a classifier with a vocabulary."""
-    at = THRESHOLD if options.multi_label_at is None else options.multi_label_at
+    at = threshold_of(classifier) if options.multi_label_at is None else options.multi_label_at
 
     def decide(images: Embedded) -> Decided:
         scores = several_scores(images.embeddings[0], classifier)

@@ -16,7 +16,7 @@ from clipcli.commands.evaluate.labels import classes_from_settings
 from clipcli.commands.evaluate.models import ModelWithClassifiers, build_classifiers
 from clipcli.commands.evaluate.results import Evaluation, Float32Array, SeveralRun
 from clipcli.commands.evaluate.settings import EvaluateSettings
-from clipcli.commands.evaluate.several_metrics import Truth, estimate_several, metrics_of_labels
+from clipcli.commands.evaluate.several_metrics import estimate_several, metrics_of_labels
 from clipcli.commands.evaluate.tables import run_names
 from clipcli.commands.given_classes import check_given
 from clipcli.data.columns import Columns
@@ -28,8 +28,8 @@ from clipcli.events import Event, InputsFound, Warned
 from clipcli.notices import Notices
 from clipcli.records import Entry, Skipped
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.kinds import THRESHOLD
-from clipcli.scoring.several import several_scores
+from clipcli.scoring.f1 import Truth
+from clipcli.scoring.several import several_scores, threshold_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,10 @@ def run(
     entries, embeddings = yield from embed_images(items, models=[one.model for one in models])
     sizes = [(table.data.text, len(table.truth)) for table in tables]
     parts = split_by_data(entries, embeddings, sizes=sizes)
-    at = THRESHOLD if options.multi_label_at is None else options.multi_label_at
     runs = tuple(
         run
         for table, (of_table, found) in zip(tables, parts, strict=True)
-        for run in _runs(table, of_table, found, models, classes, at=at)
+        for run in _runs(table, of_table, found, models, classes, at=options.multi_label_at)
     )
     facts = models[0].facts
     evaluation = Evaluation(SEVERAL_LABELS, classes.names, runs, facts.device, facts.precision)
@@ -94,16 +93,20 @@ def _runs(
     models: Sequence[ModelWithClassifiers],
     classes: Classes,
     *,
-    at: float,
+    at: float | None,
 ) -> Iterator[SeveralRun]:
-    """Evaluate each classifier of each model on one DATA, of which `of_table` are the images with known labels."""
+    """Evaluate each classifier of each model on one DATA, of which `of_table` are the images with known labels.
+
+    `at` is the threshold that was given; `None` for that of each classifier.
+    """
     was_read = np.array([not isinstance(entry, Skipped) for entry in of_table], dtype=np.bool_)
     keys = [image.key for image, read in zip(table.data.images, was_read, strict=True) if read]
     truth, rest = table.truth[was_read], iter(of_table)
     entries = tuple(next(rest) if isinstance(entry, WithLabels) else entry for entry in table.data.entries)
     for model, found in zip(models, embeddings, strict=True):
         for classifier in model.classifiers:
-            scores, given = _given(found, classifier, at=at)
+            threshold = threshold_of(classifier) if at is None else at
+            scores, given = _given(found, classifier, at=threshold)
             yield SeveralRun(
                 data=table.name,
                 model=model.facts.name,
@@ -113,7 +116,7 @@ def _runs(
                 truth=truth,
                 scores=scores,
                 given=given,
-                threshold=at,
+                threshold=threshold,
                 metrics=estimate_several(scores, truth, given, keys=keys),
                 classes=metrics_of_labels(classes.names, scores, truth, given),
             )

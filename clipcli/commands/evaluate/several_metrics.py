@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.commands.evaluate.results import Float32Array, LabelMetrics
+from clipcli.scoring.f1 import Truth, macro_f1, micro_f1, ratio
 from clipcli.scoring.intervals import Estimate, Float64Array, Statistic, bootstrap
-
-Truth = NDArray[np.bool_]
 
 
 def estimate_several(
@@ -76,42 +75,9 @@ def mean_average_precision(scores: Float32Array, truth: Truth) -> Statistic:
             sums = (np.diff(hits, axis=1, prepend=0) * precision).sum(axis=1)
             total += np.divide(sums, hits[:, -1], out=np.zeros_like(sums), where=found)
             count += found
-        return _ratio(total, count)
+        return ratio(total, count)
 
     return statistic
-
-
-def micro_f1(given: Truth, truth: Truth) -> Statistic:
-    """F1 over all pairs of image and label, given and true `[M, C]`, as a statistic."""
-    both, either = _counts(given, truth)
-    return lambda weights: _ratio(weights @ both.sum(axis=1), weights @ either.sum(axis=1))
-
-
-def macro_f1(given: Truth, truth: Truth) -> Statistic:
-    """The mean over labels of F1, of those given and true `[M, C]`, as a statistic.
-
-    A label that no image of a draw has or is given does not count in it.
-    """
-    both, either = _counts(given, truth)
-
-    def statistic(weights: Float64Array) -> Float64Array:
-        found = weights @ either
-        return _ratio(_ratio(weights @ both, found).sum(axis=1), (found > 0).sum(axis=1))
-
-    return statistic
-
-
-def _counts(given: Truth, truth: Truth) -> tuple[Float64Array, Float64Array]:
-    """For each pair of image and label twice the true positives, and the sum of positives: F1 is their ratio."""
-    both: Float64Array = 2 * (given & truth).astype(np.float64)
-    either: Float64Array = given.astype(np.float64) + truth.astype(np.float64)
-    return both, either
-
-
-def _ratio(part: Float64Array, whole: Float64Array | NDArray[np.intp]) -> Float64Array:
-    """The ratio, and 0 where there is nothing."""
-    ratio: Float64Array = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-    return ratio
 
 
 def _ranked(scores: Float32Array, truth: Truth) -> tuple[NDArray[np.intp], Float64Array, NDArray[np.intp]]:

@@ -222,12 +222,59 @@ def test_what_is_given_is_checked(tree: Path, options: dict[str, str], message: 
         clipcli.calibrate(tree, **options)
 
 
-def test_a_table_of_several_labels_is_for_evaluate(tmp_path: Path) -> None:
+def test_a_table_of_several_labels_needs_to_be_called_so(tmp_path: Path) -> None:
     (tmp_path / "several.csv").write_text("path,labels,scores,error\na.jpg,cat;dog,0.8;0.6,\n")
-    with pytest.raises(
-        BadFile, match=r"no label column .*; several labels an image are for clipcli evaluate, with --mult"
-    ):
+    with pytest.raises(BadFile, match=r"no label column .*; several labels an image need multi_label=True"):
         clipcli.calibrate(tmp_path / "several.csv", labels="cat, dog")
+
+
+def several_of(tree: Path, target: Path, *, other: str = "") -> Path:
+    """A table in which each image has the label of its folder and a second; and two have none of the classes."""
+    paths = sorted(tree.rglob("*.png"))
+    rows = [f"{path},{path.parent.name};{LABELS[0]}" for path in paths[:-2]]
+    target.write_text("\n".join(["path,labels", *rows, *(f"{path},{other}" for path in paths[-2:])]) + "\n")
+    return target
+
+
+def test_several_labels_are_calibrated_and_applied(tree: Path, classifier: clipcli.Classifier, tmp_path: Path) -> None:
+    table = several_of(tree, tmp_path / "several.csv")
+    calibrated = clipcli.calibrate(table, classifier=classifier, multi_label=True, **FP32)
+    found = calibrated.several
+    assert found is not None
+    assert found.images == 30
+    # A label that nearly all images have is given to all.
+    assert found.own_biases
+    assert found.after > found.before
+    assert calibrated.calibration is None
+    rows = list(clipcli.classify(tree, classifier=calibrated, multi_label=True, wide=True, **FP32))
+    assert all(LABELS[0] in row.labels for row in rows)
+    assert all(
+        (score >= found.threshold) == (label in row.labels)
+        for row in rows
+        for label, score in zip(LABELS, row.all_scores, strict=True)
+    )
+    report = clipcli.evaluate(table, classifier=calibrated, multi_label=True, **FP32)
+    assert report.runs[0].threshold == found.threshold
+
+
+def test_other_labels_of_images_are_counted_and_left_out(
+    tree: Path, classifier: clipcli.Classifier, tmp_path: Path
+) -> None:
+    table = several_of(tree, tmp_path / "several.csv", other="spoon;fork")
+    calibrated, events = told(table, classifier, multi_label=True)
+    assert calibrated.classifier.several is not None
+    assert calibrated.classifier.several.images == 30
+    [warning] = warnings_of(events)
+    assert warning.startswith("4 labels of images are none of the classes")
+
+
+def test_several_labels_do_not_go_with_a_calibration_for_one(
+    tree: Path, classifier: clipcli.Classifier, tmp_path: Path
+) -> None:
+    calibrated = clipcli.calibrate(tree, classifier=classifier, **FP32)
+    table = several_of(tree, tmp_path / "several.csv")
+    with pytest.raises(UsageError, match="the classifier is calibrated, and several labels are scored by the plain"):
+        clipcli.calibrate(table, classifier=calibrated, multi_label=True, **FP32)
 
 
 def test_the_model_must_be_that_of_the_classifier(

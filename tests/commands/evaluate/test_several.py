@@ -124,7 +124,7 @@ def test_an_output_of_classify_is_all_right(photos: Path, model: str, tmp_path: 
     frame.assign(labels=frame.labels.map(join_labels)).to_csv(tmp_path / "out.csv", index=False)
     found = clipcli.evaluate(tmp_path / "out.csv", allow_empty=True, **options)
     assert found.metrics["f1_micro"] == found.metrics["f1_macro"] == 1
-    with pytest.raises(BadFile, match="several labels an image are for clipcli evaluate, with multi_label=True"):
+    with pytest.raises(BadFile, match="several labels an image need multi_label=True"):
         clipcli.evaluate(tmp_path / "out.csv", labels=list(LABELS), model=model)
 
 
