@@ -1,6 +1,6 @@
 // Shows the photos in pages, and takes keys and clicks.
 const SIZE = 24;
-const KEYS = 9;
+const KEYS = 10;
 const find = (id) => document.querySelector(`#${id}`);
 const make = (tag, properties = {}, ...children) => {
   const element = Object.assign(document.createElement(tag), properties);
@@ -78,7 +78,7 @@ const paint = (n, element) => {
   const score = photo.scores.length ? ` ${figure(photo.scores[0][1])}` : "";
   const label =
     chosen === undefined
-      ? [named(photo.said), make("small", {}, score)]
+      ? [named(photo.said), make("small", { className: "score" }, score)]
       : [make("span", { className: "mark" }, `${state === " right" ? "✓" : "✎"} ${named(chosen)}`)];
   if (state === " wrong") label.push(make("small", {}, `was ${named(photo.said)}`));
   element.querySelector("figcaption").replaceChildren(...label, make("small", { title: photo.path }, nameOf(n)));
@@ -88,7 +88,7 @@ const pageButtons = (text) => {
   const before = make("button", { onclick: () => leaf(-1) }, "← Before");
   const after = make("button", { onclick: () => leaf(1) }, "After →");
   const left = open(shown()).length;
-  const all = make("button", { onclick: () => confirmAll(), disabled: left < 2 }, `Confirm these ${number(left)} `, make("kbd", {}, "Shift Enter"));
+  const all = make("button", { onclick: confirmAll, hidden: left < 2 }, `Confirm these ${number(left)} `, make("kbd", {}, "Shift Enter"));
   return make("div", { className: "pages" }, before, after, make("p", {}, text), all);
 };
 const showPhotos = () => {
@@ -117,7 +117,7 @@ const showPhotos = () => {
 
 const keyButton = (label, at) => {
   const score = photos[current].scores.find(([one]) => one === label);
-  const button = make("button", { onclick: () => press(label, false) }, make("kbd", {}, String(at + 1)), make("span", {}, labels[label][0]));
+  const button = make("button", { onclick: (event) => press(label, event.shiftKey) }, make("kbd", {}, String((at + 1) % KEYS)), make("span", {}, labels[label][0]));
   if (score) button.append(make("small", {}, figure(score[1])));
   button.ariaPressed = String((content.several ? draft : (said.get(current) ?? photos[current].said)).includes(label));
   return button;
@@ -130,9 +130,9 @@ const showAside = () => {
   const stateText = !said.has(current) ? "not reviewed" : isRight(current, said.get(current)) ? "confirmed" : `corrected, was ${named(photo.said)}`;
   about.push(make("small", {}, drawnText + stateText), make("small", {}, nameOf(current)));
   find("about").replaceChildren(...about);
-  const none = make("button", { onclick: () => choose(() => [], false) }, make("kbd", {}, "x"), make("span", {}, content.unknown === null ? "none of these labels" : `${content.unknown}: none of these labels`));
+  const none = make("button", { onclick: (event) => choose(() => [], event.shiftKey) }, make("kbd", {}, "x"), make("span", {}, content.unknown === null ? "none of these labels" : `${content.unknown}: none of these labels`));
   none.ariaPressed = String((content.several ? draft : (said.get(current) ?? photo.said)).length === 0);
-  const confirm = make("button", { className: "main", onclick: () => enter(false) }, make("kbd", {}, "Enter"), make("span", {}, content.several ? "these labels" : `confirm ${named(photo.said)}`));
+  const confirm = make("button", { className: "main", onclick: (event) => enter(event.shiftKey) }, make("kbd", {}, "Enter"), make("span", {}, content.several ? "these labels" : `confirm ${named(photo.said)}`));
   find("keys").replaceChildren(confirm, ...photo.keys.slice(0, KEYS).map(keyButton), none);
 };
 const showStatus = () => {
@@ -233,55 +233,12 @@ const end = async () => {
   return tell("");
 };
 
-// Labels whose name or group has what was typed: those that begin with it first.
-let picked = 0;
-const search = () => {
-  const typed = find("search").value.trim().toLowerCase();
-  const rank = ([label, groups]) => {
-    const names = [label, ...groups].map((name) => name.toLowerCase());
-    return names[0].startsWith(typed) ? 0 : names[0].includes(typed) ? 1 : names.some((name) => name.includes(typed)) ? 2 : 3;
-  };
-  const ranked = labels.map((one, label) => [rank(one), label]).filter(([at]) => at < 3);
-  return typed === "" ? [] : ranked.sort(([a], [b]) => a - b).slice(0, KEYS).map(([, label]) => label);
-};
-const showFound = () => {
-  const found = search();
-  picked = Math.max(0, Math.min(picked, found.length - 1));
-  const buttons = found.map((label, at) => {
-    const button = make("button", { role: "option", onclick: () => take(label, false) }, make("span", {}, labels[label][0]));
-    button.append(make("small", {}, labels[label][1].join(" / ")));
-    button.ariaSelected = String(at === picked);
-    return button;
-  });
-  const typed = find("search").value.trim();
-  find("found").replaceChildren(...(typed && !found.length ? [make("p", {}, `No label has “${typed}”.`)] : buttons));
-};
-const leave = () => {
-  find("search").value = "";
-  find("search").blur();
-  showFound();
-};
-const take = (label, all) => {
-  leave();
-  press(label, all);
-};
-const typed = (event) => {
-  const steps = { ArrowDown: 1, ArrowUp: -1 };
-  if (event.key in steps) picked += steps[event.key];
-  else if (event.key === "Escape") return leave();
-  else if (event.key === "Enter") {
-    const label = search()[picked];
-    return label === undefined ? leave() : take(label, event.shiftKey);
-  } else return undefined;
-  event.preventDefault();
-  return showFound();
-};
 const pressed = (event) => {
   if (ended || event.ctrlKey || event.metaKey || event.altKey) return undefined;
   if (event.target === find("search")) return typed(event);
   if (event.target.tagName === "BUTTON" && ["Enter", " "].includes(event.key)) return undefined;
-  const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
-  const label = digit ? photos[current].keys[digit[1] - 1] : undefined;
+  const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code);
+  const label = digit ? photos[current].keys[(Number(digit[1]) + KEYS - 1) % KEYS] : undefined;
   const actions = {
     Enter: () => enter(event.shiftKey),
     x: () => choose(() => [], event.shiftKey),
@@ -322,4 +279,4 @@ onChange = (error) => {
   if (error) tell(error.message, true);
   show();
 };
-go(following() ?? 0);
+go(Math.max(0, photos.findIndex((_, n) => !said.has(n))));

@@ -25,7 +25,7 @@ def review_page(content: Mapping[str, Any]) -> str:
     return rendered(
         "review.html.j2",
         styles=("page.css", "review.css"),
-        scripts=("review_decisions.js", "review.js"),
+        scripts=("review_decisions.js", "review_search.js", "review.js"),
         content=content,
         data=Markup(data),
     )

@@ -23,8 +23,8 @@ from clipcli.notices import Notices
 from clipcli.outputs.check import check_is_not_read
 from clipcli.outputs.corrections import Corrections, read_corrections
 
-# The keys from 1 on that labels have.
-KEYS = 9
+# The keys from 1 to 0 that labels have.
+KEYS = 10
 
 
 @dataclass(frozen=True, slots=True)
