@@ -26,6 +26,8 @@ const atRandom = new Set(drawn);
 const groupOf = new Map(content.alike.flatMap((group, at) => group.map((n) => [n, at])));
 
 let view = "grid";
+// The view that the single one goes back to.
+let back = "grid";
 let current = 0;
 // The labels that the current photo will have, where it may have several.
 let draft = [];
@@ -165,6 +167,7 @@ const go = (n) => {
   tiles.get(n)?.scrollIntoView({ block: "nearest" });
 };
 const turn = (to, n = current) => {
+  if (view !== "single") back = view;
   view = to;
   const first = content.alike.find((group) => open(group).length) ?? content.alike[0] ?? [];
   go(to === "alike" && !groupOf.has(n) ? (first[0] ?? n) : n);
@@ -216,10 +219,10 @@ const enter = (all) => {
   return choose((n) => (content.several ? draft : photos[n].said), false);
 };
 const undo = () =>
-  takeBack((back) => {
-    if (!back.length) return tell("There is no step of this session to undo; choose the photo and decide anew.");
-    go(back[0]);
-    return tell(`Undone: ${count(back.length, "photo", "photos")}, such as ${nameOf(back[0])}`);
+  takeBack((undone) => {
+    if (!undone.length) return tell("There is no step of this session to undo; choose the photo and decide anew.");
+    go(undone[0]);
+    return tell(`Undone: ${count(undone.length, "photo", "photos")}, such as ${nameOf(undone[0])}`);
   });
 const end = async () => {
   await queue;
@@ -243,7 +246,7 @@ const pressed = (event) => {
     Enter: () => enter(event.shiftKey),
     x: () => choose(() => [], event.shiftKey),
     u: undo,
-    " ": () => turn(view === "grid" ? "single" : "grid"),
+    " ": () => turn(view === "single" ? back : "single"),
     "/": () => find("search").focus(),
     ArrowLeft: () => move(-1),
     ArrowRight: () => move(1),

@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         sides = {"small": SMALL, "large": LARGE}
         size, _, number = (place or "").partition("/")
-        if size not in sides or not number.isdecimal() or int(number) >= len(self._is_of.review.photos):
+        if size not in sides or not _is_number(number) or int(number) >= len(self._is_of.review.photos):
             self._refuse(HTTPStatus.NOT_FOUND)
             return
         picture = self._is_of.picture(int(number), sides[size])
@@ -105,12 +105,12 @@ class _Handler(BaseHTTPRequestHandler):
         if step is None or self.headers.get("Origin", self._origin) != self._origin:
             self._refuse(HTTPStatus.NOT_FOUND)
             return
-        if self.headers.get("Content-Type") != _JSON or not size.isdecimal() or int(size) > _LONGEST:
+        if self.headers.get("Content-Type") != _JSON or not _is_number(size) or int(size) > _LONGEST:
             self._refuse(HTTPStatus.BAD_REQUEST)
             return
         try:
             answer = step(json.loads(self.rfile.read(int(size))))
-        except (ValueError, TypeError, KeyError, IndexError):
+        except (ValueError, TypeError, KeyError):
             self._refuse(HTTPStatus.BAD_REQUEST)
         except ClipcliError as e:
             self._answer(json.dumps({"error": str(e)}).encode(), kind=_JSON, status=HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -132,14 +132,15 @@ class _Handler(BaseHTTPRequestHandler):
         is_right = secrets.compare_digest(token.encode("utf-8", "replace"), self._is_of.token.encode())
         return rest[0] if is_right else None
 
-    def _decide(self, said: dict[str, list[int]]) -> dict[str, Any]:
-        labels, count = list(self._is_of.review.labels), len(self._is_of.review.photos)
+    def _decide(self, said: Any) -> dict[str, Any]:
+        review = self._is_of.review
+        labels, photos = dict(enumerate(review.labels)), dict(enumerate(review.photos))
+        if not isinstance(said, dict):
+            raise TypeError(said)
         found: dict[int, Said] = {}
         for number, chosen in said.items():
-            if not 0 <= int(number) < count or not all(0 <= n < len(labels) for n in chosen):
-                raise IndexError(number)
-            if len(chosen) > 1 and not self._is_of.review.several:
-                raise ValueError(chosen)
+            if int(number) not in photos or not isinstance(chosen, list) or (len(chosen) > 1 and not review.several):
+                raise ValueError(number)
             found[int(number)] = tuple(labels[n] for n in dict.fromkeys(chosen))
         self._is_of.decisions.add(found)
         return {}
@@ -177,3 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()

@@ -29,7 +29,8 @@ class ReviewSettings(Settings):
     """The output of clipcli classify, in any of its formats."""
 
     corrections: AsTexts = setting(default=(), group="what", metavar="FILE", by_default="none")
-    """Corrections that were made before, by you or others: these photos count as reviewed; may be repeated."""
+    """Corrections that were made before, by you or others: these photos count as reviewed; several files
+    may be given."""
 
     max_images: int | None = setting(
         default=None, group="what", metavar="N", least=1, by_default=f"all; {PHOTOS_IN_A_FILE} with --html"
