@@ -62,8 +62,8 @@ def write_examples(examples: str | None, formatter: Any) -> None:
 def _one_by_one(args: list[str], *, valued: Collection[str], has_own: bool) -> list[str]:
     """The arguments, with a flag before each of several files behind one.
 
-    `valued` are the flags that take a value. Where the command `has_own` arguments, and none came before, what is behind
-    the first file is one of these.
+    `valued` are the flags that take a value. Where the command `has_own` arguments, and none came before, what is
+    behind the first file is one of these.
     """
     spread: list[str] = []
     waits, flag = has_own, ""

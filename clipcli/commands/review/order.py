@@ -1,8 +1,8 @@
-"""Which photos come first: the doubtful, spread over labels and embeddings, and every fourth one at random.
+"""Which photos come first: the doubtful that stand for many others, and every fourth one at random.
 
-The smallest margin first is margin sampling (Scheffer, Decomain and Wrobel 2001). Alone it picks many photos of one
-kind, so that of a pool of doubtful ones those are taken that are far from all before, as in core-set selection (Sener
-and Savarese 2018) within the pool of Cluster-Margin (Citovsky et al. 2021).
+The smallest margin first is margin sampling (Scheffer, Decomain and Wrobel 2001). Alone it picks odd photos, and many
+of one kind, so that the first ones are chosen to be near many doubtful photos that are far from those before: facility
+location among uncertain examples (Wei, Iyer and Bilmes 2015). `benchmarks/review_order.py` compares what they teach.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# So many photos are spread over a pool of so many doubtful ones, and after so many the order is by doubt alone.
-_ROUND, _POOL, _SPREAD = 50, 500, 1_000
+# So many photos are chosen to stand for others, of so many; after them the order is by doubt alone.
+_SPREAD, _POOL = 200, 2_000
 # Every fourth photo is one at random.
 _EVERY = 4
 _SEED = 0
@@ -28,18 +28,16 @@ def draw(count: int, *, most: int) -> list[int]:
 def doubtful_first(
     leads: Sequence[float], groups: NDArray[np.intp], embeddings: NDArray[np.float32] | None
 ) -> list[int]:
-    """The photos with these `leads`, the smallest first, spread over `groups` `[N]`, their labels by number.
+    """The photos with these `leads`, the smallest first, spread over their `embeddings` `[N, D]`.
 
-    They are spread over `embeddings` `[N, D]` as well, where these are known: one of zeros is far from all.
+    One without an embedding has zeros. Where none is known, they are spread over `groups` `[N]`: labels by number.
     """
-    remaining = np.argsort(np.asarray(leads, dtype=np.float64), kind="stable")
-    ordered: list[int] = []
-    while len(remaining) and len(ordered) < _SPREAD:
-        pool = remaining[:_POOL]
-        places = _spread(groups[pool], None if embeddings is None else embeddings[pool])
-        ordered += pool[places].tolist()
-        remaining = np.delete(remaining, places)
-    return [*ordered, *remaining.tolist()]
+    order = np.argsort(np.asarray(leads, dtype=np.float64), kind="stable")
+    # Of very many photos some stand for all, sure and doubtful ones.
+    pool = order[np.linspace(0, len(order) - 1, min(_POOL, len(order)), dtype=np.intp)]
+    places = _spread(groups[pool]) if embeddings is None else _standing_for_many(embeddings[pool])
+    first = pool[places]
+    return [*first.tolist(), *order[~np.isin(order, first)].tolist()]
 
 
 def with_drawn(doubtful: Sequence[int], drawn: Sequence[int]) -> list[int]:
@@ -51,22 +49,38 @@ def with_drawn(doubtful: Sequence[int], drawn: Sequence[int]) -> list[int]:
     return ordered
 
 
-def _spread(groups: NDArray[np.intp], embeddings: NDArray[np.float32] | None) -> list[int]:
-    """The places of a round of photos in a pool, the most doubtful of which come first.
+def _standing_for_many(embeddings: NDArray[np.float32]) -> list[int]:
+    """The first places of photos with these embeddings `[N, D]`, the most doubtful of which come first.
 
-    Each is the one with the largest product of its doubt, its distance to those before, and the rarity of its label
-    among them.
+    Each is the one that raises most how near the photos are to one that was taken, both weighted by the root of their
+    doubt: a share of the photos that are surer.
+    """
+    count = len(embeddings)
+    weight = np.sqrt(1 - np.arange(count, dtype=np.float32) / count)
+    near = np.maximum(embeddings @ embeddings.T, 0)
+    # One without an embedding stands for itself.
+    np.fill_diagonal(near, 1)
+    nearest = np.zeros((count, 1), np.float32)
+    places: list[int] = []
+    for _ in range(min(_SPREAD, count)):
+        gain = weight @ np.maximum(near - nearest, 0) * weight
+        gain[places] = -1
+        places.append(int(gain.argmax()))
+        nearest = np.maximum(nearest, near[:, places[-1:]])
+    return places
+
+
+def _spread(groups: NDArray[np.intp]) -> list[int]:
+    """The first places of photos of these labels `[N]`, by number, the most doubtful of which come first.
+
+    Each is the one with the largest product of its doubt and the rarity of its label among those before.
     """
     count = len(groups)
-    doubt = 1 - np.arange(count) / count
-    distance, taken = np.ones(count), np.zeros(int(groups.max()) + 1)
+    doubt, taken = 1 - np.arange(count) / count, np.zeros(int(groups.max()) + 1)
     places: list[int] = []
-    for _ in range(min(_ROUND, count)):
-        gain = doubt * distance / (1 + taken[groups])
+    for _ in range(min(_SPREAD, count)):
+        gain = doubt / (1 + taken[groups])
         gain[places] = -1
-        best = int(gain.argmax())
-        places.append(best)
-        taken[groups[best]] += 1
-        if embeddings is not None:
-            distance = np.minimum(distance, 1 - embeddings @ embeddings[best])
+        places.append(int(gain.argmax()))
+        taken[groups[places[-1]]] += 1
     return places

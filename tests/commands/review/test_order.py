@@ -21,28 +21,32 @@ def test_the_smallest_lead_comes_first_and_labels_take_turns() -> None:
     assert doubtful_first(leads, np.zeros(5, dtype=np.intp), None) == [0, 1, 2, 4, 3]
 
 
-def test_photos_like_those_before_wait() -> None:
-    leads = [0.0, 0.01, 0.02, 0.03]
-    embeddings = unit([[1, 0], [1, 0.01], [1, 0.02], [0, 1]])
-    order = doubtful_first(leads, np.zeros(4, dtype=np.intp), embeddings)
-    assert order[:2] == [0, 3]
-    assert sorted(order) == [0, 1, 2, 3]
+def test_a_photo_near_many_doubtful_ones_comes_first_and_those_like_it_wait() -> None:
+    # An odd one is the most doubtful; of three alike the middle one stands for all.
+    embeddings = unit([[1, 0, 0], [0, 1, 0.6], [0, 1, 0], [0, 1, -0.6], [0, 0, 1]])
+    order = doubtful_first([0.0, 0.01, 0.02, 0.03, 0.9], np.zeros(5, dtype=np.intp), embeddings)
+    assert order[:2] == [2, 0]
+    assert sorted(order) == [0, 1, 2, 3, 4]
 
 
-def test_a_photo_without_an_embedding_is_far_from_all() -> None:
+def test_of_photos_that_stand_for_as_many_the_doubtful_come_first() -> None:
+    order = doubtful_first([0.5, 0.1, 0.9, 0.3], np.zeros(4, dtype=np.intp), np.eye(4, dtype=np.float32))
+    assert order == [1, 3, 0, 2]
+
+
+def test_a_photo_without_an_embedding_stands_for_itself() -> None:
     embeddings = np.concatenate([unit([[1, 0], [1, 0.01], [1, 0.02]]), np.zeros((1, 2), np.float32)])
-    assert doubtful_first([0.0, 0.01, 0.02, 0.03], np.zeros(4, dtype=np.intp), embeddings)[:2] == [0, 3]
+    assert doubtful_first([0.0, 0.01, 0.02, 0.03], np.zeros(4, dtype=np.intp), embeddings)[1] == 3
 
 
-def test_a_sure_photo_does_not_come_before_the_pool_of_doubtful_ones() -> None:
+def test_of_many_photos_some_stand_for_all_and_the_rest_is_by_doubt() -> None:
     rng = np.random.default_rng(0)
-    order = doubtful_first(list(rng.permutation(3000) / 3000), rng.integers(5, size=3000), unit(rng.random((3000, 4))))
-    assert sorted(order) == list(range(3000))
     leads = rng.permutation(3000) / 3000
-    order = doubtful_first(list(leads), np.zeros(3000, dtype=np.intp), None)
-    assert max(leads[order[:50]]) < 550 / 3000
-    # Beyond the first thousand the order is by doubt alone.
-    assert (np.diff(leads[order[1000:]]) > 0).all()
+    for embeddings in (None, unit(rng.normal(size=(3000, 4)))):
+        order = doubtful_first(list(leads), np.zeros(3000, dtype=np.intp), embeddings)
+        assert sorted(order) == list(range(3000))
+        assert (np.diff(leads[order[200:]]) > 0).all()
+        assert leads[order[:50]].mean() < 0.5
 
 
 def test_the_draw_is_the_same_in_every_run_and_at_most_every_fourth() -> None:
