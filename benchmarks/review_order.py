@@ -46,15 +46,10 @@ def orders(leads: list[float], groups: NDArray[np.intp], embeddings: Floats, *, 
 
 def fitted(text: Floats, images: Floats, truth: NDArray[np.intp], *, prior: float) -> Floats:
     """Least squares `[C, D]` on images `[N, D]` of these classes `[N]`, with `text` `[C, D]` as prior."""
-    mean = text.mean(axis=0)
-    target = np.eye(len(text), dtype=np.float32)[truth] - (images @ (text - mean).T) * SHARE
+    start = SHARE * (text - text.mean(axis=0))
+    missing = np.eye(len(text), dtype=np.float32)[truth] - images @ start.T
     gram = images.T @ images + prior * np.eye(images.shape[1], dtype=np.float32)
-    step: # Differences of cosines are small beside the targets 0 and 1.
-SHARE = 3
-Floats = np.linalg.solve(gram, images.T @ target).T
-    weights: # Differences of cosines are small beside the targets 0 and 1.
-SHARE = 3
-Floats = (text - mean) * SHARE + step
+    weights: Floats = start + np.linalg.solve(gram, images.T @ missing).T
     return weights
 
 

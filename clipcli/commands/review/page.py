@@ -51,7 +51,7 @@ def write_html(review: Review, path: str) -> Generator[ThumbnailsMade, None, Non
 
 
 def _content(review: Review, said: Mapping[int, Said], *, output: str, served: bool) -> dict[str, Any]:
-    labels = list(review.labels)
+    number = {label: n for n, label in enumerate(review.labels)}
     return {
         "served": served,
         "predictions": review.predictions,
@@ -60,10 +60,10 @@ def _content(review: Review, said: Mapping[int, Said], *, output: str, served: b
         "unknown": review.unknown,
         "total": review.total,
         "labels": [[label, list(groups)] for label, groups in review.labels.items()],
-        "photos": [_photo(photo, {label: n for n, label in enumerate(labels)}) for photo in review.photos],
+        "photos": [_photo(photo, number) for photo in review.photos],
         "drawn": list(review.drawn),
         "alike": [list(group) for group in review.alike],
-        "said": {n: [labels.index(label) for label in found] for n, found in said.items()},
+        "said": {n: [number[label] for label in found] for n, found in said.items()},
     }
 
 

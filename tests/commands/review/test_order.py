@@ -23,9 +23,9 @@ def test_the_smallest_lead_comes_first_and_labels_take_turns() -> None:
 
 def test_a_photo_near_many_doubtful_ones_comes_first_and_those_like_it_wait() -> None:
     # An odd one is the most doubtful; of three alike the middle one stands for all.
-    embeddings = unit([[1, 0, 0], [0, 1, 0.6], [0, 1, 0], [0, 1, -0.6], [0, 0, 1]])
+    embeddings = unit([[1, 0, 0], [0, 1, 0], [0, 1, 0.6], [0, 1, -0.6], [0, 0, 1]])
     order = doubtful_first([0.0, 0.01, 0.02, 0.03, 0.9], np.zeros(5, dtype=np.intp), embeddings)
-    assert order[:2] == [2, 0]
+    assert order[:2] == [1, 0]
     assert sorted(order) == [0, 1, 2, 3, 4]
 
 
