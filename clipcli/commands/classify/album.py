@@ -65,13 +65,13 @@ class Album:
             if row.error is not None:
                 self._skipped += [row] if len(self._skipped) < self._most else []
                 continue
-            if not self._tally.several:
-                self._keep(row.labels[0], _Photo(self._tally.sureness(row), number, 0, row, item))
-                continue
-            for place, (label, score) in enumerate(zip(row.labels, row.scores, strict=True)):
-                self._keep(label, _Photo(score, number, place, row, item))
             if not row.labels:
                 self._keep(None, _Photo(0.0, number, 0, row, item))
+            elif not self._tally.several:
+                self._keep(row.labels[0], _Photo(self._tally.sureness(row), number, 0, row, item))
+            else:
+                for place, (label, score) in enumerate(zip(row.labels, row.scores, strict=True)):
+                    self._keep(label, _Photo(score, number, place, row, item))
         self._tally.add(rows)
 
     def _keep(self, label: str | None, photo: _Photo) -> None:
