@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clipcli.classes.joined import split_labels
@@ -61,6 +61,8 @@ def find_former(output: str, notices: Notices) -> Former | None:
         )
     _roll_forward(path.resolve(), manifest)
     schema, rows = _read(path, notices)
+    # A person takes the label out, and leaves the score.
+    rows = tuple(row if not row.labels or row.labels[0] else replace(row, labels=(), scores=()) for row in rows)
     return Former(path, schema, rows, manifest, sha256_of(path))
 
 

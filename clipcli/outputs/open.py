@@ -15,6 +15,7 @@ from clipcli.files.manifest import (
     COMPLETE,
     INTERRUPTED,
     Manifest,
+    is_same_but_for_times,
     manifest_path,
     manifests_without_parts,
     now,
@@ -210,7 +211,7 @@ def _is_as_it_was(target: Path, final: Manifest) -> bool:
     former = read_manifest(target)
     if former is None or not target.exists() or sha256_of(target) != final.sha256:
         return False
-    return replace(former, begun=final.begun, finished=final.finished) == final
+    return is_same_but_for_times(former, final)
 
 
 def _remove(part: Path) -> None:
