@@ -15,11 +15,12 @@ from clipcli.commands.classify.album import Album
 from clipcli.commands.classify.first_look import first_look
 from clipcli.commands.classify.kept_columns import kept_columns
 from clipcli.commands.classify.labeller import check_labelling, labeller_of, labels_of
+from clipcli.commands.classify.merge import Merge
 from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.refined import refine_first
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.commands.classify.several import SPLIT_LABELS, schema_of
-from clipcli.commands.classify.update import Merge, Update, check_model, not_told, said, settings_before
+from clipcli.commands.classify.update import Update, check_model, not_told, said, settings_before
 from clipcli.commands.given_classes import check_standard_input, get_classifier, read_class_source
 from clipcli.data.images import list_images
 from clipcli.data.kinds.folders import OTHER_FILES
