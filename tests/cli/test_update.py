@@ -169,6 +169,21 @@ def test_labels_that_were_changed_in_the_output_itself_are_kept(update: Update) 
     assert rows_of()["photos/e.bmp"] == ["person", "", "", ""]
 
 
+def test_a_label_is_confirmed_or_given_back_to_the_model_by_its_source(update: Update) -> None:
+    update("--update")
+    before = rows_of()
+    label = before["photos/b.png"][1]
+    text = Path("predictions.csv").read_text().replace("photos/b.png,model,", "photos/b.png,person,")
+    Path("predictions.csv").write_text(text)
+    edit("photos/a.jpg", other_label("photos/a.jpg"))
+    assert did(update("--update")) == counts(kept=4, corrected=2)
+    assert rows_of()["photos/b.png"] == ["person", label, "1.0", ""]
+    text = Path("predictions.csv").read_text().replace(",person,", ",,")
+    Path("predictions.csv").write_text(text)
+    assert did(update("--update")) == counts(kept=5, relabelled=1)
+    assert rows_of() == before
+
+
 def test_an_output_that_another_program_saved_is_read(update: Update) -> None:
     update()
     label = other_label("photos/c.webp")

@@ -161,6 +161,9 @@ class Merge:
         """True if a person chose the labels of a row, in the output as it was before."""
         if before.source == PERSON:
             return True
+        # Who takes the source out, asks the model again.
+        if before.source is None and self._update.former is not None and self._update.former.schema.has_source:
+            return False
         # An image that could not be read had no label for a person to change.
         if not self._edited or (before.error is not None and not before.labels):
             return False
