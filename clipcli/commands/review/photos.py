@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from clipcli.errors import BadFile, UsageError
 from clipcli.files.manifest import Manifest, read_manifest
 from clipcli.notices import Notice, Notices
 from clipcli.outputs.read import read_rows
-from clipcli.records import ImageItem, Row, lead_of
+from clipcli.records import PERSON, ImageItem, Row, lead_of
 from clipcli.scoring.kinds import THRESHOLD
 
 _NO_LABEL = Notice(
@@ -41,6 +42,11 @@ class Photo:
     said: tuple[str, ...]
     lead: float
     keys: tuple[str, ...] = ()
+
+    @property
+    def is_by_person(self) -> bool:
+        """True if a person gave its labels before, which are in the row."""
+        return self.row.source == PERSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,8 @@ def read_photos(predictions: str, notices: Notices) -> Rows:
             notices.add(_TWICE, row.path)
         else:
             said = row.labels if schema.several else tuple(label for label in row.labels[:1] if label != unknown)
-            photos[row.path] = Photo(row, item, said, lead(row))
+            # A person's label has no score that says how sure it is.
+            photos[row.path] = Photo(row, item, said, math.inf if row.source == PERSON else lead(row))
     if not photos:
         raise UsageError(f"{predictions} has no row with a label to review; label photos with clipcli classify")
     if manifest is None:

@@ -71,8 +71,9 @@ def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None,
     yield from map(Noted, _without_embeddings(embeddings, len(rows.photos)))
     most = options.max_images or (PHOTOS_IN_A_FILE if file.html else None)
     review = _ordered(rows, embeddings, options)
-    said = {photo.row.path: n for n, photo in enumerate(review.photos)}
-    known = {said[path]: correction.labels for path, correction in before.by_path.items() if path in said}
+    place = {photo.row.path: n for n, photo in enumerate(review.photos)}
+    known = {n: photo.said for n, photo in enumerate(review.photos) if photo.is_by_person}
+    known |= {place[path]: correction.labels for path, correction in before.by_path.items() if path in place}
     review = replace(review, said=known)
     return review if most is None else _first(review, most)
 

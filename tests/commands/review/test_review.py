@@ -116,6 +116,20 @@ def test_without_a_manifest_the_labels_are_those_of_the_rows(written: Written) -
     assert said[0].startswith("1 output has no manifest, which names the labels, predictions.csv: the labels to choose")
 
 
+def test_rows_that_a_person_labelled_are_reviewed(written: Written) -> None:
+    rows = [
+        Row("a.png", ("cat",), (1.0,), source="person"),
+        Row("b.png", (), (), source="person"),
+        Row("c.png", ("dog",), (0.4,), source="model"),
+    ]
+    written(rows, schema=Schema(has_source=True))
+    review = prepared()
+    assert review.photos[0].row.path == "c.png"
+    assert {review.photos[n].row.path: labels for n, labels in review.said.items()} == {"a.png": ("cat",), "b.png": ()}
+    append_corrections("corrections.csv", [Correction("a.png", ("cow",), NINE)])
+    assert {review.photos[n].row.path: labels for n, labels in prepared().said.items()}["a.png"] == ("cow",)
+
+
 def test_what_was_decided_before_counts(written: Written) -> None:
     written(labelled(6))
     append_corrections("ann.csv", [Correction("photos/000.png", ("dog",), TEN), Correction("else.png", ("cat",), TEN)])
