@@ -29,6 +29,7 @@ from clipcli.events import (
     ModelKnown,
     ModelLoaded,
     Noted,
+    PageServed,
     PhotosReviewed,
     ProbeFitted,
     RowsReady,
@@ -146,6 +147,8 @@ class Display:
                 self.advance("Encoded", done, total, count=f"{done:,}/{total:,}", note=note)
             case ThumbnailsMade(done, total):
                 self.advance("Page", done, total, count=f"{done:,}/{total:,}")
+            case PageServed():
+                self._status.stop()
             case PhotosReviewed(done, total):
                 self.advance("Reviewed", done, total, count=f"{done:,}/{total:,}", has_rate=False)
             case ProbeFitted(done, total, shots):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import webbrowser
 from typing import TYPE_CHECKING
@@ -107,5 +108,7 @@ def _summary(review: Review, said: Mapping[int, Said], *, file: str) -> Iterator
             f"Accuracy by {found.count:,} photo{'' if found.count == 1 else 's'} drawn at random:"
             f" {found.right / found.count:.1%} [{found.low * 100:.1f}, {found.high * 100:.1f}]."
         )
+    if not os.path.exists(file):
+        return
     yield f"{file}: use it with clipcli classify PHOTOS --update --corrections {shlex.quote(file)}"
     yield f"Or learn from it: clipcli adapt --corrections {shlex.quote(file)} --classifier classes.safetensors"

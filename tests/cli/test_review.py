@@ -111,6 +111,12 @@ def test_without_a_decision_no_file_is_left(review: Callable[..., Done]) -> None
     assert not Path("corrections.csv").exists()
 
 
+def test_where_nothing_new_was_decided_no_file_is_recommended(review: Callable[..., Done]) -> None:
+    append_corrections("ann.csv", [Correction("photos/1.png", ("cow",), NINE)])
+    done = review("--corrections", "ann.csv", "--random", 0, acts=end)
+    assert done.err.endswith("\n1 of 12 photos reviewed: 0 labels confirmed, 1 corrected.\n")
+
+
 def test_without_a_browser_the_address_is_to_be_opened(review: Callable[..., Done]) -> None:
     done = review(acts=end, opens=False)
     assert "\nNo browser was found; open that address in one.\n" in done.err
