@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # So many photos are chosen to stand for others, of so many; after them the order is by doubt alone.
-_SPREAD, _POOL = 200, 2_000
+_SPREAD, _POOL = 200, 1_000
 # Every fourth photo is one at random.
 _EVERY = 4
 _SEED = 0

@@ -128,9 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
         # A page of elsewhere whose name leads to this machine has another host (DNS rebinding).
         if self.headers.get("Host") != f"{_HOST}:{self._is_of.port}":
             return None
-        _, token, *rest = [*self.path.split("/", 2), ""]
+        _, token, place = self.path.split("/", 2) if self.path.count("/") > 1 else ("", "", "")
         is_right = secrets.compare_digest(token.encode("utf-8", "replace"), self._is_of.token.encode())
-        return rest[0] if is_right else None
+        return place if is_right else None
 
     def _decide(self, said: Any) -> dict[str, Any]:
         review = self._is_of.review

@@ -134,6 +134,10 @@ def test_another_page_cannot_decide(client: Client) -> None:
     assert client.post("decide", {"0": [0]}, Origin=f"http://127.0.0.1:{client.server.port}") == (200, {})
 
 
+def test_the_address_ends_with_a_slash_from_which_pictures_are_found(client: Client) -> None:
+    assert client.ask("GET", f"/{client.server.token}")[::2] == (404, b"")
+
+
 def test_the_server_listens_on_this_machine_alone(client: Client) -> None:
     assert client.server._server.server_address[0] == "127.0.0.1"
 
