@@ -101,7 +101,7 @@ def append_corrections(
     """Append rows and have them on disk, below a header if the file is new; returns its size before.
 
     With `cut_to`, a size that an earlier call returned, what came since is removed before. A last row that a kill cut
-    short is removed first. With `several` the images of a new file may have several labels.
+    short is removed first. With `several` images may have several labels.
 
     Raises `OutputFailed`, and `BadFile` if the file is no file of corrections, or has no column for several labels.
     """
@@ -210,6 +210,8 @@ def _columns_of(data: bytes, *, file: str, several: bool) -> tuple[str, ...]:
         return COLUMNS_OF_SEVERAL if several else COLUMNS
     for columns in (COLUMNS, COLUMNS_OF_SEVERAL):
         if header == _header(columns):
+            if several and columns == COLUMNS:
+                raise _no_column(file)
             return columns
     raise BadFile(f"{file} was saved by another program, or holds no corrections; give another file to go on in")
 
@@ -230,7 +232,7 @@ def _written(corrections: Iterable[Correction], columns: Sequence[str], *, heade
         rows.writerow(columns)
     for correction in corrections:
         if len(correction.labels) > 1 and "labels" not in columns:
-            raise BadFile(f"{file} has no column for several labels; give another file")
+            raise _no_column(file)
         cells = {
             "path": correction.path,
             "label": correction.label or "",
@@ -239,6 +241,10 @@ def _written(corrections: Iterable[Correction], columns: Sequence[str], *, heade
         }
         rows.writerow([writable(cells[name]) for name in columns])
     return stream.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _no_column(file: str) -> BadFile:
+    return BadFile(f"{file} has no column for several labels; give another file")
 
 
 def _named(correction: Correction) -> str:

@@ -66,6 +66,9 @@ def test_several_labels_need_their_column(tmp_path: Path) -> None:
     before = file.read_bytes()
     with pytest.raises(BadFile, match="no column for several labels; give another file"):
         append_corrections(file, SEVERAL)
+    # It is said before the first decision too.
+    with pytest.raises(BadFile, match="no column for several labels"):
+        append_corrections(file, [], several=True)
     assert file.read_bytes() == before
 
 
