@@ -31,6 +31,7 @@ COMMANDS = {
     "build-classifier": "clipcli.cli.build_classifier",
     "calibrate": "clipcli.cli.calibrate",
     "evaluate": "clipcli.cli.evaluate",
+    "review": "clipcli.cli.review",
     "train": "clipcli.cli.train",
     "labels": "clipcli.cli.labels",
     "models": "clipcli.cli.models",

@@ -29,6 +29,8 @@ from clipcli.events import (
     ModelKnown,
     ModelLoaded,
     Noted,
+    PageServed,
+    PhotosReviewed,
     ProbeFitted,
     RowsReady,
     ThumbnailsMade,
@@ -145,6 +147,10 @@ class Display:
                 self.advance("Encoded", done, total, count=f"{done:,}/{total:,}", note=note)
             case ThumbnailsMade(done, total):
                 self.advance("Page", done, total, count=f"{done:,}/{total:,}")
+            case PageServed():
+                self._status.stop()
+            case PhotosReviewed(done, total):
+                self.advance("Reviewed", done, total, count=f"{done:,}/{total:,}", has_rate=False)
             case ProbeFitted(done, total, shots):
                 note = "all images" if shots is None else f"{shots:,} a class"
                 self.advance("Probes", done, total, count=f"{done:,}/{total:,}", note=note)

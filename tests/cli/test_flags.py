@@ -19,7 +19,8 @@ FLAGS = {
     "engine cache no-cache cache-size verify no-verify resume no-resume overwrite no-overwrite "
     "keep-columns image-column manifest no-manifest report report-images exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates max-images sample color taxonomy back-off refine no-refine unknown no-unknown "
-    "unknown-label unknown-at multi-label no-multi-label multi-label-at wide no-wide",
+    "unknown-label unknown-at multi-label no-multi-label multi-label-at wide no-wide update no-update corrections "
+    "keep-missing no-keep-missing watch no-watch",
     "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite "
     "keep-names no-keep-names keep-duplicates no-keep-duplicates taxonomy refine-on vocabulary no-vocabulary",
     "calibrate": "labels classifier prompts model output image-column label-column device precision batch-size workers "
@@ -30,6 +31,7 @@ FLAGS = {
     "cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates color taxonomy back-off refine no-refine unknown-folder multi-label "
     "no-multi-label multi-label-at",
+    "review": "corrections max-images random output html browser no-browser",
     "train": "output model arch image-size prompts labels image-column caption-column max-skipped epochs steps "
     "batch-size micro-batch seed loss duplicates negatives lr image-lr text-lr warmup weight-decay beta2 "
     "grad-clip-norm crop flip no-flip augment cutmix lock unlock-groups lora average freeze-batch-norm "

@@ -1,0 +1,91 @@
+"""Brings an output up to date: a fresh run over the images, in which what a person said about them is kept.
+
+What a person said are corrections in files of their own, rows whose `source` is a person, and labels that were changed
+in the output itself: those are told by what the model says.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from clipcli.commands.classify.settings import ClassifySettings
+from clipcli.errors import UsageError, some_of
+from clipcli.events import Event, ModelKnown, ModelLoaded
+from clipcli.outputs.corrections import Correction
+from clipcli.outputs.differences import differences_of_models
+from clipcli.outputs.former import Former
+from clipcli.outputs.text import plain
+from clipcli.records import ImageItem, Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """What a run brings up to date: the `former` output, `None` if there is none yet, and the corrections by path.
+
+    With `keep_missing`, rows of images that are gone are kept. Images in the files `unfinished`, which are still being
+    written, wait for the next update, unless they have a row already.
+    """
+
+    former: Former | None
+    corrections: Mapping[str, Correction] = field(default_factory=dict)
+    keep_missing: bool = False
+    unfinished: frozenset[str] = frozenset()
+
+    def items(self, items: Sequence[ImageItem]) -> list[ImageItem]:
+        """The images that get a row now."""
+        known = {row.path for row in self.former.rows} if self.former and self.unfinished else set()
+        return [item for item in items if item.id in known or not self._is_unfinished(item)]
+
+    def _is_unfinished(self, item: ImageItem) -> bool:
+        return item.file is not None and os.path.abspath(item.file) in self.unfinished
+
+    def check(self, items: Sequence[ImageItem]) -> None:
+        """Raise `UsageError` if the output is of other images altogether, which would all lose their rows."""
+        if self.former is None or not self.former.rows:
+            return
+        ids = {plain(item.id) for item in items}
+        paths = [row.path for row in self.former.rows]
+        if ids.isdisjoint(map(plain, paths)) and any(map(os.path.exists, paths)):
+            raise UsageError(
+                f"{self.former.path} is of other inputs: none of its images, such as {some_of(paths[:1])}, is among"
+                " these; give those as well, or another --output"
+            )
+
+
+def settings_before(former: Former, items: Sequence[ImageItem]) -> ClassifySettings:
+    """The settings that the rows of an output were made with, for those of its images that are still there."""
+    provenance = former.manifest.provenance
+    paths = {plain(row.path) for row in former.rows}
+    labels = None if provenance.classifier else {one["label"]: _names_of(one) for one in provenance.classes}
+    others = {"labels": labels, "keep_columns": (), "max_images": None, "sample": None, "exclude": ()}
+    inputs = tuple(item for item in items if plain(item.id) in paths)
+    return ClassifySettings(**{**provenance.settings, **others, "inputs": inputs})
+
+
+def check_model(former: Former, event: Event) -> None:
+    """Raise `UsageError` if an output was edited, and its model is no longer there to tell what a person changed."""
+    before = former.manifest.model
+    if not former.edited or before is None or not isinstance(event, ModelLoaded | ModelKnown) or event.record is None:
+        return
+    different = differences_of_models(replace(before, device=None), event.record)
+    if different:
+        raise not_told(former, different)
+
+
+def not_told(former: Former, different: Sequence[str]) -> UsageError:
+    """The error for an edited output whose rows cannot be made again as they were."""
+    return UsageError(
+        f"{former.path} was edited since it was written, and it cannot be made again as it was: {'; '.join(different)};"
+        " so nothing tells which labels are a person's. Undo that, run --update, and make the change then"
+    )
+
+
+def _names_of(one: Mapping[str, object]) -> dict[str, object]:
+    return {name: one[name] for name in ("aliases", "descriptions") if one[name]}
+
+
+def said(row: Row, *, several: bool) -> tuple[str, ...]:
+    """The labels by which two rows say the same: the best, or with `several` all, in any order."""
+    return tuple(sorted(row.labels)) if several else row.labels[:1]
