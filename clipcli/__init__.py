@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from clipcli.commands.labels.settings import LabelsSettings
     from clipcli.commands.train.run import Trained, train
     from clipcli.commands.train.settings import TrainConfig
+    from clipcli.commands.undo.run import UndoResult, undo
+    from clipcli.commands.undo.settings import UndoSettings
     from clipcli.errors import ClipcliError
     from clipcli.loaded import LoadedModel, load
     from clipcli.records import Row, Rows
@@ -59,6 +61,8 @@ __all__ = [
     "Suggested",
     "TrainConfig",
     "Trained",
+    "UndoResult",
+    "UndoSettings",
     "build_classifier",
     "calibrate",
     "classify",
@@ -67,6 +71,7 @@ __all__ = [
     "load",
     "to_frame",
     "train",
+    "undo",
 ]
 
 _MODULES = {
@@ -88,6 +93,8 @@ _MODULES = {
     "Suggested": "clipcli.commands.labels.findings",
     "TrainConfig": "clipcli.commands.train.settings",
     "Trained": "clipcli.commands.train.run",
+    "UndoResult": "clipcli.commands.undo.run",
+    "UndoSettings": "clipcli.commands.undo.settings",
     "build_classifier": "clipcli.commands.build_classifier.run",
     "calibrate": "clipcli.commands.calibrate.run",
     "classify": "clipcli.commands.classify.run",
@@ -96,6 +103,7 @@ _MODULES = {
     "load": "clipcli.loaded",
     "to_frame": "clipcli.scoring.rows",
     "train": "clipcli.commands.train.run",
+    "undo": "clipcli.commands.undo.run",
 }
 
 

@@ -257,6 +257,14 @@ class Mixed:
     chosen: bool
 
 
+@dataclass(frozen=True, slots=True)
+class FilesActedOn:
+    """Progress of what acts on files: steps `done` of `total`."""
+
+    done: int
+    total: int
+
+
 Event = (
     Warned
     | Noted
@@ -279,6 +287,7 @@ Event = (
     | Validated
     | CheckpointSaved
     | Mixed
+    | FilesActedOn
 )
 Result = TypeVar("Result")
 

@@ -20,6 +20,7 @@ from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.labels.settings import LabelsSettings
 from clipcli.commands.shared_settings import Encoding, Hardware, OneModel
 from clipcli.commands.train.settings import TrainConfig, TrainRequest
+from clipcli.commands.undo.settings import UndoSettings
 from clipcli.errors import UnknownName, UsageError
 from clipcli.scoring.classifier import Classifier
 from clipcli.settings import (
@@ -38,11 +39,12 @@ from clipcli.settings import (
 
 RECORDS = (
     *(ClassifySettings, RowsFile, BuildClassifierSettings, ClassifierFile, EvaluateSettings, TrainRequest),
-    *(CalibrateSettings, LabelsSettings),
+    *(CalibrateSettings, LabelsSettings, UndoSettings),
 )
 TABLE = pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]})
 # A value of each setting that is not its default.
 OTHER: dict[type[Settings], dict[str, Any]] = {
+    UndoSettings: {"journal": "sorted/clipcli-journal-1.jsonl"},
     ClassifySettings: {
         "inputs": ["photos", "2024"],
         "labels": ["cat", "dog"],
