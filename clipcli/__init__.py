@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from clipcli.commands.labels.findings import Finding, LabelReport, Suggested
     from clipcli.commands.labels.run import labels
     from clipcli.commands.labels.settings import LabelsSettings
+    from clipcli.commands.tag.run import Tagged, tag
+    from clipcli.commands.tag.settings import TagSettings
     from clipcli.commands.train.run import Trained, train
     from clipcli.commands.train.settings import TrainConfig
     from clipcli.commands.undo.run import UndoResult, undo
@@ -59,6 +61,8 @@ __all__ = [
     "Rows",
     "Schema",
     "Suggested",
+    "TagSettings",
+    "Tagged",
     "TrainConfig",
     "Trained",
     "UndoResult",
@@ -69,6 +73,7 @@ __all__ = [
     "evaluate",
     "labels",
     "load",
+    "tag",
     "to_frame",
     "train",
     "undo",
@@ -91,6 +96,8 @@ _MODULES = {
     "Rows": "clipcli.records",
     "Schema": "clipcli.scoring.schema",
     "Suggested": "clipcli.commands.labels.findings",
+    "TagSettings": "clipcli.commands.tag.settings",
+    "Tagged": "clipcli.commands.tag.run",
     "TrainConfig": "clipcli.commands.train.settings",
     "Trained": "clipcli.commands.train.run",
     "UndoResult": "clipcli.commands.undo.run",
@@ -101,6 +108,7 @@ _MODULES = {
     "evaluate": "clipcli.commands.evaluate.run",
     "labels": "clipcli.commands.labels.run",
     "load": "clipcli.loaded",
+    "tag": "clipcli.commands.tag.run",
     "to_frame": "clipcli.scoring.rows",
     "train": "clipcli.commands.train.run",
     "undo": "clipcli.commands.undo.run",

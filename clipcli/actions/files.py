@@ -16,7 +16,7 @@ _BLOCK = 1 << 20
 
 def write_file(data: bytes, target: str, *, part: str) -> None:
     """Write a new file, under the hidden name `part` first. Raises `FileExistsError` and `OSError`."""
-    with _removing(part):
+    with removing(part):
         with open(part, "wb") as stream:
             stream.write(data)
             stream.flush()
@@ -26,7 +26,7 @@ def write_file(data: bytes, target: str, *, part: str) -> None:
 
 def copy_file(source: str, target: str, *, part: str) -> None:
     """Copy a file with its times and permissions to a new path. Raises `FileExistsError` and `OSError`."""
-    with _removing(part):
+    with removing(part):
         _copy(source, part)
         rename_new(part, target)
 
@@ -58,7 +58,7 @@ def have_same_bytes(one: str, other: str) -> bool:
 
 def _move_across(source: str, target: str, *, part: str) -> None:
     before = state_of(source)
-    with _removing(part):
+    with removing(part):
         _copy(source, part)
         _to_disk(part)
         if not have_same_bytes(source, part):
@@ -93,7 +93,7 @@ def _to_disk(path: str) -> None:
 
 
 @contextmanager
-def _removing(part: str) -> Iterator[None]:
+def removing(part: str) -> Iterator[None]:
     """Remove a hidden file at the end, where it is still there."""
     try:
         yield

@@ -37,7 +37,8 @@ class Step:
 
     `kind` is a key of `clipcli.actions.undo.KINDS`, where it is said what each kind does with the other paths: what the
     target is made of, the hidden `part` it has until it is whole, and where the bytes are `kept` that it had before.
-    `sha256` is the hash of its new bytes, and `state` what `state_of` gives for the source.
+    `sha256` is the hash of its new bytes, and `state` what `state_of` gives for the source, or for a target that is
+    replaced. Of such a one `same` says how many bytes at the beginning and at the end stay as they were.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Step:
     source: str | None = None
     part: str | None = None
     kept: str | None = None
+    same: tuple[int, ...] | None = None
     sha256: str | None = None
     state: tuple[int, ...] | None = None
 

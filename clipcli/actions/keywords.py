@@ -34,7 +34,7 @@ def tagged(data: bytes | None, wanted: Wanted) -> bytes:
     """A packet with these labels as keywords; `data` itself if it says so already. Without `data` it is a new one.
 
     What clipcli added before and is not wanted any more goes, and nothing else. A keyword that is there already is not
-    added, and so is never taken out; one that clipcli added and somebody took out stays out. Raises `BadXmp`.
+    added, and so is never taken out; one that clipcli added and somebody took out stays out. Raises `BadXml`.
     """
     packet = read_packet(EMPTY if data is None else data)
     had, base = own_of(packet), without_own(packet)
@@ -57,7 +57,7 @@ def tagged(data: bytes | None, wanted: Wanted) -> bytes:
 def untagged(data: bytes) -> bytes | None:
     """A packet without what clipcli wrote, `data` itself if that is nothing; `None` if only clipcli's was in it.
 
-    Raises `BadXmp`.
+    Raises `BadXml`.
     """
     packet = read_packet(data)
     own = own_of(packet)

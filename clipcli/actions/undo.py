@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipcli.actions.files import have_same_bytes, move_file
+from clipcli.actions.files import copy_file, have_same_bytes, move_file
 from clipcli.actions.journal import Journal, Record, Step, Taken
+from clipcli.actions.replace import put_back
 from clipcli.errors import BadFile
 from clipcli.files.identity import state_of
 from clipcli.files.manifest import sha256_of
@@ -140,6 +141,27 @@ def _remove_new(taken: Taken) -> bool:
     return True
 
 
+def _put_back(taken: Taken) -> bool:
+    """Give a file its former bytes, if it has those that were written."""
+    try:
+        return put_back(taken.step)
+    except ValueError:
+        raise LeftAlone("it was changed since") from None
+    except FileNotFoundError:
+        raise LeftAlone("it, or what was kept of it, is no longer there") from None
+
+
+def _bring_back(taken: Taken) -> bool:
+    """Make a file that was removed anew."""
+    step, kept = taken.step, str(taken.step.kept)
+    if os.path.lexists(step.target):
+        if _same(step.target, kept):
+            return False
+        raise LeftAlone("another file is at its old place")
+    copy_file(kept, step.target, part=str(step.part))
+    return True
+
+
 def _state(path: str) -> tuple[int, ...] | None:
     with suppress(OSError):
         return state_of(path)
@@ -177,4 +199,8 @@ KINDS: dict[str, Kind] = {
     "move": Kind(_move_back, "file moved back", "files moved back"),
     # The target is a new file with bytes of the hash `sha256`; a source is the archive that they were taken from.
     "write": Kind(_remove_new, "new file removed", "new files removed"),
+    # The target has new bytes, of the hash `sha256`. `kept` are the former ones, without `same` at both ends.
+    "replace": Kind(_put_back, "file as it was before", "files as they were before"),
+    # The target was removed; `kept` is a copy of it.
+    "remove": Kind(_bring_back, "removed file brought back", "removed files brought back"),
 }

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from xml.sax.saxutils import escape, quoteattr
 
+from clipcli.actions.xml_places import Element, attribute_places, before_blank, is_closed, name_in
 from clipcli.actions.xmp import (
     LISTS,
     OWN,
-    Element,
     Own,
     Packet,
     about,
-    attribute_places,
-    before_blank,
-    is_closed,
-    name_in,
+    container_in,
+    items_in,
     own_of,
     packet_of,
     property_attributes,
@@ -85,19 +83,24 @@ def _without(text: bytes, block: Element, added: dict[str, tuple[str, ...]]) -> 
         if child.name.startswith(f"{OWN} "):
             whole.append(child)
         elif child.name in added:
-            gone = _last_of_each(child.items, added[child.name])
-            if len(gone) == len(child.items):
+            gone = _last_of_each(items_in(child), added[child.name])
+            if len(gone) == len(items_in(child)):
                 whole.append(child)
             else:
                 inside += [_without_element(text, item) for item in gone]
     attributes = [place for place in attribute_places(text, block) if place[0].startswith(f"{OWN} ")]
+    declared = [
+        place
+        for place in attribute_places(text, block)
+        if place[0][:6] == "xmlns " and OWN.encode() in text[place[1] : place[2]]
+    ]
     left = len(block.children) - len(whole) + len(property_attributes(block)) - len(attributes)
     if not left and (whole or attributes):
         yield _without_element(text, block)
         return
     yield from inside
     yield from (_without_element(text, child) for child in whole)
-    yield from ((start, end, b"") for _, start, end in attributes)
+    yield from ((start, end, b"") for _, start, end in (*attributes, *declared))
 
 
 def _last_of_each(items: list[Element], keywords: tuple[str, ...]) -> list[Element]:
@@ -113,10 +116,10 @@ def _without_element(text: bytes, element: Element) -> Edit:
 
 def _into(text: bytes, element: Element, keywords: tuple[str, ...]) -> Edit:
     """The edit that adds keywords to a list that is there, each set off as its last item is."""
-    container = element.container
+    container = container_in(element)
     assert container is not None, "read_packet takes no other"
     prefix = name_in(text, container).partition(b":")[0].decode("utf-8")
-    items = element.items
+    items = items_in(element)
     at = items[-1].end if items else container.inner
     blank = text[before_blank(text, items[-1].start) : items[-1].start] if items else b""
     new = b"".join(blank + f"<{prefix}:li>{escape(keyword)}</{prefix}:li>".encode() for keyword in keywords)

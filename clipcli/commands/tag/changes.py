@@ -1,0 +1,104 @@
+"""What tagging changes in the files: new sidecars, and new XMP in sidecars and photos that are there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from clipcli.actions.exiftool import ExifTool
+from clipcli.actions.keywords import Wanted, tagged, untagged
+from clipcli.actions.replace import Keeper
+from clipcli.actions.xml_places import BadXml
+from clipcli.commands.tag.photos import Photo
+from clipcli.commands.tag.sidecars import Sidecars
+from clipcli.notices import Notice, Notices
+
+NEW, CHANGED, REMOVED, SAME = "new", "changed", "removed", "same"
+REFUSED = Notice("file cannot be tagged", "files cannot be tagged", "left as they are")
+_SHARED = Notice(
+    "photo has the same sidecar as another",
+    "photos have the same sidecar as others",
+    "the sidecar has the keywords of the first; give --sidecars full",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of a file: its `kind`, the labels that it gets, and the function that does it."""
+
+    file: str
+    kind: str
+    labels: tuple[str, ...] = ()
+    apply: Callable[[Keeper], None] = lambda _: None
+
+
+def changes_of_sidecars(photos: Iterable[Photo], naming: str, notices: Notices) -> Iterator[Change | None]:
+    """A change for each sidecar of each photo; `None`, counted, for what cannot be changed."""
+    sidecars, owners = Sidecars(naming, notices), dict[str, str]()
+    for photo in photos:
+        files = [sidecars.of(photo.file)] if photo.wanted else list(sidecars.all_of(photo.file))
+        for file in files:
+            if owners.setdefault(os.path.realpath(file), photo.file) != photo.file:
+                notices.add(_SHARED, photo.path)
+                yield None
+            else:
+                yield _attempt(partial(_of_sidecar, file, photo.wanted), file, notices)
+
+
+def changes_of_photos(photos: Iterable[Photo], tool: ExifTool, notices: Notices) -> Iterator[Change | None]:
+    """A change for each photo, by ExifTool; `None`, counted, for one that cannot be changed."""
+    for photo in photos:
+        yield _attempt(partial(_of_photo, photo, tool), photo.path, notices)
+
+
+def apply(change: Change, keeper: Keeper, notices: Notices) -> Change | None:
+    """Carry out a change; `None`, counted, if the system or ExifTool refuses, so that the file is as it was."""
+
+    def act() -> Change:
+        change.apply(keeper)
+        return change
+
+    return _attempt(act, change.file, notices)
+
+
+def _attempt(make: Callable[[], Change], file: str, notices: Notices) -> Change | None:
+    try:
+        return make()
+    except (BadXml, OSError) as e:
+        reason = (e.strerror if isinstance(e, OSError) else None) or str(e)
+        notices.add(REFUSED, f"{file} ({reason})", kind=reason)
+        return None
+
+
+def _of_sidecar(file: str, wanted: Wanted | None) -> Change:
+    former = Path(file).read_bytes() if os.path.lexists(file) else None
+    labels = () if wanted is None else tuple(path[-1] for path in wanted.paths)
+    data = tagged(former, wanted) if wanted else None if former is None else untagged(former)
+    if data == former:
+        return Change(file, SAME, labels)
+    if former is None:
+        new = data or b""
+        return Change(file, NEW, labels, lambda keeper: keeper.write(file, new))
+    if data is None:
+        return Change(file, REMOVED, labels, lambda keeper: keeper.remove(file, former=former))
+    return Change(file, CHANGED, labels, lambda keeper: keeper.replace(file, data, former=former))
+
+
+def _of_photo(photo: Photo, tool: ExifTool) -> Change:
+    if not tool.can_write(photo.file):
+        raise BadXml(f"ExifTool cannot write {Path(photo.file).suffix}")
+    former, wanted = tool.packet_of(photo.file), photo.wanted
+    labels = () if wanted is None else tuple(path[-1] for path in wanted.paths)
+    packet = tagged(former, wanted) if wanted else None if former is None else untagged(former)
+    if packet == former:
+        return Change(photo.path, SAME, labels)
+
+    def act(keeper: Keeper) -> None:
+        before = Path(photo.file).read_bytes()
+        # The photo's time stays: it tells photo programs when the picture was changed.
+        keeper.replace(photo.file, tool.with_packet(photo.file, packet), former=before, keep_time=True)
+
+    return Change(photo.path, CHANGED, labels, act)

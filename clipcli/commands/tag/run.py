@@ -1,0 +1,99 @@
+"""Writes labels as keywords into sidecars or photos, after a plan, and takes them out again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from clipcli.actions.exiftool import check_exiftool, exiftool
+from clipcli.actions.journal import Journal
+from clipcli.actions.replace import Keeper
+from clipcli.commands.tag.changes import SAME, Change, apply, changes_of_photos, changes_of_sidecars
+from clipcli.commands.tag.photos import photos_of
+from clipcli.commands.tag.settings import TagSettings
+from clipcli.errors import UsageError
+from clipcli.events import Event, FilesActedOn, result_of
+from clipcli.notices import Notices
+from clipcli.settings import Show, api
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """What tagging does, or with `apply` did: for each file its kind of change, and the labels that it gets.
+
+    `changes` are in the order of the photos; their `kind` is `new`, `changed`, `removed` or `same`. `left` is the
+    number of images that are left as they are, because they or their sidecars cannot be read or written. `journal` is
+    the file to undo it with, `None` if nothing was changed.
+    """
+
+    changes: tuple[Change, ...]
+    left: int
+    journal: Path | None
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The number of files by kind of change."""
+        return Counter(change.kind for change in self.changes)
+
+
+@api(TagSettings)
+def tag(settings: TagSettings, show: Show) -> Tagged:
+    """Write the labels of an output as keywords into XMP sidecars, or with `embed` into the photos.
+
+    Without `apply` nothing is written, and the result is the plan. Labels become keywords where photo programs read
+    them: `dc:subject`, and for labels in groups `lr:hierarchicalSubject` and `digiKam:TagsList`; what else is in a
+    sidecar stays, byte for byte. A second call changes nothing, and one with other labels replaces the keywords that
+    were added before, and no others. `untag` takes these out. `undo` with the `journal` of the result brings all files
+    back as they were.
+
+    Raises the errors of `clipcli.errors`; `MissingExtra` if ExifTool is not installed, for `embed`.
+    """
+    return result_of(run(settings), show=show)
+
+
+def run(options: TagSettings) -> Generator[Event, None, Tagged]:
+    """As `tag`, with its events."""
+    _check(options)
+    notices = Notices()
+    photos, left = photos_of(options, notices)
+    changes, keeper = list[Change](), None
+    with ExitStack() as stack:
+        if options.embed:
+            found = changes_of_photos(photos, stack.enter_context(exiftool()), notices)
+        else:
+            found = changes_of_sidecars(photos, options.sidecars, notices)
+        for number, one in enumerate(found, 1):
+            change = one
+            if options.apply and change is not None and change.kind != SAME:
+                if keeper is None:
+                    keeper = Keeper(stack.enter_context(_new_journal(options)))
+                change = apply(change, keeper, notices)
+            if change is None:
+                left += 1
+            else:
+                changes.append(change)
+            yield FilesActedOn(number, max(number, len(photos)))
+        if keeper is not None:
+            keeper.journal.end()
+    yield from notices.events()
+    return Tagged(tuple(changes), left, keeper.journal.path if keeper else None)
+
+
+def _new_journal(options: TagSettings) -> Journal:
+    """A journal beside the output. Raises `OutputFailed`."""
+    return Journal.create(Path(options.predictions).absolute().parent, command=options.command)
+
+
+def _check(options: TagSettings) -> None:
+    """Raise `UsageError` for settings that do not fit together, and `MissingExtra`."""
+    if options.embed:
+        check_exiftool()
+        if options.sidecars != "auto":
+            raise UsageError("--embed writes no sidecars; drop it or --sidecars")
+    given = {"--min-score": options.min_score, "--top-k": options.top_k, "--under": options.under}
+    flags = [flag for flag, value in given.items() if value is not None]
+    if options.untag and flags:
+        raise UsageError(f"--untag takes out all that was written before, whatever its label; drop {flags[0]}")
