@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from clipcli.commands.labels.findings import Finding, LabelReport, Suggested
     from clipcli.commands.labels.run import labels
     from clipcli.commands.labels.settings import LabelsSettings
+    from clipcli.commands.sort.run import Sorted, sort
+    from clipcli.commands.sort.settings import SortSettings
     from clipcli.commands.train.run import Trained, train
     from clipcli.commands.train.settings import TrainConfig
     from clipcli.commands.undo.run import UndoResult, undo
@@ -58,6 +60,8 @@ __all__ = [
     "Row",
     "Rows",
     "Schema",
+    "SortSettings",
+    "Sorted",
     "Suggested",
     "TrainConfig",
     "Trained",
@@ -69,6 +73,7 @@ __all__ = [
     "evaluate",
     "labels",
     "load",
+    "sort",
     "to_frame",
     "train",
     "undo",
@@ -90,6 +95,8 @@ _MODULES = {
     "Row": "clipcli.records",
     "Rows": "clipcli.records",
     "Schema": "clipcli.scoring.schema",
+    "SortSettings": "clipcli.commands.sort.settings",
+    "Sorted": "clipcli.commands.sort.run",
     "Suggested": "clipcli.commands.labels.findings",
     "TrainConfig": "clipcli.commands.train.settings",
     "Trained": "clipcli.commands.train.run",
@@ -101,6 +108,7 @@ _MODULES = {
     "evaluate": "clipcli.commands.evaluate.run",
     "labels": "clipcli.commands.labels.run",
     "load": "clipcli.loaded",
+    "sort": "clipcli.commands.sort.run",
     "to_frame": "clipcli.scoring.rows",
     "train": "clipcli.commands.train.run",
     "undo": "clipcli.commands.undo.run",
