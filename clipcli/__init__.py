@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from clipcli.commands.labels.findings import Finding, LabelReport, Suggested
     from clipcli.commands.labels.run import labels
     from clipcli.commands.labels.settings import LabelsSettings
+    from clipcli.commands.sort.run import Sorted, sort
+    from clipcli.commands.sort.settings import SortSettings
     from clipcli.commands.tag.run import Tagged, tag
     from clipcli.commands.tag.settings import TagSettings
     from clipcli.commands.train.run import Trained, train
@@ -60,6 +62,8 @@ __all__ = [
     "Row",
     "Rows",
     "Schema",
+    "SortSettings",
+    "Sorted",
     "Suggested",
     "TagSettings",
     "Tagged",
@@ -73,6 +77,7 @@ __all__ = [
     "evaluate",
     "labels",
     "load",
+    "sort",
     "tag",
     "to_frame",
     "train",
@@ -95,6 +100,8 @@ _MODULES = {
     "Row": "clipcli.records",
     "Rows": "clipcli.records",
     "Schema": "clipcli.scoring.schema",
+    "SortSettings": "clipcli.commands.sort.settings",
+    "Sorted": "clipcli.commands.sort.run",
     "Suggested": "clipcli.commands.labels.findings",
     "TagSettings": "clipcli.commands.tag.settings",
     "Tagged": "clipcli.commands.tag.run",
@@ -108,6 +115,7 @@ _MODULES = {
     "evaluate": "clipcli.commands.evaluate.run",
     "labels": "clipcli.commands.labels.run",
     "load": "clipcli.loaded",
+    "sort": "clipcli.commands.sort.run",
     "tag": "clipcli.commands.tag.run",
     "to_frame": "clipcli.scoring.rows",
     "train": "clipcli.commands.train.run",

@@ -194,11 +194,11 @@ def read_journal(path: Path) -> Record:
 
 
 def _steps(lines: list[dict[str, Any]]) -> tuple[dict[int, Taken], bool]:
-    """The steps that these lines tell of, and if the last of the lines is an end."""
+    """The steps that these lines tell of, and if there is an end after the last of them."""
     steps: dict[int, Taken] = {}
     has_ended = False
     for line in lines:
-        has_ended = "end" in line
+        has_ended = "end" in line or ("step" not in line and has_ended)
         if "step" in line:
             number = line.pop("step")
             steps[number] = Taken(_step(line))

@@ -7,7 +7,7 @@ a step, and so may an earlier undo. What somebody changed since is neither remov
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,13 +39,26 @@ def undo_steps(record: Record) -> Iterator[Undone]:
     A step that was undone before is passed over. Raises `BadFile`, before anything is done, for a kind of step that is
     not in `KINDS`, and as `Journal.go_on`.
     """
-    for taken in record.steps.values():
+    yield from _undo_each(record, {n: taken for n, taken in record.steps.items() if not taken.is_undone})
+
+
+def settle(record: Record) -> None:
+    """Undo the steps that were begun and did not come to their end, because of a kill or an error.
+
+    Raises as `undo_steps`.
+    """
+    unfinished = {n: taken for n, taken in record.steps.items() if not taken.is_done and not taken.is_undone}
+    if unfinished:
+        for _ in _undo_each(record, unfinished):
+            pass
+
+
+def _undo_each(record: Record, steps: Mapping[int, Taken]) -> Iterator[Undone]:
+    for taken in steps.values():
         if taken.step.kind not in KINDS:
             raise BadFile(f"{record.path} has a step '{taken.step.kind}', of a newer clipcli; undo it with that one")
     with Journal.go_on(record) as journal:
-        for number, taken in sorted(record.steps.items(), reverse=True):
-            if taken.is_undone:
-                continue
+        for number, taken in sorted(steps.items(), reverse=True):
             done = _undo(taken)
             if done.left is None:
                 journal.undone(number)

@@ -48,7 +48,7 @@ def parse(text: bytes) -> Element:
 
 
 def attribute_places(text: bytes, element: Element) -> Iterator[tuple[str, int, int]]:
-    """The names of an element's attributes, each with its place and the blank before it; `xmlns a` declares a prefix."""
+    """The names of an element's attributes with their places, blanks before them too; `xmlns a` declares a prefix."""
     for found in _ATTRIBUTE.finditer(text, element.start, element.inner):
         prefix, _, name = found[1].decode("utf-8").rpartition(":")
         space = prefix if prefix == "xmlns" else element.prefixes.get(prefix, "")

@@ -33,6 +33,7 @@ COMMANDS = {
     "evaluate": "clipcli.cli.evaluate",
     "train": "clipcli.cli.train",
     "labels": "clipcli.cli.labels",
+    "sort": "clipcli.cli.sort",
     "tag": "clipcli.cli.tag",
     "undo": "clipcli.cli.undo",
     "models": "clipcli.cli.models",

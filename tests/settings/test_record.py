@@ -19,6 +19,7 @@ from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.labels.settings import LabelsSettings
 from clipcli.commands.shared_settings import Encoding, Hardware, OneModel
+from clipcli.commands.sort.settings import PlanShown, SortSettings
 from clipcli.commands.train.settings import TrainConfig, TrainRequest
 from clipcli.commands.undo.settings import UndoSettings
 from clipcli.errors import UnknownName, UsageError
@@ -39,11 +40,20 @@ from clipcli.settings import (
 
 RECORDS = (
     *(ClassifySettings, RowsFile, BuildClassifierSettings, ClassifierFile, EvaluateSettings, TrainRequest),
-    *(CalibrateSettings, LabelsSettings, UndoSettings),
+    *(CalibrateSettings, LabelsSettings, SortSettings, PlanShown, UndoSettings),
 )
 TABLE = pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]})
 # A value of each setting that is not its default.
 OTHER: dict[type[Settings], dict[str, Any]] = {
+    SortSettings: {
+        "predictions": "predictions.csv",
+        "into": "sorted",
+        "apply": True,
+        "by": "move",
+        "folders": "{label}/{year}",
+        "min_score": 0.5,
+        "top_k": 2,
+    },
     UndoSettings: {"journal": "sorted/clipcli-journal-1.jsonl"},
     ClassifySettings: {
         "inputs": ["photos", "2024"],
