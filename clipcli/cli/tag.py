@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -75,6 +76,7 @@ def _said(tagged: Tagged, settings: TagSettings) -> Iterator[str]:
         more = len(labels) - _LABELS_SHOWN
         yield f"Labels: {', '.join(most)}{f', and {more:,} more' if more > 0 else ''}."
     if tagged.journal is not None:
-        yield f"To undo it: clipcli undo {shlex.quote(str(tagged.journal))}"
+        journal = os.path.join(os.path.dirname(settings.predictions), tagged.journal.name)
+        yield f"To bring all back: clipcli undo {shlex.quote(journal)}"
     elif not settings.apply and counts.keys() - {"same"}:
-        yield "Nothing was written. Give --apply to do it."
+        yield "Nothing was written yet; --apply does it."

@@ -31,6 +31,7 @@ FLAGS = {
     "keep-duplicates no-keep-duplicates color taxonomy back-off refine no-refine unknown-folder multi-label "
     "no-multi-label multi-label-at",
     "sort": "into apply by folders min-score top-k list",
+    "tag": "min-score top-k apply untag embed sidecars under list",
     "undo": "",
     "train": "output model arch image-size prompts labels image-column caption-column max-skipped epochs steps "
     "batch-size micro-batch seed loss duplicates negatives lr image-lr text-lr warmup weight-decay beta2 "

@@ -20,6 +20,8 @@ from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.labels.settings import LabelsSettings
 from clipcli.commands.shared_settings import Encoding, Hardware, OneModel
 from clipcli.commands.sort.settings import PlanShown, SortSettings
+from clipcli.commands.tag.settings import PlanShown as TagPlanShown
+from clipcli.commands.tag.settings import TagSettings
 from clipcli.commands.train.settings import TrainConfig, TrainRequest
 from clipcli.commands.undo.settings import UndoSettings
 from clipcli.errors import UnknownName, UsageError
@@ -40,7 +42,7 @@ from clipcli.settings import (
 
 RECORDS = (
     *(ClassifySettings, RowsFile, BuildClassifierSettings, ClassifierFile, EvaluateSettings, TrainRequest),
-    *(CalibrateSettings, LabelsSettings, SortSettings, PlanShown, UndoSettings),
+    *(CalibrateSettings, LabelsSettings, SortSettings, PlanShown, TagSettings, TagPlanShown, UndoSettings),
 )
 TABLE = pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]})
 # A value of each setting that is not its default.
@@ -53,6 +55,16 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "folders": "{label}/{year}",
         "min_score": 0.5,
         "top_k": 2,
+    },
+    TagSettings: {
+        "predictions": "predictions.csv",
+        "min_score": 0.5,
+        "top_k": 2,
+        "apply": True,
+        "untag": True,
+        "embed": True,
+        "sidecars": "stem",
+        "under": "auto",
     },
     UndoSettings: {"journal": "sorted/clipcli-journal-1.jsonl"},
     ClassifySettings: {

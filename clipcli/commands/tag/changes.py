@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,8 +15,11 @@ from clipcli.actions.replace import Keeper
 from clipcli.actions.xml_places import BadXml
 from clipcli.commands.tag.photos import Photo
 from clipcli.commands.tag.sidecars import Sidecars
+from clipcli.errors import OutputFailed
 from clipcli.notices import Notice, Notices
 
+# With these errors the next file would fail as well.
+_HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 NEW, CHANGED, REMOVED, SAME = "new", "changed", "removed", "same"
 REFUSED = Notice("file cannot be tagged", "files cannot be tagged", "left as they are")
 _SHARED = Notice(
@@ -55,7 +59,10 @@ def changes_of_photos(photos: Iterable[Photo], tool: ExifTool, notices: Notices)
 
 
 def apply(change: Change, keeper: Keeper, notices: Notices) -> Change | None:
-    """Carry out a change; `None`, counted, if the system or ExifTool refuses, so that the file is as it was."""
+    """Carry out a change; `None`, counted, if the system or ExifTool refuses, so that the file is as it was.
+
+    Raises `OutputFailed` where the next file would fail as well.
+    """
 
     def act() -> Change:
         change.apply(keeper)
@@ -68,6 +75,8 @@ def _attempt(make: Callable[[], Change], file: str, notices: Notices) -> Change 
     try:
         return make()
     except (BadXml, OSError) as e:
+        if isinstance(e, OSError) and e.errno in _HOPELESS:
+            raise OutputFailed(f"cannot write {file}: {e.strerror}; what was done before is in the journal") from None
         reason = (e.strerror if isinstance(e, OSError) else None) or str(e)
         notices.add(REFUSED, f"{file} ({reason})", kind=reason)
         return None

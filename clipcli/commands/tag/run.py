@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipcli.actions.exiftool import check_exiftool, exiftool
-from clipcli.actions.journal import Journal
+from clipcli.actions.journal import Journal, journals_in
 from clipcli.actions.replace import Keeper
+from clipcli.actions.undo import settle
 from clipcli.commands.tag.changes import SAME, Change, apply, changes_of_photos, changes_of_sidecars
 from clipcli.commands.tag.photos import photos_of
 from clipcli.commands.tag.settings import TagSettings
@@ -55,8 +56,13 @@ def tag(settings: TagSettings, show: Show) -> Tagged:
 
 
 def run(options: TagSettings) -> Generator[Event, None, Tagged]:
-    """As `tag`, with its events."""
+    """As `tag`, with its events. Raises `OutputFailed` where nothing more can be written, as on a disk that is full."""
     _check(options)
+    folder = Path(options.predictions).absolute().parent
+    for record in journals_in(folder) if options.apply else ():
+        if record.command == options.command:
+            # A step that a kill left halfway is taken back first.
+            settle(record)
     notices = Notices()
     photos, left = photos_of(options, notices)
     changes, keeper = list[Change](), None
@@ -69,7 +75,7 @@ def run(options: TagSettings) -> Generator[Event, None, Tagged]:
             change = one
             if options.apply and change is not None and change.kind != SAME:
                 if keeper is None:
-                    keeper = Keeper(stack.enter_context(_new_journal(options)))
+                    keeper = Keeper(stack.enter_context(Journal.create(folder, command=options.command)))
                 change = apply(change, keeper, notices)
             if change is None:
                 left += 1
@@ -80,11 +86,6 @@ def run(options: TagSettings) -> Generator[Event, None, Tagged]:
             keeper.journal.end()
     yield from notices.events()
     return Tagged(tuple(changes), left, keeper.journal.path if keeper else None)
-
-
-def _new_journal(options: TagSettings) -> Journal:
-    """A journal beside the output. Raises `OutputFailed`."""
-    return Journal.create(Path(options.predictions).absolute().parent, command=options.command)
 
 
 def _check(options: TagSettings) -> None:
