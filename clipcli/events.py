@@ -105,10 +105,34 @@ class ClassesEncoded:
 
 @dataclass(frozen=True, slots=True)
 class RowsReady:
-    """The next rows of the output, in input order. With `earlier` they are those of the run that is resumed."""
+    """The next rows of the output, in input order. With `earlier` they are those of the run that is resumed.
+
+    With `missing` they are of images that are no longer there, which an update keeps.
+    """
 
     rows: tuple[Row, ...]
     earlier: bool = False
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Updated:
+    """An output was brought up to date: what became of its rows, each counted once, `dropped` beside them.
+
+    `kept` are as they were, `new` are of new images, `moved` of images that were elsewhere, `changed` of files with
+    other content, `relabelled` of images that get another label now, and `corrected` are by a person. `missing` are of
+    images that are gone, and kept. `loses` says that rows were dropped that a person may have corrected.
+    """
+
+    kept: int = 0
+    new: int = 0
+    moved: int = 0
+    changed: int = 0
+    dropped: int = 0
+    corrected: int = 0
+    relabelled: int = 0
+    missing: int = 0
+    loses: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +300,7 @@ Event = (
     | ModelKnown
     | ClassesEncoded
     | RowsReady
+    | Updated
     | TimeSpent
     | ImagesEmbedded
     | ImagesGathered

@@ -158,6 +158,10 @@ class Decided:
     decisions: tuple[Decision, ...]
 
 
+# Who chose the labels of a row.
+MODEL, PERSON = "model", "person"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row of the output: the labels of an image with their scores, best first, or an error.
@@ -166,7 +170,8 @@ class Row:
     there may be none. `error` is the reason why an image has no row of labels; `None` if it has. `kept` are the cells
     of the columns kept from the inputs' tables, in the order of the columns. With `wide`, `all_scores` are the scores
     of all labels, in the order of the labels. `label_path` is the best label with the names of its groups before it, as
-    in `animal/dog/beagle`; `None` where the classes have no groups.
+    in `animal/dog/beagle`; `None` where the classes have no groups. `source` says who chose the labels, `model` or
+    `person`, in outputs that are kept up to date; `None` in others, where the model did.
     """
 
     path: str
@@ -176,6 +181,7 @@ class Row:
     kept: tuple[str | None, ...] = ()
     all_scores: tuple[float, ...] = ()
     label_path: str | None = None
+    source: str | None = None
 
 
 def lead_of(row: Row) -> float:

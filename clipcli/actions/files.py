@@ -27,7 +27,8 @@ def write_file(data: bytes, target: str, *, part: str) -> None:
 def copy_file(source: str, target: str, *, part: str) -> None:
     """Copy a file with its times and permissions to a new path. Raises `FileExistsError` and `OSError`."""
     with removing(part):
-        _copy(source, part)
+        shutil.copyfile(source, part)
+        _copy_times(source, part)
         rename_new(part, target)
 
 
@@ -59,10 +60,11 @@ def have_same_bytes(one: str, other: str) -> bool:
 def _move_across(source: str, target: str, *, part: str) -> None:
     before = state_of(source)
     with removing(part):
-        _copy(source, part)
+        shutil.copyfile(source, part)
         _to_disk(part)
         if not have_same_bytes(source, part):
             raise OSError(errno.EIO, "its copy is not the same", source)
+        _copy_times(source, part)
         rename_new(part, target)
     sync_folder(os.path.dirname(target))
     try:
@@ -75,8 +77,8 @@ def _move_across(source: str, target: str, *, part: str) -> None:
     sync_folder(os.path.dirname(source))
 
 
-def _copy(source: str, part: str) -> None:
-    shutil.copyfile(source, part)
+def _copy_times(source: str, part: str) -> None:
+    """Give a copy the times and permissions of its source."""
     # A FAT file system has no permissions, and says so by an error.
     with suppress(PermissionError):
         shutil.copystat(source, part)

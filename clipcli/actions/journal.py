@@ -63,7 +63,10 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a journal says: the command, its working folder, the steps by number, and if the run came to its end."""
+    """What a journal says: the command, its working folder, the steps by number, and if the run came to its end.
+
+    If the folder that the journal is in was renamed, the paths below it are the present ones.
+    """
 
     path: Path
     command: str
@@ -84,10 +87,12 @@ class Journal:
     @classmethod
     def create(cls, folder: Path, *, command: str) -> Journal:
         """Begin a new journal in a folder that is there: `clipcli-journal-TIME.jsonl`. Raises `OutputFailed`."""
-        name = f"{PREFIX}{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        begun = datetime.now(UTC)
+        name = f"{PREFIX}{begun:%Y%m%d-%H%M%S}"
         names = (f"{name}{f'-{n}' if n > 1 else ''}.jsonl" for n in count(1))
         path = next(path for path in map(folder.joinpath, names) if not path.exists())
-        header = {_KEY: VERSION, "clipcli": __version__, "command": command, "folder": os.getcwd(), "begun": now()}
+        header = {_KEY: VERSION, "clipcli": __version__, "command": command, "begun": begun.isoformat()}
+        header |= {"folder": os.getcwd(), "place": os.path.abspath(folder)}
         part = part_of(path)
         try:
             # Under its own name it is never without its first line.
@@ -187,13 +192,26 @@ def read_journal(path: Path) -> Record:
         header, *rest = map(json.loads, lines)
         if header[_KEY] != VERSION:
             raise BadFile(f"{path} is a journal of another version of clipcli ({header['clipcli']}); use that one")
-        steps, has_ended = _steps(rest)
+        steps, has_ended = _steps(rest, _Moved(header["place"], os.path.abspath(path.parent)))
         return Record(path, header["command"], header["folder"], header["begun"], steps, has_ended)
     except (ValueError, KeyError, TypeError):
         raise BadFile(f"{path} is no journal of clipcli; give a {PREFIX}….jsonl") from None
 
 
-def _steps(lines: list[dict[str, Any]]) -> tuple[dict[int, Taken], bool]:
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """The folder that the journal was begun in, and the one that it is in: it may have been renamed."""
+
+    before: str
+    now: str
+
+    def path(self, text: str) -> str:
+        """The path that a path in the journal has now."""
+        is_below = self.before != self.now and text.startswith(os.path.join(self.before, ""))
+        return self.now + text[len(self.before) :] if is_below and not os.path.exists(self.before) else text
+
+
+def _steps(lines: list[dict[str, Any]], moved: _Moved) -> tuple[dict[int, Taken], bool]:
     """The steps that these lines tell of, and if there is an end after the last of them."""
     steps: dict[int, Taken] = {}
     has_ended = False
@@ -201,7 +219,7 @@ def _steps(lines: list[dict[str, Any]]) -> tuple[dict[int, Taken], bool]:
         has_ended = "end" in line or ("step" not in line and has_ended)
         if "step" in line:
             number = line.pop("step")
-            steps[number] = Taken(_step(line))
+            steps[number] = Taken(_step(line, moved))
         elif "done" in line:
             after = tuple(line["after"]) if "after" in line else None
             steps[line["done"]] = replace(steps[line["done"]], after=after, is_done=True)
@@ -220,7 +238,8 @@ def _values(step: Step) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _step(values: Mapping[str, Any]) -> Step:
+def _step(values: Mapping[str, Any], moved: _Moved) -> Step:
     """The step with these values. Raises `TypeError` if they are those of no step."""
-    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return Step(**known)
+    paths = {name: moved.path(values[name]) for name in ("target", "source", "part", "kept") if name in values}
+    state = {"state": tuple(values["state"])} if "state" in values else {}
+    return Step(**{**values, **paths, **state})

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipcli.cli import exit_codes
+from clipcli.cli.classify_rows import output_opener, write_rows
 from clipcli.cli.classify_summary import Summary
+from clipcli.cli.classify_update import check_update, read_update, show_warnings, watch
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import Show, pause_collector
 from clipcli.cli.words import close_standard_output
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.data.tree import split_zip
 from clipcli.errors import UsageError
-from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded, RowsPlanned, RowsReady, Warned
-from clipcli.files.manifest import Manifest, now
+from clipcli.events import Warned
 from clipcli.outputs.check import check_is_not_read, check_output, choose_format, is_stream
 from clipcli.outputs.earlier import Earlier, find_earlier, keep_changed, left_over, remove_left_over
-from clipcli.outputs.open import Output
-from clipcli.records import ModelRecord, Provenance
 from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
     from clipcli.cli.display import Display
+    from clipcli.commands.classify.update import Update
 
 
 EXAMPLES = (
@@ -37,8 +33,8 @@ EXAMPLES = (
 
 
 _NO_RESUME = (
-    "--refine labels all images together, so there is no rest to label; give --overwrite in place of --resume: what was"
-    " encoded comes from the cache"
+    "--refine labels all images together, so there is no rest to label; give --update, or --overwrite, in place of"
+    " --resume: what was encoded comes from the cache"
 )
 
 
@@ -57,24 +53,24 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     from clipcli.cli.next_command import next_command
 
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
+        if file.watch:
+            return _watch(settings, file, display, show=show, format=format)
         earlier = _find_earlier_rows(file, display, format=format, top_k=settings.top_k)
+        update = read_update(file, display) if file.update else None
         replaced = left_over(file.output) if file.overwrite else []
         _keep_corrections(file, display)
-        unknown = settings.unknown_label if settings.unknown else None
-        # The first and the second score of a row are then of two kinds.
-        by_score = settings.unknown or settings.back_off is not None
-        answers: dict[str, Any] = {"unknown": unknown, "several": settings.multi_label, "by_score": by_score}
-        summary = Summary(file.output, next_command=next_command(settings, file), **answers)
-        open_output = _output_opener(file, earlier, format=format)
+        answers = _answers(settings)
+        is_update = update is not None and update.former is not None
+        summary = Summary(file.output, next_command=next_command(settings, file), is_update=is_update, **answers)
+        open_output = output_opener(file, earlier, format=format, update=update)
         # Importing torch takes seconds: all that can be checked without it was.
         from clipcli.commands.classify.album import Album
         from clipcli.commands.classify.run import run
 
         album = Album(file.report, most=file.report_images, **answers) if file.report else None
         try:
-            events = run(settings, earlier=earlier, output=file.output, album=album)
-            _write(
-                events,
+            write_rows(
+                run(settings, earlier=earlier, output=file.output, album=album, update=update),
                 summary,
                 display,
                 show=show,
@@ -82,6 +78,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
                 open_output=open_output,
                 format=format,
                 settings=settings,
+                update=update,
             )
             remove_left_over(replaced)
             for event in album.write() if album else ():
@@ -97,11 +94,47 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     return summary.exit_code()
 
 
+def _answers(settings: ClassifySettings) -> dict[str, Any]:
+    """What summaries and pages must know of the labels that rows have."""
+    unknown = settings.unknown_label if settings.unknown else None
+    # The first and the second score of a row are then of two kinds.
+    by_score = settings.unknown or settings.back_off is not None
+    return {"unknown": unknown, "several": settings.multi_label, "by_score": by_score}
+
+
+def _watch(settings: ClassifySettings, file: RowsFile, display: Display, *, show: Show, format: str) -> int:
+    """Bring the output up to date as images come and go; the model stays loaded. Ends by Ctrl-C."""
+    from clipcli.commands.classify.run import model_of, run
+
+    model = model_of(settings)
+
+    def bring_up_to_date(update: Update, *, first: bool) -> Summary:
+        summary = Summary(file.output, **_answers(settings))
+        write_rows(
+            run(settings, output=file.output, update=update, model=model),
+            summary,
+            display,
+            show=show if first else partial(show_warnings, show=show),
+            open_output=output_opener(file, None, format=format, update=update),
+            format=format,
+            settings=settings,
+            update=update,
+        )
+        return summary
+
+    try:
+        watch(settings, file, display, bring_up_to_date=bring_up_to_date)
+    except KeyboardInterrupt:
+        display.say(f"Stopped; {file.output} is as the last line says.")
+    return exit_codes.INTERRUPTED
+
+
 def _checked_format(file: RowsFile, settings: ClassifySettings, terminal: Terminal) -> str:
     """The format of the output, once all files that are to be written were checked."""
+    check_update(settings, file)
     format = choose_format(file.output, file.format)
-    check_is_not_read(file.output, _files_read(settings, terminal))
-    check_output(file.output, overwrite=file.overwrite, resume=file.resume, manifest=file.manifest)
+    check_is_not_read(file.output, [*_files_read(settings, terminal), *file.corrections])
+    check_output(file.output, overwrite=file.overwrite, resume=file.resume or file.update, manifest=file.manifest)
     _check_report(file, settings, terminal)
     if settings.refine and file.resume:
         raise UsageError(_NO_RESUME)
@@ -119,7 +152,7 @@ def _of_page(summary: Summary, file: RowsFile) -> str:
     """What became of the page, in a sentence."""
     if not summary.interrupted and not summary.reader_gone:
         return "a page of the photos to look through in a browser."
-    can_go_on = summary.tally.rows and not is_stream(file.output)
+    can_go_on = summary.tally.rows and not is_stream(file.output) and not file.update
     return f"not written; {'--resume writes it' if can_go_on else 'the run was stopped'}."
 
 
@@ -129,9 +162,10 @@ def _check_report(file: RowsFile, settings: ClassifySettings, terminal: Terminal
         return
     from clipcli.commands.classify.album import check_album
 
+    files = [*_files_read(settings, terminal), *file.corrections]
     if os.path.realpath(file.report) == os.path.realpath(file.output):
         raise UsageError(f"--report {file.report} is the --output as well; give another")
-    check_album(file.report, overwrite=file.overwrite, resume=file.resume, reads=_files_read(settings, terminal))
+    check_album(file.report, overwrite=file.overwrite, resume=file.resume or file.update, reads=files)
 
 
 def _files_read(settings: ClassifySettings, terminal: Terminal) -> list[object]:
@@ -146,71 +180,6 @@ def _find_earlier_rows(file: RowsFile, display: Display, *, format: str, top_k: 
     """The rows of an earlier run that `--resume` goes on with; without it, warn if there are some."""
     if file.resume:
         return find_earlier(file.output, format=format, top_k=top_k)
-    for part in left_over(file.output)[:1]:
+    for part in left_over(file.output)[:1] if not file.update else ():
         display.show(Warned(f"{part} holds rows of an interrupted run; --resume goes on with them"))
     return None
-
-
-def _output_opener(file: RowsFile, earlier: Earlier | None, *, format: str) -> Callable[..., Output]:
-    """A function that opens the output, once its schema and manifest are known.
-
-    Whether it may replace an existing file is decided now, not when it is opened.
-    """
-    return partial(
-        Output,
-        file.output,
-        format=format,
-        keep_manifest=file.manifest,
-        overwrite=file.overwrite or (file.resume and Path(file.output).exists()),
-        superseded=earlier.parts if earlier else (),
-    )
-
-
-def _write(
-    events: Iterator[Event],
-    summary: Summary,
-    display: Display,
-    *,
-    show: Show,
-    earlier: Earlier | None,
-    open_output: Callable[..., Output],
-    format: str,
-    settings: ClassifySettings,
-) -> None:
-    """Write the rows as they come, and show all events. The output is opened when the first rows come.
-
-    Nothing is written if the output is complete already.
-    """
-    from clipcli.commands.classify.several import schema_of
-
-    begun = earlier.manifest.begun if earlier else now()
-    model = earlier.manifest.model if earlier else None
-    provenance: Provenance | None = None
-    output: Output | None = None
-    with ExitStack() as stack:
-        for event in events:
-            match event:
-                case InputsFound(count, earlier_rows) if 0 < earlier_rows < count:
-                    display.say(f"Going on after {earlier_rows:,} of {count:,} images.")
-                case RowsPlanned():
-                    provenance = event.provenance
-                case ModelLoaded() | ModelKnown():
-                    model = _latest_model(model, event.record)
-                    if output and model:
-                        output.set_model(model)
-                case RowsReady() if provenance and not (earlier and earlier.is_output and summary.is_complete()):
-                    if output is None:
-                        schema = schema_of(settings, provenance)
-                        manifest = Manifest(provenance=provenance, model=model, format=format, begun=begun)
-                        output = open_output(schema=schema, manifest=manifest, at_least=summary.earlier)
-                        stack.enter_context(output)
-                    output.write(event.rows)
-            summary.add(event)
-            show(event)
-
-
-def _latest_model(model: ModelRecord | None, latest: ModelRecord | None) -> ModelRecord | None:
-    """The latest record of the model; if it had nothing to encode, it keeps the device of the record before."""
-    if model is None or latest is None or latest.device is not None:
-        return latest or model
-    return replace(latest, device=model.device)

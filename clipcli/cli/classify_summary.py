@@ -22,6 +22,7 @@ from clipcli.events import (
     Refined,
     RowsPlanned,
     RowsReady,
+    Updated,
 )
 from clipcli.outputs import STDOUT
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from clipcli.cli.display import Display
 
+_DONE_BY_UPDATE = ("kept", "new", "moved", "changed", "dropped", "corrected", "relabelled")
 # A narrower terminal has no room for a label and a file in one line.
 _NARROW = 60
 
@@ -39,7 +41,8 @@ class Summary:
 
     `next_command` are the parts of the command that is proposed at the end. `unknown` is the label of images of none
     of the classes, where they are looked for. `total` is the number of images, `earlier` the number of them with a row
-    of an earlier run. The caller sets `interrupted`, and `reader_gone` where the reader of standard output had enough.
+    of an earlier run. With `is_update`, an interrupted run leaves the output as it was. The caller sets `interrupted`,
+    and `reader_gone` where the reader of standard output had enough.
     """
 
     def __init__(
@@ -50,14 +53,17 @@ class Summary:
         unknown: str | None = None,
         several: bool = False,
         by_score: bool = False,
+        is_update: bool = False,
     ) -> None:
         self.output = "standard output" if output == STDOUT else output
         self._next_command, self._unknown = next_command, unknown
         self.total = self.earlier = 0
         self.interrupted = self.reader_gone = False
+        self.is_update = is_update
         self.tally = Tally(several=several, by_score=by_score)
         self._left_out: tuple[str, ...] = ()
         self._refined: Refined | None = None
+        self.updated: Updated | None = None
         self._scores: str | None = None
         self._copied: float | None = None
         self._encoded = 0
@@ -73,9 +79,11 @@ class Summary:
             self._encoding_from = time.perf_counter()
         if isinstance(event, Refined):
             self._refined = event
+        if isinstance(event, Updated):
+            self.updated = event
         if isinstance(event, RowsPlanned):
             self.tally.groups = GroupCounts.of(event.provenance)
-        if isinstance(event, RowsReady):
+        if isinstance(event, RowsReady) and not event.missing:
             self._add_rows(event)
         self._ended = time.perf_counter()
 
@@ -93,6 +101,21 @@ class Summary:
     def is_complete(self) -> bool:
         """True if an earlier run has left nothing to do."""
         return 0 < self.earlier == self.total
+
+    def of_update(self) -> str:
+        """What an update did, in a line."""
+        counts = [f"{getattr(self.updated, name, 0):,} {name}" for name in _DONE_BY_UPDATE]
+        if self.updated is not None and self.updated.missing:
+            counts.append(f"{self.updated.missing:,} missing")
+        return f"{self.output}: {', '.join(counts)}."
+
+    def did_something(self, *, since: Summary) -> bool:
+        """True if an update changed rows, or the one before had others as a person's."""
+        now, before = self.updated, since.updated
+        if now is None or before is None:
+            return now is not before
+        changed = now.new or now.moved or now.changed or now.dropped or now.relabelled
+        return bool(changed) or (now.corrected, now.missing) != (before.corrected, before.missing)
 
     def exit_code(self) -> int:
         """The exit code of the command, by whether it was interrupted or images were skipped."""
@@ -120,7 +143,8 @@ class Summary:
                 for line in fitted(said, display.width):
                     display.say(line)
         if self.interrupted:
-            where = f"; their rows are in {self.output}" if rows else "; nothing was written"
+            where = f"their rows are in {self.output}" if rows else "nothing was written"
+            where = f"; {self.output} is as it was" if self.is_update else f"; {where}"
             display.say(f"Stopped after {rows:,} of {self.total:,} images{where}.")
             return
         # One class alone scores 1 everywhere.
@@ -141,6 +165,8 @@ class Summary:
 
     def _outcome(self, seconds: float) -> str:
         rows = self.tally.rows
+        if self.updated is not None:
+            return f"{self.of_update()[:-1]}, in {clock.seconds():.1f} s."
         if not self.tally.labelled and self.tally.without:
             return f"{self.output}: {rows:,} rows and not one label; --multi-label-at with a lower score gives more."
         if not self.tally.labelled:

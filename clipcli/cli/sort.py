@@ -48,7 +48,13 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     from clipcli.commands.sort.run import run
 
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, _handle_signals(display) as stop:
-        done = result_of(run(settings, stop=stop.flag), show=stop.show)
+        try:
+            done = result_of(run(settings, stop=stop.flag), show=stop.show)
+        except KeyboardInterrupt:
+            if not stop.flag.is_set():
+                raise
+            display.say(f"Stopped at once. The same command goes on; the journal to undo it is in {settings.into}.")
+            return exit_codes.INTERRUPTED
     _print_plan(done.plan, all_files=shown.list)
     for line in _said(done, settings):
         display.say(line)
@@ -56,11 +62,11 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         return exit_codes.DONE
     if done.applied.stopped:
         return exit_codes.INTERRUPTED
-    return exit_codes.SOME_SKIPPED if done.applied.failed else exit_codes.DONE
+    return exit_codes.SOME_SKIPPED if done.applied.failed or done.vanished else exit_codes.DONE
 
 
 class _Stop:
-    """A handler of Ctrl-C and its like: while files are acted on, it ends the run after the one in hand."""
+    """A handler of Ctrl-C and its like: while files are acted on, the first ends it after the one in hand."""
 
     def __init__(self, display: Display) -> None:
         self.flag = threading.Event()
@@ -73,9 +79,10 @@ class _Stop:
         self._display.show(event)
 
     def __call__(self, _: int, __: FrameType | None) -> None:
-        if not self._acting:
+        if self.flag.is_set() or not self._acting:
             raise KeyboardInterrupt
         self.flag.set()
+        self._display.say("Stopping after the file in hand. Ctrl-C again stops at once.")
 
 
 @contextmanager

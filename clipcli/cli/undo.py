@@ -55,7 +55,7 @@ def _said(result: UndoResult) -> Iterator[str]:
     elif result.before and not result.left:
         yield "Nothing to undo: it was undone before."
     else:
-        yield "Nothing was undone." if result.left else "Nothing to undo: no step had been taken."
+        yield "Nothing was undone." if result.left else "Nothing to undo: nothing that was done is still there."
     for one in result.left[:_LEFT_SHOWN]:
         yield f"Left as it is: {one.step.target}: {one.left}."
     more = len(result.left) - _LEFT_SHOWN

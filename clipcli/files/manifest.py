@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,12 +57,13 @@ def manifest_path(file: Path) -> Path:
 
 def write_manifest(file: Path, manifest: Manifest) -> None:
     """Write or replace the manifest of a file, atomically. Raises `OSError`."""
-    content = {_KEY: VERSION, **asdict(manifest)}
-    for name in _OPTIONAL:
-        if content["provenance"][name] is None:
-            del content["provenance"][name]
     # Bytes of names that are not UTF-8 become JSON escapes.
-    write_text(manifest_path(file), json.dumps(content, ensure_ascii=False, indent=1) + "\n", errors="backslashreplace")
+    write_text(manifest_path(file), _written(manifest), errors="backslashreplace")
+
+
+def is_same_but_for_times(one: Manifest, other: Manifest) -> bool:
+    """True if two manifests differ in nothing but when the runs began and ended."""
+    return _written(replace(one, begun=other.begun, finished=other.finished)) == _written(other)
 
 
 def read_manifest(file: Path) -> Manifest | None:
@@ -117,6 +118,14 @@ def sha256_of(file: Path) -> str:
 def now() -> str:
     """The current time in UTC, to the second, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _written(manifest: Manifest) -> str:
+    content = {_KEY: VERSION, **asdict(manifest)}
+    for name in _OPTIONAL:
+        if content["provenance"][name] is None:
+            del content["provenance"][name]
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
 
 
 def _content(file: Path) -> dict[str, Any] | None:

@@ -8,10 +8,8 @@ preprocessing and precision.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from struct import Struct
@@ -21,12 +19,15 @@ from numpy.typing import NDArray
 
 from clipcli.data.reference import DIGEST_SIZE, digest_of, read
 from clipcli.files.identity import state_of
+from clipcli.memory import contents
 from clipcli.memory.memory import Memory
 from clipcli.memory.models import ModelFacts
 from clipcli.records import Entry, ImageItem, ModelRecord, Remembered, Skipped
 
 KIND = "image embeddings"
 _AT_ONCE = 1024
+# Images that are read together to be looked for by content, and only when it is their turn.
+_READ_AT_ONCE = 64
 _STATE, _MOST = Struct("<QQQ"), (1 << 64) - 1
 # An entry is the hash of the content, the state of the file, and the embedding.
 _HEAD = DIGEST_SIZE + _STATE.size
@@ -34,10 +35,15 @@ _HEAD = DIGEST_SIZE + _STATE.size
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where an image's entry is kept, and the state of the image's file beside its size and time."""
+    """Where an image's entry is kept, and the state of the image's file beside its size and time.
+
+    `of_size` is the key of a mark that says that there are entries of files of this size, and `path` the image's own.
+    """
 
     key: str
     state: bytes
+    of_size: str
+    path: str
 
 
 class ImageStore:
@@ -54,6 +60,9 @@ class ImageStore:
         self._made_by = json.dumps(["image/2", facts.fingerprint, facts.preprocessing, facts.precision, *made_with])
         # The keys of images that were looked up and not found: an image may change before its embedding is there.
         self._places: dict[str, _Place] = {}
+        # Marks that were there before this run, and those that it made: a first run must not read its images twice.
+        self._sizes: set[str] = set()
+        self._own_sizes: set[str] = set()
 
     def look_up(self, items: Iterable[ImageItem]) -> Iterator[ImageItem | Remembered]:
         """Yield each image with its embedding, or the image alone if it must be encoded.
@@ -64,19 +73,9 @@ class ImageStore:
         while part := list(islice(items, _AT_ONCE)):
             places = [self._place(item) for item in part]
             found = self._memory.get_bytes([place.key for place in places if place is not None])
-            touched: dict[str, bytes] = {}
-            for item, place in zip(part, places, strict=True):
-                kept = None if place is None else found.get(place.key)
-                if place is None or kept is None or not self._is_same(item, place, kept):
-                    if place is not None:
-                        self._places[item.id] = place
-                    yield item
-                    continue
-                if kept[DIGEST_SIZE:_HEAD] != place.state:
-                    touched[place.key] = kept[:DIGEST_SIZE] + place.state + kept[_HEAD:]
-                yield Remembered(item, (np.frombuffer(kept[_HEAD:], dtype="<f4"),))
-            if touched:
-                self._memory.put_bytes(touched, kind=KIND)
+            for first in range(0, len(part), _READ_AT_ONCE):
+                several = slice(first, first + _READ_AT_ONCE)
+                yield from self._in_turn(part[several], places[several], found)
 
     def as_they_were(self, items: Iterable[ImageItem]) -> Iterator[bool | None]:
         """For each image: true if it is as it was when it was encoded, false if its content is another.
@@ -101,34 +100,91 @@ class ImageStore:
                 continue
             embedding, place = next(rows), self._places.pop(entry.id, None)
             if place is not None and entry.digest is not None:
-                values[place.key] = entry.digest + place.state + np.ascontiguousarray(embedding, dtype="<f4").tobytes()
-        if values:
-            self._memory.put_bytes(values, kind=KIND)
+                values[place] = entry.digest + place.state + np.ascontiguousarray(embedding, dtype="<f4").tobytes()
+        self._own_sizes |= {place.of_size for place in values} - self._sizes
+        self._put(values)
+
+    def _in_turn(
+        self, items: Sequence[ImageItem], places: Sequence[_Place | None], found: Mapping[str, bytes]
+    ) -> Iterator[ImageItem | Remembered]:
+        """Yield as `look_up`; `found` are the entries by path."""
+        values: dict[_Place, bytes] = {}
+        missing: dict[_Place, ImageItem] = {}
+        touched: dict[_Place, bytes] = {}
+        for item, place in zip(items, places, strict=True):
+            kept = None if place is None else found.get(place.key)
+            if place is not None and kept is not None and self._is_same(item, place, kept):
+                values[place] = kept
+                if kept[DIGEST_SIZE:_HEAD] != place.state:
+                    touched[place] = kept[:DIGEST_SIZE] + place.state + kept[_HEAD:]
+            elif place is not None:
+                missing[place] = item
+        by_content = self._by_content(missing)
+        self._put(touched | by_content)
+        values |= by_content
+        for item, place in zip(items, places, strict=True):
+            if place in values:
+                yield Remembered(item, (np.frombuffer(values[place][_HEAD:], dtype="<f4"),))
+                continue
+            if place is not None:
+                self._places[item.id] = place
+            yield item
+
+    def _by_content(self, missing: Mapping[_Place, ImageItem]) -> dict[_Place, bytes]:
+        """The entries of images that are known by their content alone; those of a size that none has are not read."""
+        sizes = {place.of_size for place in missing} - self._own_sizes
+        self._sizes |= self._memory.get_bytes(list(sizes)).keys()
+        digests = {place: _digest(item) for place, item in missing.items() if place.of_size in self._sizes}
+        pointers = {place: self._pointer(digest) for place, digest in digests.items() if digest is not None}
+        keys = self._memory.get_bytes(list(pointers.values()))
+        entries = self._memory.get_bytes([key.decode() for key in keys.values()])
+        found = {}
+        for place, pointer in pointers.items():
+            kept = entries.get(keys[pointer].decode()) if pointer in keys else None
+            if kept is not None and kept[:DIGEST_SIZE] == digests[place]:
+                found[place] = kept[:DIGEST_SIZE] + place.state + kept[_HEAD:]
+        return found
+
+    def _put(self, values: Mapping[_Place, bytes]) -> None:
+        """Keep entries, and what they are found by."""
+        if not values:
+            return
+        self._memory.put_bytes({place.key: value for place, value in values.items()}, kind=KIND)
+        known: dict[str, bytes] = {}
+        for place, value in values.items():
+            digest = value[:DIGEST_SIZE]
+            known[place.of_size] = b""
+            known[self._pointer(digest)] = place.key.encode()
+            known[contents.content_key(place.path)] = digest
+        self._memory.put_bytes(known, kind=contents.KIND)
+
+    def _pointer(self, digest: bytes) -> str:
+        """The key of an image's content, under which the key of its entry is kept."""
+        return contents.key_of(self._made_by, "content", digest.hex())
 
     def _is_same(self, item: ImageItem, place: _Place, kept: bytes) -> bool:
         """True if the image is the one that the kept entry is about."""
         as_it_was = kept[DIGEST_SIZE:_HEAD] == place.state and not self._verify
-        return as_it_was or _is_content(item, kept[:DIGEST_SIZE])
+        return as_it_was or _digest(item) == kept[:DIGEST_SIZE]
 
     def _place(self, item: ImageItem) -> _Place | None:
-        """The key of the image's entry and the state of its file; `None` for an image without a readable file."""
+        """The keys of the image's entry and the state of its file; `None` for an image without a readable file."""
         if item.file is None:
             return None
         try:
             size, modified, *state = state_of(item.file)
         except (OSError, ValueError):
             return None
-        # An image of a zip may be called otherwise than the zip, as a table that names it is free to do.
-        inside = item.id.removeprefix(item.file) if item.id.startswith(item.file) else f"\0{item.id}"
-        path = os.path.abspath(item.file) + inside
-        content = f"{self._made_by}\0{path}\0{size}\0{modified}"
-        key = hashlib.blake2b(content.encode("utf-8", "surrogateescape"), digest_size=20).hexdigest()
-        return _Place(key, _STATE.pack(*(number & _MOST for number in state)))
+        path = contents.place_of(item.id, item.file)
+        key = contents.key_of(self._made_by, path, size, modified)
+        of_size = contents.key_of(self._made_by, "size", size)
+        return _Place(key, _STATE.pack(*(number & _MOST for number in state)), of_size, path)
 
 
-def _is_content(item: ImageItem, digest: bytes) -> bool:
+def _digest(item: ImageItem) -> bytes | None:
+    """The hash of an image's content; `None` if it cannot be read."""
     try:
-        return digest_of(read(item.reference)) == digest
+        return digest_of(read(item.reference))
     # The reason is reported when the image is read again to be encoded.
     except Exception:
-        return False
+        return None

@@ -64,7 +64,7 @@ def check_output(
     if is_stream(output):
         return
     if path.exists() and not overwrite and not resume:
-        others = "" if resume is None else ", --resume to go on with its rows"
+        others = "" if resume is None else ", --update to bring it up to date, --resume to go on with its rows"
         raise OutputExists(f"{output} exists; give another {flag}{others}, or --overwrite to replace it")
     _check_folder(path, flag=flag)
     if manifest:

@@ -19,6 +19,7 @@ from clipcli.outputs.read import read_begun
 from clipcli.records import Row
 
 START_ANEW = "start anew with --overwrite in place of --resume"
+UPDATE = f"bring it up to date with --update, which keeps what still holds, or {START_ANEW}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ def keep_changed(output: str) -> Path | None:
         return None
     if manifest is None or manifest.sha256 is None or manifest.sha256 == sha256_of(path):
         return None
+    return keep_copy(path)
+
+
+def keep_copy(path: Path) -> Path:
+    """Copy an output to a free name beside it, and return that. Raises `OSError`."""
     names = (path.with_name(f"{path.name}.bak{n or ''}") for n in count())
     copy = next(name for name in names if not name.exists())
     shutil.copy2(path, copy)
@@ -99,7 +105,7 @@ def find_earlier(output: str, *, format: str, top_k: int) -> Earlier | None:
             raise reason
         return None
     if begun[best].format != format:
-        raise UsageError(f"{best} was begun with --format {begun[best].format}; give that, or {START_ANEW}")
+        raise UsageError(f"{best} was begun with --format {begun[best].format}; give that, or {UPDATE}")
     superseded = [part for part in parts if part == best or _is_start(part, best)]
     return Earlier(best, begun[best], partial(_rows, best), is_output=best == path, parts=tuple(superseded))
 
@@ -121,6 +127,8 @@ def _begun(path: Path, parts: Iterable[Path]) -> tuple[dict[Path, Manifest], dic
             raise OutputExists(f"{path} holds no rows to go on with; give another --output, or {START_ANEW}")
     for file in (path, *parts):
         try:
+            if file.is_file() and _is_updated(file):
+                raise UsageError(f"{file} is kept up to date with --update; go on with that in place of --resume")
             if file.is_file() and _has_rows(file):
                 begun[file] = _manifest_of(file, is_output=file == path)
         except UsageError as e:
@@ -135,7 +143,7 @@ def _manifest_of(file: Path, *, is_output: bool) -> Manifest:
     if manifest is None:
         raise UsageError(f"{file} has no manifest ({name}), so nothing says how its rows were made; {START_ANEW}")
     if is_output and manifest.sha256 != sha256_of(file):
-        raise UsageError(f"{file} is not the file that its manifest ({name}) tells of, or was changed; {START_ANEW}")
+        raise UsageError(f"{file} is not the file that its manifest ({name}) tells of, or was changed; {UPDATE}")
     return manifest
 
 
@@ -159,6 +167,11 @@ def _newest_first(paths: Iterable[Path]) -> list[Path]:
 def _rows(path: Path) -> Iterator[Row]:
     found = read_begun(path)
     return iter(()) if found is None else found[1]
+
+
+def _is_updated(path: Path) -> bool:
+    found = read_begun(path)
+    return found is not None and found[0].has_source
 
 
 def _has_rows(path: Path) -> bool:

@@ -15,9 +15,11 @@ from clipcli.files.manifest import (
     COMPLETE,
     INTERRUPTED,
     Manifest,
+    is_same_but_for_times,
     manifest_path,
     manifests_without_parts,
     now,
+    read_manifest,
     remove_manifest,
     sha256_of,
     write_manifest,
@@ -38,8 +40,11 @@ class Output:
     `manifest` records how the rows are made. It is written beside the hidden file, and at the end beside the output
     unless `keep_manifest` is false. Standard output, devices and pipes have no manifest.
 
+    With `replaces`, the SHA-256 of a target that is brought up to date, an error leaves the target as it was, and so
+    does an end with the same rows, made in the same way; rows of images that are gone may be among them.
+
     Raises `OutputFailed` if the file cannot be written, and `OutputExists` at the end if someone else made the target
-    meanwhile, unless `overwrite` is true.
+    meanwhile, unless `overwrite` is true, or changed one that is brought up to date.
     """
 
     def __init__(
@@ -53,8 +58,10 @@ class Output:
         overwrite: bool = False,
         at_least: int = 0,
         superseded: Sequence[Path] = (),
+        replaces: str | None = None,
     ) -> None:
         self._output = output
+        self._replaces = replaces
         self._keep_manifest = keep_manifest
         self._overwrite = overwrite
         self._at_least = at_least
@@ -110,7 +117,9 @@ class Output:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             self._writer.close()
-            if self._target is not None:
+            if self._replaces is not None and kind is not None:
+                _remove(Path(self._part))
+            elif self._target is not None:
                 self._end(Path(self._part), self._target)
         except OSError as e:
             # An error raised before this one says more, as on a full disk.
@@ -133,6 +142,9 @@ class Output:
             return
         if self._failed:
             return
+        if self._replaces is not None and (not target.exists() or sha256_of(target) != self._replaces):
+            _remove(part)
+            raise OutputExists(f"{self._output} was changed meanwhile, as by hand, and is left so; run this again")
         if target.exists() and not self._overwrite:
             raise OutputExists(f"{self._output} was made by someone else meanwhile; the rows are in {part}")
         if self._finish is None:
@@ -164,7 +176,7 @@ class Output:
                 check_manifest(target)
             except OutputExists as e:
                 raise OutputExists(f"{e}; the rows are in {self._part}") from None
-            complete = self._rows == manifest.provenance.images
+            complete = self._replaces is not None or self._rows == manifest.provenance.images
             final = replace(
                 manifest,
                 state=COMPLETE if complete else INTERRUPTED,
@@ -173,6 +185,9 @@ class Output:
                 sha256=sha256_of(finished),
                 finished=now(),
             )
+            if self._replaces is not None and _is_as_it_was(target, final):
+                finished.unlink()
+                return
             write_manifest(target, final)
         put_in_place(finished, target)
         if manifest is None or not self._keep_manifest:
@@ -189,6 +204,14 @@ class Output:
             if self._rows >= self._at_least:
                 where = f" (the rows so far are in {self._part})"
         return OutputFailed(f"cannot write {self._output}: {error.strerror}{where}; free some space and {then}")
+
+
+def _is_as_it_was(target: Path, final: Manifest) -> bool:
+    """True if the target has these rows and this manifest, but for the times."""
+    former = read_manifest(target)
+    if former is None or not target.exists() or sha256_of(target) != final.sha256:
+        return False
+    return is_same_but_for_times(former, final)
 
 
 def _remove(part: Path) -> None:

@@ -13,7 +13,8 @@ from itertools import islice
 from clipcli.errors import ClipcliError, UsageError
 from clipcli.events import Event, ModelKnown, ModelLoaded, RowsReady
 from clipcli.outputs.differences import differences, differences_of_models
-from clipcli.outputs.earlier import START_ANEW, Earlier
+from clipcli.outputs.earlier import UPDATE, Earlier
+from clipcli.outputs.text import plain
 from clipcli.records import ImageItem, ModelRecord, Provenance
 
 _CHUNK = 1024
@@ -57,20 +58,20 @@ def check(earlier: Earlier, items: Sequence[ImageItem], *, provenance: Provenanc
         if count == len(items):
             raise UsageError(
                 f"{earlier.path} has more rows than the {count:,} images of the inputs; give those inputs that it was "
-                f"begun with, or {START_ANEW}"
+                f"begun with, or {UPDATE}"
             )
         item = items[count]
-        if row.path != item.id and _plain(row.path) != _plain(item.id):
+        if row.path != item.id and plain(row.path) != plain(item.id):
             raise UsageError(
                 f"{earlier.path} is of other inputs: its row {count + 1:,} is {row.path} where {item.id} was expected; "
-                f"give those inputs that it was begun with, in their order, or {START_ANEW}"
+                f"give those inputs that it was begun with, in their order, or {UPDATE}"
             )
         for name, cell in zip(provenance.kept, row.kept, strict=True):
             cell_now = item.cells.get(name)
-            if _plain(cell or "") != _plain(cell_now or ""):
+            if plain(cell or "") != plain(cell_now or ""):
                 raise UsageError(
                     f"the inputs were changed since {earlier.path} was begun: {name} of {item.id} was '{cell or ''}' "
-                    f"and is '{cell_now or ''}'; {START_ANEW}"
+                    f"and is '{cell_now or ''}'; {UPDATE}"
                 )
         count += 1
     return Resumed(earlier, count)
@@ -99,11 +100,4 @@ def _check_model(earlier: Earlier, now: ModelRecord) -> None:
 
 def _refuse(earlier: Earlier, different: Sequence[str]) -> None:
     if different:
-        raise UsageError(
-            f"{earlier.path} was begun otherwise: {'; '.join(different)}; give that again, or {START_ANEW}"
-        )
-
-
-def _plain(text: str) -> str:
-    """Text as Parquet stores it, so that names that are not UTF-8 compare equal in all formats."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+        raise UsageError(f"{earlier.path} was begun otherwise: {'; '.join(different)}; give that again, or {UPDATE}")

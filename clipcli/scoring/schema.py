@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clipcli.errors import BadFile, UsageError
 from clipcli.records import Row
@@ -14,6 +14,7 @@ Value = str | float | list[str] | list[float] | None
 
 # The columns of an output that are neither kept ones nor those of a label: with one label a column, and with several.
 _OWN = re.compile(r"path|error|(label|score)(_\d+)?")
+SOURCE = "source"
 _OWN_OF_SEVERAL = re.compile(r"path|error|labels|scores")
 LABEL_PATH = "label_path"
 # Characters of a file's header that an error shows.
@@ -27,7 +28,7 @@ class Schema:
     A row has up to `top_k` labels, and with `has_paths` the path of the best one through its groups. With `several` it
     has any number of them, and the columns are `path,labels,scores,error`; with `wide`, the names of all labels, each
     has a column of its own with its score in place of `scores`. A label that is called as an own column, such as
-    `error`, has the column `label_error`.
+    `error`, has the column `label_error`. With `has_source` the column `source` stands behind `path`.
 
     `kept` are the names of the kept columns in the tables; one that an output has as its own, such as `label`, is
     written as `input_label`. Raises `UsageError` if two columns then have the same name.
@@ -38,6 +39,7 @@ class Schema:
     several: bool = False
     wide: tuple[str, ...] = ()
     has_paths: bool = False
+    has_source: bool = False
 
     def __post_init__(self) -> None:
         duplicate = _first_twice(self._of_labels)
@@ -46,6 +48,8 @@ class Schema:
         taken = next((name for name in self.wide if _label_of_column(name) != name), None)
         if taken is not None:
             raise UsageError(f"--wide has the column {taken} for another label than '{taken}'; rename it")
+        if self.has_source and SOURCE in self.wide:
+            raise UsageError(f"--update has a column {SOURCE} of its own; rename the label '{SOURCE}', or drop --wide")
         duplicate = _first_twice(self.columns[-len(self.kept) :] if self.kept else ())
         if duplicate is not None:
             raise UsageError(f"two of the columns to keep would both be called {duplicate}; keep one of them")
@@ -54,34 +58,39 @@ class Schema:
     def columns(self) -> tuple[str, ...]:
         """The names of the columns, in order."""
         kept = (f"input_{name}" if self._is_own(name) else name for name in self.kept)
+        first = ("path", *(SOURCE,) * self.has_source)
         if self.several:
-            return ("path", "labels", *(self._of_labels or ("scores",)), "error", *kept)
+            return (*first, "labels", *(self._of_labels or ("scores",)), "error", *kept)
         ranks = [f"_{n}" if n > 1 else "" for n in range(1, self.top_k + 1)]
         ranked = (name + rank for rank in ranks for name in ("label", "score"))
-        return ("path", *ranked, *(LABEL_PATH,) * self.has_paths, "error", *kept)
+        return (*first, *ranked, *(LABEL_PATH,) * self.has_paths, "error", *kept)
 
     @property
     def types(self) -> tuple[type, ...]:
         """The type of each column: scores are `float` or lists of it, the others `str` or lists of it."""
         kept = (str for _ in self.kept)
+        first = (str,) * (1 + self.has_source)
         if self.several:
             scores = tuple(float for _ in self.wide) or (list[float],)
-            return (str, list[str], *scores, str, *kept)
-        return (str, *(str, float) * self.top_k, *(str,) * self.has_paths, str, *kept)
+            return (*first, list[str], *scores, str, *kept)
+        return (*first, *(str, float) * self.top_k, *(str,) * self.has_paths, str, *kept)
 
     def fields(self, row: Row) -> list[Value]:
         """The values of a row, one per column, `None` if there is none; scores have 6 significant digits."""
-        values: list[Value] = [row.path]
+        values: list[Value] = [row.path, *[row.source] * self.has_source]
         if self.several:
             values += self._fields_of_several(row)
             return [*values, row.error, *row.kept]
         for label, value in zip(row.labels, row.scores, strict=True):
             values += [label, rounded(value)]
-        values += [None] * (1 + 2 * self.top_k - len(values))
+        values += [None] * (1 + self.has_source + 2 * self.top_k - len(values))
         return [*values, *[row.label_path] * self.has_paths, row.error, *row.kept]
 
     def row(self, values: Sequence[object], *, path: str) -> Row:
         """The row with these values, as `fields` gives them; `path` names their file in errors. Raises `BadFile`."""
+        source = values[1] if self.has_source and len(values) > 1 else None
+        if self.has_source:
+            values = [*values[:1], *values[2:]]
         own = 1 + (1 + (len(self.wide) or 1) if self.several else 2 * self.top_k)
         if len(values) != own + self.has_paths + 1 + len(self.kept):
             raise no_row(path)
@@ -92,12 +101,13 @@ class Schema:
         label_path = next(iter(paths), None)
         if not isinstance(image, str) or not isinstance(error, str | None) or len(cells) < len(kept):
             raise no_row(path)
-        if not isinstance(label_path, str | None):
+        if not isinstance(label_path, str | None) or not isinstance(source, str | None):
             raise no_row(path)
         if self.several:
             labels, scores, all_scores = self._several(found, path=path)
-            return Row(image, labels, scores, error or None, cells, all_scores)
-        return Row(image, *_ranked(found, path=path), error or None, cells, label_path=label_path or None)
+            return Row(image, labels, scores, error or None, cells, all_scores, source=source or None)
+        ranked = _ranked(found, path=path)
+        return Row(image, *ranked, error or None, cells, label_path=label_path or None, source=source or None)
 
     @classmethod
     def of(cls, columns: Sequence[str], *, path: str) -> Schema:
@@ -118,6 +128,8 @@ class Schema:
     @classmethod
     def _like(cls, own: tuple[str, ...], kept: tuple[str, ...]) -> Schema:
         """The schema that most likely has these columns before `error`, and those kept after it."""
+        if own[1:2] == (SOURCE,):
+            return replace(cls._like((*own[:1], *own[2:]), kept), has_source=True)
         if own[1:2] != ("labels",):
             return cls(top_k=max(1, (len(own) - 1) // 2), kept=kept, has_paths=own[-1:] == (LABEL_PATH,))
         wide = () if own[2:] == ("scores",) else tuple(map(_label_of_column, own[2:]))
@@ -128,17 +140,20 @@ class Schema:
         """The columns of the labels, one each."""
         return tuple(f"label_{name}" if _OWN_OF_SEVERAL.fullmatch(name) else name for name in self.wide)
 
+    def _is_source(self, name: str) -> bool:
+        return self.has_source and name == SOURCE
+
     def _is_own(self, name: str) -> bool:
         if self.several:
-            return bool(_OWN_OF_SEVERAL.fullmatch(name)) or name in self._of_labels
-        return bool(_OWN.fullmatch(name)) or (self.has_paths and name == LABEL_PATH)
+            return bool(_OWN_OF_SEVERAL.fullmatch(name)) or name in self._of_labels or self._is_source(name)
+        return bool(_OWN.fullmatch(name)) or (self.has_paths and name == LABEL_PATH) or self._is_source(name)
 
     def _fields_of_several(self, row: Row) -> list[Value]:
         """The lists of labels and scores, or the list of labels and all scores; nothing for an image with an error."""
-        if row.error is not None:
+        if row.error is not None and not row.labels:
             return [None] * (1 + (len(self.wide) or 1))
         if self.wide:
-            return [list(row.labels), *map(rounded, row.all_scores)]
+            return [list(row.labels), *(map(rounded, row.all_scores) if row.all_scores else [None] * len(self.wide))]
         return [list(row.labels), [rounded(score) for score in row.scores]]
 
     def _several(
@@ -159,9 +174,11 @@ class Schema:
                 raise no_row(path)
             return tuple(labels), tuple(scores), ()
         by_label = dict(zip(self.wide, scores, strict=False))
-        if len(scores) not in (0, len(self.wide)) or not by_label.keys() >= set(labels):
+        # A person may have said what is no class, in an output that is kept up to date.
+        strangers = not self.has_source and not by_label.keys() >= set(labels)
+        if len(scores) not in (0, len(self.wide)) or strangers:
             raise no_row(path)
-        return tuple(labels), tuple(by_label[label] for label in labels), tuple(scores)
+        return tuple(labels), tuple(by_label.get(label, 1.0) for label in labels), tuple(scores)
 
 
 def _ranked(values: Sequence[object], *, path: str) -> tuple[tuple[str, ...], tuple[float, ...]]:

@@ -85,7 +85,7 @@ def test_journals_of_the_same_second_have_names_of_their_own(tmp_path: Path) -> 
             journals.append(journal.path)
     assert len(set(journals)) == 3
     (tmp_path / "clipcli-journal-mine.jsonl").write_text("{}\n")
-    assert {found.path for found in journals_in(tmp_path)} == set(journals)
+    assert [found.path for found in journals_in(tmp_path)] == journals
 
 
 def test_a_journal_that_is_written_is_not_gone_on_with(tmp_path: Path) -> None:

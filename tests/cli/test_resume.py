@@ -386,7 +386,7 @@ def test_more_images_at_the_end_are_labelled(classify: Command, images: Path) ->
 
 
 def test_a_model_that_only_its_cache_was_asked_for_is_where_it_last_ran() -> None:
-    from clipcli.cli.classify import _latest_model
+    from clipcli.cli.classify_rows import _latest_model
 
     on_cpu = ModelRecord("tiny", "abcd", "64 pixels", "fp32", "cpu")
     nowhere, on_cuda = replace(on_cpu, device=None), replace(on_cpu, device="cuda")

@@ -14,6 +14,7 @@ from small_data import in_memory
 
 from clipcli.data.reference import digest_of, no_image
 from clipcli.memory.cache import Cache
+from clipcli.memory.contents import contents_of
 from clipcli.memory.images import ImageStore
 from clipcli.memory.memory import Memory
 from clipcli.memory.models import ModelFacts
@@ -109,3 +110,59 @@ def test_an_image_that_changes_while_it_is_read_is_kept_as_it_was(cache: Cache) 
     Path("a.zip").write_bytes(b"changed meanwhile")
     store.keep((ImageItem("a.zip", item.reference, digest=digest_of(b"content")),), ROW[None])
     assert list(store.look_up([item])) == [item]
+
+
+def read_again(cache: Cache, item: ImageItem) -> bool:
+    """True if an image that is looked up in a new run must be encoded."""
+    store = ImageStore(Memory(cache), FACTS, made_with=("exact",), verify=False)
+    return not isinstance(next(store.look_up([item])), Remembered)
+
+
+def test_a_file_that_was_moved_or_copied_is_known_by_its_content(cache: Cache) -> None:
+    assert kept(cache, ImageItem("a.zip", Reference("file", "a.zip")), digest_of(b"content"))
+    Path("b.zip").write_bytes(b"content")
+    os.rename("a.zip", "c.zip")
+    for name in ("b.zip", "c.zip"):
+        store = ImageStore(Memory(cache), FACTS, made_with=("exact",), verify=False)
+        [found] = store.look_up([ImageItem(name, Reference("file", name))])
+        assert isinstance(found, Remembered)
+        np.testing.assert_array_equal(found.embeddings[0], ROW)
+    memory = Memory(cache)
+    assert contents_of(["a.zip", "b.zip", "c.zip", "d.zip"], memory=memory) == dict.fromkeys(
+        ("a.zip", "b.zip", "c.zip"), digest_of(b"content")
+    )
+
+
+def test_other_content_of_the_same_size_is_another_image(cache: Cache) -> None:
+    assert kept(cache, ImageItem("a.zip", Reference("file", "a.zip")), digest_of(b"content"))
+    Path("b.zip").write_bytes(b"CONTENT")
+    assert read_again(cache, ImageItem("b.zip", Reference("file", "b.zip")))
+
+
+def test_content_of_another_model_is_not_taken(cache: Cache) -> None:
+    assert kept(cache, ImageItem("a.zip", Reference("file", "a.zip")), digest_of(b"content"))
+    os.rename("a.zip", "b.zip")
+    store = ImageStore(Memory(cache), FACTS, made_with=("fast",), verify=False)
+    [found] = store.look_up([ImageItem("b.zip", Reference("file", "b.zip"))])
+    assert not isinstance(found, Remembered)
+
+
+def test_only_files_of_a_size_that_an_earlier_run_met_are_read(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the files of a first run, though many have the same size, nor those of a new size."""
+    read: list[str] = []
+    monkeypatch.setattr("clipcli.memory.images.read", lambda reference: read.append(reference.path) or b"content")
+    store = ImageStore(Memory(cache), FACTS, made_with=("exact",), verify=False)
+    for n in range(100):
+        Path(f"{n}.jpg").write_bytes(b"of a size")
+    items = [ImageItem(f"{n}.jpg", Reference("file", f"{n}.jpg"), digest=bytes([n] * 16)) for n in range(100)]
+    for found in store.look_up(items):
+        store.keep((found,), ROW[None])
+    for item in items:
+        store.keep((item,), ROW[None])
+    assert read == []
+    Path("longer.jpg").write_bytes(b"of another size")
+    Path("same.jpg").write_bytes(b"of a SIZE")
+    assert read_again(cache, ImageItem("longer.jpg", Reference("file", "longer.jpg")))
+    assert read == []
+    assert read_again(cache, ImageItem("same.jpg", Reference("file", "same.jpg")))
+    assert read == ["same.jpg"]

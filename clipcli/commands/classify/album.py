@@ -12,7 +12,7 @@ from clipcli.errors import UsageError
 from clipcli.events import ThumbnailsMade
 from clipcli.images.thumbnail import thumbnails
 from clipcli.outputs.check import check_is_not_read, check_output
-from clipcli.records import ImageItem, Provenance, Row
+from clipcli.records import PERSON, ImageItem, Provenance, Row
 from clipcli.report import Bar, Gallery, Group, Page, Section, Table, Thumbnail, Verdict, is_page, write_page
 
 # The longer side of a thumbnail, in pixels.
@@ -65,13 +65,13 @@ class Album:
             if row.error is not None:
                 self._skipped += [row] if len(self._skipped) < self._most else []
                 continue
-            if not self._tally.several:
-                self._keep(row.labels[0], _Photo(self._tally.sureness(row), number, 0, row, item))
-                continue
-            for place, (label, score) in enumerate(zip(row.labels, row.scores, strict=True)):
-                self._keep(label, _Photo(score, number, place, row, item))
             if not row.labels:
                 self._keep(None, _Photo(0.0, number, 0, row, item))
+            elif not self._tally.several:
+                self._keep(row.labels[0], _Photo(self._tally.sureness(row), number, 0, row, item))
+            else:
+                for place, (label, score) in enumerate(zip(row.labels, row.scores, strict=True)):
+                    self._keep(label, _Photo(score, number, place, row, item))
         self._tally.add(rows)
 
     def _keep(self, label: str | None, photo: _Photo) -> None:
@@ -176,10 +176,10 @@ class Album:
     def _caption(self, photo: _Photo) -> str:
         """The score of a photo's label, and of the next one; with several labels, those that it has beside."""
         row = photo.row
+        if photo.score is None:
+            return "none over its threshold" if row.source != PERSON else "none of the labels, by a person"
         if not self._tally.several:
             return _scores(row)
-        if photo.score is None:
-            return "none over its threshold"
         others = [label for place, label in enumerate(row.labels) if place != photo.place]
         return f"{_figure(photo.score)}{'; also ' if others else ''}{', '.join(others)}"
 

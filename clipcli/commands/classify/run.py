@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
@@ -18,17 +19,20 @@ from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.refined import refine_first
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.commands.classify.several import SPLIT_LABELS, schema_of
+from clipcli.commands.classify.update import Merge, Update, check_model, not_told, said, settings_before
 from clipcli.commands.given_classes import check_standard_input, get_classifier, read_class_source
 from clipcli.data.images import list_images
 from clipcli.data.kinds.folders import OTHER_FILES
 from clipcli.encoding.embed import embed
 from clipcli.encoding.model import Model
-from clipcli.events import Event, InputsFound, RowsPlanned, RowsReady
+from clipcli.events import Downloading, Event, InputsFound, Loading, RowsPlanned, RowsReady
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
 from clipcli.outputs import STDOUT, resume
 from clipcli.outputs.check import check_is_not_read
+from clipcli.outputs.differences import differences
 from clipcli.outputs.earlier import Earlier
+from clipcli.outputs.text import plain
 from clipcli.records import Embedded, ImageItem, Provenance, Row, Rows
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.rows import to_rows
@@ -89,10 +93,12 @@ def run(
     output: str = STDOUT,
     model: Model | None = None,
     album: Album | None = None,
+    update: Update | None = None,
 ) -> Iterator[Event]:
     """As `classify`, with its events. Everything is read and checked before a model is loaded.
 
-    If there are rows of an `earlier` run, it goes on after them. All rows are added to the `album` as well. Raises
+    If there are rows of an `earlier` run, it goes on after them. With an `update` the rows are as its output gets them,
+    and `Updated` comes last. All rows are added to the `album` as well. Raises
     `UsageError` if the file `output`, where the caller writes the rows, is one of the images, or that of the album. No
     model is loaded while everything that is needed is in the cache: importing torch takes longer than thousands of
     rows. A `model` that is open already, with the settings of these options, is used as it is.
@@ -112,24 +118,40 @@ def run(
     if album is not None and os.path.isfile(album.path):
         check_is_not_read(album.path, {item.file for item in items}, flag="--report")
     kept = kept_columns(options.keep_columns, items)
+    if update is not None:
+        update.check(items)
+        items = update.items(items)
     items, left_out = first_look(items, max_images=options.max_images, sample=options.sample)
     passed_over = notices.take(OTHER_FILES)
     default_model = class_source.model if isinstance(class_source, Classifier) else DEFAULT_MODEL
     model = model or Model(options.model or default_model, options, memory=memory)
     provenance = provenance_of(class_source, settings=as_dict(options), model=model.asked, items=items, kept=kept)
-    schema_of(options, provenance)
+    schema_of(options, provenance, has_source=update is not None)
     resumed = resume.check(earlier, items, provenance=provenance) if earlier else None
     yield from notices.events()
     said = tuple(message for message in (left_out, passed_over) if message is not None)
     yield InputsFound(len(items), resumed.count if resumed else 0, said)
     yield RowsPlanned(provenance)
     yield from memory.warnings()
+    answers = yield from _answers_before(update, items, provenance, model)
     events = _events_of(items, class_source, model, options, kept, resumed)
+    if update is not None:
+        merge = Merge(update, items, options=options, provenance=provenance, memory=memory, answers=answers)
+        events = merge.rows(events)
     if album is None:
         yield from events
     else:
         album.left_out = said
         yield from _adding(events, items, album, provenance)
+
+
+def model_of(options: ClassifySettings) -> Model:
+    """The model of these settings, for several runs. Raises as `run`."""
+    source = read_class_source(options, Notices())
+    memory = open_memory(cache=options.cache, cache_size=options.cache_size)
+    return Model(
+        options.model or (source.model if isinstance(source, Classifier) else DEFAULT_MODEL), options, memory=memory
+    )
 
 
 def _adding(
@@ -142,10 +164,39 @@ def _adding(
     album.subtitle = f"Labels by {provenance.model}, prompts {provenance.prompts}.{made}"
     done = 0
     for event in events:
-        if isinstance(event, RowsReady):
+        if isinstance(event, RowsReady) and not event.missing:
             album.add(event.rows, items[done : done + len(event.rows)])
             done += len(event.rows)
         yield event
+
+
+def _answers_before(
+    update: Update | None, items: Sequence[ImageItem], provenance: Provenance, model: Model
+) -> Generator[Event, None, Mapping[str, tuple[str, ...]] | None]:
+    """What the model says by the settings of an output that was edited, if these are others; by path.
+
+    Raises `UsageError` if they cannot be had again: then nothing tells which labels are a person's.
+    """
+    former = update.former if update is not None else None
+    if former is None or not former.edited:
+        return None
+    before = former.manifest.provenance
+    different = differences(before, provenance)
+    if not different:
+        return None
+    said_before: dict[str, tuple[str, ...]] = {}
+    settings = settings_before(former, items)
+    for event in run(settings, model=model if before.model == model.asked else None) if settings.inputs else ():
+        check_model(former, event)
+        if isinstance(event, RowsPlanned):
+            others = differences(before, replace(event.provenance, kept=before.kept))
+            if others:
+                raise not_told(former, others)
+        elif isinstance(event, RowsReady):
+            said_before |= {plain(row.path): said(row, several=settings.multi_label) for row in event.rows}
+        elif isinstance(event, Loading | Downloading):
+            yield event
+    return said_before
 
 
 def _checked_classes(options: ClassifySettings, notices: Notices) -> Classifier | PromptedClasses:

@@ -109,3 +109,16 @@ class RowsFile(Overwriting):
 
     resume: bool = setting(default=False, group="output")
     """Go on with the rows an interrupted run has left; the rest of the command as then."""
+
+    update: bool = setting(default=False, group="output")
+    """Bring the output up to date: new images get rows, rows of images that went are dropped, and what a person
+    corrected is kept, as the column source says; nothing is encoded twice."""
+
+    corrections: AsTexts = setting(default=(), group="output", metavar="FILE", by_default="none")
+    """Corrections that go into the output, path,label,reviewed_at, with --update; may be repeated."""
+
+    keep_missing: bool = setting(default=False, group="output", rare=True)
+    """Keep the rows of images that went, with --update, and say so in their column error."""
+
+    watch: bool = setting(default=False, group="output")
+    """Go on with --update as images arrive, change or go, until Ctrl-C; needs watchfiles."""

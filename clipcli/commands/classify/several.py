@@ -46,12 +46,14 @@ def check_several(options: ClassifySettings) -> None:
         )
 
 
-def schema_of(options: ClassifySettings, provenance: Provenance) -> Schema:
-    """The columns of the output. Raises `UsageError` if two would have the same name."""
+def schema_of(options: ClassifySettings, provenance: Provenance, *, has_source: bool = False) -> Schema:
+    """The columns of the output, with `has_source` that of an update. Raises `UsageError` if two would be alike."""
     if not options.multi_label:
-        return Schema(top_k=labels_written(options), kept=provenance.kept, has_paths=provenance.has_groups)
+        return Schema(
+            top_k=labels_written(options), kept=provenance.kept, has_paths=provenance.has_groups, has_source=has_source
+        )
     wide = tuple(one["label"] for one in provenance.classes) if options.wide else ()
-    return Schema(kept=provenance.kept, several=True, wide=wide)
+    return Schema(kept=provenance.kept, several=True, wide=wide, has_source=has_source)
 
 
 def decide_several_labels(classifier: Classifier, options: ClassifySettings) -> Callable[[Embedded], Decided]:

@@ -106,7 +106,7 @@ class Tally:
         return self._sure_enough
 
     def _skip(self, row: Row) -> None:
-        if row.error is None and self.several:
+        if row.error is None:
             self.without += 1
             return
         self.skipped += 1

@@ -20,7 +20,7 @@ from clipcli.events import Event, FilesActedOn
 from clipcli.files.identity import state_of
 
 # With these errors the next file would fail as well.
-_HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_HOPELESS = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ def apply_plan(plan: Plan, record: Record | None, stop: threading.Event) -> Gene
     try:
         os.makedirs(plan.into, exist_ok=True)
         with Journal.go_on(record) if record else Journal.create(Path(plan.into), command="sort") as journal:
+            yield FilesActedOn(0, len(plan.actions))
             for n, action in enumerate(plan.actions, 1):
                 if stop.is_set():
                     return Applied(journal.path, done, tuple(failed), stopped=True)

@@ -68,8 +68,9 @@ class Folders:
         return self._found[texts]
 
     def _below(self, folder: str, text: str) -> str:
+        text = composed(text)
         name = _safe_folder(text)
-        if name != composed(text):
+        if name != text:
             self._notices.add(CHANGED, f"'{text}', which is {name}")
         texts = self._texts.setdefault(folder, {})
         if folder not in self._on_disk:
@@ -95,7 +96,7 @@ def names_in(folder: str) -> dict[str, tuple[str, bool]]:
 
 def _safe_folder(text: str) -> str:
     """The name of the folder for a text. It is not hidden: nothing would be found in it."""
-    name = safe_name(composed(text).strip()[:_MOST_OF_FOLDER])
+    name = safe_name(text.strip()[:_MOST_OF_FOLDER])
     return f"_{name[1:]}" if name.startswith(".") else name
 
 

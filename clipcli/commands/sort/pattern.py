@@ -26,7 +26,7 @@ class Pattern:
         """True if one of its fields is of a date."""
         return any(text in DATES for part in self.parts for text, is_field in part if is_field)
 
-    def folders(self, label: tuple[str, ...], *, score: float, day: date | None) -> tuple[str, ...]:
+    def folders(self, label: tuple[str, ...], score: float, *, day: date | None) -> tuple[str, ...]:
         """The names of the folders, not yet safe, for a label with the groups around it; a date is there if needed."""
         values = {"label": label[-1], "group": label[0], "score": _tenth(score)}
         if day is not None:

@@ -33,9 +33,9 @@ CHANGED = Notice(
     "sorted by the labels that they have; classify them again if they show something else by now",
 )
 BY_TIME = Notice(
-    "image is known by the time of its last change alone to be as it was when it was labelled",
-    "images are known by the time of their last change alone to be as they were when they were labelled",
-    "a tool that sets this time back would not be noticed",
+    "image is not in the cache",
+    "images are not in the cache",
+    "that they are as they were when they were labelled is told by the times of their files alone",
     warns=False,
 )
 # Manifests tell when a run began to the second.
@@ -62,8 +62,10 @@ class Photo:
         return os.path.abspath(str(self.item.reference.path)) != self.path
 
 
-def read_photos(options: SortSettings, moved: Mapping[str, str], notices: Notices) -> list[Photo]:
-    """The images that have labels to sort by and are there, in the order of their rows.
+def read_photos(
+    options: SortSettings, moved: Mapping[str, str], notices: Notices
+) -> tuple[list[Photo], tuple[str, ...]]:
+    """The images that have labels to sort by, in the order of their rows, and the paths of those that have vanished.
 
     `moved` has the present paths of those that were moved by an earlier run. `notices` counts those that are left out.
     Raises `InputNotFound` and `BadFile` for what is no output, and `InputNotFound` if none of its images is there.
@@ -91,7 +93,7 @@ def read_photos(options: SortSettings, moved: Mapping[str, str], notices: Notice
         )
     for path in gone:
         notices.add(GONE, path)
-    return photos
+    return photos, tuple(gone)
 
 
 def _labels(row: Row, options: SortSettings, *, several: bool, notices: Notices) -> list[tuple[str, float]]:

@@ -44,6 +44,11 @@ LINK = Notice(
     "images are links",
     "not moved, since the image itself lies elsewhere; --by copy copies what a link leads to",
 )
+ELSEWHERE = Notice(
+    "image was brought to another folder by an earlier run",
+    "images were brought to other folders by an earlier run",
+    "they stay there as well; clipcli undo of that run's journal takes them away",
+)
 ACROSS = Notice(
     "file is on another file system",
     "files are on other file systems",
@@ -110,11 +115,11 @@ def make_plan(
     images = there = 0
     for photo in filter(planner.is_sortable, photos):
         day = None if day_of is None else day_of(photo.item, photo.path)
-        goes_to = []
-        for label, score in zip(photo.labels, photo.scores, strict=True):
-            folder = planner.folders.at(pattern.folders(label, score=score, day=day))
-            if planner.add(photo, folder):
-                goes_to.append(os.path.relpath(folder, planner.root))
+        named = (pattern.folders(*one, day=day) for one in zip(photo.labels, photo.scores, strict=True))
+        belongs = dict.fromkeys(map(planner.folders.at, named))
+        goes_to = [os.path.relpath(folder, planner.root) for folder in belongs if planner.add(photo, folder)]
+        if any(os.path.lexists(p) and os.path.dirname(p) not in belongs for p in earlier.get(photo.path, ())):
+            notices.add(ELSEWHERE, photo.item.id)
         folders.update(goes_to)
         images += bool(goes_to)
         there += not goes_to
@@ -222,7 +227,11 @@ class _Planner:
 
 # If the file at the second path is what each way would make of the first.
 _IS_SAME: dict[str, Callable[[str, str], bool]] = {
-    "copy": lambda source, target: os.path.isfile(target) and have_same_bytes(source, target),
+    "copy": lambda source, target: (
+        os.path.isfile(target)
+        and not (os.path.islink(target) or os.path.samefile(source, target))
+        and have_same_bytes(source, target)
+    ),
     "move": lambda *_: False,
     "hardlink": os.path.samefile,
     "symlink": lambda source, target: os.path.islink(target) and os.readlink(target) == source,

@@ -25,9 +25,13 @@ from clipcli.settings import Show, api
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """The plan, and what was done of it; `applied` is `None` if nothing was to be done, or only the plan was wanted."""
+    """The plan, the paths of images that have `vanished`, and what was done.
+
+    `applied` is `None` if nothing was to be done, or only the plan was wanted.
+    """
 
     plan: Plan
+    vanished: tuple[str, ...]
     applied: Applied | None = None
 
 
@@ -54,8 +58,8 @@ def run(options: SortSettings, *, stop: threading.Event | None = None) -> Genera
         for record in _journals(options):
             settle(record)
     records = _journals(options)
-    earlier, moved = _earlier(records)
-    photos = read_photos(options, moved, notices)
+    earlier, moved = _earlier(records, options.by)
+    photos, gone = read_photos(options, moved, notices)
     check_labels(photos, options)
     note_changes(photos, options.predictions, notices)
     plan = make_plan(photos, pattern, options, earlier=earlier, notices=notices)
@@ -67,24 +71,26 @@ def run(options: SortSettings, *, stop: threading.Event | None = None) -> Genera
             raise OutputFailed(f"{message}; nothing was done")
         yield Warned(message)
     if not options.apply or not plan.actions:
-        return Sorted(plan)
+        return Sorted(plan, gone)
     unfinished = records[-1] if records and not records[-1].has_ended else None
-    return Sorted(plan, (yield from apply_plan(plan, unfinished, stop or threading.Event())))
+    return Sorted(plan, gone, (yield from apply_plan(plan, unfinished, stop or threading.Event())))
 
 
 def _journals(options: SortSettings) -> list[Record]:
     return [record for record in journals_in(Path(options.into)) if record.command == options.command]
 
 
-def _earlier(records: Sequence[Record]) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """The paths to which earlier runs brought each file, and the one to which they moved it."""
+def _earlier(records: Sequence[Record], by: str) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The paths to which earlier runs brought each file in this way, and the one to which they moved it."""
     brought: dict[str, list[str]] = defaultdict(list)
     moved: dict[str, str] = {}
     for record in records:
         for taken in record.steps.values():
             step = taken.step
-            if taken.is_done and not taken.is_undone and step.source is not None and step.sha256 is None:
+            if step.source is None or not taken.is_done or taken.is_undone:
+                continue
+            if step.kind == "move":
+                moved[step.source] = step.target
+            if step.kind == by:
                 brought[step.source].append(step.target)
-                if step.kind == "move":
-                    moved[step.source] = step.target
     return brought, moved

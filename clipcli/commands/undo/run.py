@@ -7,10 +7,10 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipcli.actions.journal import read_journal
+from clipcli.actions.journal import Record, journals_in, read_journal
 from clipcli.actions.undo import Undone, undo_steps
 from clipcli.commands.undo.settings import UndoSettings
-from clipcli.events import Event, FilesActedOn, result_of
+from clipcli.events import Event, FilesActedOn, Warned, result_of
 from clipcli.settings import Show, api
 
 
@@ -41,6 +41,8 @@ def undo(settings: UndoSettings, show: Show) -> UndoResult:
 def run(options: UndoSettings) -> Generator[Event, None, UndoResult]:
     """As `undo`, with its events."""
     record = read_journal(Path(options.journal))
+    for later in _later(record):
+        yield Warned(f"{later.path} was begun later, and may be about the same files; undo that one first")
     before = sum(taken.is_undone for taken in record.steps.values())
     undone: Counter[str] = Counter()
     left: list[Undone] = []
@@ -51,3 +53,9 @@ def run(options: UndoSettings) -> Generator[Event, None, UndoResult]:
             undone[one.step.kind] += 1
         yield FilesActedOn(number, len(record.steps) - before)
     return UndoResult(undone, tuple(left), before)
+
+
+def _later(record: Record) -> list[Record]:
+    """The journals beside this one that were begun later and have something to undo."""
+    later = [one for one in journals_in(record.path.parent) if (one.begun, one.path) > (record.begun, record.path)]
+    return [one for one in later if any(taken.is_done and not taken.is_undone for taken in one.steps.values())]

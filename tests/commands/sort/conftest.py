@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def put_photos(names: Sequence[str]) -> None:
 @pytest.fixture
 def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder, with five images, five files that belong to them, and an output."""
+    # It takes long, and is for power cuts alone.
+    monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.chdir(tmp_path)
     put_photos((*LABELS, *SIDECARS))
     write_output(LABELS)

@@ -1,0 +1,139 @@
+"""Writes the rows of `clipcli classify` as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipcli.cli.classify_summary import Summary
+from clipcli.cli.garbage import Show
+from clipcli.commands.classify.settings import ClassifySettings, RowsFile
+from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded, RowsPlanned, RowsReady, Updated, Warned
+from clipcli.files.manifest import Manifest, now
+from clipcli.outputs.earlier import Earlier, keep_copy, left_over
+from clipcli.outputs.open import Output
+from clipcli.records import ModelRecord, Provenance, Row
+
+if TYPE_CHECKING:
+    from clipcli.cli.display import Display
+    from clipcli.commands.classify.update import Update
+
+# Rows that are written together in an update: a Parquet file depends on it, and must not change if its rows do not.
+_TOGETHER = 1024
+
+
+class _Rows:
+    """Writes the rows of a run to the output, which is opened with the first of them.
+
+    In an update so many are written at a time, and a copy is kept of an output that loses corrected rows. The caller
+    sets the `provenance` before the first row, and the `model` once it is known.
+    """
+
+    def __init__(
+        self, open_output: Callable[..., Output], *, format: str, earlier: Earlier | None, update: Update | None
+    ) -> None:
+        self._open, self._format, self._update = open_output, format, update
+        self._former = update.former if update else None
+        before = earlier.manifest if earlier else self._former.manifest if self._former else None
+        self._begun = earlier.manifest.begun if earlier else now()
+        self._model = before.model if before else None
+        self._output: Output | None = None
+        self._waiting: list[Row] = []
+
+    def set_model(self, record: ModelRecord | None) -> None:
+        """Record the model of the next rows."""
+        self._model = _latest_model(self._model, record)
+        if self._output and self._model:
+            self._output.set_model(self._model)
+
+    def open(self, stack: ExitStack, settings: ClassifySettings, provenance: Provenance, *, at_least: int) -> None:
+        """Open the output, to be closed by the stack, unless it is open."""
+        from clipcli.commands.classify.several import schema_of
+
+        if self._output is None:
+            schema = schema_of(settings, provenance, has_source=self._update is not None)
+            manifest = Manifest(provenance=provenance, model=self._model, format=self._format, begun=self._begun)
+            self._output = stack.enter_context(self._open(schema=schema, manifest=manifest, at_least=at_least))
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write more rows."""
+        self._waiting += rows
+        together = len(self._waiting) if self._update is None else _TOGETHER
+        while self._output and self._waiting and len(self._waiting) >= together:
+            self._output.write(self._waiting[:together])
+            del self._waiting[:together]
+
+    def end(self, updated: Updated) -> Iterator[Warned]:
+        """Write the rest of an update."""
+        if self._waiting and self._output:
+            self._output.write(self._waiting)
+        if updated.loses and self._former is not None:
+            kept = keep_copy(self._former.path)
+            yield Warned(f"rows that a person may have corrected are dropped; {self._former.path} is kept as {kept}")
+
+
+def output_opener(
+    file: RowsFile, earlier: Earlier | None, *, format: str, update: Update | None = None
+) -> Callable[..., Output]:
+    """A function that opens the output, once its schema and manifest are known.
+
+    Whether it may replace an existing file is decided now, not when it is opened.
+    """
+    former = update.former if update else None
+    return partial(
+        Output,
+        file.output,
+        format=format,
+        keep_manifest=file.manifest,
+        overwrite=file.overwrite or former is not None or (file.resume and Path(file.output).exists()),
+        superseded=earlier.parts if earlier else left_over(file.output) if update else (),
+        replaces=former.sha256 if former else None,
+    )
+
+
+def write_rows(
+    events: Iterator[Event],
+    summary: Summary,
+    display: Display,
+    *,
+    show: Show,
+    earlier: Earlier | None = None,
+    open_output: Callable[..., Output],
+    format: str,
+    settings: ClassifySettings,
+    update: Update | None = None,
+) -> None:
+    """Write the rows as they come, and show all events. The output is opened when the first rows come.
+
+    Nothing is written if the output is complete already.
+    """
+    provenance: Provenance | None = None
+    rows = _Rows(open_output, format=format, earlier=earlier, update=update)
+    with ExitStack() as stack:
+        for event in events:
+            match event:
+                case InputsFound(count, earlier_rows) if 0 < earlier_rows < count:
+                    display.say(f"Going on after {earlier_rows:,} of {count:,} images.")
+                case RowsPlanned():
+                    provenance = event.provenance
+                case ModelLoaded() | ModelKnown():
+                    rows.set_model(event.record)
+                case RowsReady() if provenance and not (earlier and earlier.is_output and summary.is_complete()):
+                    rows.open(stack, settings, provenance, at_least=summary.earlier)
+                    rows.write(event.rows)
+                case Updated():
+                    for warning in rows.end(event):
+                        show(warning)
+            summary.add(event)
+            show(event)
+
+
+def _latest_model(model: ModelRecord | None, latest: ModelRecord | None) -> ModelRecord | None:
+    """The latest record of the model; if it had nothing to encode, it keeps the device of the record before."""
+    if model is None or latest is None or latest.device is not None:
+        return latest or model
+    return replace(latest, device=model.device)

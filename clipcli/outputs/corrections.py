@@ -1,0 +1,249 @@
+"""The file of corrections: what persons said about images, a row a decision, the last about an image counts.
+
+Its columns are `path,label,reviewed_at`, with `labels` before the time where images have several. A row is on disk
+before `append_corrections` returns, and a row that a kill cut short is told from a whole one.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from clipcli.classes.joined import join_labels, split_labels
+from clipcli.data.columns import cell_text
+from clipcli.data.file_names import suffix_of
+from clipcli.data.tables import TABLES_AT_THE_TOP, read_table
+from clipcli.data.tables.table import Unreadable
+from clipcli.errors import BadFile, InputNotFound, OutputFailed
+from clipcli.notices import Notice, Notices
+from clipcli.outputs.csv import csv_writer
+from clipcli.outputs.text import writable
+
+COLUMNS = ("path", "label", "reviewed_at")
+COLUMNS_OF_SEVERAL = ("path", "label", "labels", "reviewed_at")
+NO_TIME = Notice(
+    "correction has no time that can be read",
+    "corrections have no time that can be read",
+    "it counts as older than those that have one",
+)
+CUT = Notice(
+    "last row of corrections was cut short",
+    "last rows of corrections were cut short",
+    "it was left out, as its decision may not be whole",
+)
+_AS_IT_IS = "give a file as clipcli review writes it, path,label,reviewed_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a person said about the image of this path: its labels, none if it is of none of the classes.
+
+    `reviewed_at` is a time in UTC, in ISO 8601; empty where the file has none.
+    """
+
+    path: str
+    labels: tuple[str, ...]
+    reviewed_at: str
+
+    @property
+    def label(self) -> str | None:
+        """The label, the first of several; `None` says that the image is of none of the classes."""
+        return self.labels[0] if self.labels else None
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Files that say different things about one image: each with what it says, in the order of review."""
+
+    path: str
+    said: tuple[tuple[str, Correction], ...]
+
+    def in_words(self) -> str:
+        """The conflict as users read it, with the labels and the files; the last review counts."""
+        found = [f"{_named(correction)} in {file}" for file, correction in self.said]
+        return f"{self.path}: {', '.join(found)}, which is the latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """The correction that counts for each path, and where files did not agree about one."""
+
+    by_path: Mapping[str, Correction]
+    conflicts: tuple[Conflict, ...] = ()
+
+
+def read_corrections(files: Sequence[str | Path], notices: Notices) -> Corrections:
+    """The corrections of all files; of those about one image the latest counts, and of one time that of the last file.
+
+    Files that another program saved are read too, as Excel with semicolons; times without a zone are UTC. `notices`
+    counts rows without a time, and a last row that was cut short.
+
+    Raises `InputNotFound` for a file that cannot be read, and `BadFile`, with the line, for one that holds none.
+    """
+    said: dict[str, list[tuple[str, Correction]]] = {}
+    for file in map(str, files):
+        of_file = {correction.path: correction for correction in _read(file, notices)}
+        for path, correction in of_file.items():
+            said.setdefault(path, []).append((file, correction))
+    for found in said.values():
+        found.sort(key=lambda one: one[1].reviewed_at)
+    conflicts = (Conflict(path, tuple(found)) for path, found in said.items() if _differ(found))
+    return Corrections({path: found[-1][1] for path, found in said.items()}, tuple(conflicts))
+
+
+def append_corrections(
+    file: str | Path, corrections: Iterable[Correction], *, several: bool = False, cut_to: int | None = None
+) -> int:
+    """Append rows and have them on disk, below a header if the file is new; returns its size before.
+
+    With `cut_to`, a size that an earlier call returned, what came since is removed before. A last row that a kill cut
+    short is removed first. With `several` the images of a new file may have several labels.
+
+    Raises `OutputFailed`, and `BadFile` if the file is no file of corrections, or has no column for several labels.
+    """
+    try:
+        with open(file, "a+b") as stream:
+            stream.seek(0)
+            data = stream.read(cut_to)
+            columns = _columns_of(data, file=str(file), several=several)
+            whole = _whole_size(data)
+            rest = b""
+            if whole < len(data) and _is_row(data[whole:], columns):
+                whole, rest = len(data), b"\n"
+            rows = rest + _written(corrections, columns, header=whole == 0, file=str(file))
+            stream.truncate(whole)
+            stream.write(rows)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as e:
+        raise OutputFailed(f"cannot write {file}: {e.strerror or e}; free some space or choose another") from None
+    return whole
+
+
+def _read(file: str, notices: Notices) -> Iterator[Correction]:
+    """The corrections of a file, in order."""
+    if suffix_of(file) not in TABLES_AT_THE_TOP:
+        raise BadFile(f"{file} does not end in {' or '.join(TABLES_AT_THE_TOP)}; {_AS_IT_IS}")
+    try:
+        data = Path(file).read_bytes()
+    except OSError as e:
+        raise InputNotFound(f"cannot read {file}: {e.strerror or e}; check the path") from None
+    if suffix_of(file) == ".csv":
+        data = _without_cut(data, file=file, notices=notices)
+    if not data.strip():
+        return
+    table = read_table(io.BytesIO(data), file, notices)
+    if "path" not in table.columns or not {"label", "labels"} & set(table.columns):
+        raise BadFile(f"{file} has the columns {','.join(table.columns)}; {_AS_IT_IS}")
+    for where, row in table.rows("path", COLUMNS_OF_SEVERAL[1:]):
+        if isinstance(row, Unreadable):
+            raise BadFile(f"{where}: {row.reason}; {_AS_IT_IS}")
+        cells = {name: cell_text(row.get(name)) or "" for name in COLUMNS_OF_SEVERAL}
+        yield _correction(cells, where=where, notices=notices)
+
+
+def _correction(cells: Mapping[str, str], *, where: str, notices: Notices) -> Correction:
+    path, label = cells["path"], cells["label"]
+    if not path:
+        raise BadFile(f"{where}: no path; {_AS_IT_IS}")
+    try:
+        labels = tuple(split_labels(cells["labels"])) or ((label,) if label else ())
+    except ValueError as e:
+        raise BadFile(f"{where}: {e} in its labels; mend the quotes") from None
+    if label and label not in labels:
+        raise BadFile(f"{where}: '{label}' is not among its labels, {cells['labels']}; mend one of the two")
+    time = _utc(cells["reviewed_at"])
+    if time is None:
+        notices.add(NO_TIME, where)
+    return Correction(path, labels, time or "")
+
+
+def _utc(text: str) -> str | None:
+    """A time in ISO 8601 as the same in UTC; `None` if it is none."""
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+
+
+def _without_cut(data: bytes, *, file: str, notices: Notices) -> bytes:
+    """The content of a `.csv` without a last row that a kill cut short, which is counted."""
+    whole, line = _whole_size(data), data.split(b"\n", 1)[0].strip()
+    if whole == 0 and _begins_header(line):
+        return b""
+    ours = next((columns for columns in (COLUMNS, COLUMNS_OF_SEVERAL) if line == _header(columns)), None)
+    # Of a table of another make nothing is known of how it was written.
+    if whole == len(data) or ours is None or _is_row(data[whole:], ours):
+        return data
+    notices.add(CUT, file)
+    return data[:whole]
+
+
+def _whole_size(data: bytes) -> int:
+    """The size of the rows that end with a line end: one that is not in quotes."""
+    size = data.rfind(b"\n") + 1
+    while data.count(b'"', 0, size) % 2:
+        size = data.rfind(b"\n", 0, size - 1) + 1
+    return size
+
+
+def _is_row(line: bytes, columns: Sequence[str]) -> bool:
+    """True if a line without an end is a whole row, as an editor leaves it: its time is complete."""
+    if line.count(b'"') % 2:
+        return False
+    _, mark, time = line.decode("utf-8", "surrogateescape").rpartition(",")
+    to_the_second = len(time) >= len("2026-01-01T00:00:00") and _utc(time) is not None
+    return bool(mark) and line.count(b",") >= len(columns) - 1 and to_the_second
+
+
+def _columns_of(data: bytes, *, file: str, several: bool) -> tuple[str, ...]:
+    """The columns of a file that is gone on with, or of a new one. Raises `BadFile` if they are others."""
+    header, end, _ = data.partition(b"\n")
+    if not end:
+        if not _begins_header(header):
+            raise BadFile(f"{file} is no file of corrections; give another")
+        return COLUMNS_OF_SEVERAL if several else COLUMNS
+    for columns in (COLUMNS, COLUMNS_OF_SEVERAL):
+        if header == _header(columns):
+            return columns
+    raise BadFile(f"{file} was saved by another program, or holds no corrections; give another file to go on in")
+
+
+def _header(columns: Sequence[str]) -> bytes:
+    return ",".join(columns).encode()
+
+
+def _begins_header(line: bytes) -> bool:
+    """True if a header was cut within this line."""
+    return any(_header(columns).startswith(line) for columns in (COLUMNS, COLUMNS_OF_SEVERAL))
+
+
+def _written(corrections: Iterable[Correction], columns: Sequence[str], *, header: bool, file: str) -> bytes:
+    stream = io.StringIO()
+    rows = csv_writer(stream)
+    if header:
+        rows.writerow(columns)
+    for correction in corrections:
+        if len(correction.labels) > 1 and "labels" not in columns:
+            raise BadFile(f"{file} has no column for several labels; give another file")
+        cells = {
+            "path": correction.path,
+            "label": correction.label or "",
+            "labels": join_labels(correction.labels) if correction.labels else "",
+            "reviewed_at": correction.reviewed_at,
+        }
+        rows.writerow([writable(cells[name]) for name in columns])
+    return stream.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _named(correction: Correction) -> str:
+    return " and ".join(map(repr, correction.labels)) or "none of the labels"
+
+
+def _differ(found: Sequence[tuple[str, Correction]]) -> bool:
+    return len({frozenset(correction.labels) for _, correction in found}) > 1
