@@ -36,9 +36,10 @@ class Step:
     """A change of one file or folder, the `target`. Paths are absolute.
 
     `kind` is a key of `clipcli.actions.undo.KINDS`, where it is said what each kind does with the other paths: what the
-    target is made of, the hidden `part` it has until it is whole, and where the bytes are `kept` that it had before.
-    `sha256` is the hash of its new bytes, and `state` what `state_of` gives for the source, or for a target that is
-    replaced. Of such a one `same` says how many bytes at the beginning and at the end stay as they were.
+    target is made of, and the hidden `part` it has until it is whole. `former` are the bytes that it had before,
+    compressed, or `kept` is the file that holds them; of a target that is replaced, without those at the beginning and
+    at the end that are the `same`, as many as that says. `sha256` is the hash of its new bytes, and `state` what
+    `state_of` gives for the source, or for a target that is replaced or removed.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Step:
     source: str | None = None
     part: str | None = None
     kept: str | None = None
+    former: str | None = None
     same: tuple[int, ...] | None = None
     sha256: str | None = None
     state: tuple[int, ...] | None = None

@@ -1,4 +1,4 @@
-"""Replaces and removes files with a way back: of their former bytes those that change are kept beside the journal."""
+"""Replaces and removes files with a way back: their former bytes are kept, of a replaced file those that change."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import errno
 import hashlib
 import os
 import shutil
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from clipcli.actions.files import copy_file, removing, write_file
+from clipcli.actions.files import removing, write_file
 from clipcli.actions.journal import Journal, Step
 from clipcli.files.atomic import part_of, sync_folder
 from clipcli.files.identity import state_of
 
+# What is longer, compressed, is kept in a file of its own.
+_IN_JOURNAL = 1 << 14
+
 
 class Keeper:
-    """Changes files, and keeps what they were in a folder beside the journal: `clipcli-journal-TIME.kept`."""
+    """Changes files, and keeps what they were: in the journal, or beside it in `clipcli-journal-TIME.kept/`."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
@@ -40,38 +45,40 @@ class Keeper:
         """
         path = Path(target).resolve()
         before, after = _same_ends(former, data)
-        part = str(part_of(path))
+        state = state_of(path)
+        _check(path, former)
+        in_journal, kept = self._keep(former[before : len(former) - after])
         step = Step(
             kind="replace",
             target=str(path),
-            part=part,
-            kept=self._keep(former[before : len(former) - after]),
+            part=str(part_of(path)),
             same=(before, after),
             sha256=_sha256(data),
-            state=state_of(path),
+            state=state,
+            former=in_journal,
+            kept=kept,
         )
-        _check(path, former, name=path)
         self.journal.take(step, lambda: put(data, step, time=_time(step) if keep_time else None))
 
     def remove(self, target: str, *, former: bytes) -> None:
         """Remove a file, whose bytes are `former`. Raises `OSError`, also if the file has changed meanwhile."""
         path = Path(target).absolute()
-        kept = self._next()
-        copy_file(str(path), str(kept), part=str(part_of(kept)))
-        _check(kept, former, name=path)
-        sync_folder(self.folder)
-        step = Step(kind="remove", target=str(path), part=str(part_of(path)), kept=str(kept))
+        state = state_of(path)
+        _check(path, former)
+        part, (in_journal, kept) = str(part_of(path)), self._keep(former)
+        step = Step(kind="remove", target=str(path), part=part, state=state, former=in_journal, kept=kept)
         self.journal.take(step, lambda: os.unlink(path))
 
-    def _keep(self, data: bytes) -> str:
-        kept = self._next()
-        write_file(data, str(kept), part=str(part_of(kept)))
-        sync_folder(self.folder)
-        return str(kept)
-
-    def _next(self) -> Path:
+    def _keep(self, data: bytes) -> tuple[str | None, str | None]:
+        """Keep bytes: what becomes `former` and `kept` of a step."""
+        compressed = zlib.compress(data)
+        if len(compressed) <= _IN_JOURNAL:
+            return b64encode(compressed).decode("ascii"), None
         self.folder.mkdir(exist_ok=True)
-        return self.folder / next(self._names)
+        path = self.folder / next(self._names)
+        write_file(data, str(path), part=str(part_of(path)))
+        sync_folder(self.folder)
+        return None, str(path)
 
 
 def put_back(step: Step) -> bool:
@@ -79,14 +86,30 @@ def put_back(step: Step) -> bool:
 
     Raises `ValueError` if it has neither those of the step nor its former ones, and `OSError`.
     """
-    data, kept = Path(step.target).read_bytes(), Path(str(step.kept)).read_bytes()
+    data, former = Path(step.target).read_bytes(), _former(step)
     before, after = step.same or (0, 0)
     if _sha256(data) != step.sha256:
-        if len(data) == before + len(kept) + after and data[before : len(data) - after] == kept:
+        if len(data) == before + len(former) + after and data[before : len(data) - after] == former:
             return False
         raise ValueError(step.target)
-    put(data[:before] + kept + data[len(data) - after :], step, time=_time(step))
+    put(data[:before] + former + data[len(data) - after :], step, time=_time(step))
     return True
+
+
+def bring_back(step: Step) -> bool:
+    """Make a file that a step removed anew, with its time; false if it is there.
+
+    Raises `ValueError` if another is in its place, and `OSError`.
+    """
+    former, time = _former(step), _time(step)
+    is_missing = not os.path.lexists(step.target)
+    if is_missing:
+        write_file(former, step.target, part=str(step.part))
+    elif Path(step.target).read_bytes() != former:
+        raise ValueError(step.target)
+    if time is not None:
+        os.utime(step.target, ns=(time, time))
+    return is_missing
 
 
 def put(data: bytes, step: Step, *, time: int | None) -> None:
@@ -105,10 +128,15 @@ def put(data: bytes, step: Step, *, time: int | None) -> None:
         os.replace(part, step.target)
 
 
-def _check(path: Path, former: bytes, *, name: Path) -> None:
+def _check(path: Path, former: bytes) -> None:
     """Raise `OSError` if a file has other bytes."""
     if path.read_bytes() != former:
-        raise OSError(errno.EBUSY, "it changed meanwhile", str(name))
+        raise OSError(errno.EBUSY, "it changed meanwhile", str(path))
+
+
+def _former(step: Step) -> bytes:
+    """The bytes that were kept. Raises `OSError`."""
+    return Path(str(step.kept)).read_bytes() if step.former is None else zlib.decompress(b64decode(step.former))
 
 
 def _time(step: Step) -> int | None:

@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipcli.actions.files import copy_file, have_same_bytes, move_file
+from clipcli.actions.files import have_same_bytes, move_file
 from clipcli.actions.journal import Journal, Record, Step, Taken
-from clipcli.actions.replace import put_back
+from clipcli.actions.replace import bring_back, put_back
 from clipcli.errors import BadFile
 from clipcli.files.identity import state_of
 from clipcli.files.manifest import sha256_of
@@ -166,13 +166,10 @@ def _put_back(taken: Taken) -> bool:
 
 def _bring_back(taken: Taken) -> bool:
     """Make a file that was removed anew."""
-    step, kept = taken.step, str(taken.step.kept)
-    if os.path.lexists(step.target):
-        if _same(step.target, kept):
-            return False
-        raise LeftAlone("another file is at its old place")
-    copy_file(kept, step.target, part=str(step.part))
-    return True
+    try:
+        return bring_back(taken.step)
+    except ValueError:
+        raise LeftAlone("another file is at its old place") from None
 
 
 def _state(path: str) -> tuple[int, ...] | None:
@@ -212,8 +209,8 @@ KINDS: dict[str, Kind] = {
     "move": Kind(_move_back, "file moved back", "files moved back"),
     # The target is a new file with bytes of the hash `sha256`; a source is the archive that they were taken from.
     "write": Kind(_remove_new, "new file removed", "new files removed"),
-    # The target has new bytes, of the hash `sha256`. `kept` are the former ones, without `same` at both ends.
+    # The target has new bytes, of the hash `sha256`; of the former ones those are kept that are not the `same`.
     "replace": Kind(_put_back, "file as it was before", "files as they were before"),
-    # The target was removed; `kept` is a copy of it.
+    # The target was removed, and all its bytes are kept.
     "remove": Kind(_bring_back, "removed file brought back", "removed files brought back"),
 }

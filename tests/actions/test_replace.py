@@ -57,12 +57,13 @@ def test_former_bytes_come_back(file: Path, new: bytes) -> None:
     assert [path.name for path in file.parent.iterdir() if path.name.endswith(".part")] == []
 
 
-def test_only_what_changes_is_kept(file: Path) -> None:
+@pytest.mark.parametrize(("changed", "files"), [(10, []), (100_000, [100_000])])
+def test_only_what_changes_is_kept(file: Path, changed: int, files: list[int]) -> None:
     large = random.Random(0).randbytes(1_000_000)
     file.write_bytes(large)
-    record = replaced(file, large[:400] + b"a packet" + large[410:])
-    [kept] = record.path.with_suffix(".kept").iterdir()
-    assert kept.stat().st_size <= 10
+    record = replaced(file, large[:400] + b"a packet" + large[400 + changed :])
+    assert record.path.stat().st_size < 1000
+    assert [path.stat().st_size for path in record.path.with_suffix(".kept").glob("*")] == files
     assert left(record) == [None]
     assert file.read_bytes() == large
 

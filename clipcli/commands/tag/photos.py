@@ -17,7 +17,7 @@ from clipcli.errors import BadFile, InputNotFound, UsageError
 from clipcli.files.manifest import Manifest, read_manifest
 from clipcli.notices import Notice, Notices
 from clipcli.outputs.read import read_rows
-from clipcli.records import ImageItem, Provenance, Row
+from clipcli.records import PERSON, ImageItem, Provenance, Row
 
 # As an image of none of the labels is called where no manifest says it.
 _UNKNOWN = "unknown"
@@ -27,7 +27,7 @@ _NO_FILE = Notice(
     "photo is in a zip or a shard", "photos are in zips or shards", "left as they are; only files are tagged"
 )
 _GONE = Notice("photo is no longer there", "photos are no longer there", "left out; label the folder again")
-_ERROR = Notice("image could not be read", "images could not be read", "they get no keyword", warns=False)
+_ERROR = Notice("row has an error", "rows have errors", "their images are left as they are", warns=False)
 _IS_UNKNOWN = Notice("photo is unknown", "photos are unknown", "they get no keyword", warns=False)
 _NO_LABEL = Notice("photo has no label", "photos have no label", "they get no keyword", warns=False)
 _TOO_LOW = Notice(
@@ -135,7 +135,7 @@ def _wanted(row: Row, rules: _Rules, notices: Notices) -> Wanted | None:
     return Wanted(
         paths=tuple(_keywords((*rules.under, *_path(label, row, rules)), notices) for label, _ in chosen),
         scores=tuple(f"{score:.6g}" for _, score in chosen),
-        model=rules.model,
+        model=None if row.source == PERSON else rules.model,
         date=rules.date,
     )
 

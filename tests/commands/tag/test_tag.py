@@ -203,6 +203,15 @@ def test_a_corrected_label_has_its_own_groups(predict: Predict) -> None:
     assert sidecar_keywords("photos/a.jpg.xmp") == ("husky", "dog", "animal")
 
 
+def test_a_label_of_a_person_is_no_model_s(predict: Predict) -> None:
+    predict({"photos/a.jpg": ["cat"]}, classes=GROUPS)
+    Path("predictions.csv").write_text("path,source,label,score,error\nphotos/a.jpg,person,cat,1,\n")
+    tag(apply=True)
+    own = own_of(read_packet(Path("photos/a.jpg.xmp").read_bytes()))
+    assert own is not None
+    assert (own.labels, own.scores, own.model) == (("cat",), ("1",), None)
+
+
 def test_what_cannot_be_tagged_is_counted(predict: Predict) -> None:
     predict({"photos/a.jpg": ["dog"], "photos/gone.jpg": ["dog"], "photos/b.jpg": ["dog"], "photos/c.jpg": ["dog"]})
     Path("photos/gone.jpg").unlink()
