@@ -22,7 +22,7 @@ EXAMPLES = (
     "clipcli tag predictions.csv",
     "clipcli tag predictions.csv --min-score 0.6 --apply",
 )
-_LABELS_SHOWN = 7
+_LABELS_SHOWN, _FAILED_SHOWN = 7, 5
 # A number of files by kind of change, as planned and as done, with and without `embed`.
 _SAID = {
     "new": ("{} new", "{} written"),
@@ -61,7 +61,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
                 print(change.kind, change.file, *change.labels, sep="\t")
     for line in _said(tagged, settings):
         display.say(line)
-    return exit_codes.SOME_SKIPPED if tagged.left else exit_codes.DONE
+    return exit_codes.SOME_SKIPPED if tagged.left or tagged.failed else exit_codes.DONE
 
 
 def _said(tagged: Tagged, settings: TagSettings) -> Iterator[str]:
@@ -70,6 +70,10 @@ def _said(tagged: Tagged, settings: TagSettings) -> Iterator[str]:
     parts = [text[settings.apply].format(f"{counts[kind]:,}") for kind, text in _SAID.items() if counts[kind]]
     begin = f"{noun.capitalize()}" if settings.apply else f"Plan for {noun}"
     yield f"{begin}: {', '.join(parts) or 'nothing to do'}."
+    for failed in tagged.failed[:_FAILED_SHOWN]:
+        yield f"Left as it is: {failed.file}: {failed.reason}."
+    if len(tagged.failed) > _FAILED_SHOWN:
+        yield f"And {len(tagged.failed) - _FAILED_SHOWN:,} more were left as they are."
     labels = Counter(label for change in tagged.changes for label in change.labels)
     if labels:
         most = [f"{label} {count:,}" for label, count in labels.most_common(_LABELS_SHOWN)]

@@ -48,7 +48,7 @@ def test_the_list_is_data(run: Run, predictions: str) -> None:
     done = run("tag", predictions, "--list", "--min-score", 0.5, "--sidecars", "full")
     assert done.code == 0
     assert done.out == "new\tphotos/a.jpg.xmp\tdog\nnew\tphotos/x.jpg.xmp\tcat\n"
-    assert done.err.startswith("1 photo has no label with such a score, photos/y.jpg: they get no keyword\n")
+    assert done.err.startswith("1 photo has no label with such a score, photos/y.jpg: no keyword is written\n")
     done = run("tag", predictions, "--apply", "--quiet", "--list")
     assert (done.out.splitlines()[1], done.err) == ("changed\tphotos/x.xmp\tcat", "")
     done = run("tag", predictions, "--untag", "--apply")
@@ -60,8 +60,7 @@ def test_what_is_left_is_told_with_exit_code_3(run: Run, predictions: str) -> No
     Path("photos/x.xmp").write_text("<a>")
     done = run("tag", predictions, "--apply")
     assert done.code == 3
-    said = "1 file cannot be tagged, photos/x.xmp (broken XML: no element found, line 1): left as they are"
-    assert f"clipcli: {said}\n" in done.err
+    assert "Left as it is: photos/x.xmp: broken XML: no element found, line 1.\n" in done.err
     assert "Sidecars: 2 written.\n" in done.err
     Path("photos/a.jpg").unlink()
     done = run("tag", predictions)

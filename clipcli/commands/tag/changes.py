@@ -16,17 +16,11 @@ from clipcli.actions.xml_places import BadXml
 from clipcli.commands.tag.photos import Photo
 from clipcli.commands.tag.sidecars import Sidecars
 from clipcli.errors import OutputFailed
-from clipcli.notices import Notice, Notices
+from clipcli.notices import Notices
 
 # With these errors the next file would fail as well.
 _HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 NEW, CHANGED, REMOVED, SAME = "new", "changed", "removed", "same"
-REFUSED = Notice("file cannot be tagged", "files cannot be tagged", "left as they are")
-_SHARED = Notice(
-    "photo has the same sidecar as another",
-    "photos have the same sidecar as others",
-    "the sidecar has the keywords of the first; give --sidecars full",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +33,34 @@ class Change:
     apply: Callable[[Keeper], None] = lambda _: None
 
 
-def changes_of_sidecars(photos: Iterable[Photo], naming: str, notices: Notices) -> Iterator[Change | None]:
-    """A change for each sidecar of each photo; `None`, counted, for what cannot be changed."""
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A file that cannot be changed and is left as it is, with the reason in a few words."""
+
+    file: str
+    reason: str
+
+
+def changes_of_sidecars(photos: Iterable[Photo], naming: str, notices: Notices) -> Iterator[Change | Failed]:
+    """A change for each sidecar of each photo. `notices` counts photos that share their name."""
     sidecars, owners = Sidecars(naming, notices), dict[str, str]()
     for photo in photos:
         files = [sidecars.of(photo.file)] if photo.wanted else list(sidecars.all_of(photo.file))
         for file in files:
             if owners.setdefault(os.path.realpath(file), photo.file) != photo.file:
-                notices.add(_SHARED, photo.path)
-                yield None
+                yield Failed(photo.path, f"{owners[os.path.realpath(file)]} has the same sidecar; give --sidecars full")
             else:
-                yield _attempt(partial(_of_sidecar, file, photo.wanted), file, notices)
+                yield _attempt(partial(_of_sidecar, file, photo.wanted), file)
 
 
-def changes_of_photos(photos: Iterable[Photo], tool: ExifTool, notices: Notices) -> Iterator[Change | None]:
-    """A change for each photo, by ExifTool; `None`, counted, for one that cannot be changed."""
+def changes_of_photos(photos: Iterable[Photo], tool: ExifTool) -> Iterator[Change | Failed]:
+    """A change for each photo, by ExifTool."""
     for photo in photos:
-        yield _attempt(partial(_of_photo, photo, tool), photo.path, notices)
+        yield _attempt(partial(_of_photo, photo, tool), photo.path)
 
 
-def apply(change: Change, keeper: Keeper, notices: Notices) -> Change | None:
-    """Carry out a change; `None`, counted, if the system or ExifTool refuses, so that the file is as it was.
+def apply(change: Change, keeper: Keeper) -> Change | Failed:
+    """Carry out a change, or leave the file as it was if the system or ExifTool refuses.
 
     Raises `OutputFailed` where the next file would fail as well.
     """
@@ -68,18 +69,16 @@ def apply(change: Change, keeper: Keeper, notices: Notices) -> Change | None:
         change.apply(keeper)
         return change
 
-    return _attempt(act, change.file, notices)
+    return _attempt(act, change.file)
 
 
-def _attempt(make: Callable[[], Change], file: str, notices: Notices) -> Change | None:
+def _attempt(make: Callable[[], Change], file: str) -> Change | Failed:
     try:
         return make()
     except (BadXml, OSError) as e:
         if isinstance(e, OSError) and e.errno in _HOPELESS:
             raise OutputFailed(f"cannot write {file}: {e.strerror}; what was done before is in the journal") from None
-        reason = (e.strerror if isinstance(e, OSError) else None) or str(e)
-        notices.add(REFUSED, f"{file} ({reason})", kind=reason)
-        return None
+        return Failed(file, (e.strerror if isinstance(e, OSError) else None) or str(e))
 
 
 def _of_sidecar(file: str, wanted: Wanted | None) -> Change:

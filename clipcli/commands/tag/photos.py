@@ -23,21 +23,22 @@ from clipcli.records import PERSON, ImageItem, Provenance, Row
 _UNKNOWN = "unknown"
 # The keyword of a name that has no letter in it, only control characters.
 _NO_LETTER = "?"
-_NO_FILE = Notice(
-    "photo is in a zip or a shard", "photos are in zips or shards", "left as they are; only files are tagged"
-)
+_NO_FILE = Notice("photo is in a zip or a shard", "photos are in zips or shards", "left alone; only files are tagged")
 _GONE = Notice("photo is no longer there", "photos are no longer there", "left out; label the folder again")
-_ERROR = Notice("row has an error", "rows have errors", "their images are left as they are", warns=False)
-_IS_UNKNOWN = Notice("photo is unknown", "photos are unknown", "they get no keyword", warns=False)
-_NO_LABEL = Notice("photo has no label", "photos have no label", "they get no keyword", warns=False)
+_ERROR = Notice("row has an error", "rows have errors", "left alone", warns=False)
+_IS_UNKNOWN = Notice("photo is unknown", "photos are unknown", "no keyword is written", warns=False)
+_NO_LABEL = Notice("photo has no label", "photos have no label", "no keyword is written", warns=False)
 _TOO_LOW = Notice(
-    "photo has no label with such a score", "photos have no label with such a score", "they get no keyword", warns=False
+    "photo has no label with such a score",
+    "photos have no label with such a score",
+    "no keyword is written",
+    warns=False,
 )
 _TWICE = Notice("photo is there twice", "photos are there twice", "the first row of each counts")
 _CHANGED = Notice(
     "photo was changed since it was labelled",
     "photos were changed since they were labelled",
-    "tagged all the same; label them again if they show something else by now",
+    "tagged all the same; label again what shows something else by now",
 )
 _PARTED = Notice(
     "name has a sign that parts groups",

@@ -12,7 +12,7 @@ from clipcli.actions.exiftool import check_exiftool, exiftool
 from clipcli.actions.journal import Journal, journals_in
 from clipcli.actions.replace import Keeper
 from clipcli.actions.undo import settle
-from clipcli.commands.tag.changes import SAME, Change, apply, changes_of_photos, changes_of_sidecars
+from clipcli.commands.tag.changes import SAME, Change, Failed, apply, changes_of_photos, changes_of_sidecars
 from clipcli.commands.tag.photos import photos_of
 from clipcli.commands.tag.settings import TagSettings
 from clipcli.errors import UsageError
@@ -25,12 +25,13 @@ from clipcli.settings import Show, api
 class Tagged:
     """What tagging does, or with `apply` did: for each file its kind of change, and the labels that it gets.
 
-    `changes` are in the order of the photos; their `kind` is `new`, `changed`, `removed` or `same`. `left` is the
-    number of images that are left as they are, because they or their sidecars cannot be read or written. `journal` is
-    the file to undo it with, `None` if nothing was changed.
+    `changes` are in the order of the photos; their `kind` is `new`, `changed`, `removed` or `same`. `failed` are the
+    files that cannot be changed, with the reasons. `left` is the number of images that are left out: those with an
+    error, in archives, or gone. `journal` is the file to undo it with, `None` if nothing was changed.
     """
 
     changes: tuple[Change, ...]
+    failed: tuple[Failed, ...]
     left: int
     journal: Path | None
 
@@ -65,27 +66,26 @@ def run(options: TagSettings) -> Generator[Event, None, Tagged]:
             settle(record)
     notices = Notices()
     photos, left = photos_of(options, notices)
-    changes, keeper = list[Change](), None
+    changes, failed, keeper = list[Change](), list[Failed](), None
     with ExitStack() as stack:
         if options.embed:
-            found = changes_of_photos(photos, stack.enter_context(exiftool()), notices)
+            found = changes_of_photos(photos, stack.enter_context(exiftool()))
         else:
             found = changes_of_sidecars(photos, options.sidecars, notices)
         for number, one in enumerate(found, 1):
-            change = one
-            if options.apply and change is not None and change.kind != SAME:
+            if options.apply and isinstance(one, Change) and one.kind != SAME:
                 if keeper is None:
                     keeper = Keeper(stack.enter_context(Journal.create(folder, command=options.command)))
-                change = apply(change, keeper, notices)
-            if change is None:
-                left += 1
+                one = apply(one, keeper)
+            if isinstance(one, Change):
+                changes.append(one)
             else:
-                changes.append(change)
+                failed.append(one)
             yield FilesActedOn(number, max(number, len(photos)))
         if keeper is not None:
             keeper.journal.end()
     yield from notices.events()
-    return Tagged(tuple(changes), left, keeper.journal.path if keeper else None)
+    return Tagged(tuple(changes), tuple(failed), left, keeper.journal.path if keeper else None)
 
 
 def _check(options: TagSettings) -> None:

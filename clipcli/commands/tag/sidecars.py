@@ -13,7 +13,7 @@ _SUFFIXES = (".xmp", ".XMP")
 _OF_ANOTHER = Notice(
     "photo shares its name with another photo that has a sidecar",
     "photos share their name with another photo that has a sidecar",
-    "they have sidecars of their own, as in IMG_1.jpg.xmp",
+    "IMG_1.xmp is taken to be the other's, and IMG_1.jpg.xmp is written",
     warns=False,
 )
 

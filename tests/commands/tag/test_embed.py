@@ -16,7 +16,7 @@ from PIL import Image
 import clipcli
 from clipcli.actions.exiftool import exiftool
 from clipcli.actions.xmp import LISTS, read_packet
-from clipcli.errors import ClipcliWarning, MissingExtra, UsageError
+from clipcli.errors import MissingExtra, UsageError
 
 from .conftest import LONG_AGO, Predict, files_below
 from .test_tag import GROUPS, MINE
@@ -53,7 +53,7 @@ def test_keywords_in_photos_change_no_pixel(predict: Predict) -> None:
     assert tag().counts == {"changed": 5}
     assert files_below("photos") == before
     done = tag(apply=True)
-    assert (done.counts, done.left) == ({"changed": 5}, 0)
+    assert (done.counts, done.failed) == ({"changed": 5}, ())
     for name in NAMES:
         assert (pixels(name) == shown[name]).all()
         assert Path(name).stat().st_mtime == LONG_AGO
@@ -95,9 +95,11 @@ def test_photos_that_exiftool_cannot_write_are_left(predict: Predict) -> None:
     predict({"photos/a.bmp": ["dog"], "photos/b.jpg": ["dog"], "photos/c.png": ["dog"]})
     Path("photos/b.jpg").write_bytes(Path("photos/c.png").read_bytes())
     before = files_below("photos")
-    with pytest.warns(ClipcliWarning, match=r"2 files cannot be tagged, such as photos/a.bmp \(ExifTool cannot write"):
-        done = tag(apply=True)
-    assert (done.counts, done.left) == ({"changed": 1}, 2)
+    done = tag(apply=True)
+    assert done.counts == {"changed": 1}
+    assert [one.file for one in done.failed] == ["photos/a.bmp", "photos/b.jpg"]
+    assert done.failed[0].reason == "ExifTool cannot write .bmp"
+    assert done.failed[1].reason.startswith("ExifTool: Not a valid JPG")
     assert {name for name, file in files_below("photos").items() if file != before[name]} == {"c.png"}
 
 

@@ -15,7 +15,7 @@ from clipcli.actions.journal import Journal
 from clipcli.actions.keywords import Wanted, tagged
 from clipcli.actions.replace import Keeper
 from clipcli.actions.xmp import LISTS, own_of, read_packet
-from clipcli.commands.tag.changes import Change, changes_of_sidecars
+from clipcli.commands.tag.changes import Change, Failed, changes_of_sidecars
 from clipcli.commands.tag.photos import photos_of
 from clipcli.commands.tag.settings import TagSettings
 from clipcli.errors import ClipcliWarning, InputNotFound, OutputFailed, UsageError
@@ -151,9 +151,9 @@ def test_which_sidecar_is_taken(predict: Predict, naming: str, there: list[str],
 
 def test_two_photos_do_not_share_a_sidecar_in_silence(predict: Predict) -> None:
     predict({"photos/a.jpg": ["dog"], "photos/a.png": ["cat"]})
-    with pytest.warns(ClipcliWarning, match=r"1 photo has the same sidecar as another, photos/a.png: "):
-        done = tag(sidecars="stem", apply=True)
-    assert (done.counts, done.left) == ({"new": 1}, 1)
+    done = tag(sidecars="stem", apply=True)
+    assert done.counts == {"new": 1}
+    assert done.failed == (Failed("photos/a.png", "photos/a.jpg has the same sidecar; give --sidecars full"),)
     assert sidecar_keywords("photos/a.xmp") == ("dog",)
     done = tag(apply=True)
     assert done.counts == {"new": 2}
@@ -224,15 +224,17 @@ def test_what_cannot_be_tagged_is_counted(predict: Predict) -> None:
     before = files_below("photos")
     with pytest.warns(ClipcliWarning) as said:
         done = tag(apply=True)
-    assert (done.counts, done.left) == ({"new": 1}, 5)
+    assert (done.counts, done.left) == ({"new": 1}, 3)
+    assert done.failed == (
+        Failed("photos/b.jpg.xmp", "broken XML: syntax error, line 1"),
+        Failed("photos/c.jpg.xmp", "a DOCTYPE in it, which XMP does not have"),
+    )
     assert {name: file for name, file in files_below("photos").items() if name != "a.jpg.xmp"} == before
     assert sidecar_keywords("photos/a.jpg.xmp") == ("dog",)
     assert sorted(str(one.message) for one in said) == [
-        "1 photo is in a zip or a shard, z.zip/z.jpg: left as they are; only files are tagged",
+        "1 photo is in a zip or a shard, z.zip/z.jpg: left alone; only files are tagged",
         "1 photo is no longer there, photos/gone.jpg: left out; label the folder again",
         "1 photo is there twice, photos/a.jpg: the first row of each counts",
-        "2 files cannot be tagged, such as photos/b.jpg.xmp (broken XML: syntax error, line 1) (1 broken XML: syntax"
-        " error, line 1, 1 a DOCTYPE in it, which XMP does not have): left as they are",
     ]
 
 
