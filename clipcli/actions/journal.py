@@ -97,6 +97,9 @@ class Journal:
         header |= {"folder": os.getcwd(), "place": os.path.abspath(folder)}
         part = part_of(path)
         try:
+            for left in folder.glob(f".{PREFIX}*.part"):
+                # A kill left it.
+                left.unlink(missing_ok=True)
             # Under its own name it is never without its first line.
             with part.open("xb") as stream:
                 stream.write(_line(header))

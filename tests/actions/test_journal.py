@@ -85,6 +85,10 @@ def test_journals_of_the_same_second_have_names_of_their_own(tmp_path: Path) -> 
             journals.append(journal.path)
     assert len(set(journals)) == 3
     (tmp_path / "clipcli-journal-mine.jsonl").write_text("{}\n")
+    (tmp_path / ".clipcli-journal-1.jsonl.0123abcd.part").touch()
+    with Journal.create(tmp_path, command="sort") as journal:
+        journals.append(journal.path)
+    assert not list(tmp_path.glob(".*"))
     assert [found.path for found in journals_in(tmp_path)] == journals
 
 

@@ -479,3 +479,10 @@ def test_what_is_no_folder_or_no_output_is_refused() -> None:
         sort(into="file")
     with pytest.raises(InputNotFound, match=r"cannot read none\.csv"):
         clipcli.sort("none.csv", into="sorted")
+
+
+def test_what_a_person_said_has_a_full_score() -> None:
+    Path("predictions.csv").write_text(
+        "path,source,label,score,error\nphotos/a.jpg,person,dog,1,\nphotos/b.jpg,model,dog,0.4,\n"
+    )
+    assert sort(min_score=0.5)[0].plan.folders == {"dog": 1}
