@@ -30,8 +30,14 @@ if TYPE_CHECKING:
     from clipcli.commands.labels.findings import Finding, LabelReport, Suggested
     from clipcli.commands.labels.run import labels
     from clipcli.commands.labels.settings import LabelsSettings
+    from clipcli.commands.sort.run import Sorted, sort
+    from clipcli.commands.sort.settings import SortSettings
+    from clipcli.commands.tag.run import Tagged, tag
+    from clipcli.commands.tag.settings import TagSettings
     from clipcli.commands.train.run import Trained, train
     from clipcli.commands.train.settings import TrainConfig
+    from clipcli.commands.undo.run import UndoResult, undo
+    from clipcli.commands.undo.settings import UndoSettings
     from clipcli.errors import ClipcliError
     from clipcli.loaded import LoadedModel, load
     from clipcli.records import Row, Rows
@@ -56,17 +62,26 @@ __all__ = [
     "Row",
     "Rows",
     "Schema",
+    "SortSettings",
+    "Sorted",
     "Suggested",
+    "TagSettings",
+    "Tagged",
     "TrainConfig",
     "Trained",
+    "UndoResult",
+    "UndoSettings",
     "build_classifier",
     "calibrate",
     "classify",
     "evaluate",
     "labels",
     "load",
+    "sort",
+    "tag",
     "to_frame",
     "train",
+    "undo",
 ]
 
 _MODULES = {
@@ -85,17 +100,26 @@ _MODULES = {
     "Row": "clipcli.records",
     "Rows": "clipcli.records",
     "Schema": "clipcli.scoring.schema",
+    "SortSettings": "clipcli.commands.sort.settings",
+    "Sorted": "clipcli.commands.sort.run",
     "Suggested": "clipcli.commands.labels.findings",
+    "TagSettings": "clipcli.commands.tag.settings",
+    "Tagged": "clipcli.commands.tag.run",
     "TrainConfig": "clipcli.commands.train.settings",
     "Trained": "clipcli.commands.train.run",
+    "UndoResult": "clipcli.commands.undo.run",
+    "UndoSettings": "clipcli.commands.undo.settings",
     "build_classifier": "clipcli.commands.build_classifier.run",
     "calibrate": "clipcli.commands.calibrate.run",
     "classify": "clipcli.commands.classify.run",
     "evaluate": "clipcli.commands.evaluate.run",
     "labels": "clipcli.commands.labels.run",
     "load": "clipcli.loaded",
+    "sort": "clipcli.commands.sort.run",
+    "tag": "clipcli.commands.tag.run",
     "to_frame": "clipcli.scoring.rows",
     "train": "clipcli.commands.train.run",
+    "undo": "clipcli.commands.undo.run",
 }
 
 

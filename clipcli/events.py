@@ -296,6 +296,14 @@ class Mixed:
     chosen: bool
 
 
+@dataclass(frozen=True, slots=True)
+class FilesActedOn:
+    """Progress of what acts on files: steps `done` of `total`."""
+
+    done: int
+    total: int
+
+
 Event = (
     Warned
     | Noted
@@ -321,6 +329,7 @@ Event = (
     | Validated
     | CheckpointSaved
     | Mixed
+    | FilesActedOn
 )
 Result = TypeVar("Result")
 

@@ -19,7 +19,7 @@ PACKAGE = DOCS.parent / "clipcli"
 ROOMS = (
     *("version", "errors", "records", "events", "notices", "settings"),
     *("files", "classes", "data", "backbones", "images", "memory", "encoding", "scoring", "outputs", "report"),
-    *("commands", "loaded", "cli"),
+    *("actions", "commands", "loaded", "cli"),
 )
 # A generated part of a page is between these two lines.
 BEGIN, END = "<!-- made by docs/make.py: {name} -->", "<!-- the end of what is made -->"

@@ -22,6 +22,7 @@ from clipcli.events import (
     ClassesEncoded,
     Downloading,
     Event,
+    FilesActedOn,
     ImagesEmbedded,
     ImagesGathered,
     InputsFound,
@@ -154,6 +155,9 @@ class Display:
             case ProbeFitted(done, total, shots):
                 note = "all images" if shots is None else f"{shots:,} a class"
                 self.advance("Probes", done, total, count=f"{done:,}/{total:,}", note=note)
+            case FilesActedOn(done, total):
+                self._status.stop()
+                self.advance("Files", done, total, count=f"{done:,}/{total:,}")
             case RowsReady():
                 self._show_rows(event)
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+# As in <fcntl.h> and <stdio.h> of Linux and of macOS.
+_AT_FDCWD, _RENAME_NOREPLACE, _RENAME_EXCL = -100, 1, 4
+# What a file system says that does not know these flags.
+_NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -55,3 +64,50 @@ def parts_of(target: Path) -> list[Path]:
     """The hidden files beside the target that `part_of` named, of runs that are alive or were killed, sorted."""
     name = re.compile(re.escape(f".{target.name}.") + r"[0-9a-f]{8}\.part")
     return sorted(path for path in target.parent.iterdir() if name.fullmatch(path.name))
+
+
+def rename_new(source: str, target: str) -> None:
+    """Move a file within a file system to a path at which nothing is, in one step.
+
+    Raises `FileExistsError` if something is there, and `OSError`, with `EXDEV` for another file system.
+    """
+    code = _rename_exclusively(os.fsencode(source), os.fsencode(target))
+    if code in _NOT_SUPPORTED:
+        # Between these two another program could put a file there; but on Windows a rename never replaces one.
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+        os.rename(source, target)
+    elif code:
+        raise OSError(code, os.strerror(code), source, None, target)
+
+
+def _rename_exclusively(source: bytes, target: bytes) -> int:
+    """Rename without replacing; returns the number of the error, or 0."""
+    import ctypes
+
+    library = _system_library()
+    if hasattr(library, "renameat2"):
+        failed = library.renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_NOREPLACE)
+    elif hasattr(library, "renamex_np"):
+        failed = library.renamex_np(source, target, _RENAME_EXCL)
+    else:
+        return errno.ENOSYS
+    return ctypes.get_errno() if failed else 0
+
+
+@cache
+def _system_library() -> Any:
+    """The functions of the system; `None` on Windows."""
+    import ctypes
+
+    return None if sys.platform == "win32" else ctypes.CDLL(None, use_errno=True)
+
+
+def sync_folder(folder: str | Path) -> None:
+    """Bring the names in a folder to the disk, where the system can do that."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

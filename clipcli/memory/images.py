@@ -22,7 +22,7 @@ from clipcli.files.identity import state_of
 from clipcli.memory import contents
 from clipcli.memory.memory import Memory
 from clipcli.memory.models import ModelFacts
-from clipcli.records import Entry, ImageItem, Remembered, Skipped
+from clipcli.records import Entry, ImageItem, ModelRecord, Remembered, Skipped
 
 KIND = "image embeddings"
 _AT_ONCE = 1024
@@ -53,7 +53,9 @@ class ImageStore:
     with a hash of their content. A cache that fails finds nothing and keeps nothing; no method raises.
     """
 
-    def __init__(self, memory: Memory, facts: ModelFacts, *, made_with: Sequence[str], verify: bool) -> None:
+    def __init__(
+        self, memory: Memory, facts: ModelFacts | ModelRecord, *, made_with: Sequence[str], verify: bool
+    ) -> None:
         self._memory, self._verify = memory, verify
         self._made_by = json.dumps(["image/2", facts.fingerprint, facts.preprocessing, facts.precision, *made_with])
         # The keys of images that were looked up and not found: an image may change before its embedding is there.
@@ -74,6 +76,19 @@ class ImageStore:
             for first in range(0, len(part), _READ_AT_ONCE):
                 several = slice(first, first + _READ_AT_ONCE)
                 yield from self._in_turn(part[several], places[several], found)
+
+    def as_they_were(self, items: Iterable[ImageItem]) -> Iterator[bool | None]:
+        """For each image: true if it is as it was when it was encoded, false if its content is another.
+
+        `None` where there is no entry of its path, size and time.
+        """
+        items = iter(items)
+        while part := list(islice(items, _AT_ONCE)):
+            places = [self._place(item) for item in part]
+            found = self._memory.get_bytes([place.key for place in places if place is not None])
+            for item, place in zip(part, places, strict=True):
+                kept = None if place is None else found.get(place.key)
+                yield None if place is None or kept is None else self._is_same(item, place, kept)
 
     def keep(self, entries: Sequence[Entry], embeddings: NDArray[np.float32]) -> None:
         """Keep the embeddings `[N, D]` of images that were read and hashed since `look_up`; bad ones have no row."""

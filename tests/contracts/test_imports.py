@@ -21,7 +21,7 @@ DOORS = {"__init__", "__main__"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.stem not in DOORS or path.parent != PACKAGE)
 HEAVY = {"torch", "open_clip", "timm", "transformers"}
 # What is there before a model is: `--help`, checks, and runs that need no model.
-LIGHT = ("version", "errors", "records", "events", "files", "classes", "data", "memory", "outputs", "report")
+LIGHT = ("version", "errors", "records", "events", "files", "classes", "data", "memory", "outputs", "report", "actions")
 
 
 def room_of(path: Path) -> str:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from clipcli.files.atomic import part_of, put_in_place, replacing, write_bytes, write_text
+from clipcli.files import atomic
+from clipcli.files.atomic import (
+    part_of,
+    put_in_place,
+    rename_new,
+    replacing,
+    sync_folder,
+    write_bytes,
+    write_text,
+)
 
 
 def test_every_part_is_a_new_hidden_name_beside_the_target(tmp_path: Path) -> None:
@@ -66,3 +76,26 @@ def test_after_an_error_the_old_file_is_there_and_nothing_beside_it(tmp_path: Pa
     with pytest.raises(UnicodeEncodeError):
         write_text(tmp_path / "a", "\udcff")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_a_new_name_never_takes_that_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, supported: bool
+) -> None:
+    if not supported:
+        monkeypatch.setattr(atomic, "_rename_exclusively", lambda *_: errno.EINVAL)
+    one, other, new = (tmp_path / name for name in ("one", "other", "new-\udcff"))
+    one.write_text("1")
+    other.write_text("2")
+    with pytest.raises(FileExistsError):
+        rename_new(str(one), str(other))
+    rename_new(str(one), str(new))
+    assert (one.exists(), new.read_text(), other.read_text()) == (False, "1", "2")
+    new.unlink()
+    new.symlink_to("nowhere")
+    with pytest.raises(FileExistsError):
+        rename_new(str(other), str(new))
+    with pytest.raises(FileNotFoundError):
+        rename_new(str(one), str(tmp_path / "x"))
+    sync_folder(tmp_path)
+    sync_folder(tmp_path / "none")

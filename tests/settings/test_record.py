@@ -20,7 +20,11 @@ from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.labels.settings import LabelsSettings
 from clipcli.commands.review.settings import ReviewFile, ReviewSettings
 from clipcli.commands.shared_settings import Encoding, Hardware, OneModel
+from clipcli.commands.sort.settings import PlanShown, SortSettings
+from clipcli.commands.tag.settings import PlanShown as TagPlanShown
+from clipcli.commands.tag.settings import TagSettings
 from clipcli.commands.train.settings import TrainConfig, TrainRequest
+from clipcli.commands.undo.settings import UndoSettings
 from clipcli.errors import UnknownName, UsageError
 from clipcli.scoring.classifier import Classifier
 from clipcli.settings import (
@@ -39,11 +43,32 @@ from clipcli.settings import (
 
 RECORDS = (
     *(ClassifySettings, RowsFile, BuildClassifierSettings, ClassifierFile, EvaluateSettings, TrainRequest),
-    *(CalibrateSettings, LabelsSettings, ReviewSettings, ReviewFile),
+    *(CalibrateSettings, LabelsSettings, ReviewSettings, ReviewFile, SortSettings, PlanShown, TagSettings),
+    *(TagPlanShown, UndoSettings),
 )
 TABLE = pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]})
 # A value of each setting that is not its default.
 OTHER: dict[type[Settings], dict[str, Any]] = {
+    SortSettings: {
+        "predictions": "predictions.csv",
+        "into": "sorted",
+        "apply": True,
+        "by": "move",
+        "folders": "{label}/{year}",
+        "min_score": 0.5,
+        "top_k": 2,
+    },
+    TagSettings: {
+        "predictions": "predictions.csv",
+        "min_score": 0.5,
+        "top_k": 2,
+        "apply": True,
+        "untag": True,
+        "embed": True,
+        "sidecars": "stem",
+        "under": "auto",
+    },
+    UndoSettings: {"journal": "sorted/clipcli-journal-1.jsonl"},
     ClassifySettings: {
         "inputs": ["photos", "2024"],
         "labels": ["cat", "dog"],

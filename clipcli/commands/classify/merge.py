@@ -50,8 +50,9 @@ NOT_ASKED = Notice(
 class Merge:
     """Merges the rows of a fresh run into an output.
 
-    `answers` are the labels that the model gave by the settings of that output, by path, where these were others and it
-    was edited; `None` where those of the fresh run are the same.
+    It is made before images are read anew, to know which files have changed. The caller sets `answers`, the labels that
+    the model gave by the settings of that output, by path, where these were others and it was edited; `None` where
+    those of the fresh run are the same.
     """
 
     def __init__(
@@ -62,10 +63,10 @@ class Merge:
         options: ClassifySettings,
         provenance: Provenance,
         memory: Memory,
-        answers: Mapping[str, tuple[str, ...]] | None,
     ) -> None:
         self._update, self._options, self._provenance, self._memory = update, options, provenance, memory
-        self._answers, self._items = answers, iter(items)
+        self.answers: Mapping[str, tuple[str, ...]] | None = None
+        self._items = iter(items)
         self._count, self._images = Counter[str](), len(items)
         self._names = _names_and_paths(provenance, options)
         self._corrections = {plain(path): one for path, one in update.corrections.items()}
@@ -91,7 +92,7 @@ class Merge:
         gathered: list[Row] = []
         for event in events:
             if not isinstance(event, RowsReady):
-                if self._update.former is not None and self._answers is None:
+                if self._update.former is not None and self.answers is None:
                     check_model(self._update.former, event)
                 yield event
                 continue
@@ -167,9 +168,9 @@ class Merge:
         # An image that could not be read had no label for a person to change.
         if not self._edited or (before.error is not None and not before.labels):
             return False
-        if self._answers is None:
+        if self.answers is None:
             return self._said(fresh) != self._said(before)
-        answer = self._answers.get(plain(before.path))
+        answer = self.answers.get(plain(before.path))
         several = self._update.former is not None and self._update.former.schema.several
         return answer is not None and answer != said(before, several=several)
 

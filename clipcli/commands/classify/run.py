@@ -134,11 +134,12 @@ def run(
     yield InputsFound(len(items), resumed.count if resumed else 0, said)
     yield RowsPlanned(provenance)
     yield from memory.warnings()
-    answers = yield from _answers_before(update, items, provenance, model)
-    events = _events_of(items, class_source, model, options, kept, resumed)
+    merge = None
     if update is not None:
-        merge = Merge(update, items, options=options, provenance=provenance, memory=memory, answers=answers)
-        events = merge.rows(events)
+        merge = Merge(update, items, options=options, provenance=provenance, memory=memory)
+        merge.answers = yield from _answers_before(update, items, provenance, model)
+    events = _events_of(items, class_source, model, options, kept, resumed)
+    events = events if merge is None else merge.rows(events)
     if album is None:
         yield from events
     else:
@@ -172,13 +173,13 @@ def _adding(
 
 
 def _answers_before(
-    update: Update | None, items: Sequence[ImageItem], provenance: Provenance, model: Model
+    update: Update, items: Sequence[ImageItem], provenance: Provenance, model: Model
 ) -> Generator[Event, None, Mapping[str, tuple[str, ...]] | None]:
     """What the model says by the settings of an output that was edited, if these are others; by path.
 
     Raises `UsageError` if they cannot be had again: then nothing tells which labels are a person's.
     """
-    former = update.former if update is not None else None
+    former = update.former
     if former is None or not former.edited:
         return None
     before = former.manifest.provenance

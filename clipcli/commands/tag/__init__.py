@@ -1,0 +1,1 @@
+"""`tag`: writes labels as keywords, into XMP sidecars or the photos themselves."""

@@ -1,0 +1,1 @@
+"""`undo`: brings back what a command did to files, from its journal."""
