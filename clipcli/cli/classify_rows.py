@@ -58,6 +58,8 @@ class _Rows:
             schema = schema_of(settings, provenance, has_source=self._update is not None)
             manifest = Manifest(provenance=provenance, model=self._model, format=self._format, begun=self._begun)
             self._output = stack.enter_context(self._open(schema=schema, manifest=manifest, at_least=at_least))
+            # Before the output is closed, also if the run is stopped.
+            stack.callback(self._write_rest)
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write more rows."""
@@ -67,10 +69,12 @@ class _Rows:
             self._output.write(self._waiting[:together])
             del self._waiting[:together]
 
-    def end(self, updated: Updated) -> Iterator[Warned]:
-        """Write the rest of an update."""
+    def _write_rest(self) -> None:
         if self._waiting and self._output:
             self._output.write(self._waiting)
+
+    def warnings(self, updated: Updated) -> Iterator[Warned]:
+        """Keep a copy of an output that loses rows of a person, and say so."""
         if updated.loses and self._former is not None:
             kept = keep_copy(self._former.path)
             yield Warned(f"rows that a person may have corrected are dropped; {self._former.path} is kept as {kept}")
@@ -126,7 +130,7 @@ def write_rows(
                     rows.open(stack, settings, provenance, at_least=summary.earlier)
                     rows.write(event.rows)
                 case Updated():
-                    for warning in rows.end(event):
+                    for warning in rows.warnings(event):
                         show(warning)
             summary.add(event)
             show(event)

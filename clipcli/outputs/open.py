@@ -200,8 +200,8 @@ class Output:
     def _failure(self, error: OSError) -> OutputFailed:
         where, then = "", "start again"
         if self._target is not None:
-            then = "go on with --resume"
-            if self._rows >= self._at_least:
+            then = "go on with --resume" if self._replaces is None else "run this again"
+            if self._replaces is None and self._rows >= self._at_least:
                 where = f" (the rows so far are in {self._part})"
         return OutputFailed(f"cannot write {self._output}: {error.strerror}{where}; free some space and {then}")
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from clipcli.commands.classify.merge import Merge
 from clipcli.encoding.encoders import Encoders
 from clipcli.files.atomic import part_of, parts_of
 from clipcli.files.manifest import manifest_path, read_manifest
@@ -169,6 +170,21 @@ def test_labels_that_were_changed_in_the_output_itself_are_kept(update: Update) 
     assert rows_of()["photos/e.bmp"] == ["person", "", "", ""]
 
 
+def test_a_label_is_confirmed_or_given_back_to_the_model_by_its_source(update: Update) -> None:
+    update("--update")
+    before = rows_of()
+    label = before["photos/b.png"][1]
+    text = Path("predictions.csv").read_text().replace("photos/b.png,model,", "photos/b.png,person,")
+    Path("predictions.csv").write_text(text)
+    edit("photos/a.jpg", other_label("photos/a.jpg"))
+    assert did(update("--update")) == counts(kept=4, corrected=2)
+    assert rows_of()["photos/b.png"] == ["person", label, "1.0", ""]
+    text = Path("predictions.csv").read_text().replace(",person,", ",,")
+    Path("predictions.csv").write_text(text)
+    assert did(update("--update")) == counts(kept=5, relabelled=1)
+    assert rows_of() == before
+
+
 def test_an_output_that_another_program_saved_is_read(update: Update) -> None:
     update()
     label = other_label("photos/c.webp")
@@ -191,6 +207,16 @@ def test_new_labels_label_all_again_and_what_a_person_changed_is_told_by_the_old
     fresh, rows = plain_rows("fresh.csv"), without_source("predictions.csv")
     assert [row for row in rows if row[0] != "photos/c.webp"] == [row for row in fresh if row[0] != "photos/c.webp"]
     assert rows_of()["photos/c.webp"] == ["person", label, "1.0", ""]
+
+
+def test_a_changed_file_is_told_also_where_labels_are_new_and_the_output_was_edited(update: Update) -> None:
+    """The model is asked by the old labels first, and must not forget by that which files have changed."""
+    update("--update")
+    edit("photos/c.webp", "bird")
+    # Of another content, and for the model with random weights still a cat.
+    picture("photos/b.png")
+    assert rows_of()["photos/b.png"][1] == "cat"
+    assert did(update("--update", "--labels", "grass,rock")) == counts(changed=1, corrected=1, relabelled=4)
 
 
 def test_an_edited_output_of_a_model_that_is_gone_is_refused(update: Update, models: dict[str, Path]) -> None:
@@ -376,6 +402,24 @@ def test_an_interrupted_update_leaves_the_output_as_it_was(update: Update, monke
     assert done.err.splitlines()[-1] == "Stopped after 5 of 5 images; predictions.csv is as it was."
     assert Path("predictions.csv").read_bytes() == before
     assert parts_of(Path("predictions.csv").resolve()) == []
+
+
+def test_a_first_update_that_is_stopped_leaves_its_rows(update: Update, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a run without it does; the next one goes on."""
+    merged, left = Merge._merged, [1]
+
+    def stopped(merge: Merge, rows: Sequence[Row]) -> tuple[Row, ...]:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return merged(merge, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Merge, "_merged", stopped)
+        done = update("--update", "--batch-size", 2, code=130)
+    assert "Stopped after 2 of 6 images; their rows are in predictions.csv." in done.err
+    assert list(rows_of()) == ["path", "photos/a.jpg", "photos/b.png"]
+    assert did(update("--update", "--batch-size", 2)) == counts(kept=2, new=4)
 
 
 def test_what_is_saved_meanwhile_is_not_lost(update: Update, monkeypatch: pytest.MonkeyPatch) -> None:

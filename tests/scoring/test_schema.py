@@ -213,3 +213,36 @@ def test_what_begins_like_no_output_is_refused_with_its_columns() -> None:
 def test_a_label_that_is_called_as_the_column_of_another_is_refused() -> None:
     with pytest.raises(UsageError, match="--wide has the column label_error for another label than 'label_error'"):
         Schema(several=True, wide=("label_error", "cat"))
+
+
+def test_who_chose_the_labels_stands_behind_the_path() -> None:
+    kept = ("who", "source")
+    schema = Schema(top_k=2, kept=kept, has_paths=True, has_source=True)
+    columns = ("path", "source", "label", "score", "label_2", "score_2", "label_path", "error", "who", "input_source")
+    assert schema.columns == columns
+    assert len(schema.types) == len(columns)
+    assert Schema.of(columns, path="out.csv").columns == columns
+    row = Row("a", ("cat",), (1.0,), None, ("Ann", "b"), label_path="animal/cat", source="person")
+    assert schema.fields(row) == ["a", "person", "cat", 1.0, None, None, "animal/cat", None, "Ann", "b"]
+    assert schema.row(schema.fields(row), path="out.csv") == row
+    # Elsewhere it is a column of the table like any other.
+    assert Schema(kept=kept).columns[4:] == kept
+
+
+@pytest.mark.parametrize("wide", [(), ("cat", "dog")])
+def test_who_chose_several_labels(wide: tuple[str, ...]) -> None:
+    schema = Schema(several=True, wide=wide, has_source=True)
+    assert schema.columns == ("path", "source", "labels", *(wide or ("scores",)), "error")
+    assert Schema.of(schema.columns, path="out.csv") == schema
+    all_scores = (0.75, 0.25) if wide else ()
+    row = Row("a", ("cat", "bird"), (0.75 if wide else 1.0, 1.0), None, (), all_scores, source="person")
+    assert schema.row(schema.fields(row), path="out.csv") == row
+    # An image that could not be read, and a person saw.
+    seen = Row("a", ("bird",), (1.0,), None, source="person")
+    assert schema.row(schema.fields(seen), path="out.csv") == seen
+
+
+def test_a_label_called_source_has_no_column_where_that_is_taken() -> None:
+    assert Schema(several=True, wide=("a", "source")).columns == ("path", "labels", "a", "source", "error")
+    with pytest.raises(UsageError, match="--update has a column source of its own; rename the label 'source', or drop"):
+        Schema(several=True, wide=("a", "source"), has_source=True)

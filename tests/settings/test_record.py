@@ -98,6 +98,10 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "overwrite": True,
         "report": "page.html",
         "report_images": 5,
+        "update": True,
+        "corrections": ["a.csv", "b.csv"],
+        "keep_missing": True,
+        "watch": True,
     },
     BuildClassifierSettings: {
         "labels": "labels.txt",

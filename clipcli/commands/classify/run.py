@@ -15,11 +15,12 @@ from clipcli.commands.classify.album import Album
 from clipcli.commands.classify.first_look import first_look
 from clipcli.commands.classify.kept_columns import kept_columns
 from clipcli.commands.classify.labeller import check_labelling, labeller_of, labels_of
+from clipcli.commands.classify.merge import Merge
 from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.refined import refine_first
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.commands.classify.several import SPLIT_LABELS, schema_of
-from clipcli.commands.classify.update import Merge, Update, check_model, not_told, said, settings_before
+from clipcli.commands.classify.update import Update, check_model, not_told, said, settings_before
 from clipcli.commands.given_classes import check_standard_input, get_classifier, read_class_source
 from clipcli.data.images import list_images
 from clipcli.data.kinds.folders import OTHER_FILES
@@ -133,11 +134,12 @@ def run(
     yield InputsFound(len(items), resumed.count if resumed else 0, said)
     yield RowsPlanned(provenance)
     yield from memory.warnings()
-    answers = yield from _answers_before(update, items, provenance, model)
-    events = _events_of(items, class_source, model, options, kept, resumed)
+    merge = None
     if update is not None:
-        merge = Merge(update, items, options=options, provenance=provenance, memory=memory, answers=answers)
-        events = merge.rows(events)
+        merge = Merge(update, items, options=options, provenance=provenance, memory=memory)
+        merge.answers = yield from _answers_before(update, items, provenance, model)
+    events = _events_of(items, class_source, model, options, kept, resumed)
+    events = events if merge is None else merge.rows(events)
     if album is None:
         yield from events
     else:
@@ -171,13 +173,13 @@ def _adding(
 
 
 def _answers_before(
-    update: Update | None, items: Sequence[ImageItem], provenance: Provenance, model: Model
+    update: Update, items: Sequence[ImageItem], provenance: Provenance, model: Model
 ) -> Generator[Event, None, Mapping[str, tuple[str, ...]] | None]:
     """What the model says by the settings of an output that was edited, if these are others; by path.
 
     Raises `UsageError` if they cannot be had again: then nothing tells which labels are a person's.
     """
-    former = update.former if update is not None else None
+    former = update.former
     if former is None or not former.edited:
         return None
     before = former.manifest.provenance
