@@ -246,5 +246,5 @@ def _values(step: Step) -> dict[str, Any]:
 def _step(values: Mapping[str, Any], moved: _Moved) -> Step:
     """The step with these values. Raises `TypeError` if they are those of no step."""
     paths = {name: moved.path(values[name]) for name in ("target", "source", "part", "kept") if name in values}
-    state = {"state": tuple(values["state"])} if "state" in values else {}
-    return Step(**{**values, **paths, **state})
+    numbers = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return Step(**{**values, **paths, **numbers})
