@@ -66,8 +66,8 @@ class _Rows:
         self._waiting += rows
         together = len(self._waiting) if self._update is None else _TOGETHER
         while self._output and self._waiting and len(self._waiting) >= together:
-            self._output.write(self._waiting[:together])
-            del self._waiting[:together]
+            part, self._waiting = self._waiting[:together], self._waiting[together:]
+            self._output.write(part)
 
     def _write_rest(self) -> None:
         if self._waiting and self._output:
