@@ -161,6 +161,14 @@ class ImagesEmbedded:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagesCompared:
+    """Progress of comparing all images with each other: `done` of `total` are compared with all that come after."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class ImagesGathered:
     """Progress of images that are embedded all before the first row: `done` of `total`."""
 
@@ -270,6 +278,7 @@ Event = (
     | RowsReady
     | TimeSpent
     | ImagesEmbedded
+    | ImagesCompared
     | ImagesGathered
     | Refined
     | ThumbnailsMade

@@ -33,6 +33,7 @@ COMMANDS = {
     "evaluate": "clipcli.cli.evaluate",
     "train": "clipcli.cli.train",
     "labels": "clipcli.cli.labels",
+    "find": "clipcli.cli.find",
     "models": "clipcli.cli.models",
     "prompts": "clipcli.cli.prompts",
     "cache": "clipcli.cli.cache",

@@ -22,6 +22,7 @@ from clipcli.events import (
     ClassesEncoded,
     Downloading,
     Event,
+    ImagesCompared,
     ImagesEmbedded,
     ImagesGathered,
     InputsFound,
@@ -140,6 +141,8 @@ class Display:
                 self.advance("Labels", done, total, count=f"{done:,}/{total:,}", note=note)
             case ImagesEmbedded(done, total):
                 self.advance("Photos", done, total, count=f"{done:,}/{total:,}")
+            case ImagesCompared(done, total):
+                self.advance("Compared", done, total, count=f"{done:,}/{total:,}")
             case ImagesGathered(done, total):
                 note = "all before the first row"
                 self.advance("Encoded", done, total, count=f"{done:,}/{total:,}", note=note)

@@ -49,7 +49,8 @@ class ImageStore:
 
     def __init__(self, memory: Memory, facts: ModelFacts, *, made_with: Sequence[str], verify: bool) -> None:
         self._memory, self._verify = memory, verify
-        self._made_by = json.dumps(["image/2", facts.fingerprint, facts.preprocessing, facts.precision, *made_with])
+        # All that embeddings depend on beside the images.
+        self.made_by = json.dumps(["image/2", facts.fingerprint, facts.preprocessing, facts.precision, *made_with])
         # The keys of images that were looked up and not found: an image may change before its embedding is there.
         self._places: dict[str, _Place] = {}
 
@@ -106,7 +107,7 @@ class ImageStore:
         # An image of a zip may be called otherwise than the zip, as a table that names it is free to do.
         inside = item.id.removeprefix(item.file) if item.id.startswith(item.file) else f"\0{item.id}"
         path = os.path.abspath(item.file) + inside
-        content = f"{self._made_by}\0{path}\0{size}\0{modified}"
+        content = f"{self.made_by}\0{path}\0{size}\0{modified}"
         key = hashlib.blake2b(content.encode("utf-8", "surrogateescape"), digest_size=20).hexdigest()
         return _Place(key, _STATE.pack(*(number & _MOST for number in state)))
 
