@@ -34,6 +34,7 @@ COMMANDS = {
     "train": "clipcli.cli.train",
     "labels": "clipcli.cli.labels",
     "find": "clipcli.cli.find",
+    "embed": "clipcli.cli.embed",
     "models": "clipcli.cli.models",
     "prompts": "clipcli.cli.prompts",
     "cache": "clipcli.cli.cache",

@@ -139,7 +139,16 @@ def _files_read(settings: ClassifySettings, terminal: Terminal) -> list[object]:
     texts = [text for text in settings.inputs if isinstance(text, str)]
     inputs = [path for text in texts for path in (text, text.removeprefix("@")) if not os.path.isdir(path)]
     zips = [split[0] for text in texts if (split := split_zip(text)) is not None]
-    return [*inputs, *zips, settings.labels, settings.prompts, settings.classifier, settings.model, terminal.config]
+    return [
+        *inputs,
+        *zips,
+        settings.embeddings,
+        settings.labels,
+        settings.prompts,
+        settings.classifier,
+        settings.model,
+        terminal.config,
+    ]
 
 
 def _find_earlier_rows(file: RowsFile, display: Display, *, format: str, top_k: int) -> Earlier | None:

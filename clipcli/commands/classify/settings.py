@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from clipcli.commands.classify.kept_columns import split_columns
-from clipcli.commands.shared_settings import Encoding, Inputs, LabelsOrClassifier, ModelName, Overwriting, Prompts
+from clipcli.commands.shared_settings import (
+    Encoding,
+    LabelsOrClassifier,
+    ModelName,
+    OptionalInputs,
+    Overwriting,
+    Prompts,
+)
 from clipcli.outputs import WRITERS
 from clipcli.scoring.kinds import SCORES, THRESHOLD, UNKNOWN_BY_DEFAULT
-from clipcli.settings import AsTexts, record, setting
+from clipcli.settings import AsText, AsTexts, record, setting
 
 UNKNOWN = "unknown"
 
 
 @record
-class Labelling(Prompts, Inputs, LabelsOrClassifier):
+class Labelling(Prompts, OptionalInputs, LabelsOrClassifier):
     """The images to label, the classes, and what is told of them."""
 
     command = "classify"
+
+    embeddings: AsText = setting(default=None, group="what", metavar="FILE", rare=True)
+    """A file made by clipcli embed, in place of images: it has their embeddings, and none is decoded."""
 
     max_images: int | None = setting(default=None, group="what", least=1)
     """Label the first N images alone, for a first look."""

@@ -52,7 +52,7 @@ class Same:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What is read off a photo: its width and height, the size and digest of its bytes, its perceptual hash `[64]` bool."""
+    """What is read off a photo: width and height, size and digest of its bytes, and its perceptual hash `[64]` bool."""
 
     width: int
     height: int

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from clipcli.backbones.checkpoint import IMAGE
 from clipcli.backbones.tags import DEFAULT_MODEL
-from clipcli.commands.find.duplicates import Same, duplicates_in
 from clipcli.commands.find.library import read_library
 from clipcli.commands.find.query import read_query
 from clipcli.commands.find.search import Hit, search
@@ -23,6 +22,7 @@ from clipcli.records import Skipped
 from clipcli.settings import Show, api
 
 if TYPE_CHECKING:
+    from clipcli.commands.find.duplicates import Same
     from clipcli.commands.find.library import Part
 
 
@@ -65,6 +65,9 @@ def run(options: FindSettings) -> Generator[Event, None, Finding]:
     model.check()
     yield from memory.warnings()
     if options.duplicates:
+        # It reads images, which a search does not.
+        from clipcli.commands.find.duplicates import duplicates_in
+
         if model.facts is None:
             yield from model.load(IMAGE)
         parts = yield from _library(options, model=model)
