@@ -63,6 +63,13 @@ def list_images(
     return items
 
 
+def check_inputs(inputs: Sequence[str | ImageItem]) -> None:
+    """Raise `InputNotFound` for an input that does not exist; none is listed."""
+    for one in inputs:
+        if not isinstance(one, ImageItem):
+            _kind(Data(one))
+
+
 def _what_was_looked_for(data: Data, kind: str) -> str:
     if kind == "table":
         return "it has no rows"

@@ -22,8 +22,13 @@ from clipcli.events import Event, ImagesCompared
 from clipcli.images.decode import attempt, decode, prepare_pillow
 from clipcli.records import Content, ImageItem, Skipped
 
-# Copies that were scaled or compressed anew stay above this cosine; of 64 bits of the hash they differ in few.
-LEAST_COSINE, MOST_BITS = 0.95, 6
+# Photos that are scaled or compressed anew have a cosine to themselves of 0.8 or more in small models, and above 0.95 in
+# large ones, in which others are nearer to each other too. So the least cosine is between the two: as low as lets so
+# many other photos of an image be looked at. Of 64 bits of the hash such photos differ in few.
+LEAST_COSINE, SURE_COSINE = 0.8, 0.95
+_OTHERS = 4
+MOST_BITS = 6
+_DRAWN = 1000
 _BLOCK = 4096
 _HASH_SIZE = 8
 
@@ -65,12 +70,12 @@ def duplicates_in(parts: Sequence[Part], *, most: int | None) -> Generator[Event
     """The groups of all parts together, the largest first, `most` of them. Yields `ImagesCompared`."""
     embeddings, items = _of_different_files(parts)
     looks: dict[int, _Look | None] = {}
-    groups = _Groups(len(items))
+    groups, least = _Groups(len(items)), _least_cosine(embeddings)
     hashes = np.zeros((len(items), _HASH_SIZE**2), bool)
     blocks = range(0, len(items), _BLOCK)
     for first in blocks:
         for other in range(first, len(items), _BLOCK):
-            pairs = _near_pairs(embeddings, first, other)
+            pairs = _near_pairs(embeddings, first, other, least=least)
             wanted = sorted({n for row, columns in pairs for n in (row, *columns.tolist())} - looks.keys())
             for n, look in zip(wanted, _looks([items[n] for n in wanted]), strict=True):
                 looks[n] = look
@@ -107,10 +112,23 @@ def _of_different_files(parts: Sequence[Part]) -> tuple[NDArray[np.float32], lis
     return np.concatenate([part.embeddings[of_part] for part, of_part in zip(parts, rows, strict=True)]), items
 
 
-def _near_pairs(embeddings: NDArray[np.float32], first: int, other: int) -> list[tuple[int, NDArray[np.intp]]]:
+def _least_cosine(embeddings: NDArray[np.float32]) -> float:
+    """The cosine from which on pairs are looked at: by some images drawn at random, few others of each image reach it."""
+    drawn = np.random.default_rng(0).permutation(len(embeddings))[:_DRAWN]
+    if len(drawn) < 2:
+        return SURE_COSINE
+    some = embeddings[np.sort(drawn)]
+    cosines = (some @ some.T)[np.triu_indices(len(some), 1)]
+    share = min(1.0, _OTHERS / len(embeddings))
+    return min(max(float(np.quantile(cosines, 1 - share)), LEAST_COSINE), SURE_COSINE)
+
+
+def _near_pairs(
+    embeddings: NDArray[np.float32], first: int, other: int, *, least: float
+) -> list[tuple[int, NDArray[np.intp]]]:
     """The images of the block at `first` with those of the block at `other` that are near each and come after it."""
     cosines = embeddings[first : first + _BLOCK] @ embeddings[other : other + _BLOCK].T
-    near = cosines >= LEAST_COSINE
+    near = cosines >= least
     if first == other:
         near = np.triu(near, 1)
     rows = np.flatnonzero(near.any(axis=1))

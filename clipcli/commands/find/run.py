@@ -13,6 +13,7 @@ from clipcli.commands.find.library import read_library
 from clipcli.commands.find.query import read_query
 from clipcli.commands.find.search import Hit, search
 from clipcli.commands.find.settings import TOP, FindSettings
+from clipcli.data.images import check_inputs
 from clipcli.data.kinds import exists
 from clipcli.encoding.model import Model
 from clipcli.errors import MissingExtra, UsageError, install
@@ -60,6 +61,7 @@ def find(settings: FindSettings, show: Show) -> list[Hit] | list[Same]:
 def run(options: FindSettings) -> Generator[Event, None, Finding]:
     """As `find`, with its events. Everything is checked before a model is loaded."""
     options = yield from _checked(options)
+    check_inputs((*options.inputs, *options.like))
     memory = open_memory(cache=options.cache, cache_size=options.cache_size)
     model = Model(options.model or DEFAULT_MODEL, options, memory=memory)
     model.check()
@@ -97,6 +99,8 @@ def _checked(options: FindSettings) -> Generator[Event, None, FindSettings]:
     if options.like and options.text is not None and not options.inputs and exists(options.text):
         yield Noted(f"Looking through {options.text}; for photos that show that, name a folder behind it.")
         return _as_input(options)
+    if options.text is not None and not options.inputs and exists(options.text):
+        yield Noted(f"Looking for what the word {options.text} says; to look through that place, put a text before it.")
     return options
 
 
