@@ -15,7 +15,7 @@ from clipcli.cli.classify_summary import Summary
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import Show, pause_collector
 from clipcli.cli.words import close_standard_output
-from clipcli.commands.classify.settings import ClassifySettings, RowsFile
+from clipcli.commands.classify.settings import ClassifySettings, RowsFile, check_images
 from clipcli.data.tree import split_zip
 from clipcli.errors import UsageError
 from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded, RowsPlanned, RowsReady, Warned
@@ -99,6 +99,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
 
 def _checked_format(file: RowsFile, settings: ClassifySettings, terminal: Terminal) -> str:
     """The format of the output, once all files that are to be written were checked."""
+    check_images(settings)
     format = choose_format(file.output, file.format)
     check_is_not_read(file.output, _files_read(settings, terminal))
     check_output(file.output, overwrite=file.overwrite, resume=file.resume, manifest=file.manifest)

@@ -27,7 +27,7 @@ _SKIPPED_SHOWN = 3
 
 @flags_of(EmbedSettings, EmbeddingsFile)
 def command(flags: FlagValues, terminal: Terminal) -> int:
-    """Embed images, or texts, into a file that other tools and clipcli classify --embeddings read.
+    """Embed images, or texts, into a file that other tools read, and clipcli classify takes in place of the images.
 
     The file has a row for each image that can be read, in input order, with its path. If some cannot be read, they are
     listed in the file, and the command ends with exit code 3.

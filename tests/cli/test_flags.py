@@ -19,12 +19,16 @@ FLAGS = {
     "engine cache no-cache cache-size verify no-verify resume no-resume overwrite no-overwrite "
     "keep-columns image-column manifest no-manifest report report-images exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates max-images sample color taxonomy back-off refine no-refine unknown no-unknown "
-    "unknown-label unknown-at multi-label no-multi-label multi-label-at wide no-wide",
+    "unknown-label unknown-at multi-label no-multi-label multi-label-at wide no-wide embeddings",
     "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite "
     "keep-names no-keep-names keep-duplicates no-keep-duplicates taxonomy refine-on vocabulary no-vocabulary",
     "calibrate": "labels classifier prompts model output image-column label-column device precision batch-size workers "
     "decode engine cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates color taxonomy",
+    "find": "like not duplicates top min-score json null html overwrite no-overwrite model image-column exclude device "
+    "precision batch-size workers decode color engine cache no-cache cache-size verify no-verify",
+    "embed": "texts output format overwrite no-overwrite model image-column exclude device precision batch-size "
+    "workers decode color engine cache no-cache cache-size verify no-verify",
     "evaluate": "data labels classifier prompts model output compare linear-probe shots seeds image-column "
     "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine "
     "cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
@@ -47,7 +51,8 @@ def test_the_flags_of_a_command(run: Run, name: str) -> None:
     options = re.findall(r"^  (-\S.*?)(?:  |$)", done.out, flags=re.MULTILINE)
     shown = {flag for option in options for flag in re.findall(r"--?[a-z][\w-]*", option)}
     common = {"--config", "--show-config", "--quiet", "-q", "--verbose", "-v", "--help", "-h"}
-    assert shown == {f"--{flag}" for flag in FLAGS[name].split()} | common | {"-o"}
+    shorts = {"-o"} & {f"-{flag[0]}" for flag in FLAGS[name].split() if flag == "output"}
+    assert shown == {f"--{flag}" for flag in FLAGS[name].split()} | common | shorts
 
 
 @pytest.mark.parametrize("name", FLAGS)

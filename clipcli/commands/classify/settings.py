@@ -11,6 +11,7 @@ from clipcli.commands.shared_settings import (
     Overwriting,
     Prompts,
 )
+from clipcli.errors import UsageError
 from clipcli.outputs import WRITERS
 from clipcli.scoring.kinds import SCORES, THRESHOLD, UNKNOWN_BY_DEFAULT
 from clipcli.settings import AsText, AsTexts, record, setting
@@ -83,6 +84,18 @@ class Labelling(Prompts, OptionalInputs, LabelsOrClassifier):
 @record
 class ClassifySettings(Encoding, ModelName, Labelling):
     """The images to label, the classes, the model, and how it runs."""
+
+
+def check_images(settings: Labelling) -> None:
+    """Raise `UsageError` unless either images or their embeddings are given, and for what embeddings do not have."""
+    if settings.embeddings is None:
+        if not settings.inputs:
+            raise UsageError("missing argument 'INPUT'; see clipcli classify --help")
+        return
+    if settings.inputs:
+        raise UsageError("both images and --embeddings were given; give one of them")
+    if settings.keep_columns:
+        raise UsageError("--keep-columns takes columns of tables, which --embeddings FILE has not; drop one of them")
 
 
 def labels_written(settings: Labelling) -> int:

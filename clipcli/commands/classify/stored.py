@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 
-from clipcli.commands.classify.settings import Labelling
+from clipcli.commands.classify.settings import Labelling, check_images
 from clipcli.encoding.model import Model
-from clipcli.errors import BadFile, UsageError, WeightsMismatch
+from clipcli.errors import BadFile, WeightsMismatch
 from clipcli.events import Event
 from clipcli.outputs.embeddings import IMAGES, Embeddings
 from clipcli.records import Embedded, Entry, ImageItem, Reference, Skipped
@@ -47,15 +47,10 @@ class Stored:
 
 
 def read_stored(options: Labelling) -> Stored | None:
-    """The images of `--embeddings`; `None` if images were given. Raises `UsageError` unless one is, and `BadFile`."""
+    """The images of `--embeddings`; `None` if images were given. Raises as `check_images`, and `BadFile`."""
+    check_images(options)
     if options.embeddings is None:
-        if not options.inputs:
-            raise UsageError("missing argument 'INPUT'; see clipcli classify --help")
         return None
-    if options.inputs:
-        raise UsageError("both images and --embeddings were given; give one of them")
-    if options.keep_columns:
-        raise UsageError("--keep-columns takes columns of tables, which --embeddings FILE has not; drop one of them")
     found = Embeddings.load(options.embeddings)
     if found.of != IMAGES:
         raise BadFile(f"{options.embeddings} holds embeddings of {found.of}; give those of images")

@@ -22,9 +22,9 @@ from clipcli.events import Event, ImagesCompared
 from clipcli.images.decode import attempt, decode, prepare_pillow
 from clipcli.records import Content, ImageItem, Skipped
 
-# Photos that are scaled or compressed anew have a cosine to themselves of 0.8 or more in small models, and above 0.95 in
-# large ones, in which others are nearer to each other too. So the least cosine is between the two: as low as lets so
-# many other photos of an image be looked at. Of 64 bits of the hash such photos differ in few.
+# Photos that are scaled or compressed anew have a cosine to themselves of 0.8 or more in small models, and above 0.95
+# in large ones, in which others are nearer to each other too. So the least cosine is between the two: as low as lets
+# so many other photos of an image be looked at. Of 64 bits of the hash such photos differ in few.
 LEAST_COSINE, SURE_COSINE = 0.8, 0.95
 _OTHERS = 4
 MOST_BITS = 6
@@ -113,7 +113,7 @@ def _of_different_files(parts: Sequence[Part]) -> tuple[NDArray[np.float32], lis
 
 
 def _least_cosine(embeddings: NDArray[np.float32]) -> float:
-    """The cosine from which on pairs are looked at: by some images drawn at random, few others of each image reach it."""
+    """The cosine from which on pairs are looked at; by images drawn at random, few others of each image reach it."""
     drawn = np.random.default_rng(0).permutation(len(embeddings))[:_DRAWN]
     if len(drawn) < 2:
         return SURE_COSINE

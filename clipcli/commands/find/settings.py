@@ -21,7 +21,7 @@ class FindSettings(Encoding, ModelName, Reading):
     command = "find"
 
     text: AsText = setting(default=None, kw_only=False, group="what", metavar="TEXT", argument=True)
-    """What the photos show, in a few words, as in 'a dog on a beach'."""
+    """Words for what the photos show, as in 'a dog on a beach'."""
 
     inputs: AsInputs = setting(
         default=(),
@@ -52,7 +52,7 @@ class FindSettings(Encoding, ModelName, Reading):
     without: AsTexts = setting(
         default=(), group="what", metavar="TEXT", flag="--not", by_default="none", noun="a text or a list of texts"
     )
-    """What the photos do not show; may be repeated."""
+    """Words for what the photos do not show; may be repeated."""
 
     duplicates: bool = setting(default=False, group="what", one_way=True)
     """Find photos that are there twice or nearly so, in place of TEXT: groups, the best of each first."""
