@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -89,17 +90,20 @@ def keep_index(folder: Path, names: list[str]) -> np.ndarray:
     return embeddings
 
 
-def seconds(use: Callable[[], object]) -> float:
-    """The seconds that a call takes."""
-    start = time.perf_counter()
+def seconds(use: Callable[[], object]) -> tuple[float, float]:
+    """The seconds that a call takes, and those that a processor works for it and the processes it starts."""
+    start, before = time.perf_counter(), sum(os.times()[:4])
     use()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, sum(os.times()[:4]) - before
 
 
 def show(what: str, use: Callable[[int], object]) -> None:
     """Print the median of some calls, each given its number."""
-    times = [seconds(lambda n=n: use(n)) for n in range(RUNS)]  # type: ignore[misc]
-    print(f"{what:58} {statistics.median(times):.2f} s, {min(times):.2f} to {max(times):.2f}")
+    times, worked = zip(*(seconds(partial(use, n)) for n in range(RUNS)), strict=True)
+    print(
+        f"{what:40} {statistics.median(times):.2f} s, {min(times):.2f} to {max(times):.2f};"
+        f" {statistics.median(worked):.2f} s of a processor"
+    )
 
 
 def processes(count: int) -> None:
