@@ -130,7 +130,7 @@ def test_what_is_wrong_with_a_call_is_raised_by_it() -> None:
     "function",
     [
         *(clipcli.classify, clipcli.build_classifier, clipcli.evaluate, clipcli.train, clipcli.load),
-        *(clipcli.calibrate, clipcli.labels),
+        *(clipcli.calibrate, clipcli.labels, clipcli.embed),
     ],
 )
 def test_every_function_has_its_settings(function: Callable[..., Any]) -> None:
@@ -142,6 +142,7 @@ def test_every_function_has_its_settings(function: Callable[..., Any]) -> None:
         "load": LoadSettings,
         "calibrate": clipcli.CalibrateSettings,
         "labels": clipcli.LabelsSettings,
+        "embed": clipcli.EmbedSettings,
     }
     parameters = inspect.signature(function).parameters
     settings = described(records[function.__name__])
