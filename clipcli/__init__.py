@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from clipcli.commands.calibrate.settings import CalibrateSettings
     from clipcli.commands.classify.run import classify
     from clipcli.commands.classify.settings import ClassifySettings
+    from clipcli.commands.embed.run import embed
+    from clipcli.commands.embed.settings import EmbedSettings
     from clipcli.commands.evaluate.results import Evaluation
     from clipcli.commands.evaluate.run import evaluate
     from clipcli.commands.evaluate.settings import EvaluateSettings
+    from clipcli.commands.find.run import find
+    from clipcli.commands.find.settings import FindSettings
     from clipcli.commands.labels.findings import Finding, LabelReport, Suggested
     from clipcli.commands.labels.run import labels
     from clipcli.commands.labels.settings import LabelsSettings
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     from clipcli.commands.undo.settings import UndoSettings
     from clipcli.errors import ClipcliError
     from clipcli.loaded import LoadedModel, load
+    from clipcli.outputs.embeddings import Embeddings
     from clipcli.records import Row, Rows
     from clipcli.scoring.calibration import Calibration
     from clipcli.scoring.classifier import Classifier
@@ -53,8 +58,11 @@ __all__ = [
     "Classifier",
     "ClassifySettings",
     "ClipcliError",
+    "EmbedSettings",
+    "Embeddings",
     "EvaluateSettings",
     "Evaluation",
+    "FindSettings",
     "Finding",
     "LabelReport",
     "LabelsSettings",
@@ -74,7 +82,9 @@ __all__ = [
     "build_classifier",
     "calibrate",
     "classify",
+    "embed",
     "evaluate",
+    "find",
     "labels",
     "load",
     "sort",
@@ -91,8 +101,11 @@ _MODULES = {
     "Classifier": "clipcli.scoring.classifier",
     "ClassifySettings": "clipcli.commands.classify.settings",
     "ClipcliError": "clipcli.errors",
+    "Embeddings": "clipcli.outputs.embeddings",
+    "EmbedSettings": "clipcli.commands.embed.settings",
     "EvaluateSettings": "clipcli.commands.evaluate.settings",
     "Evaluation": "clipcli.commands.evaluate.results",
+    "FindSettings": "clipcli.commands.find.settings",
     "Finding": "clipcli.commands.labels.findings",
     "LabelReport": "clipcli.commands.labels.findings",
     "LabelsSettings": "clipcli.commands.labels.settings",
@@ -112,7 +125,9 @@ _MODULES = {
     "build_classifier": "clipcli.commands.build_classifier.run",
     "calibrate": "clipcli.commands.calibrate.run",
     "classify": "clipcli.commands.classify.run",
+    "embed": "clipcli.commands.embed.run",
     "evaluate": "clipcli.commands.evaluate.run",
+    "find": "clipcli.commands.find.run",
     "labels": "clipcli.commands.labels.run",
     "load": "clipcli.loaded",
     "sort": "clipcli.commands.sort.run",

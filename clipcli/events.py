@@ -185,6 +185,14 @@ class ImagesEmbedded:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagesCompared:
+    """Progress of comparing all images with each other: `done` of `total` are compared with all that come after."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class ImagesGathered:
     """Progress of images that are embedded all before the first row: `done` of `total`."""
 
@@ -318,6 +326,7 @@ Event = (
     | Updated
     | TimeSpent
     | ImagesEmbedded
+    | ImagesCompared
     | ImagesGathered
     | Refined
     | ThumbnailsMade

@@ -37,6 +37,8 @@ COMMANDS = {
     "sort": "clipcli.cli.sort",
     "tag": "clipcli.cli.tag",
     "undo": "clipcli.cli.undo",
+    "find": "clipcli.cli.find",
+    "embed": "clipcli.cli.embed",
     "models": "clipcli.cli.models",
     "prompts": "clipcli.cli.prompts",
     "cache": "clipcli.cli.cache",

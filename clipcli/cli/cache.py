@@ -26,6 +26,7 @@ def command(
 ) -> None:
     """Show what the cache holds and where it lies, or clear it."""
     from clipcli.encoding.engines import store
+    from clipcli.memory import folder_index
     from clipcli.memory.cache import Cache
 
     if action is not None and action not in ACTIONS:
@@ -33,6 +34,8 @@ def command(
     cache = Cache()
     if action == "clear":
         print(f"removed {cache.clear():,} entries from {cache.path}")
+        if indexes := folder_index.clear():
+            print(f"removed {indexes:,} indexes of folders from {folder_index.indexes_path()}")
         if converted := store.clear():
             print(f"removed {converted:,} converted models from {store.engines_path()}")
         return
@@ -41,4 +44,7 @@ def command(
     converted, bytes_ = store.usage()
     if converted:
         rows.append(("converted models", f"{converted:,} entries", format_size(bytes_)))
+    indexes, bytes_ = folder_index.usage()
+    if indexes:
+        rows.append(("indexes of folders", f"{indexes:,} entries", format_size(bytes_)))
     print_columns([*rows, ("on disk", "", format_size(on_disk)), ("at", "", str(cache.path))])

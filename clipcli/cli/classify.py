@@ -13,7 +13,7 @@ from clipcli.cli.classify_update import check_update, read_update, show_warnings
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import Show, pause_collector
 from clipcli.cli.words import close_standard_output
-from clipcli.commands.classify.settings import ClassifySettings, RowsFile
+from clipcli.commands.classify.settings import ClassifySettings, RowsFile, check_images
 from clipcli.data.tree import split_zip
 from clipcli.errors import UsageError
 from clipcli.events import Warned
@@ -131,6 +131,7 @@ def _watch(settings: ClassifySettings, file: RowsFile, display: Display, *, show
 
 def _checked_format(file: RowsFile, settings: ClassifySettings, terminal: Terminal) -> str:
     """The format of the output, once all files that are to be written were checked."""
+    check_images(settings)
     check_update(settings, file)
     format = choose_format(file.output, file.format)
     check_is_not_read(file.output, [*_files_read(settings, terminal), *file.corrections])
@@ -173,7 +174,16 @@ def _files_read(settings: ClassifySettings, terminal: Terminal) -> list[object]:
     texts = [text for text in settings.inputs if isinstance(text, str)]
     inputs = [path for text in texts for path in (text, text.removeprefix("@")) if not os.path.isdir(path)]
     zips = [split[0] for text in texts if (split := split_zip(text)) is not None]
-    return [*inputs, *zips, settings.labels, settings.prompts, settings.classifier, settings.model, terminal.config]
+    return [
+        *inputs,
+        *zips,
+        settings.embeddings,
+        settings.labels,
+        settings.prompts,
+        settings.classifier,
+        settings.model,
+        terminal.config,
+    ]
 
 
 def _find_earlier_rows(file: RowsFile, display: Display, *, format: str, top_k: int) -> Earlier | None:

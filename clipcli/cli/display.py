@@ -23,6 +23,7 @@ from clipcli.events import (
     Downloading,
     Event,
     FilesActedOn,
+    ImagesCompared,
     ImagesEmbedded,
     ImagesGathered,
     InputsFound,
@@ -38,6 +39,9 @@ from clipcli.events import (
     TimeSpent,
     Warned,
 )
+
+# The names of bars that count images, by the event that moves them.
+_BARS: dict[type[Event], str] = {ImagesEmbedded: "Photos", ImagesCompared: "Compared", ThumbnailsMade: "Page"}
 
 
 class Display:
@@ -141,13 +145,11 @@ class Display:
             case ClassesEncoded(done, total, cached, prompts):
                 note = f"× {prompts:.3g} prompts" + (f", {cached:,} from the cache" if cached else "")
                 self.advance("Labels", done, total, count=f"{done:,}/{total:,}", note=note)
-            case ImagesEmbedded(done, total):
-                self.advance("Photos", done, total, count=f"{done:,}/{total:,}")
+            case ImagesEmbedded(done, total) | ImagesCompared(done, total) | ThumbnailsMade(done, total):
+                self.advance(_BARS[type(event)], done, total, count=f"{done:,}/{total:,}")
             case ImagesGathered(done, total):
                 note = "all before the first row"
                 self.advance("Encoded", done, total, count=f"{done:,}/{total:,}", note=note)
-            case ThumbnailsMade(done, total):
-                self.advance("Page", done, total, count=f"{done:,}/{total:,}")
             case PageServed():
                 self._status.stop()
             case PhotosReviewed(done, total):

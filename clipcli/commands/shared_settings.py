@@ -162,6 +162,23 @@ class Inputs(Reading):
 
 
 @record
+class OptionalInputs(Inputs):
+    """The images, where something else may stand in their place."""
+
+    inputs: AsInputs = setting(
+        default=(),
+        kw_only=False,
+        group="what",
+        metavar="INPUT",
+        argument=True,
+        reads=read_inputs,
+        writes=names_of,
+        accepts=ACCEPTS,
+        several=True,
+    )
+
+
+@record
 class LabelColumn(Reading):
     """The column of labels."""
 

@@ -30,12 +30,14 @@ def list_images(
     keep: Sequence[str] = (),
     notices: Notices | None = None,
     exclude: Sequence[str] = (),
+    listed: list[str] | None = None,
 ) -> list[ImageItem]:
     """All images of `inputs`, in order: an image stays as it is, and the input `-` is a list of paths on `stdin`.
 
     In a table each row is one item; its image is in the column `image_column`, which is guessed if it is `None`. The
     cells of the columns named in `keep`, or of all others for `("all",)`, become the items' `cells`. `notices` counts
-    what was left out, and files that fit a pattern of `exclude` are left out.
+    what was left out, and files that fit a pattern of `exclude` are left out. Folders that are looked into are added to
+    `listed`.
 
     Raises `InputNotFound` for an input that does not exist or has no image, `BadFile` for a table that cannot be
     parsed, `MissingExtra` for Parquet without pyarrow, and `UsageError` if no table has a column of `keep`. Paths in
@@ -43,8 +45,8 @@ def list_images(
     """
     if not inputs:
         raise InputNotFound("no inputs were given; give images, folders, globs or lists")
-    notices = notices or Notices()
-    found = [one if isinstance(one, ImageItem) else Data(one, notices, tuple(exclude)) for one in inputs]
+    notices, listed = notices or Notices(), [] if listed is None else listed
+    found = [one if isinstance(one, ImageItem) else Data(one, notices, tuple(exclude), listed) for one in inputs]
     kinds = {n: _kind(one) for n, one in enumerate(found) if isinstance(one, Data)}
     if keep:
         _check_keep(keep, [(one, kinds[n]) for n, one in enumerate(found) if isinstance(one, Data)])
@@ -59,6 +61,13 @@ def list_images(
         if len(items) == before:
             raise InputNotFound(f"no images in {data.text}; {_what_was_looked_for(data, kind)}")
     return items
+
+
+def check_inputs(inputs: Sequence[str | ImageItem]) -> None:
+    """Raise `InputNotFound` for an input that does not exist; none is listed."""
+    for one in inputs:
+        if not isinstance(one, ImageItem):
+            _kind(Data(one))
 
 
 def _what_was_looked_for(data: Data, kind: str) -> str:

@@ -62,12 +62,13 @@ class Data:
     """One DATA or INPUT as the user wrote it; its files are listed once, at the first use.
 
     `notices` counts what was left out or guessed while it was read. Files and folders that fit a pattern of `exclude`
-    are left out.
+    are left out. The folders that are looked into are added to `listed`.
     """
 
     text: str
     notices: Notices = field(default_factory=Notices, repr=False, compare=False)
     exclude: tuple[str, ...] = ()
+    listed: list[str] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def is_one_file(self) -> bool:
@@ -122,6 +123,7 @@ class Data:
 
     def _scan(self, folder: str, above: tuple[str, ...], around: tuple[str, ...]) -> Iterator[TreeFile]:
         """The files below a folder, listed lazily. `around` are the real folders of the links that led to it."""
+        self.listed.append(folder)
         try:
             with os.scandir(folder) as scan:
                 entries = sorted(scan, key=attrgetter("name"))

@@ -57,7 +57,8 @@ class ImageStore:
         self, memory: Memory, facts: ModelFacts | ModelRecord, *, made_with: Sequence[str], verify: bool
     ) -> None:
         self._memory, self._verify = memory, verify
-        self._made_by = json.dumps(["image/2", facts.fingerprint, facts.preprocessing, facts.precision, *made_with])
+        # All that embeddings depend on beside the images.
+        self.made_by = json.dumps(["image/2", facts.fingerprint, facts.preprocessing, facts.precision, *made_with])
         # The keys of images that were looked up and not found: an image may change before its embedding is there.
         self._places: dict[str, _Place] = {}
         # Marks that were there before this run, and those that it made: a first run must not read its images twice.
@@ -160,7 +161,7 @@ class ImageStore:
 
     def _pointer(self, digest: bytes) -> str:
         """The key of an image's content, under which the key of its entry is kept."""
-        return contents.key_of(self._made_by, "content", digest.hex())
+        return contents.key_of(self.made_by, "content", digest.hex())
 
     def _is_same(self, item: ImageItem, place: _Place, kept: bytes) -> bool:
         """True if the image is the one that the kept entry is about."""
@@ -176,8 +177,8 @@ class ImageStore:
         except (OSError, ValueError):
             return None
         path = contents.place_of(item.id, item.file)
-        key = contents.key_of(self._made_by, path, size, modified)
-        of_size = contents.key_of(self._made_by, "size", size)
+        key = contents.key_of(self.made_by, path, size, modified)
+        of_size = contents.key_of(self.made_by, "size", size)
         return _Place(key, _STATE.pack(*(number & _MOST for number in state)), of_size, path)
 
 

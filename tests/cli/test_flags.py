@@ -20,12 +20,16 @@ FLAGS = {
     "keep-columns image-column manifest no-manifest report report-images exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates max-images sample color taxonomy back-off refine no-refine unknown no-unknown "
     "unknown-label unknown-at multi-label no-multi-label multi-label-at wide no-wide update no-update corrections "
-    "keep-missing no-keep-missing watch no-watch",
+    "keep-missing no-keep-missing watch no-watch embeddings",
     "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite "
     "keep-names no-keep-names keep-duplicates no-keep-duplicates taxonomy refine-on vocabulary no-vocabulary",
     "calibrate": "labels classifier prompts model output image-column label-column device precision batch-size workers "
     "decode engine cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates color taxonomy multi-label no-multi-label",
+    "find": "like not duplicates top min-score json null html overwrite no-overwrite model image-column exclude device "
+    "precision batch-size workers decode color engine cache no-cache cache-size verify no-verify",
+    "embed": "texts output format overwrite no-overwrite model image-column exclude device precision batch-size "
+    "workers decode color engine cache no-cache cache-size verify no-verify",
     "evaluate": "data labels classifier prompts model output compare linear-probe shots seeds image-column "
     "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine "
     "cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "

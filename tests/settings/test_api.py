@@ -130,7 +130,7 @@ def test_what_is_wrong_with_a_call_is_raised_by_it() -> None:
     "function",
     [
         *(clipcli.classify, clipcli.build_classifier, clipcli.evaluate, clipcli.train, clipcli.load),
-        *(clipcli.calibrate, clipcli.labels, clipcli.sort, clipcli.tag, clipcli.undo),
+        *(clipcli.calibrate, clipcli.labels, clipcli.sort, clipcli.tag, clipcli.undo, clipcli.embed),
     ],
 )
 def test_every_function_has_its_settings(function: Callable[..., Any]) -> None:
@@ -145,6 +145,7 @@ def test_every_function_has_its_settings(function: Callable[..., Any]) -> None:
         "sort": clipcli.SortSettings,
         "tag": clipcli.TagSettings,
         "undo": clipcli.UndoSettings,
+        "embed": clipcli.EmbedSettings,
     }
     parameters = inspect.signature(function).parameters
     settings = described(records[function.__name__])

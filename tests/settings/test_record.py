@@ -16,7 +16,9 @@ import pytest
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings, ClassifierFile
 from clipcli.commands.calibrate.settings import CalibrateSettings
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
+from clipcli.commands.embed.settings import EmbeddingsFile, EmbedSettings
 from clipcli.commands.evaluate.settings import EvaluateSettings
+from clipcli.commands.find.settings import FindSettings, Found
 from clipcli.commands.labels.settings import LabelsSettings
 from clipcli.commands.review.settings import ReviewFile, ReviewSettings
 from clipcli.commands.shared_settings import Encoding, Hardware, OneModel
@@ -44,7 +46,7 @@ from clipcli.settings import (
 RECORDS = (
     *(ClassifySettings, RowsFile, BuildClassifierSettings, ClassifierFile, EvaluateSettings, TrainRequest),
     *(CalibrateSettings, LabelsSettings, ReviewSettings, ReviewFile, SortSettings, PlanShown, TagSettings),
-    *(TagPlanShown, UndoSettings),
+    *(TagPlanShown, UndoSettings, FindSettings, Found, EmbedSettings, EmbeddingsFile),
 )
 TABLE = pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]})
 # A value of each setting that is not its default.
@@ -71,6 +73,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
     UndoSettings: {"journal": "sorted/clipcli-journal-1.jsonl"},
     ClassifySettings: {
         "inputs": ["photos", "2024"],
+        "embeddings": "e.parquet",
         "labels": ["cat", "dog"],
         "classifier": "c.safetensors",
         "prompts": "plain",
@@ -131,6 +134,47 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "vocabulary": True,
     },
     ClassifierFile: {"output": "c.safetensors", "overwrite": True},
+    FindSettings: {
+        "text": "a dog",
+        "inputs": ["photos", "more"],
+        "like": ["a.jpg"],
+        "without": ["people"],
+        "duplicates": True,
+        "top": 5,
+        "min_score": 0.2,
+        "model": "tiny",
+        "exclude": ["*.gif"],
+        "image_column": "i",
+        "device": "cpu",
+        "precision": "fp32",
+        "batch_size": 4,
+        "workers": 2,
+        "decode": "fast",
+        "color": "raw",
+        "engine": "torch",
+        "cache": False,
+        "cache_size": "5MB",
+        "verify": True,
+    },
+    Found: {"json": True, "null": True, "html": "page.html", "overwrite": True},
+    EmbedSettings: {
+        "inputs": ["photos"],
+        "texts": "t.txt",
+        "model": "tiny",
+        "exclude": ["*.gif"],
+        "image_column": "i",
+        "device": "cpu",
+        "precision": "fp32",
+        "batch_size": 4,
+        "workers": 2,
+        "decode": "fast",
+        "color": "raw",
+        "engine": "torch",
+        "cache": False,
+        "cache_size": "5MB",
+        "verify": True,
+    },
+    EmbeddingsFile: {"output": "e.npy", "format": "npy", "overwrite": True},
     EvaluateSettings: {
         "data": {"photos": "a", "more": "b/c"},
         "labels": ["cat", "dog"],

@@ -49,7 +49,7 @@ def provenance_of(
         prompts=prompts,
         templates=templates,
         classifier=classifier,
-        inputs=tuple(settings["inputs"]),
+        inputs=tuple(settings["inputs"] or [settings["embeddings"]]),
         images=len(items),
         images_digest=_digest(item.id for item in items),
         kept=tuple(kept),

@@ -20,6 +20,7 @@ from clipcli.commands.classify.provenance import provenance_of
 from clipcli.commands.classify.refined import refine_first
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.commands.classify.several import SPLIT_LABELS, schema_of
+from clipcli.commands.classify.stored import Stored, check_stored, read_stored
 from clipcli.commands.classify.update import Update, check_model, not_told, said, settings_before
 from clipcli.commands.given_classes import check_standard_input, get_classifier, read_class_source
 from clipcli.data.images import list_images
@@ -105,16 +106,10 @@ def run(
     rows. A `model` that is open already, with the settings of these options, is used as it is.
     """
     notices = Notices()
+    stored = read_stored(options)
     class_source = _checked_classes(options, notices)
     memory = model.memory if model else open_memory(cache=options.cache, cache_size=options.cache_size)
-    items = list_images(
-        options.inputs,
-        stdin=sys.stdin,
-        image_column=options.image_column,
-        keep=options.keep_columns,
-        notices=notices,
-        exclude=options.exclude,
-    )
+    items = _listed(options, notices) if stored is None else stored.items
     check_is_not_read(output, {item.file for item in items} if os.path.isfile(output) else ())
     if album is not None and os.path.isfile(album.path):
         check_is_not_read(album.path, {item.file for item in items}, flag="--report")
@@ -124,7 +119,9 @@ def run(
         items = update.items(items)
     items, left_out = first_look(items, max_images=options.max_images, sample=options.sample)
     passed_over = notices.take(OTHER_FILES)
-    default_model = class_source.model if isinstance(class_source, Classifier) else DEFAULT_MODEL
+    default_model = DEFAULT_MODEL if stored is None else stored.model.name
+    if isinstance(class_source, Classifier):
+        default_model = class_source.model
     model = model or Model(options.model or default_model, options, memory=memory)
     provenance = provenance_of(class_source, settings=as_dict(options), model=model.asked, items=items, kept=kept)
     schema_of(options, provenance, has_source=update is not None)
@@ -134,11 +131,13 @@ def run(
     yield InputsFound(len(items), resumed.count if resumed else 0, said)
     yield RowsPlanned(provenance)
     yield from memory.warnings()
+    if stored is not None:
+        yield from check_stored(stored, model=model)
     merge = None
     if update is not None:
         merge = Merge(update, items, options=options, provenance=provenance, memory=memory)
         merge.answers = yield from _answers_before(update, items, provenance, model)
-    events = _events_of(items, class_source, model, options, kept, resumed)
+    events = _events_of(items, class_source, model, options, kept, resumed, stored)
     events = events if merge is None else merge.rows(events)
     if album is None:
         yield from events
@@ -153,6 +152,18 @@ def model_of(options: ClassifySettings) -> Model:
     memory = open_memory(cache=options.cache, cache_size=options.cache_size)
     return Model(
         options.model or (source.model if isinstance(source, Classifier) else DEFAULT_MODEL), options, memory=memory
+    )
+
+
+def _listed(options: ClassifySettings, notices: Notices) -> list[ImageItem]:
+    """The images of the inputs."""
+    return list_images(
+        options.inputs,
+        stdin=sys.stdin,
+        image_column=options.image_column,
+        keep=options.keep_columns,
+        notices=notices,
+        exclude=options.exclude,
     )
 
 
@@ -219,12 +230,13 @@ def _events_of(
     options: ClassifySettings,
     kept: Sequence[str],
     resumed: resume.Resumed | None,
+    stored: Stored | None,
 ) -> Iterator[Event]:
     """The images' events: after the rows of an earlier run, if there are some."""
     if resumed and resumed.count == len(items):
         return resumed.rows(resumed.count)
     start = resumed.start(options.batch_size or max(BATCH_SIZES.values())) if resumed else 0
-    labelled = _label_images(items[start:], class_source, model, options, kept, images=len(items))
+    labelled = _label_images(items[start:], class_source, model, options, kept, images=len(items), stored=stored)
     return resume.go_on(resumed, labelled, start=start) if resumed else labelled
 
 
@@ -236,14 +248,19 @@ def _label_images(
     kept: Sequence[str],
     *,
     images: int,
+    stored: Stored | None,
 ) -> Iterator[Event]:
     """Embed and score the images, decide their labels, and yield their rows as `RowsReady`.
 
-    `images` is the number of images of the whole run; these may be the rest of them.
+    `images` is the number of images of the whole run; these may be the rest of them. The embeddings of `stored` images
+    are there already.
     """
     needs_words = options.unknown or options.multi_label
-    classifier = yield from get_classifier(class_source, items, model=model, vocabulary=needs_words)
-    embedded: Iterable[Event | Embedded] = embed(items, models=[model], images=images)
+    to_encode = items if stored is None else ()
+    classifier = yield from get_classifier(class_source, to_encode, model=model, vocabulary=needs_words)
+    embedded: Iterable[Event | Embedded] = (
+        embed(items, models=[model], images=images) if stored is None else stored.embed(items)
+    )
     if options.refine:
         kind = choose_score(options.score, classifier)
         classifier, embedded = yield from refine_first(embedded, classifier, kind=kind, images=images)

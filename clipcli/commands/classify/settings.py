@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from clipcli.commands.classify.kept_columns import split_columns
-from clipcli.commands.shared_settings import Encoding, Inputs, LabelsOrClassifier, ModelName, Overwriting, Prompts
+from clipcli.commands.shared_settings import (
+    Encoding,
+    LabelsOrClassifier,
+    ModelName,
+    OptionalInputs,
+    Overwriting,
+    Prompts,
+)
+from clipcli.errors import UsageError
 from clipcli.outputs import WRITERS
 from clipcli.scoring.kinds import SCORES, THRESHOLD, UNKNOWN_BY_DEFAULT
-from clipcli.settings import AsTexts, record, setting
+from clipcli.settings import AsText, AsTexts, record, setting
 
 UNKNOWN = "unknown"
 
 
 @record
-class Labelling(Prompts, Inputs, LabelsOrClassifier):
+class Labelling(Prompts, OptionalInputs, LabelsOrClassifier):
     """The images to label, the classes, and what is told of them."""
 
     command = "classify"
+
+    embeddings: AsText = setting(default=None, group="what", metavar="FILE", rare=True)
+    """A file made by clipcli embed, in place of images: it has their embeddings, and none is decoded."""
 
     max_images: int | None = setting(default=None, group="what", least=1)
     """Label the first N images alone, for a first look."""
@@ -73,6 +84,18 @@ class Labelling(Prompts, Inputs, LabelsOrClassifier):
 @record
 class ClassifySettings(Encoding, ModelName, Labelling):
     """The images to label, the classes, the model, and how it runs."""
+
+
+def check_images(settings: Labelling) -> None:
+    """Raise `UsageError` unless either images or their embeddings are given, and for what embeddings do not have."""
+    if settings.embeddings is None:
+        if not settings.inputs:
+            raise UsageError("missing argument 'INPUT'; see clipcli classify --help")
+        return
+    if settings.inputs:
+        raise UsageError("both images and --embeddings were given; give one of them")
+    if settings.keep_columns:
+        raise UsageError("--keep-columns takes columns of tables, which --embeddings FILE has not; drop one of them")
 
 
 def labels_written(settings: Labelling) -> int:

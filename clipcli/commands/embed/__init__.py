@@ -1,0 +1,1 @@
+"""`embed`: the embeddings of images or of texts, in a file that other tools read."""

@@ -1,0 +1,1 @@
+"""`find`: photos by words, by other photos, and photos that are there twice."""
