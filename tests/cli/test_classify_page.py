@@ -79,7 +79,7 @@ def test_a_page_that_cannot_be_written_is_refused_at_once(
 
 
 def test_a_page_that_was_not_made_is_not_announced(run: Run, photos: Path, model: str, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("clipcli.cli.classify._write", lambda *_, **__: (_ for _ in ()).throw(BrokenPipeError))
+    monkeypatch.setattr("clipcli.cli.classify.write_rows", lambda *_, **__: (_ for _ in ()).throw(BrokenPipeError))
     done = run("classify", photos, *LABELS, "--model", model, "-o", "-", "--report", "out.html")
     assert done.err.splitlines()[-1] == "out.html: not written; the run was stopped."
     assert not Path("out.html").exists()

@@ -86,7 +86,8 @@ def test_an_output_that_exists_is_kept(run: Run, photos: Path, labels: Path, mod
     assert (done.code, Path("predictions.csv").read_text()) == (2, "precious")
     assert done.err == (
         "clipcli: predictions.csv exists; "
-        "give another --output, --resume to go on with its rows, or --overwrite to replace it\n"
+        "give another --output, --update to bring it up to date, --resume to go on with its rows, or --overwrite to "
+        "replace it\n"
     )
     assert run("classify", photos, "--labels", labels, "--model", model, "--overwrite").code == 0
     assert len(pd.read_csv("predictions.csv")) == 6

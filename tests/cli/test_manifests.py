@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from clipcli.cli.classify import Output
 from clipcli.files.manifest import read_manifest, sha256_of
+from clipcli.outputs.open import Output
 
 from .conftest import Run
 
