@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from clipcli.commands.adapt.run import adapt
+    from clipcli.commands.adapt.settings import AdaptSettings
     from clipcli.commands.build_classifier.run import build_classifier
     from clipcli.commands.build_classifier.settings import BuildClassifierSettings
     from clipcli.commands.calibrate.run import calibrate
@@ -35,12 +37,15 @@ if TYPE_CHECKING:
     from clipcli.errors import ClipcliError
     from clipcli.loaded import LoadedModel, load
     from clipcli.records import Row, Rows
+    from clipcli.scoring.adaptation import Adaptation
     from clipcli.scoring.calibration import Calibration
     from clipcli.scoring.classifier import Classifier
     from clipcli.scoring.rows import to_frame
     from clipcli.scoring.schema import Schema
 
 __all__ = [
+    "AdaptSettings",
+    "Adaptation",
     "BuildClassifierSettings",
     "CalibrateSettings",
     "Calibration",
@@ -59,6 +64,7 @@ __all__ = [
     "Suggested",
     "TrainConfig",
     "Trained",
+    "adapt",
     "build_classifier",
     "calibrate",
     "classify",
@@ -70,6 +76,8 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AdaptSettings": "clipcli.commands.adapt.settings",
+    "Adaptation": "clipcli.scoring.adaptation",
     "BuildClassifierSettings": "clipcli.commands.build_classifier.settings",
     "CalibrateSettings": "clipcli.commands.calibrate.settings",
     "Calibration": "clipcli.scoring.calibration",
@@ -88,6 +96,7 @@ _MODULES = {
     "Suggested": "clipcli.commands.labels.findings",
     "TrainConfig": "clipcli.commands.train.settings",
     "Trained": "clipcli.commands.train.run",
+    "adapt": "clipcli.commands.adapt.run",
     "build_classifier": "clipcli.commands.build_classifier.run",
     "calibrate": "clipcli.commands.calibrate.run",
     "classify": "clipcli.commands.classify.run",
