@@ -189,6 +189,21 @@ class ThumbnailsMade:
 
 
 @dataclass(frozen=True, slots=True)
+class PageServed:
+    """A page is served on this machine at an address."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhotosReviewed:
+    """Progress of a review: what a person said about `done` of `total` photos is on disk."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeFitted:
     """A linear probe was fitted: `done` of `total`. It had `shots` images per class, or all of them if `None`."""
 
@@ -273,6 +288,8 @@ Event = (
     | ImagesGathered
     | Refined
     | ThumbnailsMade
+    | PageServed
+    | PhotosReviewed
     | ProbeFitted
     | PairsFound
     | StepDone

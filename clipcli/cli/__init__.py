@@ -32,6 +32,7 @@ COMMANDS = {
     "calibrate": "clipcli.cli.calibrate",
     "adapt": "clipcli.cli.adapt",
     "evaluate": "clipcli.cli.evaluate",
+    "review": "clipcli.cli.review",
     "train": "clipcli.cli.train",
     "labels": "clipcli.cli.labels",
     "models": "clipcli.cli.models",

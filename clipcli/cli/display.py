@@ -29,6 +29,7 @@ from clipcli.events import (
     ModelKnown,
     ModelLoaded,
     Noted,
+    PhotosReviewed,
     ProbeFitted,
     RowsReady,
     ThumbnailsMade,
@@ -145,6 +146,8 @@ class Display:
                 self.advance("Encoded", done, total, count=f"{done:,}/{total:,}", note=note)
             case ThumbnailsMade(done, total):
                 self.advance("Page", done, total, count=f"{done:,}/{total:,}")
+            case PhotosReviewed(done, total):
+                self.advance("Reviewed", done, total, count=f"{done:,}/{total:,}", has_rate=False)
             case ProbeFitted(done, total, shots):
                 note = "all images" if shots is None else f"{shots:,} a class"
                 self.advance("Probes", done, total, count=f"{done:,}/{total:,}", note=note)

@@ -23,7 +23,16 @@ def thumbnails(items: Sequence[ImageItem], *, side: int) -> Iterator[str | None]
 
 
 def thumbnail(item: ImageItem, *, side: int) -> str | None:
-    """The image as a `data:` URI; `None` if it cannot be read. A JPEG is decoded at a scale not far above `side`."""
+    """The image as a `data:` URI; `None` if it cannot be read."""
+    small = small_jpeg(item, side=side)
+    return None if small is None else f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
+
+
+def small_jpeg(item: ImageItem, *, side: int) -> bytes | None:
+    """The image as a JPEG, its longer side at most `side` pixels; `None` if it cannot be read.
+
+    A JPEG is decoded at a scale not far above that.
+    """
 
     def shrink(data: Content) -> bytes:
         with decoding(data, least=lambda size: _fitting(size, 2 * side)) as image:
@@ -33,7 +42,7 @@ def thumbnail(item: ImageItem, *, side: int) -> str | None:
         return stream.getvalue()
 
     small = attempt(item, shrink)
-    return None if isinstance(small, Skipped) else f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
+    return None if isinstance(small, Skipped) else small
 
 
 def _fitting(size: tuple[int, int], side: int) -> tuple[int, int]:

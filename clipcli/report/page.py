@@ -6,16 +6,12 @@ and all scripts but the page's own, which sorts tables and filters galleries.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import ClassVar
 
-from clipcli.errors import OutputFailed
-from clipcli.files.atomic import write_text
+from clipcli.report.render import rendered, write_html
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +144,8 @@ def write_page(path: Path, page: Page) -> None:
 
     Raises `OutputFailed`.
     """
-    # A file name that is not UTF-8 holds lone surrogates, which no browser can show: they become escapes.
-    try:
-        write_text(path, _render(page), errors="backslashreplace")
-    except OSError as e:
-        raise OutputFailed(f"cannot write the report {path}: {e.strerror}; free some space or choose another") from None
+    html = rendered("page.html.j2", styles=["page.css"], scripts=["page.js"], page=page)
+    write_html(path, html)
 
 
 def is_page(path: Path) -> bool:
@@ -162,17 +155,3 @@ def is_page(path: Path) -> bool:
             return b'name="generator" content="clipcli"' in file.read(2000)
     except OSError:
         return False
-
-
-def _render(page: Page) -> str:
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template, style, script = (
-        resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-        for name in ("page.html.j2", "page.css", "page.js")
-    )
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    parts = {"style": Markup(style), "script": Markup(script), "script_hash": Markup(f"'sha256-{digest}'")}
-    return environment.from_string(template).render(page=page, **parts)

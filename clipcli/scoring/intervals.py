@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +87,15 @@ def mean_by_class(values: NDArray[np.generic], classes: NDArray[np.intp]) -> Sta
         return averages
 
     return statistic
+
+
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of which `right` of `count` were seen (Wilson 1927): for few of them as well."""
+    z = NormalDist().inv_cdf(BOUNDS[1])
+    share, size = right / count, count + z * z
+    middle = (right + z * z / 2) / size
+    half = z / size * sqrt(count * share * (1 - share) + z * z / 4)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _estimate(value: float, resampled: Float64Array) -> Estimate:

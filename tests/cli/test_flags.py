@@ -30,6 +30,7 @@ FLAGS = {
     "cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates color taxonomy back-off refine no-refine unknown-folder multi-label "
     "no-multi-label multi-label-at",
+    "review": "corrections max-images random output html browser no-browser",
     "train": "output model arch image-size prompts labels image-column caption-column max-skipped epochs steps "
     "batch-size micro-batch seed loss duplicates negatives lr image-lr text-lr warmup weight-decay beta2 "
     "grad-clip-norm crop flip no-flip augment cutmix lock unlock-groups lora average freeze-batch-norm "

@@ -18,6 +18,7 @@ from clipcli.commands.calibrate.settings import CalibrateSettings
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.labels.settings import LabelsSettings
+from clipcli.commands.review.settings import ReviewFile, ReviewSettings
 from clipcli.commands.shared_settings import Encoding, Hardware, OneModel
 from clipcli.commands.train.settings import TrainConfig, TrainRequest
 from clipcli.errors import UnknownName, UsageError
@@ -38,7 +39,7 @@ from clipcli.settings import (
 
 RECORDS = (
     *(ClassifySettings, RowsFile, BuildClassifierSettings, ClassifierFile, EvaluateSettings, TrainRequest),
-    *(CalibrateSettings, LabelsSettings),
+    *(CalibrateSettings, LabelsSettings, ReviewSettings, ReviewFile),
 )
 TABLE = pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]})
 # A value of each setting that is not its default.
@@ -137,6 +138,8 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "keep_duplicates": True,
         "taxonomy": "wordnet",
     },
+    ReviewSettings: {"predictions": "a.csv", "corrections": ["b.csv", "c.csv"], "max_images": 9, "random": 7},
+    ReviewFile: {"output": "d.csv", "html": "page.html", "browser": False},
 }
 
 

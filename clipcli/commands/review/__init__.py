@@ -1,0 +1,1 @@
+"""`review`: a page on which a person confirms and corrects labels, the doubtful first."""

@@ -1,0 +1,150 @@
+"""Prepares a review: reads the rows, orders the photos, and reads what was decided before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipcli.commands.review.alike import groups_alike, likely_labels
+from clipcli.commands.review.decisions import Said
+from clipcli.commands.review.embeddings import stored_embeddings
+from clipcli.commands.review.order import doubtful_first, draw, with_drawn
+from clipcli.commands.review.photos import Photo, Rows, read_photos, with_labels_of
+from clipcli.commands.review.settings import PHOTOS_IN_A_FILE, ReviewFile, ReviewSettings
+from clipcli.errors import BadFile, UsageError
+from clipcli.events import Event, Noted, Warned
+from clipcli.images.decode import prepare_pillow
+from clipcli.notices import Notices
+from clipcli.outputs.check import check_is_not_read
+from clipcli.outputs.corrections import Corrections, read_corrections
+
+# The keys from 1 to 0 that labels have.
+KEYS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """The photos in the order of review.
+
+    `drawn` are the numbers of those that come at random, in their order, and `alike` those of photos that look alike.
+    `labels` are those to choose from, with their groups. `said` is what was said about photos before, by number, and
+    `total` the number of all photos of the output.
+    """
+
+    predictions: str
+    photos: tuple[Photo, ...]
+    drawn: tuple[int, ...]
+    alike: tuple[tuple[int, ...], ...]
+    labels: Mapping[str, tuple[str, ...]]
+    unknown: str | None
+    several: bool
+    said: Mapping[int, Said]
+    total: int
+
+
+def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None, Review]:
+    """Read the rows and what was decided before, and order the photos.
+
+    Raises as `read_photos` and `read_corrections`, and `UsageError` if the output is a file that is read.
+    """
+    if Path(file.output).suffix.lower() != ".csv":
+        raise UsageError(f"--output {file.output} does not end in .csv, and is a table of corrections; give another")
+    check_is_not_read(file.output, [options.predictions])
+    prepare_pillow()
+    notices = Notices()
+    rows = read_photos(options.predictions, notices)
+    before = read_corrections(_files(options, file), notices)
+    yield from notices.events()
+    yield from _about(before, rows, options.predictions)
+    given = [label for correction in before.by_path.values() for label in correction.labels]
+    rows = with_labels_of(rows, given)
+    if not rows.several and any(len(correction.labels) > 1 for correction in before.by_path.values()):
+        raise BadFile(
+            "the corrections have several labels for a photo, and the rows one; give corrections of one label"
+        )
+    embeddings = stored_embeddings([photo.item for photo in rows.photos], rows.manifest)
+    yield from map(Noted, _without_embeddings(embeddings, len(rows.photos)))
+    most = options.max_images or (PHOTOS_IN_A_FILE if file.html else None)
+    review = _ordered(rows, embeddings, options)
+    said = {photo.row.path: n for n, photo in enumerate(review.photos)}
+    known = {said[path]: correction.labels for path, correction in before.by_path.items() if path in said}
+    review = replace(review, said=known)
+    return review if most is None else _first(review, most)
+
+
+def _files(options: ReviewSettings, file: ReviewFile) -> list[str]:
+    """The files of corrections that are read: those given, and the one that is gone on with."""
+    files = list(options.corrections)
+    if file.html is None and os.path.isfile(file.output):
+        files = [name for name in files if not (os.path.exists(name) and os.path.samefile(name, file.output))]
+        files.append(file.output)
+    return files
+
+
+def _about(before: Corrections, rows: Rows, predictions: str) -> Iterator[Event]:
+    """What is to be said of corrections that were made before."""
+    if before.conflicts:
+        count = len(before.conflicts)
+        photos = "photo has" if count == 1 else "photos have"
+        yield Warned(f"{count:,} {photos} different labels in the files of corrections; the latest review counts:")
+        yield from (Noted(f"  {conflict.in_words()}") for conflict in before.conflicts)
+    paths = {photo.row.path for photo in rows.photos}
+    others = [path for path in before.by_path if path not in paths]
+    if others:
+        are = "correction is of a photo" if len(others) == 1 else "corrections are of photos"
+        yield Warned(f"{len(others):,} {are} that {predictions} has no label for, such as {others[0]}: left alone")
+
+
+def _without_embeddings(embeddings: NDArray[np.float32] | None, count: int) -> Iterator[str]:
+    """What is to be said where the cache has not the embeddings of all photos."""
+    without = count if embeddings is None else int((~embeddings.any(axis=1)).sum())
+    if without:
+        which = "the photos" if without == count else f"{without:,} of {count:,} photos"
+        yield f"The cache has no embeddings of {which}: they are spread by labels alone, with no look-alikes."
+
+
+def _ordered(rows: Rows, embeddings: NDArray[np.float32] | None, options: ReviewSettings) -> Review:
+    """The photos in the order of review, with the labels to offer for each."""
+    photos = rows.photos
+    number: dict[Said, int] = {}
+    kinds = np.array([number.setdefault(photo.said, len(number)) for photo in photos], dtype=np.intp)
+    drawn = draw(len(photos), most=options.random)
+    order = with_drawn(doubtful_first([photo.lead for photo in photos], kinds, embeddings), drawn)
+    alike = [] if embeddings is None else groups_alike(order, kinds, embeddings, apart=drawn)
+    likely, saids = likely_labels(kinds, embeddings, count=KEYS), list(number)
+    place = {n: at for at, n in enumerate(order)}
+    return Review(
+        predictions=options.predictions,
+        photos=tuple(replace(photos[n], keys=_keys(photos[n], [saids[k] for k in likely[n]], rows)) for n in order),
+        drawn=tuple(place[n] for n in drawn),
+        alike=tuple(tuple(place[n] for n in group) for group in alike),
+        labels=rows.labels,
+        unknown=rows.unknown,
+        several=rows.several,
+        said={},
+        total=len(photos),
+    )
+
+
+def _keys(photo: Photo, likely: Sequence[Said], rows: Rows) -> tuple[str, ...]:
+    """The labels with a key: all where they are few, so that each has its own; else those that are likely."""
+    if len(rows.labels) <= KEYS:
+        return tuple(rows.labels)
+    of_row = [label for label in photo.row.labels if label != rows.unknown]
+    return tuple(dict.fromkeys([*of_row, *(label for said in likely for label in said)]))[:KEYS]
+
+
+def _first(review: Review, most: int) -> Review:
+    """The review of the first photos alone."""
+    return replace(
+        review,
+        photos=review.photos[:most],
+        drawn=tuple(n for n in review.drawn if n < most),
+        alike=tuple(group for group in review.alike if all(n < most for n in group)),
+        said={n: labels for n, labels in review.said.items() if n < most},
+    )
