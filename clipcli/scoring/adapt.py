@@ -11,7 +11,8 @@ discriminant of Wang et al. (2024). The last term is that of a Gaussian: on imag
 class is 1 on average, so that a corrected class does not draw the images of those that have no correction.
 
 The trust in the text is 1, or, where each class has two corrections or more, what cross-validation finds more likely.
-It chooses a factor of all logits as well, so that scores are true. All is linear in the embedding: weights and a bias a class, as a refined classifier has.
+It chooses a factor of all logits as well, so that scores are true. All is linear in the embedding: weights and a bias a
+class, as a refined classifier has.
 """
 
 from __future__ import annotations
@@ -73,15 +74,17 @@ def adapted(embeddings: NDArray[np.float32], truth: Places, classifier: Classifi
     folds = _folds(truth)
     kept = folds >= 0
     counts = np.bincount(truth, minlength=len(texts))
-    trusts = TRUSTS if counts.min() >= _LEAST_OF_A_CLASS else TRUSTS[:1]
-    enough = int(kept.sum()) >= _LEAST_HELD_OUT
-    held_out = [_held_out(images, truth, texts, folds, trust=trust) for trust in trusts] if enough else []
-    if not enough:
-        return fit(images, truth, texts, trust=1.0), None
-    losses = np.array([[log_loss(scale * one, truth[kept]).mean() for scale in _SCALES] for one in held_out])
-    best, scale = np.unravel_index(losses.argmin(), losses.shape)
-    accuracy = _accuracy(images[kept] @ texts.T, held_out[best], truth[kept])
-    return fit(images, truth, texts, trust=trusts[best]).times(float(_SCALES[scale])), accuracy
+    if int(kept.sum()) < _LEAST_HELD_OUT:
+        return fit(images, truth, texts, trust=TRUSTS[0]), None
+    lowest, best, scale, held_out = np.inf, TRUSTS[0], 1.0, np.empty(0)
+    for trust in TRUSTS if counts.min() >= _LEAST_OF_A_CLASS else TRUSTS[:1]:
+        logits = _held_out(images, truth, texts, folds, trust=trust)
+        losses = [float(log_loss(factor * logits, truth[kept]).mean()) for factor in _SCALES]
+        if min(losses) >= lowest:
+            break
+        lowest, best, scale, held_out = min(losses), trust, float(_SCALES[np.argmin(losses)]), logits
+    accuracy = _accuracy(images[kept] @ texts.T, held_out, truth[kept])
+    return fit(images, truth, texts, trust=best).times(scale), accuracy
 
 
 def fit(images: Wide, truth: Places, texts: Wide, *, trust: float) -> Fitted:
@@ -135,7 +138,7 @@ def _whitening(images: Wide, truth: Places) -> tuple[Wide, Wide]:
 
 
 def _folds(truth: Places) -> Places:
-    """The fold `[N]` of each image: those of a class are in different ones; -1 if it is never held out, beyond 1,000."""
+    """The fold `[N]` of each image, those of a class in different ones; -1 for those beyond 1,000, never held out."""
     shuffled = np.random.default_rng(0).permutation(len(truth))
     by_class = shuffled[np.argsort(truth[shuffled], kind="stable")]
     folds = np.empty(len(truth), np.intp)

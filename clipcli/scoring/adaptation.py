@@ -50,7 +50,9 @@ class Adaptation:
     def in_words(self) -> str:
         """What it was adapted to, as part of a sentence."""
         return f"adapted to {self.images:,} corrections of {len(self.by_class):,} labels" + (
-            "" if self.unknown_at is None else f", unknown from {self.unknown_at:.2f} on by {self.nones:,} of no label"
+            ""
+            if self.unknown_at is None
+            else f", unknown from {self.unknown_at:.2f} on by {self.nones:,} of none of the labels"
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The `Classifier`: class embeddings with all that scoring needs, and the file that it is saved in.
 
 The file is safetensors: the tensor `class_embeddings` `[C, D]` float32, everything else as text metadata. One that was
-refined or adapted has the tensors `weights` and `biases` too, and one that can tell unknown images `vocabulary` `[V, D]`.
+refined or adapted has the tensors `weights` and `biases` too, and one that can tell unknown images `vocabulary`
+`[V, D]`.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ DEVIATIONS, WEIGHT = 2.5, 10
 
 
 def check_plain(classifier: Classifier) -> None:
-    """Raise `UsageError` for a classifier that is refined, adapted or calibrated: several labels are scored without that."""
+    """Raise `UsageError` for a classifier that was refined, adapted or calibrated: several labels are scored plain."""
     made = "calibrated" if classifier.calibration is not None else None
     if classifier.weights is not None:
         made = "refined" if classifier.adaptation is None else "adapted"

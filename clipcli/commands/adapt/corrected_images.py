@@ -52,7 +52,9 @@ def read_corrected(
         raise UsageError("no corrections were given; give --corrections FILE, as clipcli review writes it")
     found = read_corrections(files, notices)
     yield from (Warned(f"corrections differ on {conflict.in_words()}") for conflict in found.conflicts)
-    items = {item.id: item for item in list_images(files, image_column="path", notices=notices)} if found.by_path else {}
+    items = (
+        {item.id: item for item in list_images(files, image_column="path", notices=notices)} if found.by_path else {}
+    )
     known = _learned(found.by_path.values(), tuple(classes), notices)
     if not known:
         labels = some_of([one.label for one in classes])

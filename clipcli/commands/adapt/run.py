@@ -90,8 +90,7 @@ def _as_built(
         )
     if classifier.score != "softmax" and (images.truth >= 0).any():
         yield Noted(f"The scores of {classifier.model} are sigmoids; adapted, they are a softmax over the labels.")
-    plain = {"weights": None, "biases": None, "refined_on": None, "calibration": None, "adaptation": None}
-    return replace(classifier, **plain)
+    return replace(classifier, weights=None, biases=None, refined_on=None, calibration=None, adaptation=None)
 
 
 def _learned(classifier: Classifier, embeddings: Array, truth: NDArray[np.intp], *, digest: str) -> Classifier:
