@@ -77,7 +77,7 @@ def discriminant(images: Array, truth: Places, classifier: clipcli.Classifier, t
 
 
 def clap(images: Array, truth: Places, classifier: clipcli.Classifier, test: Array) -> Array:
-    """CLAP (Silva-Rodríguez et al. 2024) by gradient descent: held to the text by the zero-shot probability of a class."""
+    """CLAP (Silva-Rodríguez et al. 2024): each class is held to its text by its zero-shot probability."""
     texts = classifier.class_embeddings.astype(float)
     own = np.eye(len(texts))[truth]
     shares = _softmax(classifier.logit_scale * images @ texts.T)
@@ -138,12 +138,11 @@ def _drawn(truth: Places, shots: int, seed: int) -> Places:
 
 
 def main() -> None:
-    """Print a table for each bed: top-1 in percent on average, the worst draw of adapt beside zero-shot, and seconds."""
+    """Print for each bed the mean top-1 in percent, adapt's gain over zero-shot in its worst draw, and its seconds."""
     for name in sys.argv[1:] or (*FOLDERS, DIGITS):
         classifier, (images, truth), apart = _bed(name)
-        print(
-            f"\n{name}\n\n| images a class | {' | '.join(METHODS)} | worst draw | seconds |\n|---|{'---|' * (len(METHODS) + 2)}"
-        )
+        columns = ["images a class", *METHODS, "worst draw", "seconds"]
+        print(f"\n{name}\n\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
         for shots in SHOTS:
             right: dict[str, list[float]] = {method: [] for method in METHODS}
             seconds = []

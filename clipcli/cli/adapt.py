@@ -82,8 +82,8 @@ def _said(adaptation: Adaptation, classifier: Classifier) -> Iterator[str]:
     if found is not None:
         yield (
             f"Right by cross-validation: {found.before:.1%} before, {found.after:.1%} after,"
-            f" {found.gain * 100:+.1f} points [{found.low * 100:+.1f}, {found.high * 100:+.1f}]. This is of the corrected"
-            " images: where those were the doubtful ones, more of all images are right."
+            f" {found.gain * 100:+.1f} points [{found.low * 100:+.1f}, {found.high * 100:+.1f}]. This is of the"
+            " corrected images: where those were the doubtful ones, more of all images are right."
         )
         if found.is_better:
             yield "The whole interval is above 0, so the new classifier is recommended."

@@ -49,11 +49,13 @@ class Adaptation:
 
     def in_words(self) -> str:
         """What it was adapted to, as part of a sentence."""
-        return f"adapted to {self.images:,} corrections of {len(self.by_class):,} labels" + (
-            ""
-            if self.unknown_at is None
-            else f", unknown from {self.unknown_at:.2f} on by {self.nones:,} of none of the labels"
-        )
+        by = f"by {self.nones:,} of none of the labels"
+        if not self.images:
+            return f"taught that images are unknown from {self.unknown_at:.2f} on, {by}"
+        taught = "" if self.unknown_at is None else f", unknown from {self.unknown_at:.2f} on {by}"
+        number = "1 correction" if self.images == 1 else f"{self.images:,} corrections"
+        labels = "1 label" if len(self.by_class) == 1 else f"{len(self.by_class):,} labels"
+        return f"adapted to {number} of {labels}{taught}"
 
     def as_json(self) -> dict[str, Any]:
         """The record as JSON holds it."""

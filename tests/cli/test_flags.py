@@ -25,6 +25,9 @@ FLAGS = {
     "calibrate": "labels classifier prompts model output image-column label-column device precision batch-size workers "
     "decode engine cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates color taxonomy",
+    "adapt": "corrections labels classifier prompts model output device precision batch-size workers decode engine "
+    "cache no-cache cache-size verify no-verify overwrite no-overwrite keep-names no-keep-names keep-duplicates "
+    "no-keep-duplicates color taxonomy",
     "evaluate": "data labels classifier prompts model output compare linear-probe shots seeds image-column "
     "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine "
     "cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clipcli.commands.adapt.settings import AdaptedFile, AdaptSettings
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings, ClassifierFile
 from clipcli.commands.calibrate.settings import CalibrateSettings
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
@@ -39,7 +40,7 @@ from clipcli.settings import (
 
 RECORDS = (
     *(ClassifySettings, RowsFile, BuildClassifierSettings, ClassifierFile, EvaluateSettings, TrainRequest),
-    *(CalibrateSettings, LabelsSettings, ReviewSettings, ReviewFile),
+    *(AdaptSettings, AdaptedFile, CalibrateSettings, LabelsSettings, ReviewSettings, ReviewFile),
 )
 TABLE = pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]})
 # A value of each setting that is not its default.
@@ -88,6 +89,27 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "report": "page.html",
         "report_images": 5,
     },
+    AdaptSettings: {
+        "corrections": ["a.csv", "b.csv"],
+        "labels": ["cat", "dog"],
+        "classifier": "c.safetensors",
+        "prompts": "plain",
+        "model": "tiny",
+        "device": "cpu",
+        "precision": "fp32",
+        "batch_size": 4,
+        "workers": 2,
+        "decode": "fast",
+        "color": "raw",
+        "engine": "torch",
+        "cache": False,
+        "cache_size": "5MB",
+        "verify": True,
+        "keep_names": True,
+        "keep_duplicates": True,
+        "taxonomy": "wordnet",
+    },
+    AdaptedFile: {"output": "c.safetensors", "overwrite": True},
     BuildClassifierSettings: {
         "labels": "labels.txt",
         "prompts": "a {}.",

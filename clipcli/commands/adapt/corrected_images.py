@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from clipcli.notices import Notice, Notices
 from clipcli.outputs.corrections import Correction, read_corrections
 from clipcli.records import ImageItem
 
+# The column of images. Its cells are what corrections are known by; an item is called by where its image was found.
+_PATH = "path"
 _OTHER = Notice(
     "correction has a label that is none of the classes",
     "corrections have labels that are none of the classes",
@@ -52,16 +54,17 @@ def read_corrected(
         raise UsageError("no corrections were given; give --corrections FILE, as clipcli review writes it")
     found = read_corrections(files, notices)
     yield from (Warned(f"corrections differ on {conflict.in_words()}") for conflict in found.conflicts)
-    items = (
-        {item.id: item for item in list_images(files, image_column="path", notices=notices)} if found.by_path else {}
-    )
+    if not found.by_path:
+        raise BadFile(f"{some_of(files)}: no corrections; review some images first, with clipcli review")
+    rows = list_images(files, image_column=_PATH, keep=(_PATH,), notices=notices)
+    items = {row.cells[_PATH]: row for row in rows}
     known = _learned(found.by_path.values(), tuple(classes), notices)
     if not known:
         labels = some_of([one.label for one in classes])
         raise BadFile(f"{some_of(files)}: no correction has a label of the classes, which are {labels}; review some")
     said = sorted((one.path, classes[index].label if index >= 0 else None) for one, index in known)
     return CorrectedImages(
-        items=tuple(items[one.path] for one, _ in known),
+        items=tuple(replace(items[one.path], cells={}) for one, _ in known),
         truth=np.array([index for _, index in known], np.intp),
         digest=hashlib.sha256(json.dumps(said).encode()).hexdigest(),
     )
