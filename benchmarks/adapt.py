@@ -23,6 +23,10 @@ sys.path.insert(0, str(Path(__file__).parent / "scores"))
 import beds
 
 import clipcli
+from clipcli.data.columns import Columns
+from clipcli.data.labelled import labelled_of, read_labelled
+from clipcli.data.tree import Data
+from clipcli.notices import Notices
 from clipcli.scoring.adapt import adapted
 
 Array = NDArray[np.float64]
@@ -127,8 +131,8 @@ def _bed(name: str) -> tuple[clipcli.Classifier, tuple[Array, Places], tuple[Arr
 
 
 def _labelled(folder: str) -> tuple[Array, Places]:
-    data = beds.read_labelled(beds.Data(str(beds.SHARED / folder), beds.Notices()), beds.Columns(None, None, None))
-    labels = [labelled.name for labelled in beds.labelled_of(data)]
+    data = read_labelled(Data(str(beds.SHARED / folder), Notices()), Columns(None, None, None))
+    labels = [labelled.name for labelled in labelled_of(data)]
     return beds.embedded(folder).astype(float), np.searchsorted(sorted(set(labels)), labels)
 
 

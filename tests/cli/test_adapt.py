@@ -67,7 +67,7 @@ def test_a_file_for_classify(run: Run, model: str, tmp_path: Path) -> None:
     assert run("classify", "tree", "--classifier", "adapted.safetensors").code == 0
     assert '"scores": "adapted to 30 corrections of 6 labels"' in (tmp_path / "predictions.csv.json").read_text()
     again = run("adapt", "--corrections", "corrections.csv", "--labels", LABELS, "--model", model)
-    assert again.code == 1
+    assert again.code == 2
     assert "adapted.safetensors exists" in again.err
 
 
@@ -83,7 +83,7 @@ def test_files_of_several_persons(run: Run, corrections: Path) -> None:
     (corrections.parent / "b.csv").write_text(corrections.read_text())
     done = run("adapt", "--corrections", "corrections.csv", "b.csv", "--labels", LABELS, "--show-config")
     assert done.code == 0
-    assert "- corrections.csv\n  - b.csv" in done.out
+    assert "- corrections.csv\n- b.csv" in done.out
 
 
 def test_corrections_are_needed(run: Run) -> None:
