@@ -35,7 +35,7 @@ Places = NDArray[np.intp]
 Method = Callable[[Array, Places, clipcli.Classifier, Array], Array]
 SHOTS, DRAWS = (1, 2, 4, 8, 16), 5
 # Images drawn from, and images tested on: the same folder is split in each draw.
-FOLDERS = {
+FOLDERS: dict[str, tuple[str, str | None]] = {
     "clothing": ("clothing.zip/train", "clothing.zip/validation"),
     "tiny-imagenet": ("tiny-imagenet.zip/val", None),
     "caltech-101": ("caltech101.zip/train", "caltech101.zip/val"),
@@ -46,7 +46,8 @@ _DIGITS = 600
 
 def zero_shot(_: Array, __: Places, classifier: clipcli.Classifier, test: Array) -> Array:
     """The text alone."""
-    return classifier.logit_scale * test @ classifier.class_embeddings.T.astype(float)
+    logits: Array = classifier.logit_scale * test @ classifier.class_embeddings.T.astype(float)
+    return logits
 
 
 def adapt(images: Array, truth: Places, classifier: clipcli.Classifier, test: Array) -> Array:
@@ -58,7 +59,8 @@ def probe(images: Array, truth: Places, _: clipcli.Classifier, test: Array) -> A
     """scikit-learn's logistic regression, with C = 10."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return LogisticRegression(C=10, max_iter=1000).fit(images, truth).decision_function(test)
+        logits: Array = LogisticRegression(C=10, max_iter=1000).fit(images, truth).decision_function(test)
+        return logits
 
 
 def tip_adapter(images: Array, truth: Places, classifier: clipcli.Classifier, test: Array) -> Array:
@@ -77,7 +79,8 @@ def discriminant(images: Array, truth: Places, classifier: clipcli.Classifier, t
     inverse = dimensions * np.linalg.inv(scatter + np.trace(scatter) / freedom * np.eye(dimensions))
     weights = centres @ inverse
     biases = -0.5 * (weights * centres).sum(axis=1)
-    return zero_shot(images, truth, classifier, test) + test @ weights.T + biases
+    logits: Array = zero_shot(images, truth, classifier, test) + test @ weights.T + biases
+    return logits
 
 
 def clap(images: Array, truth: Places, classifier: clipcli.Classifier, test: Array) -> Array:
@@ -93,7 +96,8 @@ def clap(images: Array, truth: Places, classifier: clipcli.Classifier, test: Arr
         gradient += 2 * hold[:, None] * (weights - texts) / len(texts)
         speed = 0.9 * speed + gradient
         weights = weights - 0.1 * 0.5 * (1 + np.cos(np.pi * step / 300)) * speed
-    return test @ weights.T
+    logits: Array = test @ weights.T
+    return logits
 
 
 METHODS: dict[str, Method] = {
@@ -126,8 +130,8 @@ def _bed(name: str) -> tuple[clipcli.Classifier, tuple[Array, Places], tuple[Arr
     if name == DIGITS:
         return _digits()
     classifier = beds.bed(name).classifier
-    found = [None if folder is None else _labelled(folder) for folder in FOLDERS[name]]
-    return classifier, found[0], found[1]
+    drawn, test = FOLDERS[name]
+    return classifier, _labelled(drawn), None if test is None else _labelled(test)
 
 
 def _labelled(folder: str) -> tuple[Array, Places]:
