@@ -75,7 +75,7 @@ def discriminant(images: Array, truth: Places, classifier: clipcli.Classifier, t
     centres = np.array([images[truth == n].mean(axis=0) for n in range(len(classifier.labels))])
     within = images - centres[truth] if count > len(centres) else images - images.mean(axis=0)
     scatter = within.T @ within
-    freedom = max(count - len(centres), 1)
+    freedom = count - len(centres) if count > len(centres) else count - 1
     inverse = dimensions * np.linalg.inv(scatter + np.trace(scatter) / freedom * np.eye(dimensions))
     weights = centres @ inverse
     biases = -0.5 * (weights * centres).sum(axis=1)
