@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from clipcli.commands.adapt.run import adapt
+    from clipcli.commands.adapt.settings import AdaptSettings
     from clipcli.commands.build_classifier.run import build_classifier
     from clipcli.commands.build_classifier.settings import BuildClassifierSettings
     from clipcli.commands.calibrate.run import calibrate
@@ -46,12 +48,15 @@ if TYPE_CHECKING:
     from clipcli.loaded import LoadedModel, load
     from clipcli.outputs.embeddings import Embeddings
     from clipcli.records import Row, Rows
+    from clipcli.scoring.adaptation import Adaptation
     from clipcli.scoring.calibration import Calibration
     from clipcli.scoring.classifier import Classifier
     from clipcli.scoring.rows import to_frame
     from clipcli.scoring.schema import Schema
 
 __all__ = [
+    "AdaptSettings",
+    "Adaptation",
     "BuildClassifierSettings",
     "CalibrateSettings",
     "Calibration",
@@ -79,6 +84,7 @@ __all__ = [
     "Trained",
     "UndoResult",
     "UndoSettings",
+    "adapt",
     "build_classifier",
     "calibrate",
     "classify",
@@ -95,6 +101,8 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AdaptSettings": "clipcli.commands.adapt.settings",
+    "Adaptation": "clipcli.scoring.adaptation",
     "BuildClassifierSettings": "clipcli.commands.build_classifier.settings",
     "CalibrateSettings": "clipcli.commands.calibrate.settings",
     "Calibration": "clipcli.scoring.calibration",
@@ -122,6 +130,7 @@ _MODULES = {
     "Trained": "clipcli.commands.train.run",
     "UndoResult": "clipcli.commands.undo.run",
     "UndoSettings": "clipcli.commands.undo.settings",
+    "adapt": "clipcli.commands.adapt.run",
     "build_classifier": "clipcli.commands.build_classifier.run",
     "calibrate": "clipcli.commands.calibrate.run",
     "classify": "clipcli.commands.classify.run",

@@ -30,6 +30,7 @@ COMMANDS = {
     "classify": "clipcli.cli.classify",
     "build-classifier": "clipcli.cli.build_classifier",
     "calibrate": "clipcli.cli.calibrate",
+    "adapt": "clipcli.cli.adapt",
     "evaluate": "clipcli.cli.evaluate",
     "review": "clipcli.cli.review",
     "train": "clipcli.cli.train",

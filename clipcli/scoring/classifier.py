@@ -1,7 +1,8 @@
 """The `Classifier`: class embeddings with all that scoring needs, and the file that it is saved in.
 
-The file is safetensors: the tensor `class_embeddings` `[C, D]` float32, everything else as text metadata. A refined one
-has the tensors `weights` and `biases` too, and one that can tell unknown images `vocabulary` `[V, D]`.
+The file is safetensors: the tensor `class_embeddings` `[C, D]` float32, everything else as text metadata. One that was
+refined or adapted has the tensors `weights` and `biases` too, and one that can tell unknown images `vocabulary`
+`[V, D]`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from clipcli.classes.tree import Tree, tree_of
 from clipcli.errors import BadFile, InputNotFound, OutputFailed, UsageError
 from clipcli.files.atomic import write_bytes
 from clipcli.memory.classes import RECIPE
+from clipcli.scoring.adaptation import Adaptation
 from clipcli.scoring.calibration import Calibration
 from clipcli.scoring.several_calibration import SeveralCalibration
 
@@ -36,8 +38,9 @@ class Classifier:
     `precision` the one that the prompts were encoded in. `logit_scale` is the factor itself, not its logarithm. `score`
     is `softmax` or `sigmoid`. `recipe` names the way in which prompts became class embeddings.
 
-    A classifier that was refined on `refined_on` images has `weights` `[C, D]` and `biases` `[C]`, float32, which take
-    the place of the class embeddings: an image's similarity to a class is the product with its weights, plus its bias.
+    A classifier that was refined on `refined_on` images, or has an `adaptation` to corrections, has `weights` `[C, D]`
+    and `biases` `[C]`, float32, which take the place of the class embeddings: an image's similarity to a class is the
+    product with its weights, plus its bias. Images of no class alone leave an adaptation without weights.
     `calibration` is what `clipcli calibrate` found; `None` before that. `vocabulary` `[V, D]` holds the embeddings of
     words that mean something else than every class, to tell unknown images by. `tree` has the groups of the classes;
     `None` if they are in none. `several` is what `clipcli calibrate --multi-label` found; `None` before that.
@@ -59,6 +62,7 @@ class Classifier:
     calibration: Calibration | None = None
     vocabulary: NDArray[np.float32] | None = None
     tree: Tree | None = None
+    adaptation: Adaptation | None = None
     several: SeveralCalibration | None = None
 
     def save(self, path: str | Path) -> None:
@@ -111,8 +115,9 @@ class Classifier:
         """What was done to it after it was built, as in `refined on 300 images`; `None` if nothing was."""
         refined = [] if self.refined_on is None else [f"refined on {self.refined_on:,} images"]
         calibrated = [] if self.calibration is None else [f"calibrated: {self.calibration.in_words()}"]
+        adapted = [] if self.adaptation is None else [self.adaptation.in_words()]
         several = [] if self.several is None else [f"calibrated for several labels: {self.several.in_words()}"]
-        return ", and ".join([*refined, *calibrated, *several]) or None
+        return ", and ".join([*refined, *adapted, *calibrated, *several]) or None
 
     def _metadata(self) -> dict[str, str]:
         """What is not a tensor. Optional facts that are `None` are left out, so that files are what they were."""
@@ -130,15 +135,10 @@ class Classifier:
         shape, classes = self.class_embeddings.shape, len(self.labels)
         if len(shape) != 2 or shape[0] != classes or not all(map(_is_finite, self._tensors().values())):
             return "embeddings and labels do"
-        refined = (self.weights, self.biases, self.refined_on)
-        if any(one is not None for one in refined) and (
-            self.weights is None
-            or self.biases is None
-            or self.refined_on is None
-            or self.weights.shape != shape
-            or self.biases.shape != shape[:1]
-        ):
+        if not self._weights_fit(shape):
             return "refinement does"
+        if self.adaptation is not None and not set(self.adaptation.by_class) <= set(self.labels):
+            return "corrections and labels do"
         if self.calibration is not None and not self.calibration.fits(classes):
             return "calibration does"
         if self.several is not None and not self.several.fits(classes):
@@ -147,6 +147,13 @@ class Classifier:
         if words is not None and (words.ndim != 2 or words.shape[1] != shape[1] or len(words) < 2):
             return "vocabulary does"
         return "groups and labels do" if self.tree is not None and not self.tree.fits(self.labels) else None
+
+    def _weights_fit(self, shape: tuple[int, ...]) -> bool:
+        """True if there are weights and biases where it is refined or adapted, of the right shape, and nowhere else."""
+        learned = self.refined_on is not None or (self.adaptation is not None and self.adaptation.images > 0)
+        if not learned or self.weights is None or self.biases is None:
+            return not learned and self.weights is None and self.biases is None
+        return self.weights.shape == shape and self.biases.shape == shape[:1]
 
 
 NO_VOCABULARY = (
@@ -159,6 +166,7 @@ OPTIONAL: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "refined_on": (int, int),
     "calibration": (Calibration.as_json, Calibration.from_json),
     "several": (SeveralCalibration.as_json, SeveralCalibration.from_json),
+    "adaptation": (Adaptation.as_json, Adaptation.from_json),
     "tree": (lambda tree: tree.groups, lambda groups: Tree(tuple(map(tuple, groups)))),
 }
 

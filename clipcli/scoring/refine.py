@@ -71,7 +71,12 @@ class _Assigned:
 
 
 def check_refinable(classifier: Classifier) -> None:
-    """Raise `UsageError` for a classifier that is refined already, or calibrated."""
+    """Raise `UsageError` for a classifier that is refined or adapted already, or calibrated."""
+    if classifier.adaptation is not None:
+        raise UsageError(
+            "the classifier is adapted to corrections, and would forget them; leave --refine away, or give the"
+            " classifier it came from"
+        )
     if classifier.weights is not None:
         raise UsageError("the classifier is refined already; leave --refine away, or give the classifier it came from")
     if classifier.calibration is not None:

@@ -36,7 +36,8 @@ def choose_score(requested: str, classifier: Classifier) -> str:
     own = classifier.score if classifier.calibration is None else "softmax"
     kind = own if requested == "auto" else requested
     if classifier.weights is not None and kind != "softmax":
-        raise UsageError(f"the classifier is refined, and its scores are softmax; {kind} needs one that is not refined")
+        made = "refined" if classifier.adaptation is None else "adapted"
+        raise UsageError(f"the classifier is {made}, and its scores are softmax; {kind} needs one that is not {made}")
     if kind == "sigmoid" and classifier.logit_bias is None:
         raise UsageError(f"{classifier.model} has no logit bias, so a sigmoid means nothing; use --score softmax")
     return kind

@@ -34,8 +34,10 @@ DEVIATIONS, WEIGHT = 2.5, 10
 
 
 def check_plain(classifier: Classifier) -> None:
-    """Raise `UsageError` for a classifier that is refined or calibrated: several labels are scored without that."""
-    made = "refined" if classifier.weights is not None else "calibrated" if classifier.calibration is not None else None
+    """Raise `UsageError` for a classifier that was refined, adapted or calibrated: several labels are scored plain."""
+    made = "calibrated" if classifier.calibration is not None else None
+    if classifier.weights is not None:
+        made = "refined" if classifier.adaptation is None else "adapted"
     if made is not None:
         raise UsageError(
             f"the classifier is {made}, and several labels are scored by the plain class embeddings; give the"

@@ -59,7 +59,9 @@ def match(classes: Float64Array, words: Float64Array) -> Float64Array:
 
 
 def default_threshold(classifier: Classifier) -> float:
-    """The score from which on an image is unknown, unless the user says so otherwise."""
+    """The score from which on an image is unknown, unless the user says so: what corrections taught, if any did."""
+    if classifier.adaptation is not None and classifier.adaptation.unknown_at is not None:
+        return classifier.adaptation.unknown_at
     return UNKNOWN_AT_ALONE if len(classifier.labels) == 1 else UNKNOWN_AT
 
 

@@ -49,9 +49,7 @@ def test_the_bar_says_that_rows_come_last(monkeypatch: pytest.MonkeyPatch) -> No
 def test_it_does_not_go_on_with_rows(run: Run, photos: Path, model: str) -> None:
     done = run("classify", photos, "--labels", "cat,dog", "--model", model, "--refine", "--resume")
     assert done.code == 2
-    assert (
-        "--refine labels all images together, so there is no rest to label; give --update, or" in done.err
-    )
+    assert "--refine labels all images together, so there is no rest to label; give --update, or" in done.err
 
 
 def test_evaluate_notes_what_was_left_alone(run: Run, photos: Path, model: str) -> None:

@@ -35,6 +35,9 @@ def rows() -> list[clipcli.Row]:
     calibrated = clipcli.calibrate(PHOTOS, classifier=classifier)
     calibration: clipcli.Calibration | None = calibrated.calibration
     print(0 if calibration is None else calibration.after.ece)
+    adapted = clipcli.adapt(corrections=[PHOTOS, "b.csv"], classifier=classifier)
+    adaptation: clipcli.Adaptation | None = adapted.adaptation
+    print(0 if adaptation is None else adaptation.images)
     found += clipcli.classify([PHOTOS, "more"], classifier=calibrated, batch_size=8)
     print(clipcli.to_frame(found).shape, found[0].labels[0].upper(), classifier.class_embeddings.shape)
     return found

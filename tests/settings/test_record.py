@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clipcli.commands.adapt.settings import AdaptedFile, AdaptSettings
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings, ClassifierFile
 from clipcli.commands.calibrate.settings import CalibrateSettings
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
@@ -45,8 +46,8 @@ from clipcli.settings import (
 
 RECORDS = (
     *(ClassifySettings, RowsFile, BuildClassifierSettings, ClassifierFile, EvaluateSettings, TrainRequest),
-    *(CalibrateSettings, LabelsSettings, ReviewSettings, ReviewFile, SortSettings, PlanShown, TagSettings),
-    *(TagPlanShown, UndoSettings, FindSettings, Found, EmbedSettings, EmbeddingsFile),
+    *(AdaptSettings, AdaptedFile, CalibrateSettings, LabelsSettings, ReviewSettings, ReviewFile, SortSettings),
+    *(PlanShown, TagSettings, TagPlanShown, UndoSettings, FindSettings, Found, EmbedSettings, EmbeddingsFile),
 )
 TABLE = pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]})
 # A value of each setting that is not its default.
@@ -120,6 +121,27 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "keep_missing": True,
         "watch": True,
     },
+    AdaptSettings: {
+        "corrections": ["a.csv", "b.csv"],
+        "labels": ["cat", "dog"],
+        "classifier": "c.safetensors",
+        "prompts": "plain",
+        "model": "tiny",
+        "device": "cpu",
+        "precision": "fp32",
+        "batch_size": 4,
+        "workers": 2,
+        "decode": "fast",
+        "color": "raw",
+        "engine": "torch",
+        "cache": False,
+        "cache_size": "5MB",
+        "verify": True,
+        "keep_names": True,
+        "keep_duplicates": True,
+        "taxonomy": "wordnet",
+    },
+    AdaptedFile: {"output": "c.safetensors", "overwrite": True},
     BuildClassifierSettings: {
         "labels": "labels.txt",
         "prompts": "a {}.",

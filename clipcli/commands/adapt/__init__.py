@@ -1,0 +1,1 @@
+"""`adapt`: from corrections to a better classifier."""

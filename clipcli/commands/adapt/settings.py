@@ -1,0 +1,26 @@
+"""The settings of `adapt`, and of the file it writes."""
+
+from __future__ import annotations
+
+from clipcli.commands.shared_settings import Encoding, LabelsOrClassifier, OneModel, Overwriting
+from clipcli.settings import AsTexts, record, setting
+
+
+@record
+class AdaptSettings(Encoding, OneModel, LabelsOrClassifier):
+    """The corrections, and the classifier that learns from them."""
+
+    command = "adapt"
+
+    corrections: AsTexts = setting(default=(), group="what", metavar="FILE", by_default="needed")
+    """Files of clipcli review, path,label,reviewed_at; may be repeated, for those of several persons."""
+
+
+@record
+class AdaptedFile(Overwriting):
+    """The file that the command line writes the classifier to; a program calls `Classifier.save` instead."""
+
+    command = "adapt"
+
+    output: str = setting(default="adapted.safetensors", group="output", metavar="FILE", short="-o")
+    """Where the adapted classifier goes."""

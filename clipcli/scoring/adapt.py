@@ -1,0 +1,191 @@
+"""Adapts a classifier to a few images whose classes a person has told.
+
+Each class begins at its text. The class of an image with embedding `x` is told by the logits
+
+    trust · scale · x · text + v · z - 1/2 · spread · |v|²,    z = the embedding, centred and whitened,
+
+in which `v` is zero for a class without corrections, and else what makes the corrections most likely, with a normal
+prior around 0, the text. So far that is the regression held near the text of CLAP (Silva-Rodríguez et al. 2024). The
+whitening is by the covariance within classes, shrunk to a sphere (Kubokawa and Srivastava 2008), as in the Gaussian
+discriminant of Wang et al. (2024). The last term is that of a Gaussian: on images of other classes the evidence for a
+class is 1 on average, so that a corrected class does not draw the images of those that have no correction.
+
+The trust in the text is 1, or, where each class has two corrections or more, what cross-validation finds more likely.
+It chooses a factor of all logits as well, so that scores are true. All is linear in the embedding: weights and a bias a
+class, as a refined classifier has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipcli.scoring.adaptation import Accuracy
+from clipcli.scoring.classifier import Classifier
+from clipcli.scoring.intervals import bootstrap, difference, mean_of
+from clipcli.scoring.softmax import log_loss, softmax
+
+Wide = NDArray[np.float64]
+Places = NDArray[np.intp]
+
+# The precision of the prior, and the variance that other classes' images have once those of a class have 1.
+_PRIOR, _SPREAD = 30.0, 30.0
+TRUSTS = (1.0, 0.5, 0.25)
+# Factors of the logits, by which scores are as sure as they may be.
+_SCALES = np.geomspace(0.5, 8.0, 17)
+_FOLDS = 5
+# Corrections of a class that a lower trust needs, and those that are held out at most.
+_LEAST_OF_A_CLASS = 2
+_MOST_HELD_OUT = 1000
+# Images held out that an accuracy is told of.
+_LEAST_HELD_OUT = 10
+_MOST_STEPS = 60
+_PRECISION = 1e-5
+# Where nothing is known of it, the variance of embeddings around their mean, and the images that this counts as.
+_VARIANCE, _COUNTS_AS = 0.5, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The weights `[C, D]` and biases `[C]` of logits; those of a class without images are its text times `trust`."""
+
+    weights: Wide
+    biases: Wide
+    trust: float
+
+    def logits(self, embeddings: NDArray[np.float64]) -> Wide:
+        """Logits `[N, C]` of embeddings `[N, D]`."""
+        found: Wide = embeddings @ self.weights.T + self.biases
+        return found
+
+    def times(self, factor: float) -> Fitted:
+        """The same with all logits times a factor, which changes scores and no label."""
+        return Fitted(factor * self.weights, factor * self.biases, factor * self.trust)
+
+
+def adapted(embeddings: NDArray[np.float32], truth: Places, classifier: Classifier) -> tuple[Fitted, Accuracy | None]:
+    """Adapt to image embeddings `[N, D]`, L2-normalised, of the classes `[N]`; one image or more.
+
+    Returns what was fitted, and the accuracy by cross-validation: `None` if fewer than ten images can be held out.
+    """
+    images, texts = embeddings.astype(np.float64), classifier.logit_scale * classifier.class_embeddings.astype(float)
+    folds = _folds(truth)
+    kept = folds >= 0
+    counts = np.bincount(truth, minlength=len(texts))
+    if int(kept.sum()) < _LEAST_HELD_OUT:
+        return fit(images, truth, texts, trust=TRUSTS[0]), None
+    lowest, best, scale, held_out = np.inf, TRUSTS[0], 1.0, np.empty(0)
+    for trust in TRUSTS if counts.min() >= _LEAST_OF_A_CLASS else TRUSTS[:1]:
+        logits = _held_out(images, truth, texts, folds, trust=trust)
+        losses = [float(log_loss(factor * logits, truth[kept]).mean()) for factor in _SCALES]
+        if min(losses) >= lowest:
+            break
+        lowest, best, scale, held_out = min(losses), trust, float(_SCALES[np.argmin(losses)]), logits
+    accuracy = _accuracy(images[kept] @ texts.T, held_out, truth[kept])
+    return fit(images, truth, texts, trust=best).times(scale), accuracy
+
+
+def fit(images: Wide, truth: Places, texts: Wide, *, trust: float) -> Fitted:
+    """Fit to images `[N, D]` of the classes `[N]`; `texts` `[C, D]` are class embeddings times the logit scale."""
+    from scipy.optimize import minimize
+
+    mean, whiten = _whitening(images, truth)
+    # Only the span of the images matters, which for a few is small.
+    basis, triangle = np.linalg.qr(((images - mean) @ whiten).T)
+    points, plain = triangle.T, trust * images @ texts.T
+    present, own = np.unique(truth, return_inverse=True)
+    rows = np.arange(len(truth))
+
+    def loss(values: Wide) -> tuple[float, Wide]:
+        """The negative log of the posterior and its gradient."""
+        moves = values.reshape(len(present), -1)
+        logits = plain.copy()
+        logits[:, present] += points @ moves.T - _SPREAD / 2 * (moves**2).sum(axis=1)
+        shares = softmax(logits)
+        likelihood = np.log(np.maximum(shares[rows, truth], np.finfo(np.float64).tiny)).sum()
+        errors = shares[:, present]
+        errors[rows, own] -= 1
+        gradient = errors.T @ points + (_PRIOR - _SPREAD * errors.sum(axis=0))[:, None] * moves
+        return _PRIOR / 2 * (values**2).sum() - likelihood, gradient.ravel()
+
+    begin = np.zeros(len(present) * points.shape[1])
+    options = {"ftol": _PRECISION, "maxiter": _MOST_STEPS}
+    moves = minimize(loss, begin, jac=True, method="L-BFGS-B", options=options).x.reshape(len(present), -1)
+    weights, biases = trust * texts, np.zeros(len(texts))
+    steps = moves @ basis.T @ whiten
+    weights[present] += steps
+    biases[present] = -steps @ mean - _SPREAD / 2 * (moves**2).sum(axis=1)
+    return Fitted(weights, biases, trust)
+
+
+def _whitening(images: Wide, truth: Places) -> tuple[Wide, Wide]:
+    """The mean `[D]` over classes, and the matrix `[D, D]` that makes the covariance within classes, shrunk, even."""
+    count, dimensions = images.shape
+    present, own, sizes = np.unique(truth, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(present), dimensions))
+    np.add.at(sums, own, images)
+    centres = sums / sizes[:, None]
+    within = images - centres[own]
+    scatter = within.T @ within
+    degrees = count - len(present)
+    total = ((images - images.mean(axis=0)) ** 2).sum() / (count - 1) if count > 1 else _VARIANCE
+    variance = (np.trace(scatter) + _COUNTS_AS * max(float(total), _VARIANCE)) / (degrees + _COUNTS_AS)
+    covariance = (scatter + variance * np.eye(dimensions)) / (degrees + dimensions)
+    values, vectors = np.linalg.eigh(covariance)
+    return centres.mean(axis=0), (vectors / np.sqrt(values)) @ vectors.T
+
+
+def _folds(truth: Places) -> Places:
+    """The fold `[N]` of each image, those of a class in different ones; -1 for those beyond 1,000, never held out."""
+    shuffled = np.random.default_rng(0).permutation(len(truth))
+    by_class = shuffled[np.argsort(truth[shuffled], kind="stable")]
+    folds = np.empty(len(truth), np.intp)
+    folds[by_class] = np.arange(len(truth)) % _FOLDS
+    folds[shuffled[_MOST_HELD_OUT:]] = -1
+    return folds
+
+
+def _held_out(images: Wide, truth: Places, texts: Wide, folds: Places, *, trust: float) -> Wide:
+    """Logits of the images in folds, each by what was fitted to the others."""
+    logits = np.empty((len(truth), len(texts)))
+    for fold in range(folds.max() + 1):
+        out, rest = folds == fold, folds != fold
+        if out.any():
+            logits[out] = fit(images[rest], truth[rest], texts, trust=trust).logits(images[out])
+    return logits[folds >= 0]
+
+
+def _accuracy(plain: Wide, held_out: Wide, truth: Places) -> Accuracy:
+    right = {name: (one.argmax(axis=1) == truth) for name, one in (("before", plain), ("after", held_out))}
+    found = bootstrap({name: mean_of(one) for name, one in right.items()}, count=len(truth))
+    gain = difference(found["after"], found["before"], paired=True)
+    before, after = found["before"].value, found["after"].value
+    return Accuracy(before=before, after=after, gain=gain.value, low=gain.low, high=gain.high)
+
+
+def learned_threshold(of_none: NDArray[np.float32], of_classes: NDArray[np.float32], *, default: float) -> float:
+    """The unknown score from which on an image is unknown, by scores `[N]` of images of no class and `[M]` of classes.
+
+    Most likely a posteriori on the scale of log-odds, with a normal prior of width 1 around the default. Images of
+    classes weigh as much as those of none together, as far as there are enough of them.
+    """
+    from scipy.optimize import minimize_scalar
+
+    below, above = _log_odds(of_classes), _log_odds(of_none)
+    weight = min(1.0, len(above) / max(1, len(below)))
+    middle = float(_log_odds(np.array([default]))[0])
+
+    def loss(at: float) -> float:
+        wrong = np.logaddexp(0, at - above).sum() + weight * np.logaddexp(0, below - at).sum()
+        return float(wrong + (at - middle) ** 2 / 2)
+
+    found = minimize_scalar(loss, bounds=(middle - 10, middle + 10), method="bounded").x
+    return round(float(1 / (1 + np.exp(-found))), 4)
+
+
+def _log_odds(scores: NDArray[np.floating]) -> Wide:
+    inside = np.clip(scores.astype(np.float64), 1e-9, 1 - 1e-9)
+    odds: Wide = np.log(inside) - np.log1p(-inside)
+    return odds
