@@ -134,6 +134,8 @@ def test_the_commands_of_a_page_run(page: str, tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="two of the photos are scikit-learn's: pip install scikit-learn")
     runpy.run_path(str(ROOT / "examples" / "demo_photos.py"))["main"](tmp_path / "photos")
     shutil.copy(ROOT / "examples" / "demo-labels.txt", tmp_path / "labels.txt")
+    decisions = [f"photos/{name}.png,{label},2026-01-01T12:00:00+00:00" for name, label in CORRECTIONS.items()]
+    (tmp_path / "corrections.csv").write_text("\n".join(["path,label,reviewed_at", *decisions, ""]))
     put_data(tmp_path)
     shim = tmp_path / "bin" / "clipcli"
     shim.parent.mkdir()
@@ -143,6 +145,10 @@ def test_the_commands_of_a_page_run(page: str, tmp_path: Path) -> None:
     script = ["bash", "-euo", "pipefail", "-c", "".join(commands)]
     done = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
+
+
+# What a person says of the photos on the way through a page.
+CORRECTIONS = {"chelsea": "cat", "dahlia": "flower", "espresso": "cup of coffee", "china": "palace", "page": ""}
 
 
 def put_data(folder: Path) -> None:
@@ -165,7 +171,7 @@ def put_data(folder: Path) -> None:
 SHIM = """
 import sys
 from clipcli.__main__ import program
-NEED_A_MODEL = ("classify", "build-classifier", "calibrate", "evaluate")
+NEED_A_MODEL = ("classify", "build-classifier", "calibrate", "evaluate", "adapt", "find", "embed")
 command, *flags = sys.argv[1:]
 if command == "train":
     long = [n for n, flag in enumerate(flags) if flag in ("--epochs", "--steps")]
