@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "clipcli calibrate photos-by-class --labels 'cat, dog' --model tiny",
     "clipcli calibrate photos.csv --labels labels.csv -o calibrated.safetensors",
-    "clipcli calibrate several.csv --labels labels.csv --multi-label -o calibrated.safetensors",
 )
 _SKIPPED_SHOWN = 3
 

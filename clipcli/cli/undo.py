@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from clipcli.commands.undo.run import UndoResult
 
-EXAMPLES = ("clipcli undo sorted/clipcli-journal-20260101-120000.jsonl",)
+EXAMPLES = (
+    "clipcli undo sorted/clipcli-journal-20260101-120000.jsonl",
+    "clipcli undo clipcli-journal-20260101-120500.jsonl",
+)
 _LEFT_SHOWN = 5
 
 

@@ -86,7 +86,6 @@ import clipcli
 clipcli.classify("photos", lables=["cat"])
 clipcli.classify("photos", labels=["cat"], top_k="2")
 clipcli.classify("photos", ["cat"])
-clipcli.classify()
 clipcli.classify("photos", labels=["cat"], output="labels.csv")
 clipcli.build_classifier()
 clipcli.build_classifier(["cat"], device=0)

@@ -48,9 +48,9 @@ class Stored:
 
 def read_stored(options: Labelling) -> Stored | None:
     """The images of `--embeddings`; `None` if images were given. Raises as `check_images`, and `BadFile`."""
-    check_images(options)
     if options.embeddings is None:
         return None
+    check_images(options)
     found = Embeddings.load(options.embeddings)
     if found.of != IMAGES:
         raise BadFile(f"{options.embeddings} holds embeddings of {found.of}; give those of images")
