@@ -175,13 +175,16 @@ class Journal:
         os.fsync(self._stream.fileno())
 
 
-def journals_in(folder: Path) -> list[Record]:
-    """The journals in a folder, in the order in which they were begun; a file that is none is passed over."""
+def journals_in(folder: Path, *, command: str | None = None) -> list[Record]:
+    """The journals in a folder, of one command or of all, in the order in which they were begun.
+
+    A file that is none is passed over.
+    """
     found = []
     for path in sorted(folder.glob(f"{PREFIX}*.jsonl")):
         with suppress(BadFile, InputNotFound):
             found.append(read_journal(path))
-    return sorted(found, key=lambda record: record.begun)
+    return sorted((one for one in found if command in (None, one.command)), key=lambda record: record.begun)
 
 
 def read_journal(path: Path) -> Record:

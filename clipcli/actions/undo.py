@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from clipcli.actions.failed import reason_of
 from clipcli.actions.files import have_same_bytes, move_file
-from clipcli.actions.journal import Journal, Record, Step, Taken
+from clipcli.actions.journal import Journal, Record, Step, Taken, journals_in
 from clipcli.actions.replace import bring_back, put_back
 from clipcli.errors import BadFile
 from clipcli.files.identity import state_of
@@ -42,15 +43,16 @@ def undo_steps(record: Record) -> Iterator[Undone]:
     yield from _undo_each(record, {n: taken for n, taken in record.steps.items() if not taken.is_undone})
 
 
-def settle(record: Record) -> None:
-    """Undo the steps that were begun and did not come to their end, because of a kill or an error.
+def settle(folder: Path, *, command: str) -> None:
+    """Undo the steps of a command's journals in a folder that did not come to their end, because of a kill or an error.
 
     Raises as `undo_steps`.
     """
-    unfinished = {n: taken for n, taken in record.steps.items() if not taken.is_done and not taken.is_undone}
-    if unfinished:
-        for _ in _undo_each(record, unfinished):
-            pass
+    for record in journals_in(folder, command=command):
+        unfinished = {n: taken for n, taken in record.steps.items() if not taken.is_done and not taken.is_undone}
+        if unfinished:
+            for _ in _undo_each(record, unfinished):
+                pass
 
 
 def _undo_each(record: Record, steps: Mapping[int, Taken]) -> Iterator[Undone]:
@@ -75,7 +77,7 @@ def _undo(taken: Taken) -> Undone:
     except LeftAlone as e:
         return Undone(step, did=False, left=str(e))
     except OSError as e:
-        return Undone(step, did=False, left=e.strerror or str(e))
+        return Undone(step, did=False, left=reason_of(e))
 
 
 def _remove_folder(taken: Taken) -> bool:

@@ -121,7 +121,7 @@ def _said(done: Sorted, settings: SortSettings) -> Iterator[str]:
         yield f"Plan: {_which(plan)} would be {' '.join(what)}. Nothing was done yet; --apply does it."
         return
     for failed in applied.failed[:_FAILED_SHOWN]:
-        yield f"Not {what[0]}: {failed.action.source}: {failed.reason}."
+        yield f"Not {what[0]}: {failed.file}: {failed.reason}."
     more = len(applied.failed) - _FAILED_SHOWN
     if more > 0:
         yield f"And {more:,} more files were not {what[0]}."

@@ -245,6 +245,47 @@ class Encoding(Hardware):
 
 
 @record
+class Predictions(Settings):
+    """An output of `classify`."""
+
+    predictions: Reads[str | Path, str] = setting(
+        kw_only=False,
+        group="what",
+        metavar="PREDICTIONS",
+        argument=True,
+        missing="no PREDICTIONS were given; give the output of clipcli classify, such as predictions.csv",
+        reads=as_text,
+        accepts="str | Path",
+        noun="a path",
+    )
+    """An output of clipcli classify, in any of its formats, also with labels that were corrected."""
+
+
+@record
+class Acting(Predictions):
+    """What is done to the images of an output: by which of their labels, and if at all."""
+
+    min_score: float | None = setting(default=None, group="what", metavar="X", by_default="none")
+    """Leave out labels of a lower score."""
+
+    top_k: int | None = setting(
+        default=None, group="what", metavar="K", least=1, by_default="1, or all of an image that has several labels"
+    )
+    """Go by so many of the labels of each image, best first."""
+
+    apply: bool = setting(default=False, group="how", one_way=True)
+    """Do it. Without it the plan is shown, and no file is touched."""
+
+
+@record
+class Planned(Settings):
+    """What the command line shows of a plan; a program has all of it."""
+
+    list: bool = setting(default=False, group="output", one_way=True)
+    """Print what becomes of each file, in place of numbers alone."""
+
+
+@record
 class Overwriting(Settings):
     """Leave to replace files."""
 

@@ -99,7 +99,7 @@ def test_a_step_that_was_killed_is_settled(file: Path, was_replaced: bool) -> No
     record.path.write_bytes(b"".join(lines[:-1]))
     if not was_replaced:
         file.write_bytes(FORMER)
-    settle(read_journal(record.path))
+    settle(record.path.parent, command=record.command)
     assert file.read_bytes() == FORMER
     assert left(record) == []
 

@@ -151,8 +151,8 @@ def test_the_cache_knows_a_change_whose_time_was_set_back(run: Run, photos: Path
     os.utime("photos/d.jpg", (10**9 + 1, 10**9))
     os.utime("photos/e.bmp", (10**9, 10**9 + 1))
     assert run(*sort).err.splitlines()[:-1] == [
-        "clipcli: 2 images have changed since they were labelled, such as photos/a.jpg: sorted by the labels that they"
-        " have; classify them again if they show something else by now",
+        "clipcli: 2 images have changed since they were labelled, such as photos/a.jpg: the labels that they have"
+        " count; classify them again if they show something else by now",
         "1 image is not in the cache, photos/e.bmp: that they are as they were when they were labelled is told by the"
         " times of their files alone",
     ]

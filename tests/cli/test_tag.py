@@ -65,7 +65,7 @@ def test_what_is_left_is_told_with_exit_code_3(run: Run, predictions: str) -> No
     Path("photos/a.jpg").unlink()
     done = run("tag", predictions)
     assert done.code == 3
-    assert "clipcli: 1 photo is no longer there, photos/a.jpg: left out; label the folder again\n" in done.err
+    assert "clipcli: 1 image has vanished since it was labelled, photos/a.jpg: left out; " in done.err
 
 
 def test_a_stop_says_how_to_go_on(run: Run, predictions: str, monkeypatch: pytest.MonkeyPatch) -> None:

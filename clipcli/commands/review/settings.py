@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from clipcli.settings import AsTexts, Reads, Settings, as_text, record, setting
+from clipcli.commands.shared_settings import Predictions
+from clipcli.settings import AsTexts, Settings, record, setting
 
 # Small pictures of more photos make a page that takes long to open.
 PHOTOS_IN_A_FILE = 500
 
 
 @record
-class ReviewSettings(Settings):
+class ReviewSettings(Predictions):
     """The labels to review, and which photos come first."""
 
     command = "review"
-
-    predictions: Reads[str | Path, str] = setting(
-        kw_only=False,
-        group="what",
-        metavar="PREDICTIONS",
-        argument=True,
-        missing="no PREDICTIONS were given; give the output of clipcli classify, such as predictions.csv",
-        reads=as_text,
-        accepts="str | Path",
-        noun="a path",
-    )
-    """The output of clipcli classify, in any of its formats."""
 
     corrections: AsTexts = setting(default=(), group="what", metavar="FILE", by_default="none")
     """Corrections that were made before, by you or others: these photos count as reviewed; several files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import secrets
@@ -11,24 +10,14 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+from clipcli.actions.failed import FULL, Failed, reason_of
 from clipcli.actions.files import copy_file, move_file, write_file
 from clipcli.actions.journal import Journal, Record, Step
 from clipcli.commands.sort.plan import Action, Plan
 from clipcli.data.reference import read
-from clipcli.errors import OutputFailed, one_line
+from clipcli.errors import OutputFailed
 from clipcli.events import Event, FilesActedOn
 from clipcli.files.identity import state_of
-
-# With these errors the next file would fail as well.
-_HOPELESS = (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """An action that could not be carried out, with the reason in a few words. The file is where it was."""
-
-    action: Action
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +52,7 @@ def apply_plan(plan: Plan, record: Record | None, stop: threading.Event) -> Gene
                     _take(action, journal)
                     done += 1
                 except _NotActed as e:
-                    failed.append(Failed(action, str(e)))
+                    failed.append(Failed(action.source, str(e)))
                 yield FilesActedOn(n, len(plan.actions))
             journal.end()
     except OSError as e:
@@ -84,7 +73,7 @@ def _take(action: Action, journal: Journal) -> None:
             state = state_of(action.source)
     # An archive's reader may raise nearly any exception.
     except Exception as e:
-        raise _NotActed(_reason(e)) from e
+        raise _NotActed(reason_of(e)) from e
     _make_folder(folder, journal)
     part = os.path.join(folder, f".clipcli-{secrets.token_hex(4)}.part")
     step = Step(kind=action.kind, target=action.target, source=action.source, part=part, sha256=sha256, state=state)
@@ -102,13 +91,9 @@ def _acted(act: Callable[[], None]) -> None:
     try:
         act()
     except OSError as e:
-        if e.errno in _HOPELESS:
+        if e.errno in FULL:
             raise
-        raise _NotActed(_reason(e)) from e
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or one_line(error)
+        raise _NotActed(reason_of(e)) from e
 
 
 def _copy(action: Action, part: str, _: bytes | None) -> None:

@@ -4,42 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 
-from clipcli.classes.tree import split_path
+from clipcli.actions.labelled import CHANGED, Labelled
 from clipcli.commands.sort.settings import SortSettings
-from clipcli.data.images import list_images
-from clipcli.errors import BadFile, InputNotFound, UsageError
-from clipcli.files.manifest import Manifest, read_manifest
+from clipcli.errors import UsageError
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notice, Notices
-from clipcli.outputs.read import read_rows
 from clipcli.records import ImageItem, Row
 
 ERROR = Notice("row has an error and no label", "rows have an error and no label", "left where they are")
 NO_LABEL = Notice("row has no label", "rows have no label", "left where they are", warns=False)
 BELOW = Notice("image has no label with so high a score", "images have no label with so high a score", "left", False)
-GONE = Notice(
-    "image has vanished since it was labelled",
-    "images have vanished since they were labelled",
-    "left out; if they only lie elsewhere, paths are looked up beside the predictions and from the working folder",
-)
-CHANGED = Notice(
-    "image has changed since it was labelled",
-    "images have changed since they were labelled",
-    "sorted by the labels that they have; classify them again if they show something else by now",
-)
 BY_TIME = Notice(
     "image is not in the cache",
     "images are not in the cache",
     "that they are as they were when they were labelled is told by the times of their files alone",
     warns=False,
 )
-# Manifests tell when a run began to the second.
-_GRAIN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,62 +44,37 @@ class Photo:
         return os.path.abspath(str(self.item.reference.path)) != self.path
 
 
-def read_photos(
-    options: SortSettings, moved: Mapping[str, str], notices: Notices
+def photos_of(
+    output: Labelled, options: SortSettings, moved: Mapping[str, str], notices: Notices
 ) -> tuple[list[Photo], tuple[str, ...]]:
     """The images that have labels to sort by, in the order of their rows, and the paths of those that have vanished.
 
     `moved` has the present paths of those that were moved by an earlier run. `notices` counts those that are left out.
-    Raises `InputNotFound` and `BadFile` for what is no output, and `InputNotFound` if none of its images is there.
+    Raises `InputNotFound` if none of the images is there.
     """
-    schema, found = read_rows(options.predictions)
-    rows = list(found)
-    items = list_images([options.predictions], image_column="path", notices=notices)
-    groups = _groups(rows, _manifest(options.predictions))
-    several = schema.several or options.top_k is not None
     photos, gone = [], []
-    for row, item in zip(rows, items, strict=True):
-        labelled = _labels(row, options, several=several, notices=notices)
+    for row, item in output:
+        labelled = _labels(row, output, options, notices)
         if not labelled:
             continue
-        path = _present(item, row.path, options.predictions, moved)
+        path = _present(item, row.path, output.file, moved)
         if path is None:
             gone.append(row.path)
             continue
-        labels = tuple(groups.get(label, (label,)) for label, _ in labelled)
+        labels = tuple(output.path_of(label) for label, _ in labelled)
         photos.append(Photo(item, path, labels, tuple(score for _, score in labelled)))
-    if gone and not photos:
-        raise InputNotFound(
-            f"none of the {len(gone):,} images is there, such as {gone[0]}; paths in {options.predictions} are from the"
-            " folder that clipcli classify ran in, so run this in that folder"
-        )
-    for path in gone:
-        notices.add(GONE, path)
+    output.note_gone(gone, notices, others=bool(photos))
     return photos, tuple(gone)
 
 
-def _labels(row: Row, options: SortSettings, *, several: bool, notices: Notices) -> list[tuple[str, float]]:
+def _labels(row: Row, output: Labelled, options: SortSettings, notices: Notices) -> list[tuple[str, float]]:
     """The labels that a row is sorted by, with their scores."""
-    pairs = list(zip(row.labels, row.scores, strict=True))
-    if not pairs:
+    found = output.best(row, top_k=options.top_k, min_score=options.min_score)
+    if not row.labels:
         notices.add(NO_LABEL if row.error is None else ERROR, row.path)
-        return []
-    pairs = pairs[: options.top_k] if several else pairs[:1]
-    high = [pair for pair in pairs if options.min_score is None or pair[1] >= options.min_score]
-    if not high:
+    elif not found:
         notices.add(BELOW, row.path)
-    return high
-
-
-def _groups(rows: Sequence[Row], manifest: Manifest | None) -> Mapping[str, tuple[str, ...]]:
-    """The path of each label through its groups, from the manifest and the rows, where there are groups."""
-    groups: dict[str, tuple[str, ...]] = {}
-    for one in manifest.provenance.classes if manifest is not None else ():
-        groups[one["label"]] = (*one.get("groups", ()), one["label"])
-    for row in rows:
-        if row.label_path is not None and row.labels:
-            groups[row.labels[0]] = split_path(row.label_path)
-    return groups
+    return found
 
 
 def _present(item: ImageItem, name: str, predictions: str, moved: Mapping[str, str]) -> str | None:
@@ -134,32 +91,28 @@ def _present(item: ImageItem, name: str, predictions: str, moved: Mapping[str, s
     return None
 
 
-def note_changes(photos: Sequence[Photo], predictions: str, notices: Notices) -> None:
+def note_changes(photos: Sequence[Photo], output: Labelled, notices: Notices) -> None:
     """Count the images that have changed since they were labelled, and those of which only their time tells.
 
-    The manifest says when labelling began; without one, it was before the predictions were last written. A content of
-    which the cache has an embedding of the same model is known by its hash or, where the system keeps it, by the time
-    at which anything about the file last changed, which no tool sets back.
+    A content of which the cache has an embedding of the same model is known by its hash or, where the system keeps it,
+    by the time at which anything about the file last changed, which no tool sets back.
     """
-    manifest = _manifest(predictions)
-    labelled_at = os.stat(predictions).st_mtime
-    if manifest is not None:
-        labelled_at = datetime.fromisoformat(manifest.begun).astimezone(UTC).timestamp() + _GRAIN
     older = []
     for photo in photos:
-        if os.stat(photo.path).st_mtime > labelled_at:
+        if output.is_changed(photo.path):
             notices.add(CHANGED, photo.item.id)
         elif not photo.was_moved:
             older.append(photo)
-    for photo, as_it_was in zip(older, _as_embedded(older, manifest), strict=True):
+    for photo, as_it_was in zip(older, _as_embedded(older, output), strict=True):
         if as_it_was is False:
             notices.add(CHANGED, photo.item.id)
         elif as_it_was is None:
             notices.add(BY_TIME, photo.item.id)
 
 
-def _as_embedded(photos: Sequence[Photo], manifest: Manifest | None) -> Iterator[bool | None]:
+def _as_embedded(photos: Sequence[Photo], output: Labelled) -> Iterator[bool | None]:
     """For each image: if its content is the one that the model saw; `None` where the cache does not know."""
+    manifest = output.manifest
     memory = open_memory(cache=manifest is not None and manifest.model is not None)
     if not memory or manifest is None or manifest.model is None:
         return iter([None] * len(photos))
@@ -169,12 +122,6 @@ def _as_embedded(photos: Sequence[Photo], manifest: Manifest | None) -> Iterator
     made_with = tuple(str(settings.get(name)) for name in ("decode", "color", "engine"))
     store = ImageStore(memory, manifest.model, made_with=made_with, verify=False)
     return store.as_they_were([photo.item for photo in photos])
-
-
-def _manifest(predictions: str) -> Manifest | None:
-    with suppress(OSError, BadFile):
-        return read_manifest(Path(predictions).resolve())
-    return None
 
 
 def check_labels(photos: Sequence[Photo], options: SortSettings) -> None:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipcli.actions.journal import Record, journals_in
+from clipcli.actions.labelled import read_labelled
 from clipcli.actions.undo import settle
 from clipcli.commands.sort.apply import Applied, apply_plan
 from clipcli.commands.sort.pattern import read_pattern
-from clipcli.commands.sort.photos import check_labels, note_changes, read_photos
+from clipcli.commands.sort.photos import check_labels, note_changes, photos_of
 from clipcli.commands.sort.plan import Plan, existing_folder, make_plan
 from clipcli.commands.sort.settings import SortSettings
 from clipcli.errors import OutputFailed, UsageError
@@ -54,14 +55,15 @@ def run(options: SortSettings, *, stop: threading.Event | None = None) -> Genera
     if os.path.lexists(options.into) and not os.path.isdir(options.into):
         raise UsageError(f"--into {options.into} is no folder; give another")
     notices = Notices()
+    folder = Path(options.into)
     if options.apply:
-        for record in _journals(options):
-            settle(record)
-    records = _journals(options)
+        settle(folder, command=options.command)
+    records = journals_in(folder, command=options.command)
     earlier, moved = _earlier(records, options.by)
-    photos, gone = read_photos(options, moved, notices)
+    output = read_labelled(options.predictions, notices)
+    photos, gone = photos_of(output, options, moved, notices)
     check_labels(photos, options)
-    note_changes(photos, options.predictions, notices)
+    note_changes(photos, output, notices)
     plan = make_plan(photos, pattern, options, earlier=earlier, notices=notices)
     yield from notices.events()
     lack = plan.size - shutil.disk_usage(existing_folder(plan.into)).free
@@ -74,10 +76,6 @@ def run(options: SortSettings, *, stop: threading.Event | None = None) -> Genera
         return Sorted(plan, gone)
     unfinished = records[-1] if records and not records[-1].has_ended else None
     return Sorted(plan, gone, (yield from apply_plan(plan, unfinished, stop or threading.Event())))
-
-
-def _journals(options: SortSettings) -> list[Record]:
-    return [record for record in journals_in(Path(options.into)) if record.command == options.command]
 
 
 def _earlier(records: Sequence[Record], by: str) -> tuple[dict[str, list[str]], dict[str, str]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clipcli.settings import Reads, Settings, as_text, record, setting
+from clipcli.commands.shared_settings import Acting, Planned
+from clipcli.settings import Reads, as_text, record, setting
 
 WAYS = {
     "copy": "the images stay where they are as well",
@@ -26,22 +27,10 @@ DATES = ("year", "month", "day")
 
 
 @record
-class SortSettings(Settings):
+class SortSettings(Acting):
     """The images, and where they go."""
 
     command = "sort"
-
-    predictions: Reads[str | Path, str] = setting(
-        kw_only=False,
-        group="what",
-        metavar="PREDICTIONS",
-        argument=True,
-        missing="no PREDICTIONS were given; give the output of clipcli classify",
-        reads=as_text,
-        accepts="str | Path",
-        noun="a path",
-    )
-    """An output of clipcli classify, in any of its formats, also with labels that were corrected."""
 
     into: Reads[str | Path, str] = setting(
         group="what",
@@ -53,9 +42,6 @@ class SortSettings(Settings):
     )
     """The folder that the folders of the labels are in or come into."""
 
-    apply: bool = setting(default=False, group="how", one_way=True)
-    """Do it. Without it the plan is shown, and no file is touched."""
-
     by: str = setting(default="copy", group="how", metavar="WAY", choices=WAYS, explained=True)
     """How an image gets to its folder."""
 
@@ -63,20 +49,9 @@ class SortSettings(Settings):
     """The folders in DIR, as in '{label}/{year}', of {label}, {label_path}, {group}, {score}, {year}, {month} and
     {day}. The date is the one on which the photo was taken, else that of the file's last change."""
 
-    min_score: float | None = setting(default=None, group="how", metavar="X", by_default="none")
-    """Leave out labels of a lower score."""
-
-    top_k: int | None = setting(
-        default=None, group="how", metavar="K", least=1, by_default="1, or all of an image that has several labels"
-    )
-    """Put an image into the folders of so many of its labels, best first."""
-
 
 @record
-class PlanShown(Settings):
-    """What the command line shows of the plan; a program has all of it."""
+class PlanShown(Planned):
+    """What the command line shows of the plan."""
 
     command = "sort"
-
-    list: bool = setting(default=False, group="output", one_way=True)
-    """Print where each file goes, in place of the number of images in each folder."""

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from clipcli.actions.exiftool import ExifTool
+from clipcli.actions.failed import FULL, Failed, reason_of
 from clipcli.actions.keywords import Wanted, tagged, untagged
 from clipcli.actions.replace import Keeper
 from clipcli.actions.xml_places import BadXml
@@ -18,8 +19,8 @@ from clipcli.commands.tag.sidecars import Sidecars
 from clipcli.errors import OutputFailed
 from clipcli.notices import Notices
 
-# With these errors the next file would fail as well.
-_HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# Sidecars are beside the photos, and photos are most often on one file system.
+_HOPELESS = (*FULL, errno.EROFS)
 NEW, CHANGED, REMOVED, SAME = "new", "changed", "removed", "same"
 
 
@@ -31,14 +32,6 @@ class Change:
     kind: str
     labels: tuple[str, ...] = ()
     apply: Callable[[Keeper], None] = lambda _: None
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A file that cannot be changed and is left as it is, with the reason in a few words."""
-
-    file: str
-    reason: str
 
 
 def changes_of_sidecars(photos: Iterable[Photo], naming: str, notices: Notices) -> Iterator[Change | Failed]:
@@ -78,7 +71,7 @@ def _attempt(make: Callable[[], Change], file: str) -> Change | Failed:
     except (BadXml, OSError) as e:
         if isinstance(e, OSError) and e.errno in _HOPELESS:
             raise OutputFailed(f"cannot write {file}: {e.strerror}; what was done before is in the journal") from None
-        return Failed(file, (e.strerror if isinstance(e, OSError) else None) or str(e))
+        return Failed(file, reason_of(e))
 
 
 def _of_sidecar(file: str, wanted: Wanted | None) -> Change:

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from clipcli.actions.keywords import SEPARATORS, Wanted, as_keyword
+from clipcli.actions.labelled import CHANGED, GONE, Labelled
 from clipcli.classes import tree
 from clipcli.commands.tag.settings import TagSettings
-from clipcli.data.images import list_images
-from clipcli.errors import BadFile, InputNotFound, UsageError
-from clipcli.files.manifest import Manifest, read_manifest
+from clipcli.errors import UsageError
 from clipcli.notices import Notice, Notices
-from clipcli.outputs.read import read_rows
-from clipcli.records import PERSON, ImageItem, Provenance, Row
+from clipcli.records import PERSON, ImageItem, Row
 
 # As an image of none of the labels is called where no manifest says it.
 _UNKNOWN = "unknown"
 # The keyword of a name that has no letter in it, only control characters.
 _NO_LETTER = "?"
 _NO_FILE = Notice("photo is in a zip or a shard", "photos are in zips or shards", "left alone; only files are tagged")
-_GONE = Notice("photo is no longer there", "photos are no longer there", "left out; label the folder again")
 _ERROR = Notice("row has an error", "rows have errors", "left alone", warns=False)
 _IS_UNKNOWN = Notice("photo is unknown", "photos are unknown", "no keyword is written", warns=False)
 _NO_LABEL = Notice("photo has no label", "photos have no label", "no keyword is written", warns=False)
@@ -35,11 +29,6 @@ _TOO_LOW = Notice(
     warns=False,
 )
 _TWICE = Notice("photo is there twice", "photos are there twice", "the first row of each counts")
-_CHANGED = Notice(
-    "photo was changed since it was labelled",
-    "photos were changed since they were labelled",
-    "tagged all the same; label again what shows something else by now",
-)
 _PARTED = Notice(
     "name has a sign that parts groups",
     "names have a sign that parts groups",
@@ -63,54 +52,42 @@ class Photo:
     wanted: Wanted | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rules:
-    """Which keywords the labels of a row give.
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """How the labels were made: the label of unknown images, if they may be unknown, the model, and the date."""
 
-    A label has the path of `paths`, below the groups of `under`. Of each row the first `most` labels count, those with
-    a score of `least` or more; where the first is `unknown`, none does. `model` and `date` are those of the labels, for
-    which the photos were read from `begun` on, in seconds.
-    """
-
-    paths: Mapping[str, tree.Path]
     unknown: str | None
     model: str | None
     date: str
-    begun: float
-    least: float | None
-    most: int | None
-    under: tree.Path
 
 
-def photos_of(options: TagSettings, notices: Notices) -> tuple[list[Photo], int]:
+def photos_of(output: Labelled, options: TagSettings, notices: Notices) -> tuple[list[Photo], int]:
     """The photos in the order of the rows, and the number of images that are left out; `notices` counts them by reason.
 
-    Raises `InputNotFound` and `BadFile` for what is no output, and `InputNotFound` if no photo is there.
+    Raises `InputNotFound` if no photo is there.
     """
-    file = Path(options.predictions)
-    schema, rows = read_rows(file)
-    rules = _rules(options, file, most=options.top_k or (None if schema.several else 1))
+    under = () if options.under is None else _group(options.under)
+    made = _made(output)
     found: dict[str, Photo] = {}
-    left, gone = 0, None
-    for row, item in zip(rows, list_images([str(file)], image_column="path", notices=notices), strict=True):
+    left, gone = 0, list[str]()
+    for row, item in output:
         photo = item.reference.path or ""
         reason = _left_out(row, item, untag=options.untag)
         if reason is not None:
             left += 1
-            gone = row.path if reason is _GONE else gone
-            notices.add(reason, row.path)
+            if reason is GONE:
+                gone.append(row.path)
+            else:
+                notices.add(reason, row.path)
         elif os.path.abspath(photo) in found:
             notices.add(_TWICE, row.path)
         else:
-            wanted = None if options.untag else _wanted(row, rules, notices)
-            if wanted is not None and os.stat(photo).st_mtime > rules.begun:
-                notices.add(_CHANGED, row.path)
+            labels = () if options.untag else _labels(row, output, options, unknown=made.unknown, notices=notices)
+            if labels and output.is_changed(photo):
+                notices.add(CHANGED, row.path)
+            wanted = _wanted(row, output, labels, under=under, made=made, notices=notices) if labels else None
             found[os.path.abspath(photo)] = Photo(row.path, photo, wanted)
-    if gone is not None and not found:
-        raise InputNotFound(
-            f"no photo is where {file} says, such as {gone}; paths are from the folder that clipcli classify ran in, so"
-            " run this in that folder"
-        )
+    output.note_gone(gone, notices, others=bool(found))
     return list(found.values()), left
 
 
@@ -120,34 +97,32 @@ def _left_out(row: Row, item: ImageItem, *, untag: bool) -> Notice | None:
         return _ERROR
     if item.reference.kind != "file" or item.reference.path is None:
         return _NO_FILE
-    return None if os.path.isfile(item.reference.path) else _GONE
+    return None if os.path.isfile(item.reference.path) else GONE
 
 
-def _wanted(row: Row, rules: _Rules, notices: Notices) -> Wanted | None:
-    """What the photo of a row is to say; `None`, counted, if it gets no keyword."""
-    if not row.labels or row.labels[0] == rules.unknown:
+def _labels(
+    row: Row, output: Labelled, options: TagSettings, *, unknown: str | None, notices: Notices
+) -> list[tuple[str, float]]:
+    """The labels that the photo of a row is tagged with, with their scores; none, counted, if it gets no keyword."""
+    if not row.labels or row.labels[0] == unknown:
         notices.add(_IS_UNKNOWN if row.labels else _NO_LABEL, row.path)
-        return None
-    pairs = zip(row.labels, row.scores, strict=True)
-    chosen = [(label, score) for label, score in pairs if rules.least is None or score >= rules.least][: rules.most]
-    if not chosen:
+        return []
+    found = output.best(row, top_k=options.top_k, min_score=options.min_score)
+    if not found:
         notices.add(_TOO_LOW, row.path)
-        return None
+    return found
+
+
+def _wanted(
+    row: Row, output: Labelled, labels: list[tuple[str, float]], *, under: tree.Path, made: _Made, notices: Notices
+) -> Wanted:
+    """What the photo of a row is to say."""
     return Wanted(
-        paths=tuple(_keywords((*rules.under, *_path(label, row, rules)), notices) for label, _ in chosen),
-        scores=tuple(f"{score:.6g}" for _, score in chosen),
-        model=None if row.source == PERSON else rules.model,
-        date=rules.date,
+        paths=tuple(_keywords((*under, *output.path_of(label)), notices) for label, _ in labels),
+        scores=tuple(f"{score:.6g}" for _, score in labels),
+        model=None if row.source == PERSON else made.model,
+        date=made.date,
     )
-
-
-def _path(label: str, row: Row, rules: _Rules) -> tree.Path:
-    """The groups around a label, and the label. The row's own path counts first, unless its label was corrected."""
-    if row.label_path is not None and label == row.labels[0]:
-        path = tree.split_path(row.label_path)
-        if path[-1:] == (label,):
-            return path
-    return rules.paths.get(label, (label,))
 
 
 def _keywords(path: tree.Path, notices: Notices) -> tree.Path:
@@ -168,41 +143,15 @@ def _group(text: str) -> tree.Path:
     return names
 
 
-def _rules(options: TagSettings, file: Path, *, most: int | None) -> _Rules:
-    """The rules, by the settings and the manifest beside the output; without one, by what the output itself tells."""
-    manifest: Manifest | None = None
-    with suppress(BadFile):
-        manifest = read_manifest(file.resolve())
-    written = file.stat().st_mtime
-    common = _Rules(
-        paths={},
-        unknown=_UNKNOWN,
-        model=None,
-        date=datetime.fromtimestamp(written, UTC).isoformat(timespec="seconds"),
-        begun=written,
-        least=options.min_score,
-        most=most,
-        under=() if options.under is None else _group(options.under),
-    )
+def _made(output: Labelled) -> _Made:
+    """What the manifest beside the output says; without one, what the output itself tells."""
+    manifest = output.manifest
     if manifest is None:
-        return common
-    made = manifest.provenance
-    return replace(
-        common,
-        paths=_paths(made),
-        unknown=made.settings.get("unknown_label") if made.settings.get("unknown") else None,
-        model=made.model if manifest.model is None else manifest.model.name,
+        written = datetime.fromtimestamp(output.read_at, UTC)
+        return _Made(_UNKNOWN, None, written.isoformat(timespec="seconds"))
+    provenance = manifest.provenance
+    return _Made(
+        unknown=provenance.settings.get("unknown_label") if provenance.settings.get("unknown") else None,
+        model=provenance.model if manifest.model is None else manifest.model.name,
         date=manifest.finished or manifest.begun,
-        # To the second.
-        begun=datetime.fromisoformat(manifest.begun).timestamp() + 1,
     )
-
-
-def _paths(made: Provenance) -> dict[str, tree.Path]:
-    """The path of each label and of each group."""
-    paths: dict[str, tree.Path] = {}
-    for one in made.classes:
-        path = (*one.get("groups", ()), one["label"])
-        for n in range(1, len(path) + 1):
-            paths.setdefault(path[n - 1], path[:n])
-    return paths

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipcli.actions.exiftool import check_exiftool, exiftool
-from clipcli.actions.journal import Journal, journals_in
+from clipcli.actions.failed import Failed
+from clipcli.actions.journal import Journal
+from clipcli.actions.labelled import read_labelled
 from clipcli.actions.replace import Keeper
 from clipcli.actions.undo import settle
-from clipcli.commands.tag.changes import SAME, Change, Failed, apply, changes_of_photos, changes_of_sidecars
+from clipcli.commands.tag.changes import SAME, Change, apply, changes_of_photos, changes_of_sidecars
 from clipcli.commands.tag.photos import photos_of
 from clipcli.commands.tag.settings import TagSettings
 from clipcli.errors import UsageError
@@ -60,12 +62,11 @@ def run(options: TagSettings) -> Generator[Event, None, Tagged]:
     """As `tag`, with its events. Raises `OutputFailed` where nothing more can be written, as on a disk that is full."""
     _check(options)
     folder = Path(options.predictions).absolute().parent
-    for record in journals_in(folder) if options.apply else ():
-        if record.command == options.command:
-            # A step that a kill left halfway is taken back first.
-            settle(record)
+    if options.apply:
+        # A step that a kill left halfway is taken back first.
+        settle(folder, command=options.command)
     notices = Notices()
-    photos, left = photos_of(options, notices)
+    photos, left = photos_of(read_labelled(options.predictions, notices), options, notices)
     changes, failed, keeper = list[Change](), list[Failed](), None
     with ExitStack() as stack:
         if options.embed:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kills import killed, lines_of
 
 import clipcli
-from commands.sort.test_kills import killed, lines_of
 
 from .conftest import Predict, files_below
 from .test_tag import MINE

@@ -11,11 +11,13 @@ import pytest
 
 import clipcli
 from clipcli.actions import replace
+from clipcli.actions.failed import Failed
 from clipcli.actions.journal import Journal
 from clipcli.actions.keywords import Wanted, tagged
+from clipcli.actions.labelled import read_labelled
 from clipcli.actions.replace import Keeper
 from clipcli.actions.xmp import LISTS, own_of, read_packet
-from clipcli.commands.tag.changes import Change, Failed, changes_of_sidecars
+from clipcli.commands.tag.changes import Change, changes_of_sidecars
 from clipcli.commands.tag.photos import photos_of
 from clipcli.commands.tag.settings import TagSettings
 from clipcli.errors import ClipcliWarning, InputNotFound, OutputFailed, UsageError
@@ -232,8 +234,9 @@ def test_what_cannot_be_tagged_is_counted(predict: Predict) -> None:
     assert {name: file for name, file in files_below("photos").items() if name != "a.jpg.xmp"} == before
     assert sidecar_keywords("photos/a.jpg.xmp") == ("dog",)
     assert sorted(str(one.message) for one in said) == [
+        "1 image has vanished since it was labelled, photos/gone.jpg: left out; if they only lie elsewhere, paths are"
+        " looked up beside the predictions and from the working folder",
         "1 photo is in a zip or a shard, z.zip/z.jpg: left alone; only files are tagged",
-        "1 photo is no longer there, photos/gone.jpg: left out; label the folder again",
         "1 photo is there twice, photos/a.jpg: the first row of each counts",
     ]
 
@@ -241,14 +244,14 @@ def test_what_cannot_be_tagged_is_counted(predict: Predict) -> None:
 def test_a_photo_that_changed_since_is_told(predict: Predict) -> None:
     predict({"photos/a.jpg": ["dog"], "photos/b.jpg": ["dog"]}, classes=[("dog",)])
     os.utime("photos/b.jpg")
-    with pytest.warns(ClipcliWarning, match=r"1 photo was changed since it was labelled, photos/b.jpg: "):
+    with pytest.warns(ClipcliWarning, match=r"1 image has changed since it was labelled, photos/b.jpg: "):
         assert tag().counts == {"new": 2}
 
 
 def test_photos_that_are_all_elsewhere_are_an_error(predict: Predict, monkeypatch: pytest.MonkeyPatch) -> None:
     predict({"photos/a.jpg": ["dog"]})
     Path("photos").rename("pictures")
-    with pytest.raises(InputNotFound, match=r"no photo is where predictions.csv says, such as photos/a.jpg; "):
+    with pytest.raises(InputNotFound, match=r"none of the 1 images is there, such as photos/a.jpg; "):
         tag()
     Path("other").mkdir()
     Path("pictures").rename("photos")
@@ -317,7 +320,7 @@ def test_a_disk_that_is_full_ends_it_and_can_be_undone(predict: Predict, monkeyp
 def test_a_sidecar_that_changes_meanwhile_is_left(predict: Predict) -> None:
     predict({"photos/a.jpg": ["dog"]})
     Path("photos/a.xmp").write_bytes(MINE)
-    photos, _ = photos_of(TagSettings("predictions.csv"), Notices())
+    photos, _ = photos_of(read_labelled("predictions.csv", Notices()), TagSettings("predictions.csv"), Notices())
     [change] = changes_of_sidecars(photos, "auto", Notices())
     assert isinstance(change, Change)
     Path("photos/a.xmp").write_bytes(MINE + b" ")
