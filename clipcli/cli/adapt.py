@@ -75,8 +75,8 @@ def _said(adaptation: Adaptation, classifier: Classifier) -> Iterator[str]:
         few = min(adaptation.by_class, key=lambda label: adaptation.by_class[label])
         rest = f"; the other {count - own:,} keep their text" if count > own else ""
         yield (
-            f"Learned from {adaptation.images:,} corrections of {own:,} of {count:,} labels"
-            f" ('{few}' has the fewest, {adaptation.by_class[few]:,}){rest}."
+            f"Learned from {adaptation.images:,} correction{'' if adaptation.images == 1 else 's'}"
+            f" of {own:,} of {count:,} labels ('{few}' has the fewest, {adaptation.by_class[few]:,}){rest}."
         )
     found = adaptation.accuracy
     if found is not None:

@@ -139,6 +139,11 @@ def _read(file: str, notices: Notices) -> Iterator[Correction]:
     table = read_table(io.BytesIO(data), file, notices)
     if "path" not in table.columns or not {"label", "labels"} & set(table.columns):
         raise BadFile(f"{file} has the columns {','.join(table.columns)}; {_AS_IT_IS}")
+    if {"score", "scores", "error"} & set(table.columns) and "reviewed_at" not in table.columns:
+        raise BadFile(
+            f"{file} is an output of clipcli classify, whose labels nobody may have looked at; {_AS_IT_IS}, or keep the"
+            " columns path and label of rows that you know"
+        )
     for where, row in table.rows("path", COLUMNS_OF_SEVERAL[1:]):
         if isinstance(row, Unreadable):
             raise BadFile(f"{where}: {row.reason}; {_AS_IT_IS}")

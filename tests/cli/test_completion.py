@@ -108,10 +108,8 @@ def test_examples_are_commands_that_are_understood(run: Run, example: str) -> No
     assert program == "clipcli"
     if ">" in arguments:
         arguments = arguments[: arguments.index(">")]
-    if name in ("models", "prompts", "cache"):
-        done = run(name, *arguments)
-    else:
-        done = run(name, *arguments, "--show-config")
+    shown = () if name in ("models", "prompts", "cache") else ("--show-config",)
+    done = run(name, *arguments, *shown)
     assert done.code == 0, done.err
 
 

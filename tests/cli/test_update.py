@@ -355,6 +355,8 @@ def in_a_process(work: Callable[[], object]) -> int:
     """How a process of its own ended that did the work."""
     number = os.fork()
     if number == 0:
+        # A fork of a process with threads may hang; then it ends as a failure.
+        signal.alarm(60)
         try:
             work()
         finally:
@@ -449,6 +451,22 @@ def test_other_inputs_are_refused_and_images_outside_of_them_are_told(update: Up
     done = run("classify", "other", *flags)
     assert did(done) == counts(kept=1, dropped=6)
     assert "6 dropped rows are of images that are still there, but not among the inputs" in done.err
+
+
+def test_an_update_from_another_folder_is_refused(
+    update: Update, run: Run, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all images would count as new ones, and what a person said would be gone."""
+    update("--update")
+    before = Path("predictions.csv").read_bytes()
+    Path("below").mkdir()
+    monkeypatch.chdir("below")
+    refused = run(
+        "classify", "../photos", "--model", model, "--labels", "cat,dog", "--update", "-o", "../predictions.csv"
+    )
+    assert refused.code == 2
+    assert "the images of ../predictions.csv, such as 'photos/a.jpg', are named from another folder; run" in refused.err
+    assert Path("../predictions.csv").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,7 @@ def test_times_are_compared_in_utc(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("path,score\na.jpg,1\n", "has the columns path,score; give a file as clipcli review writes it"),
+        ("path,label,score,error\na.jpg,cat,0.9,\n", "is an output of clipcli classify, whose labels nobody may have"),
         (f"{HEADER},cat,{NINE}\n", "line 2: no path"),
         (f"{HEADER}a.jpg,cat,{NINE},more\n", "line 2: 4 fields for 3 columns"),
         (f"path,label,labels,reviewed_at\na.jpg,cat,dog;cow,{NINE}\n", "line 2: 'cat' is not among its labels"),

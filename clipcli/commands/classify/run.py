@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
@@ -21,20 +21,18 @@ from clipcli.commands.classify.refined import refine_first
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.commands.classify.several import SPLIT_LABELS, schema_of
 from clipcli.commands.classify.stored import Stored, check_stored, read_stored
-from clipcli.commands.classify.update import Update, check_model, not_told, said, settings_before
+from clipcli.commands.classify.update import Update, answers_before
 from clipcli.commands.given_classes import check_standard_input, get_classifier, read_class_source
 from clipcli.data.images import list_images
 from clipcli.data.kinds.folders import OTHER_FILES
 from clipcli.encoding.embed import embed
 from clipcli.encoding.model import Model
-from clipcli.events import Downloading, Event, InputsFound, Loading, RowsPlanned, RowsReady
+from clipcli.events import Event, InputsFound, RowsPlanned, RowsReady
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
 from clipcli.outputs import STDOUT, resume
 from clipcli.outputs.check import check_is_not_read
-from clipcli.outputs.differences import differences
 from clipcli.outputs.earlier import Earlier
-from clipcli.outputs.text import plain
 from clipcli.records import Embedded, ImageItem, Provenance, Row, Rows
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.rows import to_rows
@@ -88,6 +86,24 @@ def _each_row(events: Iterator[Event], show: Show) -> Iterator[Row]:
             show(event)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a run works on, read and checked; the model is loaded once it is needed.
+
+    The `images` that are `stored` have their embeddings already. `kept` are the columns of tables that rows have as
+    well, and `left_out` says in whole messages what of the inputs is not among the images.
+    """
+
+    options: ClassifySettings
+    class_source: Classifier | PromptedClasses
+    images: Sequence[ImageItem]
+    stored: Stored | None
+    model: Model
+    kept: Sequence[str]
+    provenance: Provenance
+    left_out: tuple[str, ...]
+
+
 def run(
     options: ClassifySettings,
     *,
@@ -106,52 +122,68 @@ def run(
     rows. A `model` that is open already, with the settings of these options, is used as it is.
     """
     notices = Notices()
-    stored = read_stored(options)
-    class_source = _checked_classes(options, notices)
-    memory = model.memory if model else open_memory(cache=options.cache, cache_size=options.cache_size)
-    items = _listed(options, notices) if stored is None else stored.items
-    check_is_not_read(output, {item.file for item in items} if os.path.isfile(output) else ())
-    if album is not None and os.path.isfile(album.path):
-        check_is_not_read(album.path, {item.file for item in items}, flag="--report")
-    kept = kept_columns(options.keep_columns, items)
-    if update is not None:
-        update.check(items)
-        items = update.items(items)
-    items, left_out = first_look(items, max_images=options.max_images, sample=options.sample)
-    passed_over = notices.take(OTHER_FILES)
-    default_model = DEFAULT_MODEL if stored is None else stored.model.name
-    if isinstance(class_source, Classifier):
-        default_model = class_source.model
-    model = model or Model(options.model or default_model, options, memory=memory)
-    provenance = provenance_of(class_source, settings=as_dict(options), model=model.asked, items=items, kept=kept)
-    schema_of(options, provenance, has_source=update is not None)
-    resumed = resume.check(earlier, items, provenance=provenance) if earlier else None
+    written = {output: "--output"} if album is None else {output: "--output", album.path: "--report"}
+    work = _read(options, notices, written=written, model=model, update=update)
+    resumed = resume.check(earlier, work.images, provenance=work.provenance) if earlier else None
     yield from notices.events()
-    said = tuple(message for message in (left_out, passed_over) if message is not None)
-    yield InputsFound(len(items), resumed.count if resumed else 0, said)
-    yield RowsPlanned(provenance)
-    yield from memory.warnings()
-    if stored is not None:
-        yield from check_stored(stored, model=model)
-    merge = None
+    yield InputsFound(len(work.images), resumed.count if resumed else 0, work.left_out)
+    yield RowsPlanned(work.provenance)
+    yield from work.model.memory.warnings()
+    if work.stored is not None:
+        yield from check_stored(work.stored, model=work.model)
+    events = _all_rows(work, resumed)
     if update is not None:
-        merge = Merge(update, items, options=options, provenance=provenance, memory=memory)
-        merge.answers = yield from _answers_before(update, items, provenance, model)
-    events = _events_of(items, class_source, model, options, kept, resumed, stored)
-    events = events if merge is None else merge.rows(events)
-    if album is None:
-        yield from events
-    else:
-        album.left_out = said
-        yield from _adding(events, items, album, provenance)
+        events = _updating(events, work, update)
+    yield from events if album is None else _adding(events, work, album)
 
 
 def model_of(options: ClassifySettings) -> Model:
     """The model of these settings, for several runs. Raises as `run`."""
     source = read_class_source(options, Notices())
     memory = open_memory(cache=options.cache, cache_size=options.cache_size)
-    return Model(
-        options.model or (source.model if isinstance(source, Classifier) else DEFAULT_MODEL), options, memory=memory
+    return Model(_model_name(options, source, None), options, memory=memory)
+
+
+def _model_name(options: ClassifySettings, class_source: Classifier | PromptedClasses, stored: Stored | None) -> str:
+    """The model that was asked for, else that of the classifier, of the stored embeddings, or the usual one."""
+    if isinstance(class_source, Classifier):
+        return options.model or class_source.model
+    return options.model or (DEFAULT_MODEL if stored is None else stored.model.name)
+
+
+def _read(
+    options: ClassifySettings,
+    notices: Notices,
+    *,
+    written: Mapping[str, str],
+    model: Model | None,
+    update: Update | None,
+) -> Work:
+    """Read and check all that a run works on. `written` are the files that it writes, with their flags."""
+    stored = read_stored(options)
+    class_source = _checked_classes(options, notices)
+    memory = model.memory if model else open_memory(cache=options.cache, cache_size=options.cache_size)
+    items = _listed(options, notices) if stored is None else stored.items
+    for file, flag in written.items():
+        check_is_not_read(file, {item.file for item in items} if os.path.isfile(file) else (), flag=flag)
+    kept = kept_columns(options.keep_columns, items)
+    if update is not None:
+        update.check(items)
+        items = update.items(items)
+    items, not_taken = first_look(items, max_images=options.max_images, sample=options.sample)
+    left_out = tuple(message for message in (not_taken, notices.take(OTHER_FILES)) if message is not None)
+    model = model or Model(_model_name(options, class_source, stored), options, memory=memory)
+    provenance = provenance_of(class_source, settings=as_dict(options), model=model.asked, items=items, kept=kept)
+    schema_of(options, provenance, has_source=update is not None)
+    return Work(
+        options=options,
+        class_source=class_source,
+        images=items,
+        stored=stored,
+        model=model,
+        kept=kept,
+        provenance=provenance,
+        left_out=left_out,
     )
 
 
@@ -167,49 +199,26 @@ def _listed(options: ClassifySettings, notices: Notices) -> list[ImageItem]:
     )
 
 
-def _adding(
-    events: Iterator[Event], items: Sequence[ImageItem], album: Album, provenance: Provenance
-) -> Iterator[Event]:
+def _updating(events: Iterator[Event], work: Work, update: Update) -> Iterator[Event]:
+    """The events, whose rows are merged into the output that is brought up to date."""
+    merge = Merge(update, work.images, options=work.options, provenance=work.provenance, memory=work.model.memory)
+    merge.answers = yield from answers_before(update, work.images, work.provenance, model=work.model, run=run)
+    yield from merge.rows(events)
+
+
+def _adding(events: Iterator[Event], work: Work, album: Album) -> Iterator[Event]:
     """The events, whose rows are added to the album with their images."""
+    provenance, done = work.provenance, 0
+    album.left_out = work.left_out
     album.title = ", ".join(provenance.inputs)
     album.count_groups(provenance)
     made = "" if provenance.scores is None else f" The classifier is {provenance.scores}."
     album.subtitle = f"Labels by {provenance.model}, prompts {provenance.prompts}.{made}"
-    done = 0
     for event in events:
         if isinstance(event, RowsReady) and not event.missing:
-            album.add(event.rows, items[done : done + len(event.rows)])
+            album.add(event.rows, work.images[done : done + len(event.rows)])
             done += len(event.rows)
         yield event
-
-
-def _answers_before(
-    update: Update, items: Sequence[ImageItem], provenance: Provenance, model: Model
-) -> Generator[Event, None, Mapping[str, tuple[str, ...]] | None]:
-    """What the model says by the settings of an output that was edited, if these are others; by path.
-
-    Raises `UsageError` if they cannot be had again: then nothing tells which labels are a person's.
-    """
-    former = update.former
-    if former is None or not former.edited:
-        return None
-    before = former.manifest.provenance
-    different = differences(before, provenance)
-    if not different:
-        return None
-    said_before: dict[str, tuple[str, ...]] = {}
-    settings = settings_before(former, items)
-    for event in run(settings, model=model if before.model == model.asked else None) if settings.inputs else ():
-        check_model(former, event)
-        if isinstance(event, RowsPlanned):
-            others = differences(before, replace(event.provenance, kept=before.kept))
-            if others:
-                raise not_told(former, others)
-        elif isinstance(event, RowsReady):
-            said_before |= {plain(row.path): said(row, several=settings.multi_label) for row in event.rows}
-        elif isinstance(event, Loading | Downloading):
-            yield event
-    return said_before
 
 
 def _checked_classes(options: ClassifySettings, notices: Notices) -> Classifier | PromptedClasses:
@@ -223,43 +232,24 @@ def _checked_classes(options: ClassifySettings, notices: Notices) -> Classifier 
     return class_source
 
 
-def _events_of(
-    items: Sequence[ImageItem],
-    class_source: Classifier | PromptedClasses,
-    model: Model,
-    options: ClassifySettings,
-    kept: Sequence[str],
-    resumed: resume.Resumed | None,
-    stored: Stored | None,
-) -> Iterator[Event]:
+def _all_rows(work: Work, resumed: resume.Resumed | None) -> Iterator[Event]:
     """The images' events: after the rows of an earlier run, if there are some."""
-    if resumed and resumed.count == len(items):
+    if resumed is None:
+        return _label_images(work, work.images)
+    if resumed.count == len(work.images):
         return resumed.rows(resumed.count)
-    start = resumed.start(options.batch_size or max(BATCH_SIZES.values())) if resumed else 0
-    labelled = _label_images(items[start:], class_source, model, options, kept, images=len(items), stored=stored)
-    return resume.go_on(resumed, labelled, start=start) if resumed else labelled
+    start = resumed.start(work.options.batch_size or max(BATCH_SIZES.values()))
+    return resume.go_on(resumed, _label_images(work, work.images[start:]), start=start)
 
 
-def _label_images(
-    items: Sequence[ImageItem],
-    class_source: Classifier | PromptedClasses,
-    model: Model,
-    options: ClassifySettings,
-    kept: Sequence[str],
-    *,
-    images: int,
-    stored: Stored | None,
-) -> Iterator[Event]:
-    """Embed and score the images, decide their labels, and yield their rows as `RowsReady`.
-
-    `images` is the number of images of the whole run; these may be the rest of them. The embeddings of `stored` images
-    are there already.
-    """
+def _label_images(work: Work, items: Sequence[ImageItem]) -> Iterator[Event]:
+    """Embed and score some of the images, decide their labels, and yield their rows as `RowsReady`."""
+    options, stored, images = work.options, work.stored, len(work.images)
     needs_words = options.unknown or options.multi_label
     to_encode = items if stored is None else ()
-    classifier = yield from get_classifier(class_source, to_encode, model=model, vocabulary=needs_words)
+    classifier = yield from get_classifier(work.class_source, to_encode, model=work.model, vocabulary=needs_words)
     embedded: Iterable[Event | Embedded] = (
-        embed(items, models=[model], images=images) if stored is None else stored.embed(items)
+        embed(items, models=[work.model], images=images) if stored is None else stored.embed(items)
     )
     if options.refine:
         kind = choose_score(options.score, classifier)
@@ -267,7 +257,7 @@ def _label_images(
     labeller = yield from labeller_of(classifier, options)
     for event in embedded:
         if isinstance(event, Embedded):
-            rows = to_rows(labeller.decide(event), labeller.names, kept=kept, paths=labeller.paths)
+            rows = to_rows(labeller.decide(event), labeller.names, kept=work.kept, paths=labeller.paths)
             yield RowsReady(tuple(rows))
         else:
             yield event

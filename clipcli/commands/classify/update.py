@@ -7,17 +7,18 @@ in the output itself: those are told by what the model says.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from clipcli.commands.classify.settings import ClassifySettings
+from clipcli.encoding.model import Model
 from clipcli.errors import UsageError, some_of
-from clipcli.events import Event, ModelKnown, ModelLoaded
+from clipcli.events import Downloading, Event, Loading, ModelKnown, ModelLoaded, RowsPlanned, RowsReady
 from clipcli.outputs.corrections import Correction
-from clipcli.outputs.differences import differences_of_models
+from clipcli.outputs.differences import differences, differences_of_models
 from clipcli.outputs.former import Former
 from clipcli.outputs.text import plain
-from clipcli.records import ImageItem, Row
+from clipcli.records import ImageItem, Provenance, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +48,56 @@ class Update:
             return
         ids = {plain(item.id) for item in items}
         paths = [row.path for row in self.former.rows]
-        if ids.isdisjoint(map(plain, paths)) and any(map(os.path.exists, paths)):
+        if not ids.isdisjoint(map(plain, paths)):
+            return
+        if any(map(os.path.exists, paths)):
             raise UsageError(
                 f"{self.former.path} is of other inputs: none of its images, such as {some_of(paths[:1])}, is among"
                 " these; give those as well, or another --output"
             )
+        beside = os.path.dirname(os.path.abspath(self.former.path))
+        if any(os.path.exists(os.path.join(beside, path)) for path in paths):
+            raise UsageError(
+                f"the images of {self.former.path}, such as {some_of(paths[:1])}, are named from another folder; run"
+                f" this in the folder that it was made in, as in cd {beside}"
+            )
 
 
-def settings_before(former: Former, items: Sequence[ImageItem]) -> ClassifySettings:
+def answers_before(
+    update: Update,
+    items: Sequence[ImageItem],
+    provenance: Provenance,
+    *,
+    model: Model,
+    run: Callable[..., Iterator[Event]],
+) -> Generator[Event, None, Mapping[str, tuple[str, ...]] | None]:
+    """What the model says by the settings of an output that was edited, if these are others; by path.
+
+    `run` labels images by settings, with a `model` that is open already or without. Raises `UsageError` if the labels
+    cannot be had again: then nothing tells which are a person's.
+    """
+    former = update.former
+    if former is None or not former.edited:
+        return None
+    before = former.manifest.provenance
+    if not differences(before, provenance):
+        return None
+    said_before: dict[str, tuple[str, ...]] = {}
+    settings = _settings_before(former, items)
+    for event in run(settings, model=model if before.model == model.asked else None) if settings.inputs else ():
+        check_model(former, event)
+        if isinstance(event, RowsPlanned):
+            others = differences(before, replace(event.provenance, kept=before.kept))
+            if others:
+                raise _not_told(former, others)
+        elif isinstance(event, RowsReady):
+            said_before |= {plain(row.path): said(row, several=settings.multi_label) for row in event.rows}
+        elif isinstance(event, Loading | Downloading):
+            yield event
+    return said_before
+
+
+def _settings_before(former: Former, items: Sequence[ImageItem]) -> ClassifySettings:
     """The settings that the rows of an output were made with, for those of its images that are still there."""
     provenance = former.manifest.provenance
     paths = {plain(row.path) for row in former.rows}
@@ -71,10 +114,10 @@ def check_model(former: Former, event: Event) -> None:
         return
     different = differences_of_models(replace(before, device=None), event.record)
     if different:
-        raise not_told(former, different)
+        raise _not_told(former, different)
 
 
-def not_told(former: Former, different: Sequence[str]) -> UsageError:
+def _not_told(former: Former, different: Sequence[str]) -> UsageError:
     """The error for an edited output whose rows cannot be made again as they were."""
     return UsageError(
         f"{former.path} was edited since it was written, and it cannot be made again as it was: {'; '.join(different)};"
