@@ -73,7 +73,8 @@ class Labelled:
         if gone and not others:
             raise InputNotFound(
                 f"none of the {len(gone):,} images is there, such as {gone[0]}; paths in {self.file} are from the"
-                " folder that clipcli classify ran in, so run this in that folder"
+                " folder that clipcli classify ran in, so run this in that folder; if they were moved, clipcli classify"
+                " --update finds them"
             )
         for path in gone:
             notices.add(GONE, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -200,9 +201,14 @@ class Summary:
 
         from clipcli.cli.fit import command_lines
 
-        display.say("Next, correct wrong labels in it, and ask how many were right:")
-        for line in command_lines(self._next_command, display.width, indent="  "):
-            display.say(Text(printable(line), style="green", no_wrap=True))
+        ways = {
+            "Next, look through the doubtful:": ["clipcli review", shlex.quote(self.output)],
+            "Or correct wrong labels in it, and ask how many were right:": self._next_command,
+        }
+        for what, command in ways.items():
+            display.say(what)
+            for line in command_lines(command, display.width, indent="  "):
+                display.say(Text(printable(line), style="green", no_wrap=True))
 
 
 def _of_refining(refined: Refined | None) -> Iterator[str]:

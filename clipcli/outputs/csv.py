@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from clipcli.classes.joined import join_labels, split_labels
+from clipcli.errors import BadFile
 from clipcli.outputs.text import close_text, lines_of, open_text, writable
 from clipcli.records import Row
 from clipcli.scoring.schema import Schema, Value, no_row
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 # csv quotes fields that hold a character of its line end, so \r\n makes it quote a lone \r as well.
 _END = "\r\n"
+
+# What some programs begin a text file with, as a sign that it is UTF-8.
+_MARK = "\ufeff"
 
 
 class _Lines:
@@ -64,6 +68,11 @@ def read_rows(path: str, *, cut: bool) -> tuple[Schema, Iterator[Row]] | None:
         header = None
     if header is None:
         return None
+    if header and header[0].startswith((_MARK, "path;")):
+        raise BadFile(
+            f"{path} was saved by another program, as Excel does, with semicolons or a mark at its beginning; clipcli"
+            " classify --update reads it so, and writes it as it was"
+        )
     schema = Schema.of(header, path=path)
     return schema, _rows(records, schema, path=path, cut=cut)
 

@@ -118,3 +118,10 @@ def test_a_table_of_parquet_that_is_no_output_is_refused(tmp_path: Path) -> None
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match=r"cannot read .*missing\.csv: No such file"):
         read_rows(tmp_path / "missing.csv")
+
+
+@pytest.mark.parametrize("start", ["\ufeffpath,label,score,error\n", "path;label;score;error\n"])
+def test_what_excel_saved_is_named_with_the_command_that_reads_it(tmp_path: Path, start: str) -> None:
+    (tmp_path / "rows.csv").write_text(f"{start}a.jpg,cat,0.9,\n", encoding="utf-8")
+    with pytest.raises(BadFile, match=r"was saved by another program, .* clipcli classify --update reads it so"):
+        read_rows(tmp_path / "rows.csv")

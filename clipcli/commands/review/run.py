@@ -16,7 +16,7 @@ from clipcli.commands.review.embeddings import stored_embeddings
 from clipcli.commands.review.order import doubtful_first, draw, with_drawn
 from clipcli.commands.review.photos import Photo, Rows, read_photos, with_labels_of
 from clipcli.commands.review.settings import PHOTOS_IN_A_FILE, ReviewFile, ReviewSettings
-from clipcli.errors import BadFile, UsageError
+from clipcli.errors import BadFile, InputNotFound, UsageError
 from clipcli.events import Event, Noted, Warned
 from clipcli.images.decode import prepare_pillow
 from clipcli.notices import Notices
@@ -61,6 +61,8 @@ def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None,
     before = read_corrections(_files(options, file), notices)
     yield from notices.events()
     yield from _about(before, rows, options.predictions)
+    if file.html is not None:
+        yield from map(Warned, _vanished(rows, options.predictions))
     given = [label for correction in before.by_path.values() for label in correction.labels]
     rows = with_labels_of(rows, given)
     if not rows.several and any(len(correction.labels) > 1 for correction in before.by_path.values()):
@@ -99,6 +101,20 @@ def _about(before: Corrections, rows: Rows, predictions: str) -> Iterator[Event]
     if others:
         are = "correction is of a photo" if len(others) == 1 else "corrections are of photos"
         yield Warned(f"{len(others):,} {are} that {predictions} has no label for, such as {others[0]}: left alone")
+
+
+def _vanished(rows: Rows, predictions: str) -> Iterator[str]:
+    """What is to be said of photos whose files are gone. Raises `InputNotFound` if all are."""
+    files = [(photo.row.path, photo.item.reference) for photo in rows.photos]
+    gone = [path for path, at in files if at.kind == "file" and not os.path.exists(at.path or "")]
+    if gone and len(gone) == len(files):
+        raise InputNotFound(
+            f"none of the {len(gone):,} photos is there, such as {gone[0]}; run this in the folder that clipcli"
+            f" classify ran in, or if they were moved, bring {predictions} up to date with clipcli classify --update"
+        )
+    if gone:
+        are = "photo is" if len(gone) == 1 else "photos are"
+        yield f"{len(gone):,} {are} no longer there, such as {gone[0]}: shown without a picture"
 
 
 def _without_embeddings(embeddings: NDArray[np.float32] | None, count: int) -> Iterator[str]:

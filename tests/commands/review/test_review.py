@@ -165,6 +165,18 @@ def test_a_page_without_a_server_shows_the_first_500(written: Written, monkeypat
     assert [len(prepared(**file).photos) for file in ({"html": "x.html"}, {})] == [5, 8]
 
 
+def test_a_page_of_photos_that_are_gone_is_refused_and_some_are_named(written: Written) -> None:
+    written(labelled(3))
+    said: list[str] = []
+    Path("photos/001.png").unlink()
+    assert len(prepared(said, html="x.html").photos) == 3
+    assert said[0] == "1 photo is no longer there, such as photos/001.png: shown without a picture"
+    for name in ("000", "002"):
+        Path(f"photos/{name}.png").unlink()
+    with pytest.raises(InputNotFound, match=r"none of the 3 photos is there, such as photos/000\.png; run this in"):
+        prepared(html="x.html")
+
+
 def test_embeddings_come_from_the_cache_of_the_run(tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from clipcli.cli import main
 
