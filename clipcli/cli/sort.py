@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from clipcli.cli import exit_codes
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
+from clipcli.cli.left_alone import left_alone
 from clipcli.cli.signals import handle_stops
 from clipcli.commands.sort.settings import PlanShown, SortSettings
 from clipcli.events import FilesActedOn, result_of
@@ -30,7 +31,6 @@ EXAMPLES = (
 )
 # What is done to images, by each way.
 _DONE = {"copy": "copied", "move": "moved", "hardlink": "hard-linked", "symlink": "linked"}
-_FAILED_SHOWN = 5
 
 
 @flags_of(SortSettings, PlanShown)
@@ -120,11 +120,8 @@ def _said(done: Sorted, settings: SortSettings) -> Iterator[str]:
     if applied is None:
         yield f"Plan: {_which(plan)} would be {' '.join(what)}. Nothing was done yet; --apply does it."
         return
-    for failed in applied.failed[:_FAILED_SHOWN]:
-        yield f"Not {what[0]}: {failed.file}: {failed.reason}."
-    more = len(applied.failed) - _FAILED_SHOWN
-    if more > 0:
-        yield f"And {more:,} more files were not {what[0]}."
+    failed = [(one.file, one.reason) for one in applied.failed]
+    yield from left_alone(failed, begin=f"Not {what[0]}", end=f"files were not {what[0]}")
     undo = f"clipcli undo {shlex.quote(os.path.join(settings.into, applied.journal.name))}"
     if applied.stopped:
         yield f"Stopped after {applied.done:,} of {len(plan.actions):,} files; the same command goes on from there."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from clipcli.cli import exit_codes
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
+from clipcli.cli.left_alone import left_alone
 from clipcli.commands.tag.settings import PlanShown, TagSettings
 from clipcli.events import result_of
 from clipcli.settings import to_yaml
@@ -22,7 +23,7 @@ EXAMPLES = (
     "clipcli tag predictions.csv",
     "clipcli tag predictions.csv --min-score 0.6 --apply",
 )
-_LABELS_SHOWN, _FAILED_SHOWN = 7, 5
+_LABELS_SHOWN = 7
 # A number of files by kind of change, as planned and as done, with and without `embed`.
 _SAID = {
     "new": ("{} new", "{} written"),
@@ -70,10 +71,7 @@ def _said(tagged: Tagged, settings: TagSettings) -> Iterator[str]:
     parts = [text[settings.apply].format(f"{counts[kind]:,}") for kind, text in _SAID.items() if counts[kind]]
     begin = f"{noun.capitalize()}" if settings.apply else f"Plan for {noun}"
     yield f"{begin}: {', '.join(parts) or 'nothing to do'}."
-    for failed in tagged.failed[:_FAILED_SHOWN]:
-        yield f"Left as it is: {failed.file}: {failed.reason}."
-    if len(tagged.failed) > _FAILED_SHOWN:
-        yield f"And {len(tagged.failed) - _FAILED_SHOWN:,} more were left as they are."
+    yield from left_alone([(failed.file, failed.reason) for failed in tagged.failed])
     labels = Counter(label for change in tagged.changes for label in change.labels)
     if labels:
         most = [f"{label} {count:,}" for label, count in labels.most_common(_LABELS_SHOWN)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from clipcli.cli import exit_codes
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
+from clipcli.cli.left_alone import left_alone
 from clipcli.commands.undo.settings import UndoSettings
 from clipcli.events import result_of
 from clipcli.settings import to_yaml
@@ -19,7 +20,6 @@ EXAMPLES = (
     "clipcli undo sorted/clipcli-journal-20260101-120000.jsonl",
     "clipcli undo clipcli-journal-20260101-120500.jsonl",
 )
-_LEFT_SHOWN = 5
 
 
 @flags_of(UndoSettings)
@@ -59,8 +59,4 @@ def _said(result: UndoResult) -> Iterator[str]:
         yield "Nothing to undo: it was undone before."
     else:
         yield "Nothing was undone." if result.left else "Nothing to undo: nothing that was done is still there."
-    for one in result.left[:_LEFT_SHOWN]:
-        yield f"Left as it is: {one.step.target}: {one.left}."
-    more = len(result.left) - _LEFT_SHOWN
-    if more > 0:
-        yield f"And {more:,} more were left as they are."
+    yield from left_alone([(one.step.target, one.left or "") for one in result.left])

@@ -24,6 +24,7 @@ from clipcli.scoring.calibration import folds_of, is_better
 from clipcli.scoring.f1 import Truth, micro_f1
 from clipcli.scoring.intervals import bootstrap, difference
 from clipcli.scoring.kinds import THRESHOLD
+from clipcli.scoring.softmax import sigmoid
 
 Array = NDArray[np.float64]
 
@@ -57,7 +58,7 @@ class SeveralCalibration:
 
     def apply(self, log_odds: Array) -> Array:
         """Probabilities `[N, C]` of log-odds."""
-        return _sigmoid(log_odds if self.biases is None else self.slope * log_odds + np.asarray(self.biases))
+        return sigmoid(log_odds if self.biases is None else self.slope * log_odds + np.asarray(self.biases))
 
     def in_words(self) -> str:
         """What it does and what it was made from, as part of a sentence."""
@@ -89,7 +90,7 @@ def calibrate_several(log_odds: Array, truth: Truth) -> SeveralCalibration:
     """
     held_out = {own: _held_out(log_odds, truth, own_biases=own) for own in (False, True)}
     own_biases = is_better(_losses(held_out[True], truth), _losses(held_out[False], truth))
-    probabilities = _sigmoid(held_out[own_biases])
+    probabilities = sigmoid(held_out[own_biases])
     threshold = best_threshold(probabilities)
     statistics = {"before": micro_f1(log_odds >= 0, truth), "after": micro_f1(probabilities >= threshold, truth)}
     found = bootstrap(statistics, count=len(truth))
@@ -114,7 +115,7 @@ def fit(log_odds: Array, truth: Truth, *, own_biases: bool) -> tuple[float, Arra
         """The negative log of the posterior and its gradient, by log slope, common bias, and each label's beside it."""
         slope, own = np.exp(values[0]), values[2:]
         fitted = slope * log_odds + values[1] + (own if own_biases else 0)
-        errors = _sigmoid(fitted) - truth
+        errors = sigmoid(fitted) - truth
         priors = values / np.concatenate([[_SLOPE_PRIOR**2, _COMMON_PRIOR**2], np.full(len(own), _BIAS_PRIOR**2)])
         by_value = np.concatenate([[(errors * log_odds).sum() * slope, errors.sum()], errors.sum(axis=0)[: len(own)]])
         return float(_losses(fitted, truth).sum() + (values * priors).sum() / 2), by_value + priors
@@ -146,9 +147,3 @@ def _losses(log_odds: Array, truth: Truth) -> Array:
     """The negative log-likelihood `[N]` of all labels of each image, in nats."""
     losses: Array = np.logaddexp(0, np.where(truth, -log_odds, log_odds)).sum(axis=1)
     return losses
-
-
-def _sigmoid(log_odds: Array) -> Array:
-    # 1 / (1 + exp(-x)), which does not overflow.
-    probabilities: Array = np.exp(-np.logaddexp(0, -log_odds))
-    return probabilities

@@ -1,4 +1,4 @@
-"""The softmax, also in logarithms, which do not round to 0, and the loss by it."""
+"""The softmax, also in logarithms, which do not round to 0, the loss by it, and the sigmoid."""
 
 from __future__ import annotations
 
@@ -29,3 +29,9 @@ def log_loss(logits: Array, truth: NDArray[np.intp]) -> Array:
     """The negative log-likelihood `[N]` of the true classes `[N]` by logits `[N, C]`, in nats."""
     losses: Array = -log_softmax(logits)[np.arange(len(truth)), truth]
     return losses
+
+
+def sigmoid(log_odds: Array) -> Array:
+    """The probabilities of log-odds: 1 / (1 + exp(-x)), without its overflow."""
+    probabilities: Array = np.exp(-np.logaddexp(0, -log_odds))
+    return probabilities

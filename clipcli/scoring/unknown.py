@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from clipcli.records import Decided, Decision
 from clipcli.scoring.classifier import Classifier, words_of
 from clipcli.scoring.kinds import UNKNOWN_AT, UNKNOWN_AT_ALONE
+from clipcli.scoring.softmax import sigmoid
 
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
@@ -42,9 +43,7 @@ def unknown_scores(embeddings: Float32Array, classifier: Classifier) -> Float32A
     images = embeddings.astype(np.float64)
     words = images @ vocabulary.astype(np.float64).T
     classes = images @ classifier.class_embeddings.astype(np.float64).T
-    # 1 / (1 + exp(x)), which does not overflow.
-    scores: Float32Array = np.exp(-np.logaddexp(0, _SLOPE * (match(classes, words) - _EVEN))).astype(np.float32)
-    return scores
+    return sigmoid(-_SLOPE * (match(classes, words) - _EVEN)).astype(np.float32)
 
 
 def match(classes: Float64Array, words: Float64Array) -> Float64Array:

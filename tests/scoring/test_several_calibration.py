@@ -12,10 +12,10 @@ from sklearn.linear_model import LogisticRegression
 
 import clipcli
 from clipcli.errors import BadFile
-from clipcli.scoring import several_calibration
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.several import log_odds, several_scores, threshold_of
 from clipcli.scoring.several_calibration import SeveralCalibration, best_threshold, calibrate_several, fit
+from clipcli.scoring.softmax import sigmoid
 
 Array = np.ndarray
 FOUND = SeveralCalibration(1.5, (0.5, -1.0), True, 0.3, 50, 0.4, 0.6)
@@ -137,4 +137,4 @@ def test_log_odds_do_not_overflow() -> None:
     images = np.array([[1, 0, -1, -1, -1]], np.float32)
     made = replace(classifier_of(), several=FOUND, logit_scale=1e4)
     assert np.isfinite(log_odds(images, made)).all()
-    assert several_calibration._sigmoid(np.array([-1e4, 1e4])).tolist() == [0, 1]
+    assert sigmoid(np.array([-1e4, 1e4])).tolist() == [0, 1]
