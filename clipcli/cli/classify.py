@@ -50,48 +50,55 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         return exit_codes.DONE
     format = _checked_format(file, settings, terminal)
     from clipcli.cli.display import Display
-    from clipcli.cli.next_command import next_command
 
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
         if file.watch:
             return _watch(settings, file, display, show=show, format=format)
-        earlier = _find_earlier_rows(file, display, format=format, top_k=settings.top_k)
-        update = read_update(file, display) if file.update else None
-        replaced = left_over(file.output) if file.overwrite else []
-        _keep_corrections(file, display)
-        answers = _answers(settings)
-        is_update = update is not None and update.former is not None
-        summary = Summary(file.output, next_command=next_command(settings, file), is_update=is_update, **answers)
-        open_output = output_opener(file, earlier, format=format, update=update)
-        # Importing torch takes seconds: all that can be checked without it was.
-        from clipcli.commands.classify.album import Album
-        from clipcli.commands.classify.run import run
-
-        album = Album(file.report, most=file.report_images, **answers) if file.report else None
-        try:
-            write_rows(
-                run(settings, earlier=earlier, output=file.output, album=album, update=update),
-                summary,
-                display,
-                show=show,
-                earlier=earlier,
-                open_output=open_output,
-                format=format,
-                settings=settings,
-                update=update,
-            )
-            remove_left_over(replaced)
-            for event in album.write() if album else ():
-                show(event)
-        except KeyboardInterrupt:
-            summary.interrupted = True
-        except BrokenPipeError:
-            close_standard_output()
-            summary.reader_gone = True
+        summary = _label(settings, file, display, show=show, format=format)
     summary.show(display)
-    if album:
-        display.say(f"{album.path}: {_of_page(summary, file)}")
+    if file.report:
+        display.say(f"{file.report}: {_of_page(summary, file)}")
     return summary.exit_code()
+
+
+def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show: Show, format: str) -> Summary:
+    """Label the images and write their rows, and the page of `--report`; returns what is to be said at the end."""
+    from clipcli.cli.next_command import next_command
+
+    earlier = _find_earlier_rows(file, display, format=format, top_k=settings.top_k)
+    update = read_update(file, display) if file.update else None
+    replaced = left_over(file.output) if file.overwrite else []
+    _keep_corrections(file, display)
+    answers = _answers(settings)
+    is_update = update is not None and update.former is not None
+    summary = Summary(file.output, next_command=next_command(settings, file), is_update=is_update, **answers)
+    open_output = output_opener(file, earlier, format=format, update=update)
+    # Importing torch takes seconds: all that can be checked without it was.
+    from clipcli.commands.classify.album import Album
+    from clipcli.commands.classify.run import run
+
+    album = Album(file.report, most=file.report_images, **answers) if file.report else None
+    try:
+        write_rows(
+            run(settings, earlier=earlier, output=file.output, album=album, update=update),
+            summary,
+            display,
+            show=show,
+            earlier=earlier,
+            open_output=open_output,
+            format=format,
+            settings=settings,
+            update=update,
+        )
+        remove_left_over(replaced)
+        for event in album.write() if album else ():
+            show(event)
+    except KeyboardInterrupt:
+        summary.interrupted = True
+    except BrokenPipeError:
+        close_standard_output()
+        summary.reader_gone = True
+    return summary
 
 
 def _answers(settings: ClassifySettings) -> dict[str, Any]:
