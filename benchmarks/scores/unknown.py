@@ -26,7 +26,7 @@ from clipcli.data.tree import Data
 from clipcli.notices import Notices
 from clipcli.scoring.competitors import competitors
 from clipcli.scoring.score import cosine_of
-from clipcli.scoring.unknown import default_threshold, match, unknown_scores
+from clipcli.scoring.unknown import default_threshold, learned_threshold, match, unknown_scores
 
 DRAWS = 20
 TRAINING = "caltech101.zip/train"
@@ -34,6 +34,8 @@ TRAINING = "caltech101.zip/train"
 LISTED = {"caltech-101": (10, 15, 30, 50), "clothing": (3, 5, 7), "tiny-imagenet": (10, 20, 50, 100)}
 # Images of each kind in a draw, and classes of a bed that are listed alone.
 _MOST, _ALONE = 200, 25
+# Images of the classes, and of none, that teach a threshold.
+_TAUGHT_BY = ((20, 5), (50, 10), (50, 50))
 _LISTED_FOR_FIT = (1, 2, 3, 5, 8, 15, 30, 60)
 Scores = NDArray[np.floating]
 Method = Callable[[NDArray[np.float32], clipcli.Classifier], Scores]
@@ -148,6 +150,18 @@ def at_default(draw: Draw) -> tuple[float, float, float]:
     return float((known >= at).mean()), float((unknown >= at).mean()), float(false[np.searchsorted(true, 0.95 - 1e-9)])
 
 
+def by_learned_threshold(draw: Draw, *, known: int, nones: int, seed: int) -> tuple[float, float]:
+    """As the first two of `at_default`, by the threshold that some of the images teach, of the others."""
+    rng = np.random.default_rng(seed)
+    of_classes, of_none = (
+        rng.permutation(unknown_scores(images, draw.classifier)) for images in (draw.known, draw.unknown)
+    )
+    first, second = min(known, len(of_classes) // 2), min(nones, len(of_none) // 2)
+    default = default_threshold(draw.classifier)
+    at = learned_threshold(of_none[:second], of_classes[:first], default=default)
+    return float((of_classes[first:] >= at).mean()), float((of_none[second:] >= at).mean())
+
+
 def fitted() -> tuple[float, float]:
     """The match at which both kinds of image are as likely, and the slope there, of Caltech-101's training photos."""
     data = read_labelled(Data(str(beds.SHARED / TRAINING), Notices()), Columns(None, None, None))
@@ -189,6 +203,19 @@ def main() -> None:
         lost, caught, false = np.mean([at_default(draw) for draw in some], axis=0)
         area = np.mean([auroc(unknown_scores, draw) for draw in some])
         print(f"| {name} | {area:.3f} | {false:.1%} | {lost:.1%} | {caught:.1%} |", flush=True)
+
+    heads = "".join(f" by {known} and {nones} |" for known, nones in _TAUGHT_BY)
+    print(f"\n| known lost, unknown found | by default |{heads}\n|---|---|{'---|' * len(_TAUGHT_BY)}")
+    for name in ("background", *LISTED):
+        pairs = [np.mean([at_default(draw)[:2] for draw in found[name]], axis=0)]
+        for known, nones in _TAUGHT_BY:
+            taught = [
+                by_learned_threshold(draw, known=known, nones=nones, seed=seed)
+                for draw in found[name]
+                for seed in range(DRAWS if name == "background" else 1)
+            ]
+            pairs.append(np.mean(taught, axis=0))
+        print(f"| {name} | {' | '.join(f'{lost:.0%}, {caught:.0%}' for lost, caught in pairs)} |", flush=True)
 
 
 def picture(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from clipcli.cli import exit_codes
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import pause_collector
+from clipcli.cli.unknown_threshold import threshold_in_words
 from clipcli.commands.adapt.settings import AdaptedFile, AdaptSettings
 from clipcli.errors import UsageError
 from clipcli.events import Warned, result_of
@@ -87,11 +88,7 @@ def _said(adaptation: Adaptation, classifier: Classifier) -> Iterator[str]:
         )
         if found.is_better:
             yield "The whole interval is above 0, so the new classifier is recommended."
-    if adaptation.unknown_at is not None:
-        yield (
-            f"Unknown from a score of {adaptation.unknown_at:.2f} on, by {adaptation.nones:,}"
-            f" {'image' if adaptation.nones == 1 else 'images'} of none of the labels: classify --unknown takes it."
-        )
+    yield from threshold_in_words(adaptation.unknown_at, nones=adaptation.nones)
 
 
 def _doubt(adaptation: Adaptation) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from clipcli.cli import exit_codes
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import pause_collector
+from clipcli.cli.unknown_threshold import threshold_in_words
 from clipcli.commands.calibrate.settings import CalibratedFile, CalibrateSettings
 from clipcli.errors import UsageError
 from clipcli.events import result_of
@@ -69,6 +70,7 @@ def _said(classifier: Classifier) -> Iterator[str]:
     count = len(classifier.labels)
     labels = f"{count:,} labels" if calibration.labels == count else f"{calibration.labels:,} of {count:,} labels"
     images = f"{calibration.images:,} images of {labels}"
+    yield from threshold_in_words(calibration.unknown_at, nones=calibration.nones)
     if calibration.changes_nothing:
         yield (
             "Doing nothing is best: no temperature, and no bias for each label, fits images that it was not fitted to"

@@ -171,29 +171,3 @@ def _accuracy(plain: Wide, held_out: Wide, truth: Places) -> Accuracy:
     gain = difference(found["after"], found["before"], paired=True)
     before, after = found["before"].value, found["after"].value
     return Accuracy(before=before, after=after, gain=gain.value, low=gain.low, high=gain.high)
-
-
-def learned_threshold(of_none: NDArray[np.float32], of_classes: NDArray[np.float32], *, default: float) -> float:
-    """The unknown score from which on an image is unknown, by scores `[N]` of images of no class and `[M]` of classes.
-
-    Most likely a posteriori on the scale of log-odds, with a normal prior of width 1 around the default. Images of
-    classes weigh as much as those of none together, as far as there are enough of them.
-    """
-    from scipy.optimize import minimize_scalar
-
-    below, above = _log_odds(of_classes), _log_odds(of_none)
-    weight = min(1.0, len(above) / max(1, len(below)))
-    middle = float(_log_odds(np.array([default]))[0])
-
-    def loss(at: float) -> float:
-        wrong = np.logaddexp(0, at - above).sum() + weight * np.logaddexp(0, below - at).sum()
-        return float(wrong + (at - middle) ** 2 / 2)
-
-    found = minimize_scalar(loss, bounds=(middle - 10, middle + 10), method="bounded").x
-    return round(float(1 / (1 + np.exp(-found))), 4)
-
-
-def _log_odds(scores: NDArray[np.floating]) -> Wide:
-    inside = np.clip(scores.astype(np.float64), 1e-9, 1 - 1e-9)
-    odds: Wide = np.log(inside) - np.log1p(-inside)
-    return odds

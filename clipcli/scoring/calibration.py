@@ -61,7 +61,8 @@ class Calibration:
 
     `biases` has one for each class, `None` if none were chosen. `images` is the number of labelled images it was made
     from, and `labels` how many different labels these had. `before` and `after` are by cross-validation: `after` says
-    how the scores of images do that the calibration was not fitted to.
+    how the scores of images do that the calibration was not fitted to. From the score `unknown_at` on an image is
+    unknown, by `nones` images of no class; `None` if there were none.
     """
 
     temperature: float
@@ -70,6 +71,8 @@ class Calibration:
     labels: int
     before: Quality
     after: Quality
+    unknown_at: float | None = None
+    nones: int = 0
 
     @property
     def changes_nothing(self) -> bool:
@@ -85,11 +88,16 @@ class Calibration:
         """What it does and what it was made from, as part of a sentence."""
         with_biases = "" if self.biases is None else " and a bias for each label"
         how = "nothing to change" if self.changes_nothing else f"temperature {self.temperature:.2f}{with_biases}"
-        return f"{how}, by {self.images:,} labelled images"
+        taught = self.unknown_at is not None
+        unknown = f"; unknown from {self.unknown_at:.2f} on, by {self.nones:,} of none" if taught else ""
+        return f"{how}, by {self.images:,} labelled images{unknown}"
 
     def as_json(self) -> dict[str, Any]:
-        """The calibration as JSON holds it."""
-        return asdict(self)
+        """The calibration as JSON holds it; without a threshold for unknown images if nothing taught one."""
+        facts = asdict(self)
+        if self.unknown_at is None:
+            del facts["unknown_at"], facts["nones"]
+        return facts
 
     def fits(self, classes: int) -> bool:
         """True if it can be of so many classes: its numbers are finite, and biases are one for each."""

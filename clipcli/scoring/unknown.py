@@ -58,10 +58,31 @@ def match(classes: Float64Array, words: Float64Array) -> Float64Array:
 
 
 def default_threshold(classifier: Classifier) -> float:
-    """The score from which on an image is unknown, unless the user says so: what corrections taught, if any did."""
-    if classifier.adaptation is not None and classifier.adaptation.unknown_at is not None:
-        return classifier.adaptation.unknown_at
+    """The score from which on an image is unknown, unless the user says so: what images of none taught, if any did."""
+    for taught in (classifier.calibration, classifier.adaptation):
+        if taught is not None and taught.unknown_at is not None:
+            return taught.unknown_at
     return UNKNOWN_AT_ALONE if len(classifier.labels) == 1 else UNKNOWN_AT
+
+
+def learned_threshold(of_none: Float32Array, of_classes: Float32Array, *, default: float) -> float:
+    """The unknown score from which on an image is unknown, by scores `[N]` of images of no class and `[M]` of classes.
+
+    Most likely a posteriori on the scale of log-odds, with a normal prior of width 1 around the default. Images of
+    classes weigh as much as those of none together, as far as there are enough of them.
+    """
+    from scipy.optimize import minimize_scalar
+
+    below, above = _log_odds(of_classes), _log_odds(of_none)
+    weight = min(1.0, len(above) / max(1, len(below)))
+    middle = float(_log_odds(np.array([default]))[0])
+
+    def loss(at: float) -> float:
+        wrong = np.logaddexp(0, at - above).sum() + weight * np.logaddexp(0, below - at).sum()
+        return float(wrong + (at - middle) ** 2 / 2)
+
+    found = minimize_scalar(loss, bounds=(middle - 10, middle + 10), method="bounded").x
+    return round(float(1 / (1 + np.exp(-found))), 4)
 
 
 def with_unknown(
@@ -85,3 +106,9 @@ def _log_mean_exp(values: Float64Array) -> Float64Array:
     highest = values.max(axis=1, keepdims=True)
     means: Float64Array = np.log(np.exp(values - highest).mean(axis=1)) + highest[:, 0]
     return means
+
+
+def _log_odds(scores: NDArray[np.floating]) -> Float64Array:
+    inside = np.clip(scores.astype(np.float64), 1e-9, 1 - 1e-9)
+    odds: Float64Array = np.log(inside) - np.log1p(-inside)
+    return odds

@@ -72,6 +72,11 @@ def test_doing_nothing_is_told() -> None:
     ]
 
 
+def test_an_unknown_threshold_is_told() -> None:
+    line = "Unknown from a score of 0.61 on, by 1 image of none of the labels: classify --unknown takes it."
+    assert line in said(replace(FOUND, unknown_at=0.612, nones=1))
+
+
 @pytest.mark.usefixtures("tree")
 def test_a_classifier_is_calibrated_and_used(run: Run, model: str) -> None:
     built = run("build-classifier", "--labels", LABELS, "--model", model)

@@ -25,7 +25,7 @@ FLAGS = {
     "keep-names no-keep-names keep-duplicates no-keep-duplicates taxonomy refine-on vocabulary no-vocabulary",
     "calibrate": "labels classifier prompts model output image-column label-column device precision batch-size workers "
     "decode engine cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
-    "keep-duplicates no-keep-duplicates color taxonomy multi-label no-multi-label",
+    "keep-duplicates no-keep-duplicates color taxonomy multi-label no-multi-label unknown-folder",
     "find": "like not duplicates top min-score json null html overwrite no-overwrite model image-column exclude device "
     "precision batch-size workers decode color engine cache no-cache cache-size verify no-verify",
     "embed": "texts output format overwrite no-overwrite model image-column exclude device precision batch-size "

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import clipcli
 from clipcli.errors import BadFile, UsageError
-from clipcli.scoring.adapt import adapted, fit, learned_threshold
+from clipcli.scoring.adapt import adapted, fit
 from clipcli.scoring.adaptation import Accuracy, Adaptation
 from clipcli.scoring.refine import check_refinable
 from clipcli.scoring.score import choose_score
@@ -109,20 +109,6 @@ def test_it_is_the_same_each_time(centres: NDArray[np.float64], classifier: clip
     (first, told), (second, again) = (adapted(images, truth, classifier) for _ in range(2))
     assert (first.weights == second.weights).all()
     assert told == again
-
-
-def test_a_threshold_lies_between_the_images_that_taught_it() -> None:
-    none, known = np.full(40, 0.6, np.float32), np.full(40, 0.2, np.float32)
-    assert 0.25 < learned_threshold(none, known, default=0.8) < 0.5
-    assert learned_threshold(none, known, default=0.8) < learned_threshold(none[:2], known, default=0.8) < 0.8
-    # Images of classes that seemed unknown put it up.
-    assert learned_threshold(none + 0.35, known + 0.7, default=0.8) > 0.85
-
-
-def test_one_image_moves_a_threshold_little() -> None:
-    assert learned_threshold(np.array([0.7], np.float32), np.empty(0, np.float32), default=0.8) == pytest.approx(
-        0.73, abs=0.03
-    )
 
 
 def test_a_file_holds_what_was_learned(classifier: clipcli.Classifier, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from clipcli.errors import BadFile, UsageError
 from clipcli.records import Decided, Decision, ImageItem, Reference
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.unknown import default_threshold, match, unknown_scores, with_unknown
+from clipcli.scoring.unknown import default_threshold, learned_threshold, match, unknown_scores, with_unknown
 
 _EYE = np.eye(6, dtype=np.float32)
 CLASSIFIER = Classifier(
@@ -124,3 +124,17 @@ def test_words_of_another_size_are_refused(tmp_path: Path) -> None:
     replace(CLASSIFIER, vocabulary=_EYE[2:, :3]).save(tmp_path / "x")
     with pytest.raises(BadFile, match="its vocabulary does not fit; make it anew with clipcli build-classifier"):
         Classifier.load(tmp_path / "x")
+
+
+def test_a_threshold_lies_between_the_images_that_taught_it() -> None:
+    none, known = np.full(40, 0.6, np.float32), np.full(40, 0.2, np.float32)
+    assert 0.25 < learned_threshold(none, known, default=0.8) < 0.5
+    assert learned_threshold(none, known, default=0.8) < learned_threshold(none[:2], known, default=0.8) < 0.8
+    # Images of classes that seemed unknown put it up.
+    assert learned_threshold(none + 0.35, known + 0.7, default=0.8) > 0.85
+
+
+def test_one_image_moves_a_threshold_little() -> None:
+    assert learned_threshold(np.array([0.7], np.float32), np.empty(0, np.float32), default=0.8) == pytest.approx(
+        0.73, abs=0.03
+    )

@@ -22,10 +22,10 @@ from clipcli.events import Event, InputsFound, Noted, result_of
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
 from clipcli.records import Skipped
-from clipcli.scoring.adapt import adapted, learned_threshold
+from clipcli.scoring.adapt import adapted
 from clipcli.scoring.adaptation import Adaptation
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.unknown import default_threshold, unknown_scores
+from clipcli.scoring.unknown import default_threshold, learned_threshold, unknown_scores
 from clipcli.settings import Show, api
 
 Array = NDArray[np.float32]

@@ -14,6 +14,7 @@ from clipcli.classes.prompts import PromptedClasses
 from clipcli.commands.calibrate.settings import CalibrateSettings
 from clipcli.data.class_names import by_number, found_in
 from clipcli.data.columns import Columns
+from clipcli.data.images import list_images
 from clipcli.data.labelled import (
     Labelled,
     LabelledData,
@@ -115,6 +116,15 @@ def read_images_of_several(
                 row[index] = True
     skipped = tuple(entry for entry in data.entries if isinstance(entry, Skipped))
     return LabelledImages(tuple(image.item for image in known), truth, skipped, warnings=())
+
+
+def read_unknown(options: CalibrateSettings, notices: Notices) -> tuple[ImageItem, ...]:
+    """List the images of no class. Raises `UsageError` with several labels, and as `list_images`."""
+    if options.unknown_folder is None:
+        return ()
+    if options.multi_label:
+        raise UsageError("--unknown-folder is for one label an image; with --multi-label an image may have no label")
+    return tuple(list_images([options.unknown_folder], notices=notices, exclude=options.exclude))
 
 
 def _classes_of(source: Classifier | PromptedClasses) -> tuple[LabelledClass, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from clipcli.commands.shared_settings import Encoding, LabelColumn, LabelsOrClassifier, OneModel, Overwriting
-from clipcli.settings import Reads, as_text, record, setting
+from clipcli.settings import AsText, Reads, as_text, record, setting
 
 
 @record
@@ -30,6 +30,9 @@ class CalibrateSettings(Encoding, OneModel, LabelColumn, LabelsOrClassifier):
     multi_label: bool = setting(default=False, group="what")
     """DATA is a table in which an image may have several labels, a list or split by ; in its column, and the scores of
     several labels are calibrated, with the threshold from which on an image has a label."""
+
+    unknown_folder: AsText = setting(default=None, group="what", metavar="DIR")
+    """Images of none of the classes: they teach the score from which on classify calls an image unknown."""
 
 
 @record

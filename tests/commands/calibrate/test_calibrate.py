@@ -18,6 +18,7 @@ from clipcli.commands.calibrate.settings import CalibrateSettings
 from clipcli.commands.evaluate.results import Run
 from clipcli.errors import BadFile, ClipcliError, ClipcliWarning, UsageError, WeightsMismatch
 from clipcli.events import Event, InputsFound, Noted, Warned, result_of
+from clipcli.scoring.unknown import default_threshold, learned_threshold, unknown_scores
 
 LABELS = [name.replace("_", " ") for name in CLASSES]
 
@@ -330,3 +331,44 @@ def test_evaluate_measures_it(tree: Path, classifier: clipcli.Classifier) -> Non
     assert evaluation.metrics["ece"] == pytest.approx(5 / 6, abs=1e-3)
     [one] = only.bins
     assert (one.count, one.accuracy) == (30, pytest.approx(1 / 6))
+
+
+def test_images_of_none_teach_the_unknown_threshold(
+    tree: Path, photos: Path, classifier: clipcli.Classifier, tmp_path: Path
+) -> None:
+    (photos / "bad.jpg").write_text("no image")
+    calibrated, _ = told(tree, classifier, unknown_folder=str(photos))
+    found = calibrated.classifier.calibration
+    assert found is not None
+    assert found.unknown_at is not None
+    assert [entry.item.id for entry in calibrated.skipped] == [f"{photos}/bad.jpg"]
+    taught = calibrated.classifier
+    (photos / "bad.jpg").unlink()
+    model = clipcli.load(taught.model, **FP32)
+    known, none = (unknown_scores(model.embed_images(folder), taught) for folder in (tree, photos))
+    assert found.nones == len(none)
+    assert found.unknown_at == learned_threshold(none, known, default=0.8)
+    assert default_threshold(taught) == found.unknown_at
+    taught.save(tmp_path / "c.safetensors")
+    assert clipcli.Classifier.load(tmp_path / "c.safetensors").calibration == found
+    plain = told(tree, classifier)[0].classifier.calibration
+    assert plain == replace(found, unknown_at=None, nones=0)
+    assert plain is not None
+    assert "unknown_at" not in plain.as_json()
+
+
+def test_images_of_none_that_cannot_be_read_are_refused(
+    tree: Path, classifier: clipcli.Classifier, tmp_path: Path
+) -> None:
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "bad.jpg").write_text("no image")
+    with pytest.raises(UsageError, match="none: none of its images can be read; give images of none of the labels"):
+        clipcli.calibrate(tree, classifier=classifier, unknown_folder=str(tmp_path / "none"), **FP32)
+
+
+def test_images_of_none_are_for_one_label_an_image(tree: Path, classifier: clipcli.Classifier, tmp_path: Path) -> None:
+    table = tmp_path / "several.csv"
+    rows = [f"{path},{path.parent.name};dog" for path in sorted(tree.rglob("*.png"))]
+    table.write_text("\n".join(["path,labels", *rows]) + "\n")
+    with pytest.raises(UsageError, match="unknown_folder is for one label an image"):
+        clipcli.calibrate(table, classifier=classifier, multi_label=True, unknown_folder=str(tree), **FP32)
