@@ -120,8 +120,9 @@ class Updated:
     """An output was brought up to date: what became of its rows, each counted once, `dropped` beside them.
 
     `kept` are as they were, `new` are of new images, `moved` of images that were elsewhere, `changed` of files with
-    other content, `relabelled` of images that get another label now, and `corrected` are by a person. `missing` are of
-    images that are gone, and kept. `loses` says that rows were dropped that a person may have corrected.
+    other content, `relabelled` of images that get another label now, and `corrected` got theirs from a person in this
+    update. `missing` are of images that are gone, and kept. `loses` says that rows of images that are gone were
+    dropped, or can no longer be told from the model's, that a person may have corrected.
     """
 
     kept: int = 0

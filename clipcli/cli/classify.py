@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from clipcli.commands.classify.settings import ClassifySettings, RowsFile, check
 from clipcli.data.tree import split_zip
 from clipcli.errors import UsageError
 from clipcli.events import Warned
+from clipcli.files.locks import only_writer
 from clipcli.outputs.check import check_is_not_read, check_output, choose_format, is_stream
 from clipcli.outputs.earlier import Earlier, find_earlier, keep_changed, left_over, remove_left_over
 from clipcli.settings import to_yaml
@@ -48,6 +50,13 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     if terminal.show_config:
         print(to_yaml(settings, file), end="")
         return exit_codes.DONE
+    is_file = not is_stream(file.output) and not os.path.isdir(file.output)
+    with only_writer(file.output) if is_file else nullcontext():
+        return _write(settings, file, terminal)
+
+
+def _write(settings: ClassifySettings, file: RowsFile, terminal: Terminal) -> int:
+    """Label the images and write their rows, once, or with `--watch` as they come; returns the exit code."""
     format = _checked_format(file, settings, terminal)
     from clipcli.cli.display import Display
 

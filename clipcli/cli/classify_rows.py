@@ -77,7 +77,8 @@ class _Rows:
         """Keep a copy of an output that loses rows of a person, and say so."""
         if updated.loses and self._former is not None:
             kept = keep_copy(self._former.path)
-            yield Warned(f"rows that a person may have corrected are dropped; {self._former.path} is kept as {kept}")
+            what = "rows of images that are gone may be ones that a person corrected"
+            yield Warned(f"{what}; {self._former.path} is kept as {kept}")
 
 
 def output_opener(

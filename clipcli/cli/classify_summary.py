@@ -111,12 +111,12 @@ class Summary:
         return f"{self.output}: {', '.join(counts)}."
 
     def did_something(self, *, since: Summary) -> bool:
-        """True if an update changed rows, or the one before had others as a person's."""
+        """True if an update changed rows, or the one before knew of others that are missing."""
         now, before = self.updated, since.updated
         if now is None or before is None:
             return now is not before
-        changed = now.new or now.moved or now.changed or now.dropped or now.relabelled
-        return bool(changed) or (now.corrected, now.missing) != (before.corrected, before.missing)
+        changed = now.new or now.moved or now.changed or now.dropped or now.corrected or now.relabelled
+        return bool(changed) or now.missing != before.missing
 
     def exit_code(self) -> int:
         """The exit code of the command, by whether it was interrupted or images were skipped."""

@@ -80,7 +80,7 @@ def read_update(file: RowsFile, display: Display, *, unfinished: frozenset[str] 
         )
     for event in notices.events():
         display.show(event)
-    return Update(former=former, corrections=corrections.by_path, keep_missing=file.keep_missing, unfinished=unfinished)
+    return Update(former=former, corrections=corrections, keep_missing=file.keep_missing, unfinished=unfinished)
 
 
 def show_warnings(event: Event, *, show: Show) -> None:

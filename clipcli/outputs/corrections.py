@@ -9,14 +9,16 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from clipcli.classes.joined import join_labels, split_labels
 from clipcli.data.columns import cell_text
 from clipcli.data.file_names import suffix_of
 from clipcli.data.tables import TABLES_AT_THE_TOP, read_table
+from clipcli.data.tables.rows import find_near
 from clipcli.data.tables.table import Unreadable
 from clipcli.errors import BadFile, InputNotFound, OutputFailed
 from clipcli.notices import Notice, Notices
@@ -34,6 +36,12 @@ CUT = Notice(
     "last row of corrections was cut short",
     "last rows of corrections were cut short",
     "it was left out, as its decision may not be whole",
+)
+ELSEWHERE = Notice(
+    "correction names its image from another folder",
+    "corrections name their images from another folder",
+    "taken for the row of that image",
+    warns=False,
 )
 _AS_IT_IS = "give a file as clipcli review writes it, path,label,reviewed_at"
 
@@ -70,10 +78,35 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """The correction that counts for each path, and where files did not agree about one."""
+    """The correction that counts for each path, and where files did not agree about one.
+
+    `said` are all corrections with their files, in the order of reading.
+    """
 
     by_path: Mapping[str, Correction]
     conflicts: tuple[Conflict, ...] = ()
+    said: tuple[tuple[str, Correction], ...] = ()
+
+    def as_called(self, names: Mapping[str, str], notices: Notices) -> Corrections:
+        """The same by the paths that rows have; `names` are these, by the absolute path of each image.
+
+        A path that is none of them is looked up as in a table of images: beside the file of corrections, then from the
+        working folder. `notices` counts those that are found so.
+        """
+        known = set(names.values())
+        if known.issuperset(self.by_path):
+            return self
+        find = cache(lambda file: find_near(file, notices))
+
+        def called(file: str, one: Correction) -> Correction:
+            place = None if one.path in known else find(file)(one.path).reference
+            name = names.get(os.path.abspath(place.path)) if place and place.kind == "file" and place.path else None
+            if name is None:
+                return one
+            notices.add(ELSEWHERE, f"{one.path}, which is {name}")
+            return replace(one, path=name)
+
+        return _combined((file, called(file, one)) for file, one in self.said)
 
 
 def read_corrections(files: Sequence[str | Path], notices: Notices) -> Corrections:
@@ -84,15 +117,7 @@ def read_corrections(files: Sequence[str | Path], notices: Notices) -> Correctio
 
     Raises `InputNotFound` for a file that cannot be read, and `BadFile`, with the line, for one that holds none.
     """
-    said: dict[str, list[tuple[str, Correction]]] = {}
-    for file in map(str, files):
-        of_file = {correction.path: correction for correction in _read(file, notices)}
-        for path, correction in of_file.items():
-            said.setdefault(path, []).append((file, correction))
-    for found in said.values():
-        found.sort(key=lambda one: one[1].reviewed_at)
-    conflicts = (Conflict(path, tuple(found)) for path, found in said.items() if _differ(found))
-    return Corrections({path: found[-1][1] for path, found in said.items()}, tuple(conflicts))
+    return _combined((file, correction) for file in map(str, files) for correction in _read(file, notices))
 
 
 def append_corrections(
@@ -122,6 +147,20 @@ def append_corrections(
     except OSError as e:
         raise OutputFailed(f"cannot write {file}: {e.strerror or e}; free some space or choose another") from None
     return whole
+
+
+def _combined(said: Iterable[tuple[str, Correction]]) -> Corrections:
+    """The corrections of all files, those of a file one after the other."""
+    said = tuple(said)
+    # Of a file the last about an image counts.
+    by_file: dict[str, dict[str, Correction]] = {}
+    for file, correction in said:
+        by_path = by_file.setdefault(correction.path, {})
+        by_path.pop(file, None)
+        by_path[file] = correction
+    found = {path: sorted(each.items(), key=lambda one: one[1].reviewed_at) for path, each in by_file.items()}
+    conflicts = (Conflict(path, tuple(each)) for path, each in found.items() if _differ(each))
+    return Corrections({path: each[-1][1] for path, each in found.items()}, tuple(conflicts), said)
 
 
 def _read(file: str, notices: Notices) -> Iterator[Correction]:

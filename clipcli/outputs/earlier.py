@@ -87,13 +87,11 @@ def find_earlier(output: str, *, format: str, top_k: int) -> Earlier | None:
     Of several files the newest counts, or an older one that was made the same way, begins with the same rows and has
     more. Files of another format or `top_k` count only if there are no others.
 
-    Raises `UsageError` if another run is writing the output, if the rows have no manifest or were changed since, or if
-    they have another format; `BadFile` or `OutputExists` if the output is no output of `classify`.
+    The caller is the output's only writer. Raises `UsageError` if the rows have no manifest, were changed since or have
+    another format; `BadFile` or `OutputExists` if the output is no output of `classify`.
     """
     path = Path(output)
     parts = parts_of(path.resolve())
-    if any(map(is_locked, parts)):
-        raise UsageError(f"another run is writing {output}; wait for its end, or give another --output")
     begun, refused = _begun(path, parts)
     fitting = {file: made for file, made in begun.items() if _fits(made, format=format, top_k=top_k)}
     best = _best(fitting or begun)

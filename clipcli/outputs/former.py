@@ -13,7 +13,6 @@ from clipcli.data.tables.separated import read_csv
 from clipcli.data.tables.table import Unreadable
 from clipcli.errors import BadFile, UsageError
 from clipcli.files.atomic import parts_of, put_in_place
-from clipcli.files.locks import is_locked
 from clipcli.files.manifest import Manifest, manifest_path, read_manifest, sha256_of
 from clipcli.notices import Notices
 from clipcli.outputs.read import format_of, read_rows
@@ -45,13 +44,11 @@ def find_former(output: str, notices: Notices) -> Former | None:
 
     A `.csv` that another program saved is read too, as Excel with semicolons; `notices` counts what is odd in it.
 
-    Raises `UsageError` if another run is writing it, or it has no manifest, and `BadFile` if it is no output.
+    The caller is its only writer. Raises `UsageError` if it has no manifest, and `BadFile` if it is no output.
     """
     path = Path(output)
     if not path.is_file() or not path.stat().st_size:
         return None
-    if any(map(is_locked, parts_of(path.resolve()))):
-        raise UsageError(f"another run is writing {output}; wait for its end, or give another --output")
     manifest = read_manifest(path.resolve())
     if manifest is None:
         name = manifest_path(path).name

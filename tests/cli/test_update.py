@@ -6,7 +6,9 @@ import csv
 import os
 import shutil
 import signal
-from collections.abc import Callable, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from PIL import Image
 
 from clipcli.commands.classify.merge import Merge
 from clipcli.encoding.encoders import Encoders
-from clipcli.files.atomic import part_of, parts_of
+from clipcli.files.atomic import parts_of
 from clipcli.files.manifest import manifest_path, read_manifest
 from clipcli.outputs import WRITERS, read
 from clipcli.outputs.open import Output
@@ -155,8 +157,8 @@ def test_corrections_are_kept_and_of_two_files_the_later_counts(update: Update) 
     assert rows["photos/a.jpg"] == ["person", "bird", "1.0", ""]
     assert rows["photos/b.png"] == ["person", "", "", ""]
     assert [cells[0] for path, cells in rows.items() if path[-5:] not in ("a.jpg", "b.png")][1:] == ["model"] * 4
-    # They are in the output from then on.
-    assert did(update("--update")) == counts(kept=4, corrected=2)
+    # They are in the output from then on, and no work of a later update.
+    assert did(update("--update")) == counts(kept=6)
     assert rows_of() == rows
 
 
@@ -183,6 +185,18 @@ def test_a_label_is_confirmed_or_given_back_to_the_model_by_its_source(update: U
     Path("predictions.csv").write_text(text)
     assert did(update("--update")) == counts(kept=5, relabelled=1)
     assert rows_of() == before
+
+
+def test_a_corrected_photo_that_is_renamed_later_is_moved(update: Update) -> None:
+    update("--update")
+    edit("photos/a.jpg", "bird")
+    assert did(update("--update")) == counts(kept=5, corrected=1)
+    os.rename("photos/a.jpg", "photos/z.jpg")
+    assert did(update("--update")) == counts(kept=5, moved=1)
+    assert rows_of()["photos/z.jpg"] == ["person", "bird", "1.0", ""]
+    Path("c.csv").write_text("path,label,reviewed_at\nphotos/z.jpg,fish,2026-01-01T00:00:00+00:00\n")
+    assert did(update("--update", "--corrections", "c.csv")) == counts(kept=5, corrected=1)
+    assert did(update("--update", "--corrections", "c.csv")) == counts(kept=6)
 
 
 def test_an_output_that_another_program_saved_is_read(update: Update) -> None:
@@ -266,7 +280,7 @@ def test_a_file_of_other_content_is_changed_and_its_correction_is_kept(update: U
     picture("photos/b.png", seed=1)
     picture("photos/a.jpg", seed=2)
     done = update("--update")
-    assert did(done) == counts(kept=4, changed=1, corrected=1)
+    assert did(done) == counts(kept=4, changed=2)
     assert "1 corrected row is of a file that has changed since, photos/a.jpg" in done.err
 
 
@@ -298,6 +312,73 @@ def test_corrected_rows_that_are_dropped_are_in_a_copy(update: Update) -> None:
     assert ".bak" not in update("--update").err
 
 
+def test_dropped_rows_of_a_person_are_listed_and_what_was_said_counts_again(update: Update) -> None:
+    update("--update")
+    rows = "".join(f"photos/{name},bird,2026-01-01T00:00:00+00:00\n" for name in ("a.jpg", "b.png"))
+    Path("c.csv").write_text(f"path,label,reviewed_at\n{rows}")
+    update("--update", "--corrections", "c.csv")
+    edit("photos/c.webp", "fish")
+    update("--update")
+    for name in ("a.jpg", "b.png", "c.webp"):
+        os.rename(f"photos/{name}", name)
+    done = update("--update", "--corrections", "c.csv")
+    assert did(done) == counts(kept=3, dropped=3)
+    assert (
+        "3 corrected rows are dropped, photos/a.jpg, photos/b.png, photos/c.webp: no longer among the inputs;"
+        " --keep-missing keeps such rows; what was said of 2 of them stays in the files of corrections, and counts when"
+        " the images are back" in " ".join(done.err.split())
+    )
+    assert "predictions.csv is kept as predictions.csv.bak" in done.err
+    done = update("--update", "--corrections", "c.csv")
+    assert "2 corrections are of images that are not among the inputs, such as photos/a.jpg: it stays" in done.err
+    os.rename("a.jpg", "photos/a.jpg")
+    assert did(update("--update", "--corrections", "c.csv")) == counts(kept=3, corrected=1)
+    assert rows_of()["photos/a.jpg"] == ["person", "bird", "1.0", ""]
+
+
+def test_a_correction_of_a_missing_photo_is_in_its_row(update: Update) -> None:
+    """Else its row would keep the label of the model, and nothing would say so."""
+    update("--update")
+    Path("c.csv").write_text("path,label,reviewed_at\nphotos/a.jpg,bird,2026-01-01T00:00:00+00:00\n")
+    os.rename("photos/a.jpg", "a.jpg")
+    done = update("--update", "--keep-missing", "--corrections", "c.csv")
+    assert did(done) == f"{counts(kept=5)}, 1 missing"
+    missing = "missing: the image is no longer among the inputs"
+    assert rows_of()["photos/a.jpg"] == ["person", "bird", "1.0", missing]
+    os.rename("a.jpg", "photos/a.jpg")
+    assert did(update("--update")) == counts(kept=6)
+    assert rows_of()["photos/a.jpg"] == ["person", "bird", "1.0", ""]
+
+
+def test_an_edited_row_of_a_missing_photo_is_in_a_copy(update: Update) -> None:
+    """Nothing tells whose its label is, as the model cannot be asked."""
+    update("--update")
+    edit("photos/a.jpg", "bird")
+    edited = Path("predictions.csv").read_bytes()
+    Path("photos/a.jpg").unlink()
+    done = update("--update", "--keep-missing")
+    assert "gone may be ones that a person corrected; predictions.csv is kept as predictions.csv.bak" in done.err
+    assert Path("predictions.csv.bak").read_bytes() == edited
+    assert ".bak" not in update("--update", "--keep-missing").err
+
+
+@pytest.mark.parametrize("path", ["a.jpg", "../photos/a.jpg"])
+def test_corrections_from_another_folder_are_of_the_same_photos(update: Update, path: str) -> None:
+    """Their paths are looked up as those of rows are: beside their file, then from the working folder."""
+    update("--update")
+    folder = Path("photos" if path == "a.jpg" else "reviews")
+    folder.mkdir(exist_ok=True)
+    row = f"{path},bird,2026-01-02T00:00:00+00:00\n"
+    (folder / "c.csv").write_text(f"path,label,reviewed_at\n{row}{Path('photos/b.png').absolute()},fish,2026-01-01\n")
+    Path("old.csv").write_text("path,label,reviewed_at\nphotos/a.jpg,cat,2026-01-01T00:00:00+00:00\n")
+    done = update("--update", "--corrections", folder / "c.csv", "--corrections", "old.csv")
+    assert did(done) == counts(kept=4, corrected=2)
+    assert f"2 corrections name their images from another folder, such as {path}, which is photos/a.jpg" in done.err
+    assert f"photos/a.jpg: 'cat' in old.csv, 'bird' in {folder}/c.csv, which is the latest" in done.err
+    assert rows_of()["photos/a.jpg"][:2] == ["person", "bird"]
+    assert rows_of()["photos/b.png"][:2] == ["person", "fish"]
+
+
 @pytest.mark.usefixtures("few_words")
 def test_images_of_none_of_the_labels_and_refined_labels(update: Update) -> None:
     update("--unknown")
@@ -325,7 +406,7 @@ def test_several_labels_an_image(update: Update, wide: tuple[str, ...]) -> None:
     assert rows["photos/a.jpg"] == ["person", "dog;bird", *(before[2:] if wide else ["1.0;1.0", ""])]
     assert rows["photos/b.png"][:2] == ["person", ""]
     content = Path("predictions.csv").read_bytes()
-    assert "2 corrected" in did(update(*flags))
+    assert did(update(*flags)) == counts(kept=6)
     assert Path("predictions.csv").read_bytes() == content
 
 
@@ -510,12 +591,44 @@ def test_resume_names_it(update: Update) -> None:
     assert "is kept up to date with --update; go on with that" in update("--resume", code=2).err
 
 
-def test_another_run_that_writes_the_output_is_waited_for(update: Update) -> None:
-    from clipcli.files.locks import lock_file
+HOLDS = """
+import os, sys
+from clipcli.files.locks import only_writer
+with only_writer("predictions.csv"):
+    print(os.getpid(), flush=True)
+    sys.stdin.read()
+"""
 
+
+@pytest.fixture
+def writer() -> Iterator[subprocess.Popen[str]]:
+    """Another process that writes the output, until its input ends."""
+    command = [sys.executable, "-c", HOLDS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+
+
+def test_while_another_run_writes_the_output_every_way_to_write_it_is_refused(
+    update: Update, writer: subprocess.Popen[str]
+) -> None:
+    update("--update", output="other.csv")
+    os.rename("other.csv", "predictions.csv")
+    os.rename("other.csv.json", "predictions.csv.json")
+    number = writer.stdout.readline().strip()
+    before = {path: path.read_bytes() for path in Path().iterdir() if path.is_file()}
+    for flags in ((), ("--overwrite",), ("--resume",), ("--update",), ("--update", "--watch"), ("--no-manifest",)):
+        done = update(*flags, code=2)
+        assert f"another run (process {number}) is writing predictions.csv; wait for its end" in done.err
+    assert {path: path.read_bytes() for path in Path().iterdir() if path.is_file()} == before
+    writer.communicate()
     update("--update")
-    part = part_of(Path("predictions.csv").resolve())
-    part.write_text("path")
-    held = lock_file(part)
-    assert "another run is writing predictions.csv" in update("--update", code=2).err
-    os.close(held)
+    assert not list(Path().glob(".*"))
+
+
+def test_the_lock_of_a_run_that_was_killed_is_taken_over(update: Update, writer: subprocess.Popen[str]) -> None:
+    writer.stdout.readline()
+    writer.kill()
+    writer.wait()
+    assert Path(".predictions.csv.lock").is_file()
+    update("--update")
+    assert not list(Path().glob(".*"))

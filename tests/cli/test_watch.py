@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -69,6 +70,11 @@ def test_an_empty_folder_is_waited_for(
 
     def batches(_: list[str]) -> Iterator[frozenset[str]]:
         yield frozenset()
+        # Between two updates the output is that of this run as well.
+        other = [sys.executable, "-m", "clipcli", "classify", "inbox", "--labels", "cat, dog", "--update"]
+        refused = subprocess.run(other, capture_output=True, text=True, check=False)
+        assert refused.returncode == 2
+        assert f"another run (process {os.getpid()}) is writing predictions.csv" in refused.stderr
         shutil.copy(photos / "a.jpg", "inbox")
         yield frozenset()
         raise KeyboardInterrupt
@@ -155,6 +161,6 @@ def test_conflicts_beyond_some_are_counted(tmp_path: Path) -> None:
     file = RowsFile(update=True, output=str(tmp_path / "out.csv"), corrections=(tmp_path / "a.csv", tmp_path / "b.csv"))
     update = classify_update.read_update(file, Shown())
     assert update.former is None
-    assert len(update.corrections) == 30
+    assert len(update.corrections.by_path) == 30
     assert len(said) == 21
     assert said[-1] == "30 corrections differ between the files; these are the first"

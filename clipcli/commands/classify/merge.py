@@ -8,43 +8,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from clipcli.classes.tree import Tree, written_path
+from clipcli.commands.classify.merge_notices import CHANGED, ELSEWHERE, NOT_ASKED, SEVERAL, STRANGER, not_kept
 from clipcli.commands.classify.settings import ClassifySettings, labels_written
 from clipcli.commands.classify.update import Update, check_model, said
 from clipcli.data.reference import digest_of, read
-from clipcli.events import Event, ImagesGathered, RowsReady, Updated
+from clipcli.events import Event, ImagesGathered, RowsReady, Updated, Warned
 from clipcli.memory.contents import contents_of
 from clipcli.memory.memory import Memory
-from clipcli.notices import Notice, Notices
+from clipcli.notices import Notices
+from clipcli.outputs.corrections import Correction
 from clipcli.outputs.text import plain
 from clipcli.records import MODEL, PERSON, ImageItem, Provenance, Row
 
 MISSING = "missing: the image is no longer among the inputs"
-STRANGER = Notice(
-    "corrected row has a label that is none of the classes",
-    "corrected rows have labels that are none of the classes",
-    "it is kept; add the class to the labels, or mend the row",
-)
-CHANGED = Notice(
-    "corrected row is of a file that has changed since",
-    "corrected rows are of files that have changed since",
-    "the correction is kept; look at it again",
-)
-SEVERAL = Notice(
-    "correction has several labels",
-    "corrections have several labels",
-    "the first was taken; --multi-label takes them all",
-)
-ELSEWHERE = Notice(
-    "correction is of an image that is not among the inputs",
-    "corrections are of images that are not among the inputs",
-    "it was not needed",
-    warns=False,
-)
-NOT_ASKED = Notice(
-    "dropped row is of an image that is still there, but not among the inputs",
-    "dropped rows are of images that are still there, but not among the inputs",
-    "give all inputs to have rows of them",
-)
 
 
 class Merge:
@@ -69,9 +45,13 @@ class Merge:
         self._items = iter(items)
         self._count, self._images = Counter[str](), len(items)
         self._names = _names_and_paths(provenance, options)
-        self._corrections = {plain(path): one for path, one in update.corrections.items()}
-        self._unused = set(self._corrections)
+        self.notices = Notices()
         rows = update.former.rows if update.former else ()
+        said = update.corrections.as_called(_names_by_place(rows, items), self.notices)
+        # Others were told when the files were read.
+        self._conflicts = [one for one in said.conflicts if one not in update.corrections.conflicts]
+        self._corrections = {plain(path): one for path, one in said.by_path.items()}
+        self._unused = set(self._corrections)
         self._edited = update.former is not None and update.former.edited
         self._contents = contents_of({row.path for row in rows}, memory=memory)
         self._known: dict[str, Row] = {}
@@ -84,7 +64,6 @@ class Merge:
         for row in sorted(self._gone.values(), key=self._is_by_person):
             if row.path in self._contents:
                 self._gone_by_content[self._contents[row.path]].append(row)
-        self.notices = Notices()
 
     def rows(self, events: Iterable[Event]) -> Iterator[Event]:
         """The events, with the rows as the output gets them, and `Updated` at the end."""
@@ -120,28 +99,47 @@ class Merge:
         correction = self._corrections.get(path) or (self._corrections.get(plain(moved.path)) if moved else None)
         is_changed = bool(known and content and self._contents.get(known.path, content) != content)
         if correction is not None:
-            self._unused -= {plain(correction.path)}
-            return self._corrected(fresh, correction.labels, is_changed=is_changed)
-        if before is not None and self._is_of_person(before, fresh):
-            return self._corrected(fresh, before.labels, is_changed=is_changed)
-        if known is not None:
-            is_same = self._said(known) == self._said(fresh)
-            self._count["changed" if is_changed else "kept" if is_same else "relabelled"] += 1
+            row = self._corrected(fresh, correction)
+        elif before is not None and self._is_of_person(before, fresh):
+            row = self._by_person(fresh, before.labels)
         else:
-            self._count["moved" if moved else "new"] += 1
-        return replace(fresh, source=MODEL)
+            row = replace(fresh, source=MODEL)
+        if is_changed and row.source == PERSON:
+            self.notices.add(CHANGED, row.path)
+        self._count[self._became(row, known, moved, is_changed=is_changed)] += 1
+        return row
 
-    def _corrected(self, fresh: Row, labels: tuple[str, ...], *, is_changed: bool) -> Row:
+    def _became(self, row: Row, known: Row | None, moved: Row | None, *, is_changed: bool) -> str:
+        """What this run did about a row."""
+        if row.source == PERSON and not self._was_said(row, known or moved):
+            return "corrected"
+        if known is None:
+            return "moved" if moved else "new"
+        if is_changed:
+            return "changed"
+        return "kept" if self._said(known) == self._said(row) else "relabelled"
+
+    def _was_said(self, row: Row, before: Row | None) -> bool:
+        """True if what a person said of an image was in the output already."""
+        if before is None or before.source != PERSON:
+            return False
+        # Who says by the source alone that a label is right, leaves the score of the model.
+        is_same_score = self._options.wide or before.scores == row.scores
+        return before.labels == row.labels and is_same_score
+
+    def _corrected(self, fresh: Row, correction: Correction) -> Row:
+        """The row of an image that was corrected."""
+        self._unused -= {plain(correction.path)}
+        return self._by_person(fresh, correction.labels)
+
+    def _by_person(self, fresh: Row, labels: tuple[str, ...]) -> Row:
         """The row of an image whose labels a person gave; these are sure."""
-        self._count["corrected"] += 1
         if not labels and self._options.unknown:
             labels = (self._options.unknown_label,)
         if len(labels) > 1 and not self._options.multi_label:
             labels = labels[:1]
         if any(label not in self._names for label in labels):
             self.notices.add(STRANGER, f"{fresh.path} ('{next(one for one in labels if one not in self._names)}')")
-        if is_changed:
-            self.notices.add(CHANGED, fresh.path)
         label_path = self._names.get(labels[0]) if labels else None
         scores = (1.0,) * len(labels)
         return Row(fresh.path, labels, scores, None, fresh.kept, fresh.all_scores, label_path, PERSON)
@@ -206,7 +204,7 @@ class Merge:
         before = self._update.former.manifest.provenance if self._update.former else self._provenance
         cells = dict(zip(before.kept, row.kept, strict=False))
         same = [one["label"] for one in before.classes] == [one["label"] for one in self._provenance.classes]
-        return replace(
+        row = replace(
             row,
             labels=row.labels[:most],
             scores=row.scores[:most],
@@ -215,21 +213,35 @@ class Merge:
             all_scores=row.all_scores if same else (),
             source=row.source or MODEL,
         )
+        correction = self._corrections.get(plain(row.path))
+        return row if correction is None else replace(self._corrected(row, correction), error=MISSING)
 
     def _ended(self) -> Iterator[Event]:
-        dropped = () if self._update.keep_missing else tuple(self._gone.values())
+        gone = list(self._gone.values())
+        dropped = [] if self._update.keep_missing else gone
         for row in dropped:
             if os.path.exists(row.path):
                 self.notices.add(NOT_ASKED, row.path)
-        for path in sorted(self._unused - {plain(row.path) for row in self._gone.values()}):
+        by_person = [row for row in dropped if self._is_by_person(row)]
+        yield from not_kept([row.path for row in by_person], corrections=self._corrections)
+        yield from (Warned(conflict.in_words()) for conflict in self._conflicts)
+        for path in sorted(self._unused - {plain(row.path) for row in dropped}):
             self.notices.add(ELSEWHERE, path)
         if not self._options.multi_label:
             for one in self._corrections.values():
                 if len(one.labels) > 1:
                     self.notices.add(SEVERAL, one.path)
         yield from self.notices.events()
-        loses = bool(dropped) and (self._edited or any(map(self._is_by_person, dropped)))
-        yield Updated(**self._count, dropped=len(dropped), loses=loses)
+        # Of an image that is gone nothing tells whose a label is in an output that was edited.
+        is_in_doubt = self._edited and any(row.error != MISSING and not self._is_by_person(row) for row in gone)
+        yield Updated(**self._count, dropped=len(dropped), loses=bool(by_person) or is_in_doubt)
+
+
+def _names_by_place(rows: Iterable[Row], items: Iterable[ImageItem]) -> dict[str, str]:
+    """How rows call images, by the absolute path of each."""
+    names = {os.path.abspath(row.path): row.path for row in rows if "\0" not in row.path}
+    of_files = (item for item in items if item.reference.kind == "file" and item.reference.path)
+    return names | {os.path.abspath(str(item.reference.path)): item.id for item in of_files}
 
 
 def _names_and_paths(provenance: Provenance, options: ClassifySettings) -> dict[str, str | None]:

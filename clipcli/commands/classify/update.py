@@ -14,7 +14,7 @@ from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError, some_of
 from clipcli.events import Downloading, Event, Loading, ModelKnown, ModelLoaded, RowsPlanned, RowsReady
-from clipcli.outputs.corrections import Correction
+from clipcli.outputs.corrections import Corrections
 from clipcli.outputs.differences import differences, differences_of_models
 from clipcli.outputs.former import Former
 from clipcli.outputs.text import plain
@@ -23,14 +23,14 @@ from clipcli.records import ImageItem, Provenance, Row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """What a run brings up to date: the `former` output, `None` if there is none yet, and the corrections by path.
+    """What a run brings up to date: the `former` output, `None` if there is none yet, and what persons said.
 
     With `keep_missing`, rows of images that are gone are kept. Images in the files `unfinished`, which are still being
     written, wait for the next update, unless they have a row already.
     """
 
     former: Former | None
-    corrections: Mapping[str, Correction] = field(default_factory=dict)
+    corrections: Corrections = field(default_factory=lambda: Corrections({}))
     keep_missing: bool = False
     unfinished: frozenset[str] = frozenset()
 
