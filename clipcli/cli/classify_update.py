@@ -39,9 +39,9 @@ def check_update(settings: ClassifySettings, file: RowsFile) -> None:
         "--resume": (file.resume, "--update goes on with the rows there are as well, and keeps what still holds"),
         "--overwrite": (file.overwrite, "--update keeps what still holds of the rows there are"),
         "--no-manifest": (not file.manifest, "--update tells by the manifest what a person changed"),
-        "--embeddings": (settings.embeddings is not None, "--update tells by the images themselves what has changed"),
         "--max-images": (settings.max_images is not None, "--update would drop the rows of all other images"),
         "--sample": (settings.sample is not None, "--update would drop the rows of all other images"),
+        "--embeddings": (file.watch and settings.embeddings is not None, "--watch waits for images in folders"),
         "--report": (file.watch and file.report is not None, "--watch has no end at which a page could be written"),
     }
     for flag, (is_given, why) in excluded.items():

@@ -9,6 +9,7 @@ from functools import cache, cached_property
 
 from clipcli.classes.normal_form import composed
 from clipcli.data.file_names import is_image_name, without_suffix
+from clipcli.files.names import original
 from clipcli.notices import Notice, Notices
 
 BACKSLASHES = Notice(
@@ -92,10 +93,12 @@ def files_among(paths: Iterable[str]) -> Files:
 def spelt(path: str, files: Files, notices: Notices) -> str | None:
     """The file at this path, also if it is written with backslashes, with spaces around it, or in another Unicode form.
 
-    `None` if there is none. A path that is not taken as written is counted.
+    Bytes that are not UTF-8 may be written as `clipcli.files.names` has them. `None` if there is none.
+    A path that is not taken as written is counted.
     """
-    if files.exists(path):
-        return path
+    for name in (path, original(path)):
+        if files.exists(name):
+            return name
     slashed = path.replace("\\", "/")
     stripped = "/".join(map(str.strip, slashed.split("/")))
     for notice, other in ((BACKSLASHES, slashed), (SPACES, stripped)):

@@ -2,8 +2,9 @@
 
 An entry is used while the image's file is as it was: its size, its times and its place on the disk. If only the size
 and the time of its content are the same, or with `verify`, the content itself is compared, so that a file that was put
-in another's place is another image, and one that was copied back is not encoded again. An entry belongs to one model,
-preprocessing and precision.
+in another's place is another image, and one that was copied back is not encoded again. A file that is not found by its
+path is known by its content, also by one that has the same pixels. An entry belongs to one model, preprocessing and
+precision.
 """
 
 from __future__ import annotations
@@ -37,12 +38,13 @@ _HEAD = DIGEST_SIZE + _STATE.size
 class _Place:
     """Where an image's entry is kept, and the state of the image's file beside its size and time.
 
-    `of_size` is the key of a mark that says that there are entries of files of this size, and `path` the image's own.
+    `of_size` is the key of a mark that says that there are entries of files of its `size`, and `path` the image's own.
     """
 
     key: str
     state: bytes
     of_size: str
+    size: int
     path: str
 
 
@@ -89,7 +91,10 @@ class ImageStore:
             found = self._memory.get_bytes([place.key for place in places if place is not None])
             for item, place in zip(part, places, strict=True):
                 kept = None if place is None else found.get(place.key)
-                yield None if place is None or kept is None else self._is_same(item, place, kept)
+                if place is not None and (kept is None or not self._is_same(item, place, kept)):
+                    yield self._was_rewritten(item, place) or (None if kept is None else False)
+                else:
+                    yield None if place is None else True
 
     def keep(self, entries: Sequence[Entry], embeddings: NDArray[np.float32]) -> None:
         """Keep the embeddings `[N, D]` of images that were read and hashed since `look_up`; bad ones have no row."""
@@ -134,16 +139,27 @@ class ImageStore:
     def _by_content(self, missing: Mapping[_Place, ImageItem]) -> dict[_Place, bytes]:
         """The entries of images that are known by their content alone; those of a size that none has are not read."""
         sizes = {place.of_size for place in missing} - self._own_sizes
+        rewritten = self._memory.get_bytes([contents.rewritten_key(place.size) for place in missing])
         self._sizes |= self._memory.get_bytes(list(sizes)).keys()
-        digests = {place: _digest(item) for place, item in missing.items() if place.of_size in self._sizes}
-        pointers = {place: self._pointer(digest) for place, digest in digests.items() if digest is not None}
+        digests = {
+            place: digest
+            for place, item in missing.items()
+            if (place.of_size in self._sizes or contents.rewritten_key(place.size) in rewritten)
+            and (digest := _digest(item)) is not None
+        }
+        # What has the same pixels has the same embedding.
+        groups = contents.same_pixels(set(digests.values()), memory=self._memory)
+        pointers = {digest: self._pointer(digest) for group in groups.values() for digest in group}
         keys = self._memory.get_bytes(list(pointers.values()))
         entries = self._memory.get_bytes([key.decode() for key in keys.values()])
+        kept = {digest: entries.get(keys[pointer].decode()) for digest, pointer in pointers.items() if pointer in keys}
         found = {}
-        for place, pointer in pointers.items():
-            kept = entries.get(keys[pointer].decode()) if pointer in keys else None
-            if kept is not None and kept[:DIGEST_SIZE] == digests[place]:
-                found[place] = kept[:DIGEST_SIZE] + place.state + kept[_HEAD:]
+        for place, digest in digests.items():
+            entry = next(
+                (one for same in groups[digest] if (one := kept.get(same)) and one[:DIGEST_SIZE] == same), None
+            )
+            if entry is not None:
+                found[place] = digest + place.state + entry[_HEAD:]
         return found
 
     def _put(self, values: Mapping[_Place, bytes]) -> None:
@@ -168,6 +184,13 @@ class ImageStore:
         as_it_was = kept[DIGEST_SIZE:_HEAD] == place.state and not self._verify
         return as_it_was or _digest(item) == kept[:DIGEST_SIZE]
 
+    def _was_rewritten(self, item: ImageItem, place: _Place) -> bool:
+        """True if the image's file has other bytes than when it was encoded, and the same pixels."""
+        before = contents.content_key(place.path)
+        found = self._memory.get_bytes([before, contents.rewritten_key(place.size)])
+        digest = _digest(item) if len(found) > 1 else None
+        return digest is not None and found[before] in contents.same_pixels([digest], memory=self._memory)[digest]
+
     def _place(self, item: ImageItem) -> _Place | None:
         """The keys of the image's entry and the state of its file; `None` for an image without a readable file."""
         if item.file is None:
@@ -179,7 +202,7 @@ class ImageStore:
         path = contents.place_of(item.id, item.file)
         key = contents.key_of(self.made_by, path, size, modified)
         of_size = contents.key_of(self.made_by, "size", size)
-        return _Place(key, _STATE.pack(*(number & _MOST for number in state)), of_size, path)
+        return _Place(key, _STATE.pack(*(number & _MOST for number in state)), of_size, size, path)
 
 
 def _digest(item: ImageItem) -> bytes | None:

@@ -77,17 +77,18 @@ def read_rows(path: str, *, cut: bool) -> tuple[Schema, Iterator[Row]] | None:
     return schema, _rows(records, schema, path=path, cut=cut)
 
 
-def _rows(records: Iterator[list[str]], schema: Schema, *, path: str, cut: bool) -> Iterator[Row]:
-    types = schema.types
+def _rows(records: _csv.Reader, schema: Schema, *, path: str, cut: bool) -> Iterator[Row]:
+    types, line = schema.types, records.line_num + 1
     try:
         for record in records:
-            if len(record) != len(types):
-                raise no_row(path)
-            yield schema.row([_value(text, kind) for text, kind in zip(record, types, strict=True)], path=path)
-    except csv.Error:
+            where = f"{path} line {line}"
+            values = [_value(text, kind) for text, kind in zip(record, types, strict=False)]
+            yield schema.row(values if len(values) == len(record) else record, path=where)
+            line = records.line_num + 1
+    except csv.Error as e:
         # The file was cut at a line end within a quoted field.
         if not cut:
-            raise no_row(path) from None
+            raise no_row(f"{path} line {line}", str(e)) from None
 
 
 def _field(value: Value) -> str | float:

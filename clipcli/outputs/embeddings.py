@@ -6,7 +6,8 @@
 `clip-retrieval`: a folder with `img_emb/img_emb_0.npy` (or `text_emb/…`) and `metadata/metadata_0.parquet`, with its
 names of columns.
 
-Each says as well by which model it was made, and which images were left out because they cannot be read.
+Ids that are not UTF-8 are written in Parquet as `clipcli.files.names` has them, and in JSON as its escapes of the same
+look. Each says as well by which model it was made, and which images were left out because they cannot be read.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from clipcli.errors import BadFile, InputNotFound, MissingExtra, OutputFailed, UsageError, install, unknown
 from clipcli.files.atomic import replacing, write_bytes, write_text
+from clipcli.files.names import original, plain
 from clipcli.records import ModelRecord
 from clipcli.version import __version__
 
@@ -185,7 +187,7 @@ def _write_parquet(embeddings: Embeddings, path: Path) -> None:
     offsets = [np.arange(len(part) + 1, dtype=np.int32) * part.shape[1] for part in parts]
     arrays = [pa.ListArray.from_arrays(at, part.ravel()) for at, part in zip(offsets, parts, strict=True)]
     lists = pa.chunked_array(arrays, pa.list_(pa.float32()))
-    _save_table(path, {name: list(map(_utf8, embeddings.ids)), "embedding": lists}, embeddings.about())
+    _save_table(path, {name: list(map(plain, embeddings.ids)), "embedding": lists}, embeddings.about())
 
 
 def _read_parquet(path: Path) -> Content:
@@ -197,7 +199,7 @@ def _read_parquet(path: Path) -> Content:
     ids = table.column("path" if about["of"] == IMAGES else "text").to_pylist()
     chunks = [chunk.flatten().to_numpy() for chunk in table.column("embedding").chunks]
     flat = np.concatenate(chunks) if chunks else np.empty(0, np.float32)
-    return about, ids, flat.reshape(len(ids), -1 if len(ids) else 0)
+    return about, list(map(original, ids)), flat.reshape(len(ids), -1 if len(ids) else 0)
 
 
 def _write_folder(embeddings: Embeddings, path: Path) -> None:
@@ -206,7 +208,7 @@ def _write_folder(embeddings: Embeddings, path: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     _save_matrix(path / name / f"{name}_0.npy", embeddings.embeddings)
     _save_table(
-        path / "metadata" / "metadata_0.parquet", {column: list(map(_utf8, embeddings.ids))}, embeddings.about()
+        path / "metadata" / "metadata_0.parquet", {column: list(map(plain, embeddings.ids))}, embeddings.about()
     )
 
 
@@ -217,7 +219,11 @@ def _read_folder(path: Path) -> Content:
     table = pq.read_table(path / "metadata" / "metadata_0.parquet")
     about = json.loads(table.schema.metadata[b"clipcli"])
     name, column = ("img_emb", "image_path") if about["of"] == IMAGES else ("text_emb", "caption")
-    return about, table.column(column).to_pylist(), np.load(path / name / f"{name}_0.npy", allow_pickle=False)
+    return (
+        about,
+        list(map(original, table.column(column).to_pylist())),
+        np.load(path / name / f"{name}_0.npy", allow_pickle=False),
+    )
 
 
 def _save_matrix(path: Path, matrix: Array) -> None:
@@ -238,11 +244,6 @@ def _save_table(path: Path, columns: Mapping[str, Any], about: Mapping[str, Any]
 
 def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
-
-
-def _utf8(text: str) -> str:
-    """Text as Parquet can hold it: a byte that is not UTF-8 becomes the six characters `\\udcXX`."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 FORMATS: dict[str, Layout] = {

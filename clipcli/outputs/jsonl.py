@@ -47,18 +47,19 @@ def read_rows(path: str, *, cut: bool) -> tuple[Schema, Iterator[Row]] | None:
 
 def _rows(first: dict[str, object], others: Iterator[dict[str, object]], schema: Schema, *, path: str) -> Iterator[Row]:
     columns = schema.columns
-    for values in chain([first], others):
+    for line, values in enumerate(chain([first], others), 1):
+        where = f"{path} line {line}"
         if tuple(values) != columns:
-            raise no_row(path)
-        yield schema.row(list(values.values()), path=path)
+            raise no_row(where, f"it has the names {', '.join(values)}, and the first line {', '.join(columns)}")
+        yield schema.row(list(values.values()), path=where)
 
 
 def _objects(path: str, *, cut: bool) -> Iterator[dict[str, object]]:
-    for line in lines_of(path, errors="backslashreplace", cut=cut):
+    for number, line in enumerate(lines_of(path, errors="backslashreplace", cut=cut), 1):
         try:
             values = json.loads(line)
         except ValueError:
             values = None
         if not isinstance(values, dict):
-            raise no_row(path)
+            raise no_row(f"{path} line {number}", "it is no object of JSON")
         yield values

@@ -9,9 +9,12 @@ even if it was cut off, and the complete stream is converted to Parquet at the e
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clipcli.errors import one_line
+from clipcli.files.names import original, plain
 from clipcli.records import Row
 from clipcli.scoring.schema import Schema, no_row
 
@@ -73,14 +76,14 @@ def read_rows(path: str, *, cut: bool) -> tuple[Schema, Iterator[Row]] | None:
     first = next(found, None)
     if first is None:
         return None
-    schema = Schema.of(first.names, path=path)
+    schema = Schema.of(list(map(original, first.names)), path=path)
     return schema, _rows(found, schema, path=path)
 
 
 def _rows(batches: Iterable[pa.RecordBatch], schema: Schema, *, path: str) -> Iterator[Row]:
-    for batch in batches:
-        for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            yield schema.row(values, path=path)
+    each = (zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in batches)
+    for number, values in enumerate(chain.from_iterable(each), 1):
+        yield schema.row(list(map(_as_it_was, values)), path=f"{path} row {number}")
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
@@ -113,10 +116,16 @@ def _schema_and_batches(path: str, *, cut: bool) -> Iterator[Any]:
             if isinstance(e, OSError) and e.errno is not None:
                 raise
             if not cut:
-                raise no_row(path) from None
+                raise no_row(path, one_line(e)) from None
 
 
 def _utf8(value: Any) -> Any:
     if isinstance(value, list):
         return list(map(_utf8, value))
-    return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
+    return plain(value) if isinstance(value, str) else value
+
+
+def _as_it_was(value: Any) -> Any:
+    if isinstance(value, list):
+        return list(map(_as_it_was, value))
+    return original(value) if isinstance(value, str) else value

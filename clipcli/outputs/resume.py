@@ -12,9 +12,9 @@ from itertools import islice
 
 from clipcli.errors import ClipcliError, UsageError
 from clipcli.events import Event, ModelKnown, ModelLoaded, RowsReady
+from clipcli.files.names import original
 from clipcli.outputs.differences import differences, differences_of_models
 from clipcli.outputs.earlier import UPDATE, Earlier
-from clipcli.outputs.text import plain
 from clipcli.records import ImageItem, ModelRecord, Provenance
 
 _CHUNK = 1024
@@ -61,14 +61,14 @@ def check(earlier: Earlier, items: Sequence[ImageItem], *, provenance: Provenanc
                 f"begun with, or {UPDATE}"
             )
         item = items[count]
-        if row.path != item.id and plain(row.path) != plain(item.id):
+        if row.path != item.id and original(row.path) != original(item.id):
             raise UsageError(
                 f"{earlier.path} is of other inputs: its row {count + 1:,} is {row.path} where {item.id} was expected; "
                 f"give those inputs that it was begun with, in their order, or {UPDATE}"
             )
         for name, cell in zip(provenance.kept, row.kept, strict=True):
             cell_now = item.cells.get(name)
-            if plain(cell or "") != plain(cell_now or ""):
+            if original(cell or "") != original(cell_now or ""):
                 raise UsageError(
                     f"the inputs were changed since {earlier.path} was begun: {name} of {item.id} was '{cell or ''}' "
                     f"and is '{cell_now or ''}'; {UPDATE}"

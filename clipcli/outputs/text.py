@@ -44,8 +44,3 @@ def writable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace").decode()
     return text
-
-
-def plain(text: str) -> str:
-    """Text as Parquet stores it, so that names that are not UTF-8 compare equal in all formats."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -87,22 +87,24 @@ class Schema:
         return [*values, *[row.label_path] * self.has_paths, row.error, *row.kept]
 
     def row(self, values: Sequence[object], *, path: str) -> Row:
-        """The row with these values, as `fields` gives them; `path` names their file in errors. Raises `BadFile`."""
-        source = values[1] if self.has_source and len(values) > 1 else None
+        """The row with these values, as `fields` gives them; `path` names their place in errors. Raises `BadFile`."""
+        if len(values) != len(self.columns):
+            raise no_row(path, f"{len(values)} fields for {len(self.columns)} columns")
+        source = values[1] if self.has_source else None
         if self.has_source:
             values = [*values[:1], *values[2:]]
         own = 1 + (1 + (len(self.wide) or 1) if self.several else 2 * self.top_k)
-        if len(values) != own + self.has_paths + 1 + len(self.kept):
-            raise no_row(path)
         image, *found = values[:own]
         *paths, error = values[own : own + self.has_paths + 1]
         kept = values[own + self.has_paths + 1 :]
         cells = tuple(cell for cell in kept if isinstance(cell, str | None))
         label_path = next(iter(paths), None)
-        if not isinstance(image, str) or not isinstance(error, str | None) or len(cells) < len(kept):
-            raise no_row(path)
-        if not isinstance(label_path, str | None) or not isinstance(source, str | None):
-            raise no_row(path)
+        if not isinstance(image, str):
+            raise no_row(path, "its path is no text")
+        if not isinstance(error, str | None) or not isinstance(label_path, str | None):
+            raise no_row(path, "its error or label_path is no text")
+        if not isinstance(source, str | None) or len(cells) < len(kept):
+            raise no_row(path, "its source or a kept column is no text")
         if self.several:
             labels, scores, all_scores = self._several(found, path=path)
             return Row(image, labels, scores, error or None, cells, all_scores, source=source or None)
@@ -168,16 +170,18 @@ class Schema:
             found = scores if isinstance(scores, list) else []
         scores = [score for score in found if isinstance(score, float)]
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-            raise no_row(path)
+            raise no_row(path, "its labels are no list of texts")
         if not self.wide:
             if not len(labels) == len(scores) == len(found):
-                raise no_row(path)
+                raise no_row(path, f"{len(labels)} labels and {len(scores)} scores")
             return tuple(labels), tuple(scores), ()
         by_label = dict(zip(self.wide, scores, strict=False))
         # A person may have said what is no class, in an output that is kept up to date.
         strangers = not self.has_source and not by_label.keys() >= set(labels)
-        if len(scores) not in (0, len(self.wide)) or strangers:
-            raise no_row(path)
+        if len(scores) not in (0, len(self.wide)):
+            raise no_row(path, f"{len(scores)} scores for {len(self.wide)} columns of labels")
+        if strangers:
+            raise no_row(path, "a label that has no column")
         return tuple(labels), tuple(by_label.get(label, 1.0) for label in labels), tuple(scores)
 
 
@@ -190,7 +194,7 @@ def _ranked(values: Sequence[object], *, path: str) -> tuple[tuple[str, ...], tu
             labels.append(label)
             scores.append(score)
         elif label or score is not None:
-            raise no_row(path)
+            raise no_row(path, "a label without a score that is a number, or a score without a label")
     return tuple(labels), tuple(scores)
 
 
@@ -209,6 +213,8 @@ def rounded(score: float) -> float:
     return float(f"{score:.6g}")
 
 
-def no_row(path: str) -> BadFile:
-    """The error for a file in which something is not a row."""
-    return BadFile(f"{path} holds something that is no row of clipcli classify; give an output as it was written")
+def no_row(path: str, reason: str) -> BadFile:
+    """The error for a file in which something is not a row; `path` may have the number of its line as well."""
+    return BadFile(
+        f"{path} holds something that is no row of clipcli classify ({reason}); give an output as it was written"
+    )

@@ -13,7 +13,7 @@ from clipcli.classes.given import classes_from, read_classes
 from clipcli.classes.label_files import read_label_file
 from clipcli.classes.labels import LabelledClass
 from clipcli.classes.mapping import read_mapping
-from clipcli.errors import BadFile, InputNotFound
+from clipcli.errors import BadFile, InputNotFound, UsageError
 from clipcli.notices import Notices
 
 
@@ -401,8 +401,7 @@ def test_a_file_goes_before_labels_of_the_same_text(tmp_path: Path, monkeypatch:
     ("text", "named"),
     [
         *[(text, text) for text in ("labels.txt", "my labels.csv", "sub/labels", "labels.dat", "~/labels", "l.YAML")],
-        ("a.txt, b", "a.txt"),
-        ("cat, my labels.csv", "cat, my labels.csv"),
+        ("a.txt, b.csv", "a.txt"),
     ],
 )
 def test_what_looks_like_a_file_is_one_that_is_not_there(
@@ -414,6 +413,20 @@ def test_what_looks_like_a_file_is_one_that_is_not_there(
     assert str(e.value) == (
         f"no labels file {named}; check the path, or give labels themselves, as in --labels 'cat, dog, a red car'"
     )
+
+
+def test_a_label_may_end_as_a_file_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    notices = Notices()
+    assert [c.label for c in classes_from("cat,readme.txt", notices)] == ["cat", "readme.txt"]
+    assert [event.message for event in notices.events()] == [
+        "1 label is called like a file of labels, readme.txt: it was taken as a label, as there is no such file"
+    ]
+    Path("readme.txt").write_text("dog\n")
+    with pytest.raises(
+        UsageError, match=r"^readme\.txt among the labels is a file; give the file alone, or labels alone"
+    ):
+        classes_from("cat,readme.txt", Notices())
 
 
 def test_a_file_without_its_suffix_is_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,11 @@ from clipcli.commands.classify.settings import ClassifySettings, labels_written
 from clipcli.commands.classify.update import Update, check_model, said
 from clipcli.data.reference import digest_of, read
 from clipcli.events import Event, ImagesGathered, RowsReady, Updated, Warned
-from clipcli.memory.contents import contents_of
+from clipcli.files.names import original
+from clipcli.memory.contents import contents_of, same_pixels
 from clipcli.memory.memory import Memory
 from clipcli.notices import Notices
 from clipcli.outputs.corrections import Correction
-from clipcli.outputs.text import plain
 from clipcli.records import MODEL, PERSON, ImageItem, Provenance, Row
 
 MISSING = "missing: the image is no longer among the inputs"
@@ -50,16 +50,16 @@ class Merge:
         said = update.corrections.as_called(_names_by_place(rows, items), self.notices)
         # Others were told when the files were read.
         self._conflicts = [one for one in said.conflicts if one not in update.corrections.conflicts]
-        self._corrections = {plain(path): one for path, one in said.by_path.items()}
+        self._corrections = {original(path): one for path, one in said.by_path.items()}
         self._unused = set(self._corrections)
         self._edited = update.former is not None and update.former.edited
         self._contents = contents_of({row.path for row in rows}, memory=memory)
         self._known: dict[str, Row] = {}
         for row in rows:
-            if row.source == PERSON or plain(row.path) not in self._known:
-                self._known[plain(row.path)] = row
-        ids = {plain(item.id) for item in items}
-        self._gone = {id(row): row for row in rows if plain(row.path) not in ids}
+            if row.source == PERSON or original(row.path) not in self._known:
+                self._known[original(row.path)] = row
+        ids = {original(item.id) for item in items}
+        self._gone = {id(row): row for row in rows if original(row.path) not in ids}
         self._gone_by_content: defaultdict[bytes, list[Row]] = defaultdict(list)
         for row in sorted(self._gone.values(), key=self._is_by_person):
             if row.path in self._contents:
@@ -92,11 +92,11 @@ class Merge:
 
     def _row(self, fresh: Row, item: ImageItem, content: bytes | None) -> Row:
         """The row that an image gets; `content` is the hash of what is there."""
-        path = plain(fresh.path)
+        path = original(fresh.path)
         known = self._known.get(path)
         moved = None if known or content is None else self._moved_from(item, content)
         before = known or moved
-        correction = self._corrections.get(path) or (self._corrections.get(plain(moved.path)) if moved else None)
+        correction = self._corrections.get(path) or (self._corrections.get(original(moved.path)) if moved else None)
         is_changed = bool(known and content and self._contents.get(known.path, content) != content)
         if correction is not None:
             row = self._corrected(fresh, correction)
@@ -129,7 +129,7 @@ class Merge:
 
     def _corrected(self, fresh: Row, correction: Correction) -> Row:
         """The row of an image that was corrected."""
-        self._unused -= {plain(correction.path)}
+        self._unused -= {original(correction.path)}
         return self._by_person(fresh, correction.labels)
 
     def _by_person(self, fresh: Row, labels: tuple[str, ...]) -> Row:
@@ -147,14 +147,23 @@ class Merge:
     def _moved_from(self, item: ImageItem, content: bytes) -> Row | None:
         """The row of an image that is gone, and has this content; that of a person only if the file itself says so."""
         rows = self._gone_by_content.get(content)
-        if not rows or (self._is_by_person(rows[-1]) and not _has(item, content)):
+        if not rows or (self._is_by_person(rows[-1]) and not self._has(item, content)):
             return None
         row = rows.pop()
         del self._gone[id(row)]
         return row
 
+    def _has(self, item: ImageItem, content: bytes) -> bool:
+        """True if a file has a content, or one with the same pixels."""
+        try:
+            digest = digest_of(read(item.reference))
+        # What cannot be read has no row to give to.
+        except Exception:
+            return False
+        return content in same_pixels([digest], memory=self._memory)[digest]
+
     def _is_by_person(self, row: Row) -> bool:
-        return row.source == PERSON or plain(row.path) in self._corrections
+        return row.source == PERSON or original(row.path) in self._corrections
 
     def _is_of_person(self, before: Row, fresh: Row) -> bool:
         """True if a person chose the labels of a row, in the output as it was before."""
@@ -168,7 +177,7 @@ class Merge:
             return False
         if self.answers is None:
             return self._said(fresh) != self._said(before)
-        answer = self.answers.get(plain(before.path))
+        answer = self.answers.get(original(before.path))
         several = self._update.former is not None and self._update.former.schema.several
         return answer is not None and answer != said(before, several=several)
 
@@ -182,14 +191,14 @@ class Merge:
         for row in self._update.former.rows if self._update.former else ():
             if id(row) in self._gone:
                 after[last].append(self._missing(row))
-            elif plain(row.path) in self._known:
-                last = plain(row.path)
+            elif original(row.path) in self._known:
+                last = original(row.path)
         part: list[Row] = []
         if after[None]:
             yield RowsReady(tuple(after.pop(None)), missing=True)
         for row in rows:
             part.append(row)
-            missing = after.pop(plain(row.path), None)
+            missing = after.pop(original(row.path), None)
             if missing:
                 yield RowsReady(tuple(part))
                 yield RowsReady(tuple(missing), missing=True)
@@ -213,7 +222,7 @@ class Merge:
             all_scores=row.all_scores if same else (),
             source=row.source or MODEL,
         )
-        correction = self._corrections.get(plain(row.path))
+        correction = self._corrections.get(original(row.path))
         return row if correction is None else replace(self._corrected(row, correction), error=MISSING)
 
     def _ended(self) -> Iterator[Event]:
@@ -225,7 +234,7 @@ class Merge:
         by_person = [row for row in dropped if self._is_by_person(row)]
         yield from not_kept([row.path for row in by_person], corrections=self._corrections)
         yield from (Warned(conflict.in_words()) for conflict in self._conflicts)
-        for path in sorted(self._unused - {plain(row.path) for row in dropped}):
+        for path in sorted(self._unused - {original(row.path) for row in dropped}):
             self.notices.add(ELSEWHERE, path)
         if not self._options.multi_label:
             for one in self._corrections.values():
@@ -252,11 +261,3 @@ def _names_and_paths(provenance: Provenance, options: ClassifySettings) -> dict[
         tree = Tree(tuple(tuple(one["groups"]) for one in provenance.classes))
         names = dict(zip(tree.names(labels), map(written_path, tree.paths(labels)), strict=True))
     return names | ({options.unknown_label: None} if options.unknown else {})
-
-
-def _has(item: ImageItem, content: bytes) -> bool:
-    try:
-        return digest_of(read(item.reference)) == content
-    # What cannot be read has no row to give to.
-    except Exception:
-        return False

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from clipcli.events import Warned
+from clipcli.files.names import original
 from clipcli.notices import Notice
-from clipcli.outputs.text import plain
 
 # Paths of corrected rows that are dropped, as a message names them.
 _SHOWN = 20
@@ -41,13 +41,13 @@ NOT_ASKED = Notice(
 def not_kept(paths: Sequence[str], *, corrections: Collection[str]) -> Iterator[Warned]:
     """What is to be said of dropped rows that a person corrected, by their paths.
 
-    `corrections` are the plain paths of those whose corrections are in files.
+    `corrections` are the paths of those whose corrections are in files.
     """
     if not paths:
         return
     rows = "1 corrected row is dropped" if len(paths) == 1 else f"{len(paths):,} corrected rows are dropped"
     more = f" and {len(paths) - _SHOWN:,} more" if len(paths) > _SHOWN else ""
-    in_files = sum(plain(path) in corrections for path in paths)
+    in_files = sum(original(path) in corrections for path in paths)
     stay = ""
     if in_files:
         which = "" if in_files == len(paths) else f" of {in_files:,} of them"

@@ -28,6 +28,7 @@ from clipcli.data.kinds.folders import OTHER_FILES
 from clipcli.encoding.embed import embed
 from clipcli.encoding.model import Model
 from clipcli.events import Event, InputsFound, RowsPlanned, RowsReady
+from clipcli.files.names import note_names
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
 from clipcli.outputs import STDOUT, resume
@@ -170,6 +171,7 @@ def _read(
     if update is not None:
         update.check(items)
         items = update.items(items)
+    note_names((item.id for item in items), notices)
     items, not_taken = first_look(items, max_images=options.max_images, sample=options.sample)
     left_out = tuple(message for message in (not_taken, notices.take(OTHER_FILES)) if message is not None)
     model = model or Model(_model_name(options, class_source, stored), options, memory=memory)
@@ -202,7 +204,8 @@ def _listed(options: ClassifySettings, notices: Notices) -> list[ImageItem]:
 def _updating(events: Iterator[Event], work: Work, update: Update) -> Iterator[Event]:
     """The events, whose rows are merged into the output that is brought up to date."""
     merge = Merge(update, work.images, options=work.options, provenance=work.provenance, memory=work.model.memory)
-    merge.answers = yield from answers_before(update, work.images, work.provenance, model=work.model, run=run)
+    items = work.images if work.stored is None else ()
+    merge.answers = yield from answers_before(update, items, work.provenance, model=work.model, run=run)
     yield from merge.rows(events)
 
 

@@ -14,10 +14,10 @@ from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError, some_of
 from clipcli.events import Downloading, Event, Loading, ModelKnown, ModelLoaded, RowsPlanned, RowsReady
+from clipcli.files.names import original
 from clipcli.outputs.corrections import Corrections
 from clipcli.outputs.differences import differences, differences_of_models
 from clipcli.outputs.former import Former
-from clipcli.outputs.text import plain
 from clipcli.records import ImageItem, Provenance, Row
 
 
@@ -46,9 +46,9 @@ class Update:
         """Raise `UsageError` if the output is of other images altogether, which would all lose their rows."""
         if self.former is None or not self.former.rows:
             return
-        ids = {plain(item.id) for item in items}
+        ids = {original(item.id) for item in items}
         paths = [row.path for row in self.former.rows]
-        if not ids.isdisjoint(map(plain, paths)):
+        if not ids.isdisjoint(map(original, paths)):
             return
         if any(map(os.path.exists, paths)):
             raise UsageError(
@@ -83,27 +83,34 @@ def answers_before(
     if not differences(before, provenance):
         return None
     said_before: dict[str, tuple[str, ...]] = {}
-    settings = _settings_before(former, items)
-    for event in run(settings, model=model if before.model == model.asked else None) if settings.inputs else ():
+    settings = _settings_before(former, items, embeddings=provenance.settings.get("embeddings"))
+    is_asked = settings.inputs or settings.embeddings
+    for event in run(settings, model=model if before.model == model.asked else None) if is_asked else ():
         check_model(former, event)
         if isinstance(event, RowsPlanned):
-            others = differences(before, replace(event.provenance, kept=before.kept))
+            # The same embeddings may be in another file by now.
+            settings_now = {**event.provenance.settings, "embeddings": before.settings.get("embeddings")}
+            others = differences(before, replace(event.provenance, kept=before.kept, settings=settings_now))
             if others:
                 raise _not_told(former, others)
         elif isinstance(event, RowsReady):
-            said_before |= {plain(row.path): said(row, several=settings.multi_label) for row in event.rows}
+            said_before |= {original(row.path): said(row, several=settings.multi_label) for row in event.rows}
         elif isinstance(event, Loading | Downloading):
             yield event
     return said_before
 
 
-def _settings_before(former: Former, items: Sequence[ImageItem]) -> ClassifySettings:
-    """The settings that the rows of an output were made with, for those of its images that are still there."""
+def _settings_before(former: Former, items: Sequence[ImageItem], *, embeddings: str | None) -> ClassifySettings:
+    """The settings that the rows of an output were made with, for those of its images that are still there.
+
+    With `embeddings` these are the images, and not `items`.
+    """
     provenance = former.manifest.provenance
-    paths = {plain(row.path) for row in former.rows}
+    paths = {original(row.path) for row in former.rows}
     labels = None if provenance.classifier else {one["label"]: _names_of(one) for one in provenance.classes}
     others = {"labels": labels, "keep_columns": (), "max_images": None, "sample": None, "exclude": ()}
-    inputs = tuple(item for item in items if plain(item.id) in paths)
+    others |= {"embeddings": embeddings}
+    inputs = tuple(item for item in items if original(item.id) in paths)
     return ClassifySettings(**{**provenance.settings, **others, "inputs": inputs})
 
 

@@ -16,6 +16,7 @@ from clipcli.encoding.embed import embed_images
 from clipcli.encoding.model import Model
 from clipcli.errors import BadFile, ClipcliError, InputNotFound, UsageError
 from clipcli.events import Event, InputsFound, Warned, result_of
+from clipcli.files.names import note_names
 from clipcli.files.text import decoded
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
@@ -51,6 +52,7 @@ def run(options: EmbedSettings) -> Generator[Event, None, Embeddings]:
     notices = Notices()
     texts = None if options.texts is None else _read_texts(options.texts, notices)
     items = _items(options, notices) if texts is None else []
+    note_names((item.id for item in items), notices)
     yield from notices.events()
     memory = open_memory(cache=options.cache, cache_size=options.cache_size)
     model = Model(options.model or DEFAULT_MODEL, options, memory=memory)
@@ -78,7 +80,7 @@ def _of_images(items: list[ImageItem], *, model: Model) -> Generator[Event, None
         LeftOut(n, entry.item.id, entry.reason) for n, entry in enumerate(entries) if isinstance(entry, Skipped)
     )
     ids = tuple(entry.id for entry in entries if isinstance(entry, ImageItem))
-    if model.facts is None:
+    if model.facts is None or not ids:
         raise ClipcliError(f"none of {len(skipped):,} images can be read, such as {skipped[0].id}: {skipped[0].reason}")
     return Embeddings(ids, embeddings, IMAGES, model.facts.record(None), skipped)
 

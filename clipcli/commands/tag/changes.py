@@ -17,6 +17,8 @@ from clipcli.actions.xml_places import BadXml
 from clipcli.commands.tag.photos import Photo
 from clipcli.commands.tag.sidecars import Sidecars
 from clipcli.errors import OutputFailed
+from clipcli.memory.contents import note_same_pixels
+from clipcli.memory.memory import Memory
 from clipcli.notices import Notices
 
 # Sidecars are beside the photos, and photos are most often on one file system.
@@ -46,10 +48,10 @@ def changes_of_sidecars(photos: Iterable[Photo], naming: str, notices: Notices) 
                 yield _attempt(partial(_of_sidecar, file, photo.wanted), file)
 
 
-def changes_of_photos(photos: Iterable[Photo], tool: ExifTool) -> Iterator[Change | Failed]:
-    """A change for each photo, by ExifTool."""
+def changes_of_photos(photos: Iterable[Photo], tool: ExifTool, memory: Memory) -> Iterator[Change | Failed]:
+    """A change for each photo, by ExifTool. `memory` gets to know that its pixels stay."""
     for photo in photos:
-        yield _attempt(partial(_of_photo, photo, tool), photo.path)
+        yield _attempt(partial(_of_photo, photo, tool, memory), photo.path)
 
 
 def apply(change: Change, keeper: Keeper) -> Change | Failed:
@@ -88,7 +90,7 @@ def _of_sidecar(file: str, wanted: Wanted | None) -> Change:
     return Change(file, CHANGED, labels, lambda keeper: keeper.replace(file, data, former=former))
 
 
-def _of_photo(photo: Photo, tool: ExifTool) -> Change:
+def _of_photo(photo: Photo, tool: ExifTool, memory: Memory) -> Change:
     if not tool.can_write(photo.file):
         raise BadXml(f"ExifTool cannot write {Path(photo.file).suffix}")
     former, wanted = tool.packet_of(photo.file), photo.wanted
@@ -99,7 +101,10 @@ def _of_photo(photo: Photo, tool: ExifTool) -> Change:
 
     def act(keeper: Keeper) -> None:
         before = Path(photo.file).read_bytes()
+        data = tool.with_packet(photo.file, packet)
+        # Before it is replaced, and for its undoing as well: it is not encoded again, and its row is as it was.
+        note_same_pixels(before, data, memory=memory)
         # The photo's time stays: it tells photo programs when the picture was changed.
-        keeper.replace(photo.file, tool.with_packet(photo.file, packet), former=before, keep_time=True)
+        keeper.replace(photo.file, data, former=before, keep_time=True)
 
     return Change(photo.path, CHANGED, labels, act)

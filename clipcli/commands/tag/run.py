@@ -19,6 +19,7 @@ from clipcli.commands.tag.photos import photos_of
 from clipcli.commands.tag.settings import TagSettings
 from clipcli.errors import UsageError
 from clipcli.events import Event, FilesActedOn, result_of
+from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
 from clipcli.settings import Show, api
 
@@ -67,10 +68,11 @@ def run(options: TagSettings) -> Generator[Event, None, Tagged]:
         settle(folder, command=options.command)
     notices = Notices()
     photos, left = photos_of(read_labelled(options.predictions, notices), options, notices)
+    memory = open_memory(cache=options.embed)
     changes, failed, keeper = list[Change](), list[Failed](), None
     with ExitStack() as stack:
         if options.embed:
-            found = changes_of_photos(photos, stack.enter_context(exiftool()))
+            found = changes_of_photos(photos, stack.enter_context(exiftool()), memory)
         else:
             found = changes_of_sidecars(photos, options.sidecars, notices)
         for number, one in enumerate(found, 1):
@@ -85,6 +87,7 @@ def run(options: TagSettings) -> Generator[Event, None, Tagged]:
             yield FilesActedOn(number, max(number, len(photos)))
         if keeper is not None:
             keeper.journal.end()
+    yield from memory.warnings()
     yield from notices.events()
     return Tagged(tuple(changes), tuple(failed), left, keeper.journal.path if keeper else None)
 
