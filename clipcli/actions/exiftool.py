@@ -56,8 +56,11 @@ class ExifTool:
     def _execute(self, photo: str, *arguments: str | bytes) -> bytes:
         path = os.fsencode(Path(photo).resolve())
         if b"\n" in path:
-            # An argument is a line.
-            raise BadXml("a line break in its path")
+            # An argument is a line; ExifTool only reads the photo, also by another name.
+            link = self._folder / f"link{Path(photo).suffix}"
+            link.unlink(missing_ok=True)
+            link.symlink_to(os.fsdecode(path))
+            path = os.fsencode(link)
         data: bytes = self._running.execute(*arguments, path, raw_bytes=True)
         if self._running.last_status:
             raise BadXml(_reason(self._running.last_stderr))

@@ -110,6 +110,13 @@ def test_an_open_quote_that_swallows_rows_is_named(rows: list[str]) -> None:
     assert SWALLOWED in said[0]
 
 
+def test_a_name_with_a_line_break_is_no_mistake() -> None:
+    """As `clipcli classify` writes it: the rest of the name is not taken for a row."""
+    found, said = read("t.csv", 'image,caption\n"a\nb.jpg",a cat\n"x,\n""y"".jpg",a dog\n')
+    assert [pair.item.id for pair in found.pairs] == ["a\nb.jpg", 'x,\n"y".jpg']
+    assert said == []
+
+
 def test_a_caption_of_several_lines_is_no_mistake() -> None:
     found, said = read("t.csv", 'image,caption\na.jpg,"one,\ntwo, three\nfour"\n')
     assert captions(found) == [("one,\ntwo, three\nfour",)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -17,6 +18,7 @@ from clipcli.commands.classify import stored
 from clipcli.encoding import embed as encoding
 from clipcli.errors import ClipcliWarning, UsageError
 from clipcli.outputs.embeddings import Embeddings
+from clipcli.outputs.read import read_rows
 from clipcli.records import Embedded, ImageItem, ModelRecord
 
 from .conftest import Run
@@ -40,6 +42,30 @@ def test_a_row_for_each_image_in_input_order(run: Run, photos: Path, model: str)
         again = clipcli.embed([photos / "more", photos], model=model)
     np.testing.assert_array_equal(again.embeddings, expected)
     assert (again.ids, again.model, again.skipped) == (found.ids, found.model, found.skipped)
+
+
+def test_names_that_are_not_utf8_are_told_once_and_lead_to_their_photos(run: Run, photos: Path, model: str) -> None:
+    name = os.fsencode(photos) + b"/caf\xe9.jpg"
+    os.rename(photos / "a.jpg", name)
+    done = run("embed", photos, "--model", model)
+    assert done.err.count("name is not UTF-8") == 1
+    assert r"caf\udce9.jpg: such a byte is written as \udcXX in Parquet and JSON" in " ".join(done.err.split())
+    assert os.fsdecode(name) in Embeddings.load("embeddings.parquet").ids
+    for output in ("rows.parquet", "rows.csv", "rows.jsonl"):
+        run("classify", "--embeddings", "embeddings.parquet", "--labels", "cat, dog", "-o", output)
+        assert os.fsdecode(name) in [row.path for row in read_rows(output)[1]]
+        assert "6 files" in run("sort", output, "--into", "sorted").out + run("sort", output, "--into", "sorted").err
+
+
+def test_images_that_cannot_be_read_make_no_file(run: Run, photos: Path, model: str) -> None:
+    """Also where the model is known from before, so that it is not loaded."""
+    run("embed", photos, "--model", model, "-o", "good.npy")
+    Path("bad").mkdir()
+    Path("bad/a.jpg").write_bytes(b"nonsense")
+    done = run("embed", "bad", "--model", model, "-o", "bad.npy")
+    assert done.code == exit_codes.FAILED
+    assert "none of 1 images can be read, such as bad/a.jpg: not an image" in done.err
+    assert not list(Path().glob("bad.npy*"))
 
 
 def test_a_row_for_each_text(run: Run, model: str) -> None:

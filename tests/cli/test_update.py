@@ -432,43 +432,47 @@ def test_a_page_shows_what_a_person_said(update: Update) -> None:
     update("--update", "--report", "page.html")
 
 
-def in_a_process(work: Callable[[], object]) -> int:
-    """How a process of its own ended that did the work."""
-    number = os.fork()
-    if number == 0:
-        # A fork of a process with threads may hang; then it ends as a failure.
-        signal.alarm(60)
-        try:
-            work()
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+KILLED_WITH_ROWS = """
+import os, signal
+from clipcli.outputs.open import Output
+
+def killed(output, rows):
+    output._writer.write(rows[:2])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Output.write = killed
+"""
+KILLED_BEFORE_IT_IS_IN_PLACE = """
+import os, signal
+from clipcli.outputs import open
+
+open.put_in_place = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
-def test_a_kill_leaves_the_former_output_whole(update: Update, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_a_process(patch: str, *flags: object) -> int:
+    """How an update ended in a process of its own that ran the lines `patch` before."""
+    script = f"{patch}\nimport sys\nfrom clipcli.cli import main\nmain(sys.argv[1:])\n"
+    command = [sys.executable, "-c", script, "classify", "photos", "--update", *map(str, flags)]
+    return subprocess.run(command, check=False, capture_output=True, timeout=200).returncode
+
+
+def test_a_kill_leaves_the_former_output_whole(update: Update, model: str, labels: Path) -> None:
     update("--update")
     before = Path("predictions.csv").read_bytes()
     picture("photos/aa.png")
-
-    def killed(output: Output, rows: Sequence[Row]) -> None:
-        output._writer.write(rows[:2])
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Output, "write", killed)
-        assert in_a_process(lambda: update("--update")) == -signal.SIGKILL
+    assert in_a_process(KILLED_WITH_ROWS, "--model", model, "--labels", labels) == -signal.SIGKILL
     assert Path("predictions.csv").read_bytes() == before
     assert len(parts_of(Path("predictions.csv").resolve())) == 1
     assert did(update("--update")) == counts(kept=6, new=1)
     assert parts_of(Path("predictions.csv").resolve()) == []
 
 
-def test_a_kill_between_manifest_and_output_is_made_good(update: Update, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_between_manifest_and_output_is_made_good(update: Update, model: str) -> None:
     """Else the labels of the old output would count as a person's, as the new manifest has others."""
     update("--update")
-    with monkeypatch.context() as patch:
-        patch.setattr("clipcli.outputs.open.put_in_place", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-        assert in_a_process(lambda: update("--update", "--labels", "grass,rock")) == -signal.SIGKILL
+    flags = ("--model", model, "--labels", "grass,rock")
+    assert in_a_process(KILLED_BEFORE_IT_IS_IN_PLACE, *flags) == -signal.SIGKILL
     assert rows_of()["photos/a.jpg"][1] in ("cat", "dog", "beach", "mountain")
     done = update("--update", "--labels", "grass,rock")
     assert did(done) == counts(kept=6)
@@ -589,6 +593,91 @@ def test_resume_names_it(update: Update) -> None:
     assert "--update to bring it up to date" in update(code=2).err
     update("--update")
     assert "is kept up to date with --update; go on with that" in update("--resume", code=2).err
+
+
+def tagged(path: str) -> Path:
+    """Write into a photo as tagging does, by a step of its own; returns the journal."""
+    from clipcli.actions.journal import Journal
+    from clipcli.actions.replace import Keeper
+    from clipcli.commands.tag import changes
+    from clipcli.commands.tag.photos import Photo, Wanted
+    from clipcli.memory.memory import open_memory
+
+    class Tool:
+        """Writes a packet behind the photo."""
+
+        def can_write(self, _: str) -> bool:
+            return True
+
+        def packet_of(self, _: str) -> None:
+            return None
+
+        def with_packet(self, photo: str, packet: bytes) -> bytes:
+            return Path(photo).read_bytes() + packet
+
+    wanted = Wanted(paths=(("cat",),), scores=("0.9",), model="m", date="2026-01-01T00:00:00+00:00")
+    [change] = changes.changes_of_photos([Photo(path, path, wanted)], Tool(), open_memory(cache=True))
+    with Journal.create(Path.cwd(), command="tag") as journal:
+        assert changes.apply(change, Keeper(journal)) is change
+        journal.end()
+    return journal.path
+
+
+def test_a_photo_that_was_tagged_within_is_not_encoded_again(update: Update, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it changed, moved or new: its pixels are what they were; the same for undoing it."""
+    update("--update")
+    edit("photos/b.png", "bird")
+    update("--update")
+    before, content = Path("predictions.csv").read_bytes(), Path("photos/a.jpg").read_bytes()
+    monkeypatch.setattr(Encoders, "each", lambda *_: pytest.fail("an image was encoded"))
+    journal = tagged("photos/a.jpg")
+    assert Path("photos/a.jpg").read_bytes() != content
+    assert did(update("--update")) == counts(kept=6)
+    tagged("photos/a.jpg")
+    assert did(update("--update")) == counts(kept=6)
+    done = update("--update")
+    assert Path("predictions.csv").read_bytes() == before
+    tagged("photos/b.png")
+    os.rename("photos/b.png", "photos/more/z.png")
+    done = update("--update")
+    assert (did(done), "changed since" in done.err) == (counts(kept=5, moved=1), False)
+    assert rows_of()["photos/more/z.png"][:2] == ["person", "bird"]
+    assert journal.is_file()
+
+
+def test_undoing_tags_leaves_photos_as_known(update: Update, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where only the photo with its tags was ever encoded."""
+    content = Path("photos/a.jpg").read_bytes()
+    journal = tagged("photos/a.jpg")
+    update("--update")
+    monkeypatch.setattr(Encoders, "each", lambda *_: pytest.fail("an image was encoded"))
+    assert run("undo", journal).code == 0
+    assert Path("photos/a.jpg").read_bytes() == content
+    assert did(update("--update")) == counts(kept=6)
+
+
+@pytest.mark.usefixtures("photos")
+def test_an_output_of_embeddings_is_brought_up_to_date(run: Run, model: str) -> None:
+    flags = ("classify", "--embeddings", "e.parquet", "--labels", "cat,dog,beach")
+    run("embed", "photos", "--model", model, "-o", "e.parquet")
+    assert did(run(*flags, "--update")) == counts(new=6)
+    label = other_label("photos/a.jpg")
+    edit("photos/a.jpg", label)
+    os.rename("photos/b.png", "photos/z.png")
+    picture("photos/aa.png")
+    run("embed", "photos", "--model", model, "-o", "e.parquet", "--overwrite")
+    done = run(*flags, "--update")
+    assert did(done) == counts(kept=4, new=1, moved=1, corrected=1)
+    assert rows_of()["photos/a.jpg"] == ["person", label, "1.0", ""]
+    # By other labels and from another file, what a person changed is told by the former labels.
+    edit("photos/aa.png", other_label("photos/aa.png"))
+    run("embed", "photos", "--model", model, "-o", "other.npy")
+    done = run("classify", "--embeddings", "other.npy", "--labels", "grass,rock", "--update")
+    assert did(done) == counts(kept=1, corrected=1, relabelled=5)
+    # And from the images themselves.
+    done = run("classify", "photos", "--model", model, "--labels", "grass,rock", "--update")
+    assert did(done) == counts(kept=7)
+    assert "--watch waits for images in folders; drop --embeddings" in run(*flags, "--update", "--watch").err
 
 
 HOLDS = """

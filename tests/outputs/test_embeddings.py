@@ -42,6 +42,13 @@ def test_each_layout_is_read_as_it_was_written(
     assert Embeddings.load(tmp_path / "none" / FILES[format]).ids == ()
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_names_that_are_not_utf8_are_read_back(tmp_path: Path, format: str) -> None:
+    found = replace(FOUND, ids=("caf\udce9.jpg", r"caf\udce9.jpg", "a.jpg"))
+    found.save(tmp_path / FILES[format], format)
+    assert Embeddings.load(tmp_path / FILES[format]).ids == found.ids
+
+
 def test_parquet_has_a_list_a_row(tmp_path: Path) -> None:
     FOUND.save(tmp_path / "e.parquet")
     table = pq.read_table(tmp_path / "e.parquet")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from clipcli.errors import BadFile, InputNotFound
@@ -125,3 +127,47 @@ def test_what_excel_saved_is_named_with_the_command_that_reads_it(tmp_path: Path
     (tmp_path / "rows.csv").write_text(f"{start}a.jpg,cat,0.9,\n", encoding="utf-8")
     with pytest.raises(BadFile, match=r"was saved by another program, .* clipcli classify --update reads it so"):
         read_rows(tmp_path / "rows.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "o.csv",
+            'path,label,score,error\na,cat,1,\n"b\nc",cat,1,\nd,cat\n',
+            "o.csv line 5 holds something that is no row",
+        ),
+        ("o.csv", "path,label,score,error\na,cat,1,\nd,cat\n", r"\(2 fields for 4 columns\)"),
+        (
+            "o.csv",
+            "path,label,score,error\na,cat,high,\n",
+            r"o.csv line 2 .*\(a label without a score that is a",
+        ),
+        ("o.csv", 'path,label,score,error\na,cat,1,\nd,"cat,1,\n', r"o.csv line 3 .*\(unexpected end of data\)"),
+        ("o.csv", "path,labels,scores,error\na,cat;dog,1,\n", r"o.csv line 2 .*\(2 labels and 1 scores\)"),
+        (
+            "o.jsonl",
+            '{"path": "a", "label": "cat", "score": 1.0, "error": null}\n{"path": "b", "label": "cat"}\n',
+            r"o.jsonl line 2 .*\(it has the names path, label, and the first line path, label, score, error\)",
+        ),
+        (
+            "o.jsonl",
+            '{"path": "a", "label": "cat", "score": 1.0, "error": null}\nnonsense\n',
+            r"o.jsonl line 2 .*\(it is no object of JSON\)",
+        ),
+    ],
+)
+def test_what_is_no_row_is_named_with_its_line_and_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(content)
+    with pytest.raises(BadFile, match=message):
+        list(read_rows(name)[1])
+
+
+def test_a_row_of_parquet_is_named_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "o.parquet"
+    pq.write_table(pa.table({"path": ["a", None], "label": ["x", "x"], "score": [1.0, 1.0], "error": ["", ""]}), path)
+    with pytest.raises(BadFile, match=r"o\.parquet row 2 holds .*\(its path is no text\)"):
+        list(read_rows(path)[1])

@@ -53,10 +53,7 @@ def _as_held(row: Row, format: str) -> Row:
     row = replace(row, scores=tuple(map(rounded, row.scores)))
     if format == "csv":
         return replace(row, kept=tuple(_plain(cell or "") for cell in row.kept))
-    if format == "jsonl":
-        return row
-    kept = tuple(None if cell is None else _plain(cell) for cell in row.kept)
-    return replace(row, path=_plain(row.path), labels=tuple(map(_plain, row.labels)), kept=kept)
+    return row
 
 
 def _plain(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
@@ -49,7 +48,6 @@ REPEATED = Notice(
     "columns have the name of one before them",
     "it was left out; give each a name of its own",
 )
-_UNQUOTED = re.compile(r'"(.*)"')
 # A field that goes over more lines than this is taken for one whose quote is not closed.
 _MANY_LINES = 20
 
@@ -142,5 +140,6 @@ def _swallows(lines: Sequence[str], image: int, mark: str) -> bool:
     if len(lines) > _MANY_LINES:
         return True
     cells = (line.split(mark)[image : image + 1] for line in lines if mark in line)
-    # The rest of a name that goes over a line end itself has a quote at its end alone.
-    return any(is_image_name(_UNQUOTED.sub(r"\1", cell.strip())) for found in cells for cell in found)
+    names = (cell.strip() for found in cells for cell in found)
+    # The rest of a name that has a line break itself has the quote that closes it, and so an odd number of them.
+    return any(is_image_name(name.strip('"')) for name in names if name.count('"') % 2 == 0)

@@ -91,6 +91,15 @@ def test_what_else_is_in_a_photo_stays(predict: Predict) -> None:
 
 
 @needs_exiftool
+def test_a_line_break_in_a_name_does_no_harm(predict: Predict) -> None:
+    predict({"photos/a\nb.jpg": ["dog"]})
+    shown = pixels("photos/a\nb.jpg")
+    assert (tag(apply=True).counts, tag(apply=True).counts) == ({"changed": 1}, {"same": 1})
+    assert (pixels("photos/a\nb.jpg") == shown).all()
+    assert read_packet(packet_in("photos/a\nb.jpg") or b"").listed(LISTS["dc:subject"].key) == ("dog",)
+
+
+@needs_exiftool
 def test_photos_that_exiftool_cannot_write_are_left(predict: Predict) -> None:
     predict({"photos/a.bmp": ["dog"], "photos/b.jpg": ["dog"], "photos/c.png": ["dog"]})
     Path("photos/b.jpg").write_bytes(Path("photos/c.png").read_bytes())
