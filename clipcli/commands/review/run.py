@@ -58,7 +58,7 @@ def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None,
     prepare_pillow()
     notices = Notices()
     rows = read_photos(options.predictions, notices)
-    before = read_corrections(_files(options, file), notices)
+    before = read_corrections(_files(options, file), notices).as_called(_names_by_place(rows), notices)
     yield from notices.events()
     yield from _about(before, rows, options.predictions)
     if file.html is not None:
@@ -101,6 +101,12 @@ def _about(before: Corrections, rows: Rows, predictions: str) -> Iterator[Event]
     if others:
         are = "correction is of a photo" if len(others) == 1 else "corrections are of photos"
         yield Warned(f"{len(others):,} {are} that {predictions} has no label for, such as {others[0]}: left alone")
+
+
+def _names_by_place(rows: Rows) -> dict[str, str]:
+    """How the rows call photos, by the absolute path of each."""
+    files = ((photo.row.path, photo.item.reference) for photo in rows.photos)
+    return {os.path.abspath(at.path): path for path, at in files if at.kind == "file" and at.path}
 
 
 def _vanished(rows: Rows, predictions: str) -> Iterator[str]:

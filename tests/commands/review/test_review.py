@@ -225,3 +225,15 @@ def test_files_are_checked_first(written: Written) -> None:
     append_corrections("corrections.csv", [Correction("photos/000.png", ("cat", "dog"), NINE)], several=True)
     with pytest.raises(BadFile, match="several labels for a photo, and the rows one"):
         prepared()
+
+
+def test_corrections_from_another_folder_are_of_the_same_photos(written: Written) -> None:
+    written(labelled(6))
+    Path("reviews").mkdir()
+    append_corrections("reviews/c.csv", [Correction("../photos/001.png", ("cow",), NINE)])
+    said: list[str] = []
+    review = prepared(said, corrections=["reviews/c.csv"])
+    assert {review.photos[n].row.path: labels for n, labels in review.said.items()} == {"photos/001.png": ("cow",)}
+    assert said[0].startswith(
+        "1 correction names its image from another folder, ../photos/001.png, which is photos/001"
+    )
