@@ -99,8 +99,9 @@ class Corrections:
         find = cache(lambda file: find_near(file, notices))
 
         def called(file: str, one: Correction) -> Correction:
-            place = None if one.path in known else find(file)(one.path).reference
-            name = names.get(os.path.abspath(place.path)) if place and place.kind == "file" and place.path else None
+            image = None if one.path in known else find(file)(one.path)
+            place = image.reference.path if image and image.reference.kind == "file" else None
+            name = names.get(os.path.abspath(place)) if place else None
             if name is None:
                 return one
             notices.add(ELSEWHERE, f"{one.path}, which is {name}")

@@ -109,9 +109,8 @@ def _settings_before(former: Former, items: Sequence[ImageItem], *, embeddings: 
     paths = {original(row.path) for row in former.rows}
     labels = None if provenance.classifier else {one["label"]: _names_of(one) for one in provenance.classes}
     others = {"labels": labels, "keep_columns": (), "max_images": None, "sample": None, "exclude": ()}
-    others |= {"embeddings": embeddings}
     inputs = tuple(item for item in items if original(item.id) in paths)
-    return ClassifySettings(**{**provenance.settings, **others, "inputs": inputs})
+    return ClassifySettings(**{**provenance.settings, **others, "inputs": inputs, "embeddings": embeddings})
 
 
 def check_model(former: Former, event: Event) -> None:
