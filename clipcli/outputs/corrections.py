@@ -100,8 +100,7 @@ class Corrections:
 
         def called(file: str, one: Correction) -> Correction:
             image = None if one.path in known else find(file)(one.path)
-            place = image.reference.path if image and image.reference.kind == "file" else None
-            name = names.get(os.path.abspath(place)) if place else None
+            name = names.get(os.path.abspath(image.file or "")) if image else None
             if name is None:
                 return one
             notices.add(ELSEWHERE, f"{one.path}, which is {name}")

@@ -47,7 +47,9 @@ class Merge:
         self._names = _names_and_paths(provenance, options)
         self.notices = Notices()
         rows = update.former.rows if update.former else ()
-        said = update.corrections.as_called(_names_by_place(rows, items), self.notices)
+        said = update.corrections
+        if said.by_path:
+            said = said.as_called(_names_by_place(rows, items), self.notices)
         # Others were told when the files were read.
         self._conflicts = [one for one in said.conflicts if one not in update.corrections.conflicts]
         self._corrections = {original(path): one for path, one in said.by_path.items()}
