@@ -71,7 +71,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "sidecars": "stem",
         "under": "auto",
     },
-    UndoSettings: {"journal": "sorted/clipcli-journal-1.jsonl"},
+    UndoSettings: {"journals": ["sorted/clipcli-journal-1.jsonl", "b.jsonl"]},
     ClassifySettings: {
         "inputs": ["photos", "2024"],
         "embeddings": "e.parquet",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +15,11 @@ from clipcli.commands.review.embeddings import stored_embeddings
 from clipcli.commands.review.order import doubtful_first, draw, with_drawn
 from clipcli.commands.review.photos import Photo, Rows, read_photos, with_labels_of
 from clipcli.commands.review.settings import PHOTOS_IN_A_FILE, ReviewFile, ReviewSettings
-from clipcli.errors import BadFile, InputNotFound, UsageError
+from clipcli.errors import BadFile, InputNotFound
 from clipcli.events import Event, Noted, Warned
 from clipcli.images.decode import prepare_pillow
 from clipcli.notices import Notices
-from clipcli.outputs.check import check_is_not_read
+from clipcli.outputs.check import CORRECTIONS, check_is_not_read, check_suffix
 from clipcli.outputs.corrections import Corrections, read_corrections
 
 # The keys from 1 to 0 that labels have.
@@ -52,8 +51,7 @@ def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None,
 
     Raises as `read_photos` and `read_corrections`, and `UsageError` if the output is a file that is read.
     """
-    if Path(file.output).suffix.lower() != ".csv":
-        raise UsageError(f"--output {file.output} does not end in .csv, and is a table of corrections; give another")
+    check_suffix(file.output, CORRECTIONS)
     check_is_not_read(file.output, [options.predictions])
     prepare_pillow()
     notices = Notices()
