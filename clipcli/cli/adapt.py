@@ -83,6 +83,8 @@ def _said(adaptation: Adaptation, classifier: Classifier) -> Iterator[str]:
         )
         if found.is_better:
             yield "The whole interval is above 0, so the new classifier is recommended."
+    elif adaptation.text_trust < 1:
+        yield "By the images without labels, corrections label better than the text does, so that it counts for less."
     yield from threshold_in_words(adaptation.unknown_at, nones=adaptation.nones)
 
 

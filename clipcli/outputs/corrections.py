@@ -2,6 +2,9 @@
 
 Its columns are `path,label,reviewed_at`, with `labels` before the time where images have several. A row is on disk
 before `append_corrections` returns, and a row that a kill cut short is told from a whole one.
+
+Rows are only ever added. One whose time has ` undone` behind it takes back the last row before it in its file that says
+the same about the image, so that what was said before that counts again.
 """
 
 from __future__ import annotations
@@ -35,6 +38,8 @@ CUT = Notice(
     "last rows of corrections were cut short",
     "it was left out, as its decision may not be whole",
 )
+# Behind the time of a row that takes another one back.
+_UNDONE = " undone"
 _AS_IT_IS = "give a file as clipcli review writes it, path,label,reviewed_at"
 
 
@@ -42,12 +47,13 @@ _AS_IT_IS = "give a file as clipcli review writes it, path,label,reviewed_at"
 class Correction:
     """What a person said about the image of this path: its labels, none if it is of none of the classes.
 
-    `reviewed_at` is a time in UTC, in ISO 8601; empty where the file has none.
+    `reviewed_at` is a time in UTC, in ISO 8601; empty where the file has none. With `undone` this no longer counts.
     """
 
     path: str
     labels: tuple[str, ...]
     reviewed_at: str
+    undone: bool = False
 
     @property
     def label(self) -> str | None:
@@ -70,10 +76,14 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """The correction that counts for each path, and where files did not agree about one."""
+    """The correction that counts for each path, and where files did not agree about one.
+
+    `standing` are all that were not taken back, in the order of the files and of their rows.
+    """
 
     by_path: Mapping[str, Correction]
     conflicts: tuple[Conflict, ...] = ()
+    standing: tuple[Correction, ...] = ()
 
 
 def read_corrections(files: Sequence[str | Path], notices: Notices) -> Corrections:
@@ -85,30 +95,30 @@ def read_corrections(files: Sequence[str | Path], notices: Notices) -> Correctio
     Raises `InputNotFound` for a file that cannot be read, and `BadFile`, with the line, for one that holds none.
     """
     said: dict[str, list[tuple[str, Correction]]] = {}
+    standing: list[Correction] = []
     for file in map(str, files):
-        of_file = {correction.path: correction for correction in _read(file, notices)}
-        for path, correction in of_file.items():
+        rows = _standing(_read(file, notices))
+        standing += rows
+        for path, correction in {correction.path: correction for correction in rows}.items():
             said.setdefault(path, []).append((file, correction))
     for found in said.values():
         found.sort(key=lambda one: one[1].reviewed_at)
     conflicts = (Conflict(path, tuple(found)) for path, found in said.items() if _differ(found))
-    return Corrections({path: found[-1][1] for path, found in said.items()}, tuple(conflicts))
+    by_path = {path: found[-1][1] for path, found in said.items()}
+    return Corrections(by_path, tuple(conflicts), tuple(standing))
 
 
-def append_corrections(
-    file: str | Path, corrections: Iterable[Correction], *, several: bool = False, cut_to: int | None = None
-) -> int:
-    """Append rows and have them on disk, below a header if the file is new; returns its size before.
+def append_corrections(file: str | Path, corrections: Iterable[Correction], *, several: bool = False) -> None:
+    """Append rows and have them on disk, below a header if the file is new.
 
-    With `cut_to`, a size that an earlier call returned, what came since is removed before. A last row that a kill cut
-    short is removed first. With `several` images may have several labels.
+    A last row that a kill cut short is removed first. With `several` images may have several labels.
 
     Raises `OutputFailed`, and `BadFile` if the file is no file of corrections, or has no column for several labels.
     """
     try:
         with open(file, "a+b") as stream:
             stream.seek(0)
-            data = stream.read(cut_to)
+            data = stream.read()
             columns = _columns_of(data, file=str(file), several=several)
             whole = _whole_size(data)
             rest = b""
@@ -121,7 +131,20 @@ def append_corrections(
             os.fsync(stream.fileno())
     except OSError as e:
         raise OutputFailed(f"cannot write {file}: {e.strerror or e}; free some space or choose another") from None
-    return whole
+
+
+def _standing(rows: Iterable[Correction]) -> list[Correction]:
+    """The rows of a file, in order, that no later one takes back."""
+    found: dict[int, Correction] = {}
+    of_image: dict[tuple[str, frozenset[str]], list[int]] = {}
+    for number, row in enumerate(rows):
+        same = of_image.setdefault((row.path, frozenset(row.labels)), [])
+        if not row.undone:
+            found[number] = row
+            same.append(number)
+        elif same:
+            del found[same.pop()]
+    return list(found.values())
 
 
 def _read(file: str, notices: Notices) -> Iterator[Correction]:
@@ -164,13 +187,13 @@ def _correction(cells: Mapping[str, str], *, where: str, notices: Notices) -> Co
     time = _utc(cells["reviewed_at"])
     if time is None:
         notices.add(NO_TIME, where)
-    return Correction(path, labels, time or "")
+    return Correction(path, labels, time or "", undone=cells["reviewed_at"].strip().endswith(_UNDONE))
 
 
 def _utc(text: str) -> str | None:
-    """A time in ISO 8601 as the same in UTC; `None` if it is none."""
+    """A time in ISO 8601 as the same in UTC, also of a row that takes another one back; `None` if it is none."""
     try:
-        time = datetime.fromisoformat(text.strip())
+        time = datetime.fromisoformat(text.strip().removesuffix(_UNDONE))
     except ValueError:
         return None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
@@ -242,7 +265,7 @@ def _written(corrections: Iterable[Correction], columns: Sequence[str], *, heade
             "path": correction.path,
             "label": correction.label or "",
             "labels": join_labels(correction.labels) if correction.labels else "",
-            "reviewed_at": correction.reviewed_at,
+            "reviewed_at": correction.reviewed_at + (_UNDONE if correction.undone else ""),
         }
         rows.writerow([writable(cells[name]) for name in columns])
     return stream.getvalue().encode("utf-8", "surrogateescape")

@@ -220,7 +220,7 @@ const enter = (all) => {
 };
 const undo = () =>
   takeBack((undone) => {
-    if (!undone.length) return tell("There is no step of this session to undo; choose the photo and decide anew.");
+    if (!undone.length) return tell("There is no step to undo.");
     go(undone[0]);
     return tell(`Undone: ${count(undone.length, "photo", "photos")}, such as ${nameOf(undone[0])}`);
   });

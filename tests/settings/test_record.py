@@ -123,6 +123,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
     },
     AdaptSettings: {
         "corrections": ["a.csv", "b.csv"],
+        "images": ["photos"],
         "labels": ["cat", "dog"],
         "classifier": "c.safetensors",
         "prompts": "plain",

@@ -32,7 +32,7 @@ class Review:
 
     `drawn` are the numbers of those that come at random, in their order, and `alike` those of photos that look alike.
     `labels` are those to choose from, with their groups. `said` is what was said about photos before, by number, and
-    `total` the number of all photos of the output.
+    `total` the number of all photos of the output. `corrections` are files that were read and are not written.
     """
 
     predictions: str
@@ -44,6 +44,7 @@ class Review:
     several: bool
     said: Mapping[int, Said]
     total: int
+    corrections: tuple[str, ...] = ()
 
 
 def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None, Review]:
@@ -56,14 +57,15 @@ def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None,
     prepare_pillow()
     notices = Notices()
     rows = read_photos(options.predictions, notices)
-    before = read_corrections(_files(options, file), notices)
+    files = _files(options, file)
+    before = read_corrections(files, notices)
     yield from notices.events()
     yield from _about(before, rows, options.predictions)
     if file.html is not None:
         yield from map(Warned, _vanished(rows, options.predictions))
-    given = [label for correction in before.by_path.values() for label in correction.labels]
+    given = [label for correction in before.standing for label in correction.labels]
     rows = with_labels_of(rows, given)
-    if not rows.several and any(len(correction.labels) > 1 for correction in before.by_path.values()):
+    if not rows.several and any(len(correction.labels) > 1 for correction in before.standing):
         raise BadFile(
             "the corrections have several labels for a photo, and the rows one; give corrections of one label"
         )
@@ -74,7 +76,7 @@ def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None,
     place = {photo.row.path: n for n, photo in enumerate(review.photos)}
     known = {n: photo.said for n, photo in enumerate(review.photos) if photo.is_by_person}
     known |= {place[path]: correction.labels for path, correction in before.by_path.items() if path in place}
-    review = replace(review, said=known)
+    review = replace(review, said=known, corrections=tuple(name for name in files if name != file.output))
     return review if most is None else _first(review, most)
 
 
