@@ -118,15 +118,16 @@ def lp_plus_plus(images: Array, truth: Places, classifier: clipcli.Classifier, t
     weights, and after every tenth one of the weights of the text. Those begin at their mean by the paper's formula, in
     which the 250 is for a logit scale of 100.
     """
-    count, texts = len(images), classifier.class_embeddings.astype(float)
-    own = np.eye(len(texts))[truth]
+    # In single precision, which is twice as fast.
+    images, texts, count = images.astype(np.float32), classifier.class_embeddings, len(images)
+    own = np.eye(len(texts), dtype=np.float32)[truth]
     present = np.maximum(own.sum(axis=0), 1)
     weights = own.T @ images / present[:, None]
     similar = images @ texts.T
     factor = 2.5 * classifier.logit_scale
-    alpha = np.full(len(texts), factor * float((weights * texts).sum(axis=1).mean()))
-    step = 4 * count / np.linalg.eigvalsh(images.T @ images)[-1]
-    step_of_alpha = count / (4 * (similar**2).sum(axis=0).max())
+    alpha = np.full(len(texts), factor * float((weights * texts).sum(axis=1).mean()), np.float32)
+    step = np.float32(4 * count / np.linalg.eigvalsh(images.T @ images)[-1])
+    step_of_alpha = np.float32(count / (4 * (similar**2).sum(axis=0).max()))
     for n in range(1, 301):
         errors = (_softmax(images @ weights.T + alpha * similar) - own) / count
         weights = weights - step * errors.T @ images
