@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -162,7 +163,7 @@ def gathered_rows(count: int, dimensions: int) -> np.ndarray:
 
 def beside_an_index(count: int, dimensions: int = 384) -> None:
     """Print what exact search takes, and what an index takes to be made, to be opened and to be asked."""
-    from usearch.index import Index
+    from usearch.index import Index  # type: ignore[import-not-found, unused-ignore]
 
     rows, queries = gathered_rows(count, dimensions), gathered_rows(100, dimensions)
     exact = [np.argpartition(-(rows @ query), 10)[:10] for query in queries[:20]]
@@ -180,9 +181,14 @@ def beside_an_index(count: int, dimensions: int = 384) -> None:
         index.save(path)
         size = os.path.getsize(path)
         print(f"usearch: made in {worked:,.0f} s of a processor, {size / 1e9:.2f} GB beside {rows.nbytes / 1e9:.2f} GB")
-        del index
-        show("usearch, opened and asked", lambda n: Index.restore(path, view=True).search(queries[n], 10))
-        index = Index.restore(path, view=True)
+
+        def opened() -> Any:
+            index = Index(ndim=dimensions, metric="ip", dtype="f32")
+            index.view(path)
+            return index
+
+        show("usearch, opened and asked", lambda n: opened().search(queries[n], 10))
+        index = opened()
         show("usearch, asked", lambda n: index.search(queries[n], 10))
         found = [set(index.search(query, 10).keys.tolist()) for query in queries[:20]]
     right = np.mean([len(one & set(best.tolist())) / 10 for one, best in zip(found, exact, strict=True)])

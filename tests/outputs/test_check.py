@@ -37,7 +37,7 @@ def test_names_that_end_right(tmp_path: Path) -> None:
 def test_each_command_that_writes_a_page_or_a_classifier_looks_at_the_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^--report .*x\.csv does not end in \.html"):
         check_page(str(tmp_path / "x.csv"), [], overwrite=False, flag="--report")
-    with pytest.raises(UsageError, match="^a classifier cannot go to standard output; give --output FILE$"):
+    with pytest.raises(UsageError, match=r"^a classifier cannot go to standard output; give --output FILE$"):
         check_classifier("-", [], overwrite=False)
-    with pytest.raises(UsageError, match="is a classifier; give"):
+    with pytest.raises(UsageError, match=r"does not end in \.safetensors, and is a classifier; give"):
         check_classifier(str(tmp_path / "x.csv"), [], overwrite=False)

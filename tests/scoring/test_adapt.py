@@ -21,7 +21,14 @@ from clipcli.scoring.unknown import default_threshold
 CLASSES, DIMENSIONS = 6, 24
 ACCURACY = Accuracy(before=0.5, after=0.7, gain=0.2, low=0.1, high=0.3)
 LEARNED = Adaptation(
-    images=12, nones=3, by_class={"0": 7, "3": 5}, digest="d", text_trust=1.0, accuracy=ACCURACY, unknown_at=0.61, prior=200.0
+    images=12,
+    nones=3,
+    by_class={"0": 7, "3": 5},
+    digest="d",
+    text_trust=1.0,
+    accuracy=ACCURACY,
+    unknown_at=0.61,
+    prior=200.0,
 )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clipcli.commands.shared_settings import Encoding, LabelsOrClassifier, OneModel, Overwriting
-from clipcli.data.held import ACCEPTS, names_of, read_inputs
+from clipcli.commands.shared_settings import IMAGES, Encoding, LabelsOrClassifier, OneModel, Overwriting
 from clipcli.settings import AsTexts, record, setting
 
 if TYPE_CHECKING:
@@ -21,16 +20,7 @@ class AdaptSettings(Encoding, OneModel, LabelsOrClassifier):
     corrections: AsTexts = setting(default=(), group="what", metavar="FILE", by_default="needed")
     """Files of clipcli review, path,label,reviewed_at; may be repeated, for those of several persons."""
 
-    images: AsInputs = setting(
-        default=(),
-        group="what",
-        metavar="INPUT",
-        reads=read_inputs,
-        writes=names_of,
-        accepts=ACCEPTS,
-        several=True,
-        by_default="none",
-    )
+    images: AsInputs = setting(default=(), by_default="none", alike=IMAGES)
     """Images that nobody labelled, such as all that were reviewed from; may be repeated. Where a label has a single
     correction, they tell how far to trust the text."""
 
