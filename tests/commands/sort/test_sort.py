@@ -371,7 +371,7 @@ def test_other_labels_move_images_on() -> None:
     ]
     assert found.applied is not None
     [first] = [path for path in Path("sorted").glob("clipcli-journal-*") if path.name != found.applied.journal.name]
-    with pytest.warns(ClipcliWarning, match="was begun later, and may be about the same files; undo that one first"):
+    with pytest.warns(ClipcliWarning, match="about the same files; undo that one first, or give both"):
         left = {Path(one.step.target).name: one.left for one in clipcli.undo(first).left}
     gone = "it is no longer there"
     assert left == {"b.jpg": gone, "b.xmp": gone, "cat": "Directory not empty"}
