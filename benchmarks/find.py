@@ -3,7 +3,8 @@
 The photos are hard links to a hundred small images, a thousand in each folder, and their embeddings are random: what is
 measured is listing, looking at each file and searching, not encoding. Beside it stands a plain script that does what is
 usual without an index: it loads open_clip, encodes the text, and searches a saved matrix, without a look at the files.
-Run: python benchmarks/find.py [--images N]; with --matrices exact search alone, to a million and more.
+Run: python benchmarks/find.py [--images N]; with --matrices exact search alone, to a million and more; with --index N
+exact search beside the approximate index of usearch (pip install usearch).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -147,13 +149,62 @@ def matrices() -> None:
         del rows
 
 
+def gathered_rows(count: int, dimensions: int) -> np.ndarray:
+    """Made embeddings of length 1 around a thousand centres, as photos are alike: at random none is near another."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((1_000, dimensions), dtype=np.float32)
+    rows = rng.standard_normal((count, dimensions), dtype=np.float32)
+    for start in range(0, count, 10_000):
+        part = rows[start : start + 10_000]
+        part += centres[rng.integers(1_000, size=len(part))]
+        part /= np.linalg.norm(part, axis=1, keepdims=True)
+    return rows
+
+
+def beside_an_index(count: int, dimensions: int = 384) -> None:
+    """Print what exact search takes, and what an index takes to be made, to be opened and to be asked."""
+    from usearch.index import Index  # type: ignore[import-not-found, unused-ignore]
+
+    rows, queries = gathered_rows(count, dimensions), gathered_rows(100, dimensions)
+    exact = [np.argpartition(-(rows @ query), 10)[:10] for query in queries[:20]]
+    show(f"numpy, {count:,} × {dimensions}", lambda n: np.argpartition(-(rows @ queries[n]), 10)[:10])
+    index = Index(ndim=dimensions, metric="ip", dtype="f32")
+
+    def make() -> None:
+        for start in range(0, count, 10_000):
+            keys = np.arange(start, min(count, start + 10_000))
+            index.add(keys, rows[keys], threads=1)
+
+    _, worked = seconds(make)
+    with tempfile.TemporaryDirectory() as name:
+        path = str(Path(name) / "index")
+        index.save(path)
+        size = os.path.getsize(path)
+        print(f"usearch: made in {worked:,.0f} s of a processor, {size / 1e9:.2f} GB beside {rows.nbytes / 1e9:.2f} GB")
+
+        def opened() -> Any:
+            index = Index(ndim=dimensions, metric="ip", dtype="f32")
+            index.view(path)
+            return index
+
+        show("usearch, opened and asked", lambda n: opened().search(queries[n], 10))
+        index = opened()
+        show("usearch, asked", lambda n: index.search(queries[n], 10))
+        found = [set(index.search(query, 10).keys.tolist()) for query in queries[:20]]
+    right = np.mean([len(one & set(best.tolist())) / 10 for one, best in zip(found, exact, strict=True)])
+    print(f"usearch finds {right:.0%} of the best 10")
+
+
 def main() -> None:
     """Measure, and print medians."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--matrices", action="store_true")
+    parser.add_argument("--index", type=int)
     given = parser.parse_args()
-    if given.matrices:
+    if given.index is not None:
+        beside_an_index(given.index)
+    elif given.matrices:
         matrices()
     else:
         processes(given.images)

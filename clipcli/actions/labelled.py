@@ -27,6 +27,7 @@ CHANGED = Notice(
     "images have changed since they were labelled",
     "the labels that they have count; classify them again if they show something else by now",
 )
+TWICE = Notice("row is of an image again", "rows are of images again", "the first row of each image counts")
 # Manifests tell when a run began to the second.
 _GRAIN = 1.0
 

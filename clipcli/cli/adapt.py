@@ -10,10 +10,8 @@ from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import pause_collector
 from clipcli.cli.unknown_threshold import threshold_in_words
 from clipcli.commands.adapt.settings import AdaptedFile, AdaptSettings
-from clipcli.errors import UsageError
 from clipcli.events import Warned, result_of
-from clipcli.outputs import STDOUT
-from clipcli.outputs.check import check_is_not_read, check_output
+from clipcli.outputs.check import check_classifier
 from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
@@ -42,11 +40,8 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     if terminal.show_config:
         print(to_yaml(settings, file), end="")
         return exit_codes.DONE
-    if file.output == STDOUT:
-        raise UsageError("a classifier cannot go to standard output; give --output FILE")
     reads = [*settings.corrections, settings.classifier, settings.labels, settings.prompts, settings.model]
-    check_is_not_read(file.output, [*reads, terminal.config])
-    check_output(file.output, overwrite=file.overwrite)
+    check_classifier(file.output, [*reads, terminal.config], overwrite=file.overwrite)
     from clipcli.cli.display import Display
 
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
@@ -88,6 +83,8 @@ def _said(adaptation: Adaptation, classifier: Classifier) -> Iterator[str]:
         )
         if found.is_better:
             yield "The whole interval is above 0, so the new classifier is recommended."
+    elif adaptation.text_trust < 1:
+        yield "By the images without labels, corrections label better than the text does, so that it counts for less."
     yield from threshold_in_words(adaptation.unknown_at, nones=adaptation.nones)
 
 

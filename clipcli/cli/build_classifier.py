@@ -8,10 +8,8 @@ from clipcli.cli import exit_codes
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import pause_collector
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings, ClassifierFile
-from clipcli.errors import UsageError
 from clipcli.events import result_of
-from clipcli.outputs import STDOUT
-from clipcli.outputs.check import check_is_not_read, check_output
+from clipcli.outputs.check import check_classifier
 from clipcli.settings import to_yaml
 
 EXAMPLES = (
@@ -31,12 +29,8 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     if terminal.show_config:
         print(to_yaml(settings, file), end="")
         return exit_codes.DONE
-    if file.output == STDOUT:
-        raise UsageError("a classifier cannot go to standard output; give --output FILE")
-    check_is_not_read(
-        file.output, [settings.labels, settings.prompts, settings.model, terminal.config, *settings.refine_on]
-    )
-    check_output(file.output, overwrite=file.overwrite)
+    reads = [settings.labels, settings.prompts, settings.model, terminal.config, *settings.refine_on]
+    check_classifier(file.output, reads, overwrite=file.overwrite)
     from clipcli.cli.display import Display
 
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:

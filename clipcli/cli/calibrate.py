@@ -10,10 +10,8 @@ from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import pause_collector
 from clipcli.cli.unknown_threshold import threshold_in_words
 from clipcli.commands.calibrate.settings import CalibratedFile, CalibrateSettings
-from clipcli.errors import UsageError
 from clipcli.events import result_of
-from clipcli.outputs import STDOUT
-from clipcli.outputs.check import check_is_not_read, check_output
+from clipcli.outputs.check import check_classifier
 from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
@@ -42,11 +40,8 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     if terminal.show_config:
         print(to_yaml(settings, file), end="")
         return exit_codes.DONE
-    if file.output == STDOUT:
-        raise UsageError("a classifier cannot go to standard output; give --output FILE")
     reads = [settings.data, settings.classifier, settings.labels, settings.prompts, settings.model, terminal.config]
-    check_is_not_read(file.output, reads)
-    check_output(file.output, overwrite=file.overwrite)
+    check_classifier(file.output, reads, overwrite=file.overwrite)
     from clipcli.cli.display import Display
 
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:

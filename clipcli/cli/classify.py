@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from clipcli.cli import exit_codes
-from clipcli.cli.classify_rows import output_opener, write_rows
+from clipcli.cli.classify_rows import RowsOutput, write_rows
 from clipcli.cli.classify_summary import Summary
 from clipcli.cli.classify_update import check_update, read_update, show_warnings, watch
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
@@ -81,24 +81,15 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
     answers = _answers(settings)
     is_update = update is not None and update.former is not None
     summary = Summary(file.output, next_command=next_command(settings, file), is_update=is_update, **answers)
-    open_output = output_opener(file, earlier, format=format, update=update)
+    rows = RowsOutput(file, settings, format=format, earlier=earlier, update=update)
     # Importing torch takes seconds: all that can be checked without it was.
     from clipcli.commands.classify.album import Album
     from clipcli.commands.classify.run import run
 
     album = Album(file.report, most=file.report_images, **answers) if file.report else None
     try:
-        write_rows(
-            run(settings, earlier=earlier, output=file.output, album=album, update=update),
-            summary,
-            display,
-            show=show,
-            earlier=earlier,
-            open_output=open_output,
-            format=format,
-            settings=settings,
-            update=update,
-        )
+        events = run(settings, earlier=earlier, output=file.output, album=album, update=update)
+        write_rows(events, rows, summary, display, show=show)
         remove_left_over(replaced)
         for event in album.write() if album else ():
             show(event)
@@ -126,16 +117,9 @@ def _watch(settings: ClassifySettings, file: RowsFile, display: Display, *, show
 
     def bring_up_to_date(update: Update, *, first: bool) -> Summary:
         summary = Summary(file.output, **_answers(settings))
-        write_rows(
-            run(settings, output=file.output, update=update, model=model),
-            summary,
-            display,
-            show=show if first else partial(show_warnings, show=show),
-            open_output=output_opener(file, None, format=format, update=update),
-            format=format,
-            settings=settings,
-            update=update,
-        )
+        rows = RowsOutput(file, settings, format=format, update=update)
+        events = run(settings, output=file.output, update=update, model=model)
+        write_rows(events, rows, summary, display, show=show if first else partial(show_warnings, show=show))
         return summary
 
     try:

@@ -26,17 +26,26 @@ if TYPE_CHECKING:
 _TOGETHER = 1024
 
 
-class _Rows:
+class RowsOutput:
     """Writes the rows of a run to the output, which is opened with the first of them.
 
-    In an update so many are written at a time, and a copy is kept of an output that loses corrected rows. The caller
-    sets the `provenance` before the first row, and the `model` once it is known.
+    Whether it may replace an existing file is decided now, not when it is opened. In an update so many rows are written
+    at a time, and a copy is kept of an output that loses corrected rows. The `model` is set once it is known.
     """
 
     def __init__(
-        self, open_output: Callable[..., Output], *, format: str, earlier: Earlier | None, update: Update | None
+        self,
+        file: RowsFile,
+        settings: ClassifySettings,
+        *,
+        format: str,
+        earlier: Earlier | None = None,
+        update: Update | None = None,
     ) -> None:
-        self._open, self._format, self._update = open_output, format, update
+        self._open = _output_opener(file, earlier, format=format, update=update)
+        self._settings, self._format, self._update = settings, format, update
+        # Of a resumed run, all rows may be there already.
+        self.is_there = earlier is not None and earlier.is_output
         self._former = update.former if update else None
         before = earlier.manifest if earlier else self._former.manifest if self._former else None
         self._begun = earlier.manifest.begun if earlier else now()
@@ -50,12 +59,12 @@ class _Rows:
         if self._output and self._model:
             self._output.set_model(self._model)
 
-    def open(self, stack: ExitStack, settings: ClassifySettings, provenance: Provenance, *, at_least: int) -> None:
+    def open(self, stack: ExitStack, provenance: Provenance, *, at_least: int) -> None:
         """Open the output, to be closed by the stack, unless it is open."""
         from clipcli.commands.classify.several import schema_of
 
         if self._output is None:
-            schema = schema_of(settings, provenance, has_source=self._update is not None)
+            schema = schema_of(self._settings, provenance, has_source=self._update is not None)
             manifest = Manifest(provenance=provenance, model=self._model, format=self._format, begun=self._begun)
             self._output = stack.enter_context(self._open(schema=schema, manifest=manifest, at_least=at_least))
             # Before the output is closed, also if the run is stopped.
@@ -81,13 +90,10 @@ class _Rows:
             yield Warned(f"{what}; {self._former.path} is kept as {kept}")
 
 
-def output_opener(
-    file: RowsFile, earlier: Earlier | None, *, format: str, update: Update | None = None
+def _output_opener(
+    file: RowsFile, earlier: Earlier | None, *, format: str, update: Update | None
 ) -> Callable[..., Output]:
-    """A function that opens the output, once its schema and manifest are known.
-
-    Whether it may replace an existing file is decided now, not when it is opened.
-    """
+    """A function that opens the output, once its schema and manifest are known."""
     former = update.former if update else None
     return partial(
         Output,
@@ -100,24 +106,12 @@ def output_opener(
     )
 
 
-def write_rows(
-    events: Iterator[Event],
-    summary: Summary,
-    display: Display,
-    *,
-    show: Show,
-    earlier: Earlier | None = None,
-    open_output: Callable[..., Output],
-    format: str,
-    settings: ClassifySettings,
-    update: Update | None = None,
-) -> None:
+def write_rows(events: Iterator[Event], rows: RowsOutput, summary: Summary, display: Display, *, show: Show) -> None:
     """Write the rows as they come, and show all events. The output is opened when the first rows come.
 
     Nothing is written if the output is complete already.
     """
     provenance: Provenance | None = None
-    rows = _Rows(open_output, format=format, earlier=earlier, update=update)
     with ExitStack() as stack:
         for event in events:
             match event:
@@ -127,8 +121,8 @@ def write_rows(
                     provenance = event.provenance
                 case ModelLoaded() | ModelKnown():
                     rows.set_model(event.record)
-                case RowsReady() if provenance and not (earlier and earlier.is_output and summary.is_complete()):
-                    rows.open(stack, settings, provenance, at_least=summary.earlier)
+                case RowsReady() if provenance and not (rows.is_there and summary.is_complete()):
+                    rows.open(stack, provenance, at_least=summary.earlier)
                     rows.write(event.rows)
                 case Updated():
                     for warning in rows.warnings(event):

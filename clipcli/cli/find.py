@@ -14,7 +14,7 @@ from clipcli.cli.garbage import pause_collector
 from clipcli.commands.find.settings import FindSettings, Found
 from clipcli.errors import UsageError
 from clipcli.events import result_of
-from clipcli.outputs.check import check_is_not_read, check_output
+from clipcli.outputs.check import check_page
 from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
@@ -65,15 +65,14 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
 
 
 def _check(settings: FindSettings, found: Found) -> None:
-    """Raise `UsageError` for what does not go together, and as `check_output`."""
+    """Raise `UsageError` for what does not go together, and as `check_page`."""
     if found.json and found.null:
         raise UsageError("--json prints lines, and --null ends paths without one; drop one of them")
     if settings.duplicates and found.null:
         raise UsageError("--null has no way to tell groups apart; give --json with --duplicates")
     if found.html is not None:
         inputs = [one for one in (*settings.inputs, *settings.like) if isinstance(one, str) and not os.path.isdir(one)]
-        check_is_not_read(found.html, inputs, flag="--html")
-        check_output(found.html, overwrite=found.overwrite, flag="--html")
+        check_page(found.html, inputs, overwrite=found.overwrite, flag="--html")
 
 
 def _print(finding: Finding, found: Found) -> None:

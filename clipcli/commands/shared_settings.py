@@ -32,6 +32,17 @@ LABELS = "a labels file, a list of labels, or labels mapped to their aliases"
 _BELOW = "str | Sequence[str | Mapping] | Mapping | None"
 GIVEN_LABELS = f"str | Path | Sequence[str | Mapping] | Iterator[str] | Mapping[str, {_BELOW}]"
 
+# What all settings of images have alike, and those that are arguments.
+IMAGES: dict[str, Any] = {
+    "group": "what",
+    "metavar": "INPUT",
+    "reads": read_inputs,
+    "writes": names_of,
+    "accepts": ACCEPTS,
+    "several": True,
+}
+INPUTS: dict[str, Any] = IMAGES | {"argument": True}
+
 
 def read_labels(value: Any) -> KeptLabels:
     """A labels file as it is, or labels as a tuple or a mapping. Raises `TypeError` for anything else."""
@@ -147,16 +158,7 @@ class Reading(Settings):
 class Inputs(Reading):
     """The images."""
 
-    inputs: AsInputs = setting(
-        kw_only=False,
-        group="what",
-        metavar="INPUT",
-        argument=True,
-        reads=read_inputs,
-        writes=names_of,
-        accepts=ACCEPTS,
-        several=True,
-    )
+    inputs: AsInputs = setting(kw_only=False, alike=INPUTS)
     """Images: an image, a folder, data.zip or data.zip/folder, WebDataset .tar shards, @list.txt, a quoted glob,
     - for a list on stdin, or a .csv, .tsv, .json, .jsonl or .parquet of images."""
 
@@ -165,17 +167,7 @@ class Inputs(Reading):
 class OptionalInputs(Inputs):
     """The images, where something else may stand in their place."""
 
-    inputs: AsInputs = setting(
-        default=(),
-        kw_only=False,
-        group="what",
-        metavar="INPUT",
-        argument=True,
-        reads=read_inputs,
-        writes=names_of,
-        accepts=ACCEPTS,
-        several=True,
-    )
+    inputs: AsInputs = setting(default=(), kw_only=False, alike=INPUTS)
 
 
 @record

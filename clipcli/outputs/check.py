@@ -14,6 +14,10 @@ from clipcli.files.atomic import part_of
 from clipcli.files.manifest import has_foreign_manifest, manifest_path
 from clipcli.outputs import STDOUT, WRITERS
 
+# What outputs are that have one format, and how their names end.
+PAGE, CORRECTIONS, CLASSIFIER = "a page", "a table of corrections", "a classifier"
+_SUFFIXES = {PAGE: (".html", ".htm"), CORRECTIONS: (".csv",), CLASSIFIER: (".safetensors",)}
+
 
 def choose_format(output: str, requested: str | None) -> str:
     """The name of the format: the requested one, else by the output's suffix, else CSV on standard output.
@@ -37,6 +41,17 @@ def choose_format(output: str, requested: str | None) -> str:
     if needs and importlib.util.find_spec(needs) is None:
         raise MissingExtra(f"{name} needs {needs}; run {install(needs)}, or use --format csv")
     return name
+
+
+def check_suffix(output: str, kind: str, *, flag: str = "--output") -> None:
+    """Raise `UsageError` if the name of an output of this kind, as `PAGE`, ends as if it were of another.
+
+    `flag` is the setting that names it.
+    """
+    start, suffix = os.path.splitext(output)
+    if suffix.lower() not in _SUFFIXES[kind]:
+        usual = _SUFFIXES[kind][0]
+        raise UsageError(f"{flag} {output} does not end in {usual}, and is {kind}; give {flag} {start}{usual}")
 
 
 def check_output(
@@ -69,6 +84,25 @@ def check_output(
     _check_folder(path, flag=flag)
     if manifest:
         check_manifest(path.resolve())
+
+
+def check_page(path: str, reads: Iterable[object], *, overwrite: bool, flag: str) -> None:
+    """Check that a page can be written, before any work is done; `reads` are what the command reads or writes.
+
+    Raises `UsageError`, `OutputExists` and `OutputFailed`.
+    """
+    check_is_not_read(path, reads, flag=flag)
+    check_suffix(path, PAGE, flag=flag)
+    check_output(path, overwrite=overwrite, flag=flag)
+
+
+def check_classifier(output: str, reads: Iterable[object], *, overwrite: bool) -> None:
+    """Check that a classifier can be written, as `check_page`."""
+    if output == STDOUT:
+        raise UsageError("a classifier cannot go to standard output; give --output FILE")
+    check_is_not_read(output, reads)
+    check_suffix(output, CLASSIFIER)
+    check_output(output, overwrite=overwrite)
 
 
 def check_is_not_read(output: str | Path, reads: Iterable[object], *, flag: str = "--output") -> None:

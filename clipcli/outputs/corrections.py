@@ -2,6 +2,9 @@
 
 Its columns are `path,label,reviewed_at`, with `labels` before the time where images have several. A row is on disk
 before `append_corrections` returns, and a row that a kill cut short is told from a whole one.
+
+Rows are only ever added. One whose time has ` undone` behind it takes back the last row before it in its file that says
+the same about the image, so that what was said before that counts again.
 """
 
 from __future__ import annotations
@@ -43,6 +46,8 @@ ELSEWHERE = Notice(
     "taken for the row of that image",
     warns=False,
 )
+# Behind the time of a row that takes another one back.
+_UNDONE = " undone"
 _AS_IT_IS = "give a file as clipcli review writes it, path,label,reviewed_at"
 
 
@@ -50,12 +55,13 @@ _AS_IT_IS = "give a file as clipcli review writes it, path,label,reviewed_at"
 class Correction:
     """What a person said about the image of this path: its labels, none if it is of none of the classes.
 
-    `reviewed_at` is a time in UTC, in ISO 8601; empty where the file has none.
+    `reviewed_at` is a time in UTC, in ISO 8601; empty where the file has none. With `undone` this no longer counts.
     """
 
     path: str
     labels: tuple[str, ...]
     reviewed_at: str
+    undone: bool = False
 
     @property
     def label(self) -> str | None:
@@ -80,12 +86,17 @@ class Conflict:
 class Corrections:
     """The correction that counts for each path, and where files did not agree about one.
 
-    `said` are all corrections with their files, in the order of reading.
+    `said` are all that were not taken back with their files, in the order of the files and of their rows.
     """
 
     by_path: Mapping[str, Correction]
     conflicts: tuple[Conflict, ...] = ()
     said: tuple[tuple[str, Correction], ...] = ()
+
+    @property
+    def standing(self) -> tuple[Correction, ...]:
+        """All corrections that were not taken back, in the order of the files and of their rows."""
+        return tuple(correction for _, correction in self.said)
 
     def as_called(self, names: Mapping[str, str], notices: Notices) -> Corrections:
         """The same by the paths that rows have; `names` are these, by the absolute path of each image.
@@ -117,23 +128,21 @@ def read_corrections(files: Sequence[str | Path], notices: Notices) -> Correctio
 
     Raises `InputNotFound` for a file that cannot be read, and `BadFile`, with the line, for one that holds none.
     """
-    return _combined((file, correction) for file in map(str, files) for correction in _read(file, notices))
+    each = ((file, _standing(_read(file, notices))) for file in map(str, files))
+    return _combined((file, correction) for file, rows in each for correction in rows)
 
 
-def append_corrections(
-    file: str | Path, corrections: Iterable[Correction], *, several: bool = False, cut_to: int | None = None
-) -> int:
-    """Append rows and have them on disk, below a header if the file is new; returns its size before.
+def append_corrections(file: str | Path, corrections: Iterable[Correction], *, several: bool = False) -> None:
+    """Append rows and have them on disk, below a header if the file is new.
 
-    With `cut_to`, a size that an earlier call returned, what came since is removed before. A last row that a kill cut
-    short is removed first. With `several` images may have several labels.
+    A last row that a kill cut short is removed first. With `several` images may have several labels.
 
     Raises `OutputFailed`, and `BadFile` if the file is no file of corrections, or has no column for several labels.
     """
     try:
         with open(file, "a+b") as stream:
             stream.seek(0)
-            data = stream.read(cut_to)
+            data = stream.read()
             columns = _columns_of(data, file=str(file), several=several)
             whole = _whole_size(data)
             rest = b""
@@ -146,7 +155,20 @@ def append_corrections(
             os.fsync(stream.fileno())
     except OSError as e:
         raise OutputFailed(f"cannot write {file}: {e.strerror or e}; free some space or choose another") from None
-    return whole
+
+
+def _standing(rows: Iterable[Correction]) -> list[Correction]:
+    """The rows of a file, in order, that no later one takes back."""
+    found: dict[int, Correction] = {}
+    of_image: dict[tuple[str, frozenset[str]], list[int]] = {}
+    for number, row in enumerate(rows):
+        same = of_image.setdefault((row.path, frozenset(row.labels)), [])
+        if not row.undone:
+            found[number] = row
+            same.append(number)
+        elif same:
+            del found[same.pop()]
+    return list(found.values())
 
 
 def _combined(said: Iterable[tuple[str, Correction]]) -> Corrections:
@@ -203,13 +225,13 @@ def _correction(cells: Mapping[str, str], *, where: str, notices: Notices) -> Co
     time = _utc(cells["reviewed_at"])
     if time is None:
         notices.add(NO_TIME, where)
-    return Correction(path, labels, time or "")
+    return Correction(path, labels, time or "", undone=cells["reviewed_at"].strip().endswith(_UNDONE))
 
 
 def _utc(text: str) -> str | None:
-    """A time in ISO 8601 as the same in UTC; `None` if it is none."""
+    """A time in ISO 8601 as the same in UTC, also of a row that takes another one back; `None` if it is none."""
     try:
-        time = datetime.fromisoformat(text.strip())
+        time = datetime.fromisoformat(text.strip().removesuffix(_UNDONE))
     except ValueError:
         return None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
@@ -281,7 +303,7 @@ def _written(corrections: Iterable[Correction], columns: Sequence[str], *, heade
             "path": correction.path,
             "label": correction.label or "",
             "labels": join_labels(correction.labels) if correction.labels else "",
-            "reviewed_at": correction.reviewed_at,
+            "reviewed_at": correction.reviewed_at + (_UNDONE if correction.undone else ""),
         }
         rows.writerow([writable(cells[name]) for name in columns])
     return stream.getvalue().encode("utf-8", "surrogateescape")

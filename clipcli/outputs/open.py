@@ -81,13 +81,16 @@ class Output:
         except OSError as e:
             raise OutputFailed(f"cannot write {output}: {e.strerror}; choose another --output") from None
         self._held = None if direct else lock_file(Path(self._part))
+        self._write_first_manifest()
+
+    def _write_first_manifest(self) -> None:
+        """After the file is made and before its first row, so a manifest without its file can be removed."""
         try:
-            # Written after the file is made and before its first row, so a manifest without its file can be removed.
             self._write_manifest()
         except OSError as e:
             self._close()
             _remove(Path(self._part))
-            raise OutputFailed(f"cannot write {output}: {e.strerror}; choose another --output") from None
+            raise OutputFailed(f"cannot write {self._output}: {e.strerror}; choose another --output") from None
 
     def set_model(self, model: ModelRecord) -> None:
         """Record the model of the next rows in the manifest. Raises `OutputFailed`."""

@@ -132,7 +132,7 @@ const showAside = () => {
   const stateText = !said.has(current) ? "not reviewed" : isRight(current, said.get(current)) ? "confirmed" : `corrected, was ${named(photo.said)}`;
   about.push(make("small", {}, drawnText + stateText), make("small", {}, nameOf(current)));
   find("about").replaceChildren(...about);
-  const none = make("button", { onclick: (event) => choose(() => [], event.shiftKey) }, make("kbd", {}, "x"), make("span", {}, content.unknown === null ? "none of these labels" : `${content.unknown}: none of these labels`));
+  const none = make("button", { className: "none", onclick: (event) => choose(() => [], event.shiftKey) }, make("kbd", {}, "x"), make("span", {}, content.unknown === null ? "none of these labels" : `${content.unknown}: none of these labels`));
   none.ariaPressed = String((content.several ? draft : (said.get(current) ?? photo.said)).length === 0);
   const confirm = make("button", { className: "main", onclick: (event) => enter(event.shiftKey) }, make("kbd", {}, "Enter"), make("span", {}, content.several ? "these labels" : `confirm ${named(photo.said)}`));
   find("keys").replaceChildren(confirm, ...photo.keys.slice(0, KEYS).map(keyButton), none);
@@ -220,7 +220,7 @@ const enter = (all) => {
 };
 const undo = () =>
   takeBack((undone) => {
-    if (!undone.length) return tell("There is no step of this session to undo; choose the photo and decide anew.");
+    if (!undone.length) return tell("There is no step to undo.");
     go(undone[0]);
     return tell(`Undone: ${count(undone.length, "photo", "photos")}, such as ${nameOf(undone[0])}`);
   });

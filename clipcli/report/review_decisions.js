@@ -35,8 +35,9 @@ const steps = [];
 let downloaded = 0;
 const keep = () => {
   const rows = [...made].map(([n, one]) => [photos[n].path, one]);
+  const taken = steps.map((step) => [...step].map(([n, [one, chosen]]) => [photos[n].path, one ?? null, chosen ?? null]));
   try {
-    localStorage.setItem(place, JSON.stringify(rows));
+    localStorage.setItem(place, JSON.stringify({ rows, taken }));
   } catch {
     // The browser keeps nothing for this page: a question before it is closed must do.
   }
@@ -44,12 +45,18 @@ const keep = () => {
 const recall = () => {
   const number = new Map(photos.map((photo, n) => [photo.path, n]));
   try {
-    for (const [path, one] of JSON.parse(localStorage.getItem(place) ?? "[]")) {
+    const { rows, taken } = JSON.parse(localStorage.getItem(place));
+    for (const [path, one] of rows) {
       if (!number.has(path) || !one.chosen.every((label) => label < labels.length)) continue;
       made.set(number.get(path), one);
       stored.set(number.get(path), one.chosen);
       said.set(number.get(path), one.chosen);
     }
+    for (const step of taken) {
+      const known = step.filter(([path]) => number.has(path));
+      steps.push(new Map(known.map(([path, one, chosen]) => [number.get(path), [one ?? undefined, chosen ?? undefined]])));
+    }
+    downloaded = steps.length;
   } catch {
     // There is nothing to go on with.
   }
@@ -57,7 +64,7 @@ const recall = () => {
 const file = {
   decide: async (changes) => {
     steps.push(new Map([...changes.keys()].map((n) => [n, [made.get(n), stored.get(n)]])));
-    const time = new Date().toISOString().replace(/\.\d+Z$/, "+00:00");
+    const time = new Date().toISOString().replace("Z", "+00:00");
     for (const [n, chosen] of changes) made.set(n, { chosen, time });
     keep();
   },

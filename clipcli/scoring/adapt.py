@@ -12,8 +12,10 @@ class is 1 on average, so that a corrected class does not draw the images of tho
 
 The trust in the text is 1, and the prior narrow: narrower where a class has no correction, as what corrected classes
 gain is then taken from it. Where each class has two corrections or more, and cross-validation finds less trust and a
-wider prior more likely, it is those. It chooses a factor of all logits as well, so that scores are true. All is linear
-in the embedding: weights and a bias a class, as a refined classifier has.
+wider prior more likely, it is those. It chooses a factor of all logits as well, so that scores are true. Where a class
+has one correction, nothing can be held out. Images of unknown classes then tell if corrections label better than texts
+do, as two labellers whose errors are independent agree on the product of their accuracies (as Dawid and Skene 1979 tell
+the errors of labellers). All is linear in the embedding: weights and a bias a class, as a refined classifier has.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from numpy.typing import NDArray
 
 from clipcli.scoring.adaptation import Accuracy
 from clipcli.scoring.classifier import Classifier
-from clipcli.scoring.intervals import bootstrap, difference, mean_of
+from clipcli.scoring.intervals import bootstrap, difference, mean_of, wilson
 from clipcli.scoring.softmax import log_loss, softmax
 
 Wide = NDArray[np.float64]
@@ -35,6 +37,10 @@ Places = NDArray[np.intp]
 # those that cross-validation may choose instead.
 _SOME_CLASSES, _ALL_CLASSES = (1.0, 200.0), (1.0, 100.0)
 _LESS_TRUST = ((0.5, 30.0), (0.25, 30.0))
+# By so much corrections must label better than texts to be trusted more, and the factor of all logits if they are.
+_BETTER_BY, _SCALE_OF_FEW = 1.1, 2.0
+# The cosine from which on two images are one.
+_ONE_IMAGE = 0.9999
 # The variance that other classes' images have once those of a class have 1.
 _SPREAD = 30.0
 # Factors of the logits, by which scores are as sure as they may be.
@@ -53,11 +59,15 @@ _VARIANCE, _COUNTS_AS = 0.5, 2.0
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """The weights `[C, D]` and biases `[C]` of logits; those of a class without images are its text times `trust`."""
+    """The weights `[C, D]` and biases `[C]` of logits; those of a class without images are its text times `trust`.
+
+    `prior` is the precision of the prior around the text.
+    """
 
     weights: Wide
     biases: Wide
     trust: float
+    prior: float
 
     def logits(self, embeddings: NDArray[np.float64]) -> Wide:
         """Logits `[N, C]` of embeddings `[N, D]`."""
@@ -66,19 +76,34 @@ class Fitted:
 
     def times(self, factor: float) -> Fitted:
         """The same with all logits times a factor, which changes scores and no label."""
-        return Fitted(factor * self.weights, factor * self.biases, factor * self.trust)
+        return Fitted(factor * self.weights, factor * self.biases, factor * self.trust, self.prior)
 
 
-def adapted(embeddings: NDArray[np.float32], truth: Places, classifier: Classifier) -> tuple[Fitted, Accuracy | None]:
+def needs_others(truth: Places, classes: int) -> bool:
+    """True if images of unknown classes can tell something: each class has a correction, and some have one alone."""
+    return bool(np.bincount(truth, minlength=classes).min() == 1)
+
+
+def adapted(
+    embeddings: NDArray[np.float32],
+    truth: Places,
+    classifier: Classifier,
+    *,
+    others: NDArray[np.float32] | None = None,
+) -> tuple[Fitted, Accuracy | None]:
     """Adapt to image embeddings `[N, D]`, L2-normalised, of the classes `[N]`; one image or more.
 
-    Returns what was fitted, and the accuracy by cross-validation: `None` if fewer than ten images can be held out.
+    `others` `[M, D]` are images of unknown classes. Returns what was fitted, and the accuracy by cross-validation:
+    `None` if fewer than ten images can be held out, or if it was the others that told how far to trust the text.
     """
     images, texts = embeddings.astype(np.float64), classifier.logit_scale * classifier.class_embeddings.astype(float)
     folds = _folds(truth)
     kept = folds >= 0
     counts = np.bincount(truth, minlength=len(texts))
     first = _ALL_CLASSES if counts.min() > 0 else _SOME_CLASSES
+    if others is not None and needs_others(truth, len(texts)) and _are_better(images, truth, texts, others):
+        trust, prior = _LESS_TRUST[-1]
+        return fit(images, truth, texts, trust=trust, prior=prior).times(_SCALE_OF_FEW), None
     if int(kept.sum()) < _LEAST_HELD_OUT:
         return fit(images, truth, texts, trust=first[0], prior=first[1]), None
     lowest, best, scale, held_out = np.inf, first, 1.0, np.empty(0)
@@ -125,7 +150,22 @@ def fit(images: Wide, truth: Places, texts: Wide, *, trust: float, prior: float)
     steps = moves @ basis.T @ whiten
     weights[present] += steps
     biases[present] = -steps @ mean - _SPREAD / 2 * (moves**2).sum(axis=1)
-    return Fitted(weights, biases, trust)
+    return Fitted(weights, biases, trust, prior)
+
+
+def _are_better(images: Wide, truth: Places, texts: Wide, others: NDArray[np.float32]) -> bool:
+    """True if by other images `[M, D]` corrections label better than texts, however good these may be."""
+    apart = others[(others @ images.T).max(axis=1) < _ONE_IMAGE].astype(np.float64)
+    if not len(apart):
+        return False
+    mean = images.mean(axis=0)
+    centres = np.array([images[truth == n].mean(axis=0) for n in range(len(texts))]) - mean
+    norms = np.maximum(np.linalg.norm(centres, axis=1), np.finfo(float).tiny)
+    by_image = ((apart - mean) @ centres.T / norms).argmax(axis=1)
+    agree = float((by_image == (apart @ texts.T).argmax(axis=1)).mean())
+    right = int(((images @ texts.T).argmax(axis=1) == truth).sum())
+    at_most = wilson(right, len(truth))[1]
+    return agree >= _BETTER_BY * at_most**2
 
 
 def _whitening(images: Wide, truth: Places) -> tuple[Wide, Wide]:

@@ -34,8 +34,9 @@ class Adaptation:
 
     `images` is the number of corrections with a label, `nones` of those that say `none of these`, and `by_class` has
     the count of each class that has some. `digest` is a SHA-256 of what was corrected to what. Weights are those of
-    `method`, with the text embeddings times `text_trust` times the logit scale in them. `accuracy` is `None` where too
-    few corrections could be held out. From the score `unknown_at` on an image is unknown; `None` if nothing taught it.
+    `method`, with the text embeddings times `text_trust` times the logit scale in them; `prior` is the precision of the
+    prior around the text, `None` in files of earlier versions. `accuracy` is `None` where too few corrections could be
+    held out. From the score `unknown_at` on an image is unknown; `None` if nothing taught it.
     """
 
     images: int
@@ -46,6 +47,7 @@ class Adaptation:
     accuracy: Accuracy | None
     unknown_at: float | None
     method: str = METHOD
+    prior: float | None = None
 
     def in_words(self) -> str:
         """What it was adapted to, as part of a sentence."""
@@ -67,6 +69,7 @@ class Adaptation:
         accuracy = values["accuracy"]
         facts: dict[str, Any] = {
             "text_trust": float(values["text_trust"]),
+            "prior": None if values.get("prior") is None else float(values["prior"]),
             "accuracy": None if accuracy is None else Accuracy(**accuracy),
         }
         return cls(**{**values, **facts})

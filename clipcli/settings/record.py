@@ -64,9 +64,14 @@ class About:
     """True for an argument of several texts, if its type does not say it."""
 
 
-def setting(*, default: Any = MISSING, kw_only: bool = True, **stated: Any) -> Any:
-    """A field of a record. `stated` are its properties, the fields of `About`. Without a `default` it is required."""
-    return dataclasses.field(default=default, kw_only=kw_only, metadata={"about": About(**stated)})
+def setting(
+    *, default: Any = MISSING, kw_only: bool = True, alike: Mapping[str, Any] | None = None, **stated: Any
+) -> Any:
+    """A field of a record. `stated` are its properties, the fields of `About`. Without a `default` it is required.
+
+    `alike` are properties that several fields have, where `stated` has no other.
+    """
+    return dataclasses.field(default=default, kw_only=kw_only, metadata={"about": About(**{**(alike or {}), **stated})})
 
 
 # Type checkers are not told that it is frozen: mypy ignores `Reads` in fields that a frozen dataclass inherits.

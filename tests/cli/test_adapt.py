@@ -48,6 +48,14 @@ def test_what_was_learned_is_told() -> None:
     assert _doubt(LEARNED) is None
 
 
+def test_what_images_without_labels_told_is_said() -> None:
+    told = list(_said(replace(LEARNED, accuracy=None, text_trust=0.5), CLASSIFIER))
+    assert told[1] == (
+        "By the images without labels, corrections label better than the text does, so that it counts for less."
+    )
+    assert len(list(_said(replace(LEARNED, accuracy=None, text_trust=1.0), CLASSIFIER))) == 2
+
+
 def test_it_is_recommended_only_where_it_is_better() -> None:
     unsure = replace(LEARNED, accuracy=replace(BETTER, low=0.0))
     assert not any("recommended" in line for line in _said(unsure, CLASSIFIER))

@@ -86,6 +86,7 @@ def test_duplicates_are_groups(run: Run, photos: Path, model: str) -> None:
         ((), "nothing to look for; give a text, as in 'a dog on a beach', or --like a photo"),
         (("dog", "--json", "--null"), "--json prints lines, and --null ends paths without one; drop one of them"),
         (("--duplicates", "--null"), "--null has no way to tell groups apart; give --json with --duplicates"),
+        (("dog", "--html", "f.txt"), "--html f.txt does not end in .html, and is a page; give --html f.html"),
         (("dog", "--top", "0"), "--top 0 does not fit; give 1 or more"),
         (("dog", "--min-score", "2"), "--min-score 2.0 does not fit; give from -1 to 1"),
         (("dog", "--html", "no/page.html"), "no folder no to write page.html in; make it first"),

@@ -30,8 +30,8 @@ FLAGS = {
     "precision batch-size workers decode color engine cache no-cache cache-size verify no-verify",
     "embed": "texts output format overwrite no-overwrite model image-column exclude device precision batch-size "
     "workers decode color engine cache no-cache cache-size verify no-verify",
-    "adapt": "corrections labels classifier prompts model output device precision batch-size workers decode engine "
-    "cache no-cache cache-size verify no-verify overwrite no-overwrite keep-names no-keep-names keep-duplicates "
+    "adapt": "corrections images labels classifier prompts model output device precision batch-size workers decode "
+    "engine cache no-cache cache-size verify no-verify overwrite no-overwrite keep-names no-keep-names keep-duplicates "
     "no-keep-duplicates color taxonomy",
     "evaluate": "data labels classifier prompts model output compare linear-probe shots seeds image-column "
     "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine "

@@ -43,11 +43,39 @@ def test_what_is_left_is_named_and_may_be_undone_later(run: Run, journal: Path) 
     assert done.err.splitlines() == [
         "Undone: 1 file moved back, 1 empty folder removed.",
         f"Left as it is: {cat / 'cat.jpg'}: another file is at its old place.",
-        f"Left as it is: {cat}: Directory not empty.",
     ]
     Path("cat.jpg").unlink()
     assert run("undo", journal.name).err == "Undone: 1 file moved back, 1 empty folder removed.\n"
     assert Path("cat.jpg").read_text() == "cat"
+
+
+def test_a_folder_that_holds_something_else_is_named(run: Run, journal: Path) -> None:
+    Path("cat/mine.txt").touch()
+    assert run("undo", journal.name).err.splitlines()[1:] == [
+        f"Left as it is: {journal.parent / 'cat'}: Directory not empty."
+    ]
+
+
+def test_of_several_journals_the_newest_is_undone_first(run: Run, journal: Path) -> None:
+    target = journal.parent / "cat" / "new.jpg"
+    with Journal.create(journal.parent, command="sort") as second:
+        step = Step(kind="move", target=str(target), source=str(journal.parent / "cat" / "cat.jpg"), part="x")
+        second.take(step, lambda: (journal.parent / "cat" / "cat.jpg").rename(target))
+    warned = run("undo", journal.name, "--show-config")
+    assert warned.out == f"journals:\n- {journal.name}\n"
+    done = run("undo", journal.name, second.path.name, journal.name)
+    assert (done.code, done.err) == (0, "Undone: 3 files moved back, 2 empty folders removed.\n")
+    assert Path("cat.jpg").read_text() == "cat"
+
+
+def test_a_later_journal_that_was_not_given_is_named(run: Run, journal: Path) -> None:
+    with Journal.create(journal.parent, command="tag") as second:
+        step = Step(kind="folder", target=str(journal.parent / "later"))
+        second.take(step, (journal.parent / "later").mkdir)
+    done = run("undo", journal)
+    than = f"was begun later than {journal}, and may be about the same files; undo that one first, or give both"
+    assert f"{second.path} {than}" in done.err
+    assert run("undo", journal, second.path).err == "Undone: 1 empty folder removed.\n"
 
 
 def test_the_same_in_python(journal: Path) -> None:
@@ -65,4 +93,4 @@ def test_without_a_journal_it_says_what_is_missing(run: Run) -> None:
 
 
 def test_the_settings_are_shown(run: Run) -> None:
-    assert run("undo", "a.jsonl", "--show-config").out == "journal: a.jsonl\n"
+    assert run("undo", "a.jsonl", "--show-config").out == "journals:\n- a.jsonl\n"

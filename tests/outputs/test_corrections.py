@@ -46,8 +46,8 @@ def said(notices: Notices) -> list[str]:
 
 def test_a_file_begins_with_its_columns_and_grows(tmp_path: Path) -> None:
     file = tmp_path / "corrections.csv"
-    assert append_corrections(file, TWO[:1]) == 0
-    assert append_corrections(str(file), TWO[1:]) == len(HEADER) + len(f"a.jpg,cat,{NINE}\n")
+    append_corrections(file, TWO[:1])
+    append_corrections(str(file), TWO[1:])
     assert file.read_text() == f'{HEADER}a.jpg,cat,{NINE}\n"b, c.jpg",,{TEN}\n'
     assert read(file) == TWO
     assert [correction.label for correction in read(file)] == ["cat", None]
@@ -96,9 +96,11 @@ def test_a_file_cut_anywhere_gives_whole_rows_alone_and_goes_on(tmp_path: Path, 
     file = tmp_path / "corrections.csv"
     odd = Correction('odd "one",\nof two lines.jpg', ("cat", "dog") if several else ("cat",), NINE)
     rows = [TWO[0], odd, TWO[1]]
-    sizes = [append_corrections(file, [row], several=several) for row in rows]
+    ends = []
+    for row in rows:
+        append_corrections(file, [row], several=several)
+        ends.append(file.stat().st_size)
     data = file.read_bytes()
-    ends = [*sizes[1:], len(data)]
     for size in range(len(data)):
         file.write_bytes(data[:size])
         # A row whose line end alone is missing is whole, and one that lacks a bit of its time's zone as well.
@@ -121,12 +123,24 @@ def test_a_row_that_was_cut_is_counted(tmp_path: Path) -> None:
     assert message.startswith(f"1 last row of corrections was cut short, {file}: it was left out")
 
 
-def test_what_came_since_is_taken_back(tmp_path: Path) -> None:
-    file = tmp_path / "corrections.csv"
-    append_corrections(file, TWO[:1])
-    size = append_corrections(file, TWO[1:])
-    assert append_corrections(file, [], cut_to=size) == size
-    assert read(file) == TWO[:1]
+def test_a_row_takes_back_the_last_one_that_says_the_same(tmp_path: Path) -> None:
+    file, others = tmp_path / "corrections.csv", tmp_path / "others.csv"
+    cat, dog = (Correction("a.jpg", (label,), NINE) for label in ("cat", "dog"))
+    append_corrections(file, [cat, dog, Correction("b.jpg", (), NINE)])
+    append_corrections(file, [Correction("a.jpg", ("dog",), TEN, undone=True)])
+    assert file.read_text().splitlines()[-1] == f"a.jpg,dog,{TEN} undone"
+    assert read_corrections([file], Notices()).by_path == {"a.jpg": cat, "b.jpg": Correction("b.jpg", (), NINE)}
+    append_corrections(file, [Correction("b.jpg", (), TEN, undone=True), Correction("c.jpg", ("cat",), TEN, True)])
+    notices = Notices()
+    assert list(read_corrections([file], notices).standing) == [cat]
+    assert said(notices) == []
+    # It takes back rows of its own file alone, so that files of several persons may be read together or be joined.
+    append_corrections(others, [Correction("a.jpg", ("dog",), TEN)])
+    assert read_corrections([file, others], Notices()).by_path["a.jpg"].label == "dog"
+    joined = tmp_path / "joined.csv"
+    joined.write_text(others.read_text() + "".join(file.read_text().splitlines(keepends=True)[1:]))
+    assert [row.label for row in read_corrections([joined], Notices()).standing] == ["dog", "cat"]
+    assert read_corrections([joined], Notices()).by_path["a.jpg"].label == "cat"
 
 
 def test_files_of_two_persons_are_combined_and_conflicts_listed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import clipcli
 from clipcli.errors import BadFile, UsageError
-from clipcli.scoring.adapt import adapted, fit
+from clipcli.scoring.adapt import adapted, fit, needs_others
 from clipcli.scoring.adaptation import Accuracy, Adaptation
 from clipcli.scoring.refine import check_refinable
 from clipcli.scoring.score import choose_score
@@ -21,7 +21,14 @@ from clipcli.scoring.unknown import default_threshold
 CLASSES, DIMENSIONS = 6, 24
 ACCURACY = Accuracy(before=0.5, after=0.7, gain=0.2, low=0.1, high=0.3)
 LEARNED = Adaptation(
-    images=12, nones=3, by_class={"0": 7, "3": 5}, digest="d", text_trust=1.0, accuracy=ACCURACY, unknown_at=0.61
+    images=12,
+    nones=3,
+    by_class={"0": 7, "3": 5},
+    digest="d",
+    text_trust=1.0,
+    accuracy=ACCURACY,
+    unknown_at=0.61,
+    prior=200.0,
 )
 
 
@@ -118,6 +125,9 @@ def test_a_file_holds_what_was_learned(classifier: clipcli.Classifier, tmp_path:
     learned.save(tmp_path / "c.safetensors")
     found = clipcli.Classifier.load(tmp_path / "c.safetensors")
     assert found.adaptation == LEARNED
+    # A file of an earlier version has no prior.
+    as_before = {name: value for name, value in LEARNED.as_json().items() if name != "prior"}
+    assert Adaptation.from_json(as_before) == replace(LEARNED, prior=None)
     assert found.digest() == learned.digest() != classifier.digest()
     assert found.in_words() == (
         "adapted to 12 corrections of 2 labels, unknown from 0.61 on by 3 of none of the labels"
@@ -168,3 +178,33 @@ def test_it_moves_less_where_classes_have_no_correction(
             *images_of(centres, [*range(CLASSES)] * 8, seed=3), replace(classifier, class_embeddings=unit(centres))
         )[0].trust
     )
+
+
+def test_images_of_unknown_classes_tell_how_far_to_trust_the_text(classifier: clipcli.Classifier) -> None:
+    """With one image a class corrections count for more where they label better than the text does, and only there."""
+    count = 60
+    centres = np.random.default_rng(1).standard_normal((count, 2 * DIMENSIONS))
+
+    def drawn(seed: int, *, times: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        own = np.tile(np.arange(count), times)
+        noise = np.random.default_rng(seed).standard_normal((len(own), centres.shape[1]))
+        return unit(centres[own] + 0.8 * noise), own
+
+    (images, truth), (others, own) = drawn(3, times=1), drawn(7, times=10)
+    labels = tuple(map(str, range(count)))
+    good = replace(classifier, class_embeddings=unit(centres), labels=labels, logit_scale=5.0)
+    # The texts of half of the classes are those of others.
+    mixed = np.concatenate([np.arange(count // 2), np.roll(np.arange(count // 2, count), 1)])
+    poor = replace(good, class_embeddings=good.class_embeddings[mixed])
+    alone, _ = adapted(images, truth, poor)
+    fitted, accuracy = adapted(images, truth, poor, others=others)
+    assert alone.prior == 100.0
+    # The trust is 1/4, times the factor of all logits.
+    assert (fitted.trust, fitted.prior, accuracy) == (0.5, 30.0, None)
+    assert top1(fitted.logits(others.astype(float)), own) > top1(alone.logits(others.astype(float)), own) + 0.1
+    assert adapted(images, truth, good, others=others)[0].prior == 100.0
+    # The corrections themselves tell nothing, and neither do others where classes have more than one, or none.
+    assert adapted(images, truth, poor, others=images)[0].prior == 100.0
+    assert needs_others(truth, count)
+    assert not needs_others(truth[1:], count)
+    assert not needs_others(np.concatenate([truth, truth]), count)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from clipcli.commands.shared_settings import Encoding, LabelsOrClassifier, OneModel, Overwriting
+from typing import TYPE_CHECKING
+
+from clipcli.commands.shared_settings import IMAGES, Encoding, LabelsOrClassifier, OneModel, Overwriting
 from clipcli.settings import AsTexts, record, setting
+
+if TYPE_CHECKING:
+    from clipcli.data.held import AsInputs
 
 
 @record
@@ -14,6 +19,10 @@ class AdaptSettings(Encoding, OneModel, LabelsOrClassifier):
 
     corrections: AsTexts = setting(default=(), group="what", metavar="FILE", by_default="needed")
     """Files of clipcli review, path,label,reviewed_at; may be repeated, for those of several persons."""
+
+    images: AsInputs = setting(default=(), by_default="none", alike=IMAGES)
+    """Images that nobody labelled, such as all that were reviewed from; may be repeated. Where a label has a single
+    correction, they tell how far to trust the text."""
 
 
 @record

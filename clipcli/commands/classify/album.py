@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 from clipcli.commands.classify.group_counts import GroupCounts
 from clipcli.commands.classify.tally import Tally
-from clipcli.errors import UsageError
 from clipcli.events import ThumbnailsMade
 from clipcli.images.thumbnail import thumbnails
-from clipcli.outputs.check import check_is_not_read, check_output
+from clipcli.outputs.check import check_page
 from clipcli.records import PERSON, ImageItem, Provenance, Row
 from clipcli.report import Bar, Gallery, Group, Page, Section, Table, Thumbnail, Verdict, is_page, write_page
 
@@ -215,10 +214,7 @@ def check_album(path: str, *, overwrite: bool, resume: bool, reads: Sequence[obj
 
     Raises `UsageError`, `OutputExists` and `OutputFailed`.
     """
-    if Path(path).suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"--report {path} does not end in .html, and is a page; give --report {Path(path).stem}.html")
-    check_is_not_read(path, reads, flag="--report")
-    check_output(path, overwrite=overwrite or (resume and is_page(Path(path))), flag="--report")
+    check_page(path, reads, overwrite=overwrite or (resume and is_page(Path(path))), flag="--report")
 
 
 def _scores(row: Row) -> str:

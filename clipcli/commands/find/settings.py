@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clipcli.commands.shared_settings import Encoding, ModelName, Overwriting, Reading
-from clipcli.data.held import ACCEPTS, names_of, read_inputs
+from clipcli.commands.shared_settings import IMAGES, INPUTS, Encoding, ModelName, Overwriting, Reading
 from clipcli.settings import AsText, AsTexts, record, setting
 
 if TYPE_CHECKING:
@@ -23,30 +22,10 @@ class FindSettings(Encoding, ModelName, Reading):
     text: AsText = setting(default=None, kw_only=False, group="what", metavar="TEXT", argument=True)
     """Words for what the photos show, as in 'a dog on a beach'."""
 
-    inputs: AsInputs = setting(
-        default=(),
-        kw_only=False,
-        group="what",
-        metavar="INPUT",
-        argument=True,
-        reads=read_inputs,
-        writes=names_of,
-        accepts=ACCEPTS,
-        several=True,
-        by_default="the current folder",
-    )
+    inputs: AsInputs = setting(default=(), kw_only=False, by_default="the current folder", alike=INPUTS)
     """The images to look through: folders, or whatever else clipcli classify takes."""
 
-    like: AsInputs = setting(
-        default=(),
-        group="what",
-        metavar="IMAGE",
-        reads=read_inputs,
-        writes=names_of,
-        accepts=ACCEPTS,
-        several=True,
-        by_default="none",
-    )
+    like: AsInputs = setting(default=(), by_default="none", metavar="IMAGE", alike=IMAGES)
     """A photo, or a folder of photos, that the photos are like; may be repeated, and TEXT may be given as well."""
 
     without: AsTexts = setting(

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clipcli.commands.shared_settings import GIVEN_LABELS, LABELS, Encoding, KeepNames, OneModel, Reading, read_labels
-from clipcli.data.held import ACCEPTS, names_of, read_inputs
+from clipcli.commands.shared_settings import (
+    GIVEN_LABELS,
+    IMAGES,
+    LABELS,
+    Encoding,
+    KeepNames,
+    OneModel,
+    Reading,
+    read_labels,
+)
 from clipcli.settings import Reads, record, setting
 
 if TYPE_CHECKING:
-    from clipcli.commands.shared_settings import GivenLabels, KeptLabels
+    from clipcli.commands.shared_settings import IMAGES, GivenLabels, KeptLabels
     from clipcli.data.held import AsInputs
 
 
@@ -31,16 +39,7 @@ class LabelsSettings(Encoding, OneModel, Reading, KeepNames):
     )
     """The labels to look at: a file of them, or 'cat, dog, a red car'."""
 
-    images: AsInputs = setting(
-        default=(),
-        group="what",
-        metavar="INPUT",
-        reads=read_inputs,
-        writes=names_of,
-        accepts=ACCEPTS,
-        several=True,
-        by_default="none",
-    )
+    images: AsInputs = setting(default=(), by_default="none", alike=IMAGES)
     """Images that the labels are for, as classify takes them; may be repeated. With them, counts are looked at too."""
 
     suggest: bool = setting(default=False, group="what", one_way=True)

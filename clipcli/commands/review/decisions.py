@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from threading import Lock
 
 from clipcli.commands.review.photos import Photo
-from clipcli.files.manifest import now
-from clipcli.outputs.corrections import Correction, append_corrections
+from clipcli.notices import Notices
+from clipcli.outputs.corrections import Correction, append_corrections, read_corrections
 from clipcli.scoring.intervals import wilson
 
 Said = tuple[str, ...]
@@ -27,15 +28,17 @@ class Accuracy:
 class Decisions:
     """What was said about photos, by their number, earlier and now. Several threads may add to it.
 
-    With `several` photos may have several labels.
+    `others` are files of corrections beside the one that is written. With `several` photos may have several labels.
     """
 
-    def __init__(self, file: str, photos: Sequence[Photo], said: Mapping[int, Said], *, several: bool) -> None:
+    def __init__(
+        self, file: str, photos: Sequence[Photo], said: Mapping[int, Said], *, several: bool, others: Sequence[str] = ()
+    ) -> None:
         self.file = file
-        self._photos, self._several = photos, several
+        self._photos, self._several, self._others = photos, several, others
         self._said = dict(said)
-        # What each step changed, and the size that the file had before it.
-        self._steps: list[tuple[int, dict[int, Said | None]]] = []
+        # How many steps were taken now, and not taken back.
+        self._steps = 0
         self._lock = Lock()
 
     @property
@@ -45,36 +48,47 @@ class Decisions:
             return dict(self._said)
 
     @property
-    def made(self) -> int:
-        """How many steps were taken now, and not taken back."""
-        return len(self._steps)
+    def made(self) -> bool:
+        """True if something was said now that was not taken back."""
+        return self._steps > 0
 
     def add(self, said: Mapping[int, Said]) -> None:
-        """Write what is said about these photos, as one step. Raises `OutputFailed` and `BadFile`."""
-        time = now()
-        corrections = [Correction(self._photos[n].row.path, labels, time) for n, labels in said.items()]
+        """Write what is said about these photos, as one step: rows of one time. Raises `OutputFailed` and `BadFile`."""
         with self._lock:
-            before: dict[int, Said | None] = {n: self._said.get(n) for n in said}
-            self._steps.append((append_corrections(self.file, corrections, several=self._several), before))
+            time = _now()
+            corrections = [Correction(self._photos[n].row.path, labels, time) for n, labels in said.items()]
+            append_corrections(self.file, corrections, several=self._several)
             self._said.update(said)
+            self._steps += 1
 
     def take_back(self) -> dict[int, Said | None]:
-        """Take the last step back, also from the file; returns what is now said about its photos, `None` for nothing.
+        """Take the last step of the file back, also one of an earlier review, by rows that say so.
 
-        Raises `OutputFailed`.
+        Returns what is now said about its photos, `None` for nothing. Raises `OutputFailed` and `BadFile`.
         """
         with self._lock:
-            if not self._steps:
+            numbers = {photo.row.path: n for n, photo in enumerate(self._photos)}
+            rows = [row for row in read_corrections([self.file], Notices()).standing if row.path in numbers]
+            last = [row for row in rows if row.reviewed_at == rows[-1].reviewed_at]
+            if not last:
                 return {}
-            size, before = self._steps[-1]
-            append_corrections(self.file, [], several=self._several, cut_to=size)
-            self._steps.pop()
-            for n, labels in before.items():
-                if labels is None:
-                    del self._said[n]
-                else:
-                    self._said[n] = labels
-            return before
+            time = _now()
+            undone = [replace(row, reviewed_at=time, undone=True) for row in last]
+            append_corrections(self.file, undone, several=self._several)
+            self._steps = max(0, self._steps - 1)
+            now = read_corrections([*self._others, self.file], Notices()).by_path
+            back: dict[int, Said | None] = {}
+            for path in dict.fromkeys(row.path for row in last):
+                photo = self._photos[numbers[path]]
+                by_row = photo.said if photo.is_by_person else None
+                back[numbers[path]] = now[path].labels if path in now else by_row
+            self._said = {n: labels for n, labels in (self._said | back).items() if labels is not None}
+            return back
+
+
+def _now() -> str:
+    """The time in UTC to the microsecond: rows of one time are one step, and writing one takes longer than that."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def is_right(photo: Photo, said: Said) -> bool:

@@ -9,10 +9,9 @@ from typing import Any
 from clipcli.commands.review.decisions import Said
 from clipcli.commands.review.photos import Photo
 from clipcli.commands.review.run import Review
-from clipcli.errors import UsageError
 from clipcli.events import ThumbnailsMade
 from clipcli.images.thumbnail import thumbnails
-from clipcli.outputs.check import check_is_not_read, check_output
+from clipcli.outputs.check import check_page
 from clipcli.outputs.text import writable
 from clipcli.report import is_page
 from clipcli.report.review import review_page, write_review
@@ -27,10 +26,7 @@ def check_html(path: str, reads: Sequence[object]) -> None:
 
     Raises `UsageError`, `OutputExists` and `OutputFailed`.
     """
-    if Path(path).suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"--html {path} does not end in .html, and is a page; give --html {Path(path).stem}.html")
-    check_is_not_read(path, reads, flag="--html")
-    check_output(path, overwrite=is_page(Path(path)), flag="--html")
+    check_page(path, reads, overwrite=is_page(Path(path)), flag="--html")
 
 
 def page_of(review: Review, said: Mapping[int, Said], *, output: str) -> str:

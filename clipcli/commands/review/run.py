@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +15,11 @@ from clipcli.commands.review.embeddings import stored_embeddings
 from clipcli.commands.review.order import doubtful_first, draw, with_drawn
 from clipcli.commands.review.photos import Photo, Rows, read_photos, with_labels_of
 from clipcli.commands.review.settings import PHOTOS_IN_A_FILE, ReviewFile, ReviewSettings
-from clipcli.errors import BadFile, InputNotFound, UsageError
+from clipcli.errors import BadFile, InputNotFound
 from clipcli.events import Event, Noted, Warned
 from clipcli.images.decode import prepare_pillow
 from clipcli.notices import Notices
-from clipcli.outputs.check import check_is_not_read
+from clipcli.outputs.check import CORRECTIONS, check_is_not_read, check_suffix
 from clipcli.outputs.corrections import Corrections, read_corrections
 
 # The keys from 1 to 0 that labels have.
@@ -33,7 +32,7 @@ class Review:
 
     `drawn` are the numbers of those that come at random, in their order, and `alike` those of photos that look alike.
     `labels` are those to choose from, with their groups. `said` is what was said about photos before, by number, and
-    `total` the number of all photos of the output.
+    `total` the number of all photos of the output. `corrections` are files that were read and are not written.
     """
 
     predictions: str
@@ -45,6 +44,7 @@ class Review:
     several: bool
     said: Mapping[int, Said]
     total: int
+    corrections: tuple[str, ...] = ()
 
 
 def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None, Review]:
@@ -52,20 +52,20 @@ def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None,
 
     Raises as `read_photos` and `read_corrections`, and `UsageError` if the output is a file that is read.
     """
-    if Path(file.output).suffix.lower() != ".csv":
-        raise UsageError(f"--output {file.output} does not end in .csv, and is a table of corrections; give another")
+    check_suffix(file.output, CORRECTIONS)
     check_is_not_read(file.output, [options.predictions])
     prepare_pillow()
     notices = Notices()
     rows = read_photos(options.predictions, notices)
-    before = read_corrections(_files(options, file), notices).as_called(_names_by_place(rows), notices)
+    files = _files(options, file)
+    before = read_corrections(files, notices).as_called(_names_by_place(rows), notices)
     yield from notices.events()
     yield from _about(before, rows, options.predictions)
     if file.html is not None:
         yield from map(Warned, _vanished(rows, options.predictions))
-    given = [label for correction in before.by_path.values() for label in correction.labels]
+    given = [label for correction in before.standing for label in correction.labels]
     rows = with_labels_of(rows, given)
-    if not rows.several and any(len(correction.labels) > 1 for correction in before.by_path.values()):
+    if not rows.several and any(len(correction.labels) > 1 for correction in before.standing):
         raise BadFile(
             "the corrections have several labels for a photo, and the rows one; give corrections of one label"
         )
@@ -76,7 +76,7 @@ def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None,
     place = {photo.row.path: n for n, photo in enumerate(review.photos)}
     known = {n: photo.said for n, photo in enumerate(review.photos) if photo.is_by_person}
     known |= {place[path]: correction.labels for path, correction in before.by_path.items() if path in place}
-    review = replace(review, said=known)
+    review = replace(review, said=known, corrections=tuple(name for name in files if name != file.output))
     return review if most is None else _first(review, most)
 
 

@@ -34,7 +34,7 @@ def open_decisions(review: Review, file: str) -> Iterator[Decisions]:
         lock = lock_file(Path(file))
     except OSError as e:
         raise OutputFailed(f"cannot read {file}: {e.strerror}; choose another --output") from None
-    decisions = Decisions(file, review.photos, review.said, several=review.several)
+    decisions = Decisions(file, review.photos, review.said, several=review.several, others=review.corrections)
     try:
         yield decisions
     finally:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from clipcli.actions.labelled import CHANGED, Labelled
+from clipcli.actions.labelled import CHANGED, TWICE, Labelled
 from clipcli.commands.sort.settings import SortSettings
 from clipcli.errors import UsageError
 from clipcli.memory.memory import open_memory
@@ -16,6 +16,12 @@ from clipcli.records import ImageItem, Row
 ERROR = Notice("row has an error and no label", "rows have an error and no label", "left where they are")
 NO_LABEL = Notice("row has no label", "rows have no label", "left where they are", warns=False)
 BELOW = Notice("image has no label with so high a score", "images have no label with so high a score", "left", False)
+OUTSIDE = Notice(
+    "image lies outside the folder of the predictions",
+    "images lie outside the folder of the predictions",
+    "sorted as the others are",
+    warns=False,
+)
 BY_TIME = Notice(
     "image is not in the cache",
     "images are not in the cache",
@@ -52,8 +58,15 @@ def photos_of(
     `moved` has the present paths of those that were moved by an earlier run. `notices` counts those that are left out.
     Raises `InputNotFound` if none of the images is there.
     """
-    photos, gone = [], []
+    photos: list[Photo] = []
+    gone: list[str] = []
+    seen: set[object] = set()
     for row, item in output:
+        image = os.path.abspath(str(item.reference.path)) if item.reference.kind == "file" else item.reference
+        if image in seen:
+            notices.add(TWICE, row.path)
+            continue
+        seen.add(image)
         labelled = _labels(row, output, options, notices)
         if not labelled:
             continue
@@ -89,6 +102,15 @@ def _present(item: ImageItem, name: str, predictions: str, moved: Mapping[str, s
         if os.path.isfile(place):
             return place
     return None
+
+
+def note_outside(photos: Sequence[Photo], output: Labelled, notices: Notices) -> None:
+    """Count the images that lie neither in the folder of the output nor below, by the folders that they are in."""
+    inside = os.path.join(os.path.dirname(os.path.abspath(output.file)), "")
+    for photo in photos:
+        path = os.path.abspath(str(photo.item.reference.path))
+        if not path.startswith(inside):
+            notices.add(OUTSIDE, photo.item.id, kind=f"in {os.path.dirname(path)}")
 
 
 def note_changes(photos: Sequence[Photo], output: Labelled, notices: Notices) -> None:

@@ -15,7 +15,7 @@ from clipcli.actions.labelled import read_labelled
 from clipcli.actions.undo import settle
 from clipcli.commands.sort.apply import Applied, apply_plan
 from clipcli.commands.sort.pattern import read_pattern
-from clipcli.commands.sort.photos import check_labels, note_changes, photos_of
+from clipcli.commands.sort.photos import check_labels, note_changes, note_outside, photos_of
 from clipcli.commands.sort.plan import Plan, existing_folder, make_plan
 from clipcli.commands.sort.settings import SortSettings
 from clipcli.errors import OutputFailed, UsageError
@@ -63,6 +63,7 @@ def run(options: SortSettings, *, stop: threading.Event | None = None) -> Genera
     output = read_labelled(options.predictions, notices)
     photos, gone = photos_of(output, options, moved, notices)
     check_labels(photos, options)
+    note_outside(photos, output, notices)
     note_changes(photos, output, notices)
     plan = make_plan(photos, pattern, options, earlier=earlier, notices=notices)
     yield from notices.events()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from clipcli.actions.keywords import SEPARATORS, Wanted, as_keyword
-from clipcli.actions.labelled import CHANGED, GONE, Labelled
+from clipcli.actions.labelled import CHANGED, GONE, TWICE, Labelled
 from clipcli.classes import tree
 from clipcli.commands.tag.settings import TagSettings
 from clipcli.errors import UsageError
@@ -28,7 +28,6 @@ _TOO_LOW = Notice(
     "no keyword is written",
     warns=False,
 )
-_TWICE = Notice("photo is there twice", "photos are there twice", "the first row of each counts")
 _PARTED = Notice(
     "name has a sign that parts groups",
     "names have a sign that parts groups",
@@ -80,7 +79,7 @@ def photos_of(output: Labelled, options: TagSettings, notices: Notices) -> tuple
             else:
                 notices.add(reason, row.path)
         elif os.path.abspath(photo) in found:
-            notices.add(_TWICE, row.path)
+            notices.add(TWICE, row.path)
         else:
             labels = () if options.untag else _labels(row, output, options, unknown=made.unknown, notices=notices)
             if labels and output.is_changed(photo):

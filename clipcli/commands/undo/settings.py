@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from clipcli.settings import Reads, Settings, as_text, record, setting
+from clipcli.settings import AsTexts, Settings, record, setting
 
 
 @record
@@ -13,15 +11,12 @@ class UndoSettings(Settings):
 
     command = "undo"
 
-    journal: Reads[str | Path, str] = setting(
+    journals: AsTexts = setting(
         kw_only=False,
         group="what",
         metavar="JOURNAL",
         argument=True,
         missing="no JOURNAL was given; give the clipcli-journal-….jsonl that the command wrote",
-        reads=as_text,
-        accepts="str | Path",
-        noun="a path",
     )
     """The journal, a file such as sorted/clipcli-journal-20260101-120000.jsonl: the command that wrote it has named
-    it."""
+    it. Of several the newest is undone first."""

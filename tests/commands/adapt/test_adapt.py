@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from clipcli.commands.adapt.settings import AdaptSettings
 from clipcli.errors import BadFile, ClipcliError, ClipcliWarning, InputNotFound, UsageError
 from clipcli.events import Event, ModelLoaded, Noted, Warned, result_of
 from clipcli.notices import Notices
+from clipcli.scoring import adapt as scoring
 
 LABELS = [name.replace("_", " ") for name in CLASSES]
 
@@ -68,6 +70,7 @@ def test_corrections_make_a_classifier_for_every_command(
     assert found is not None
     assert (found.images, found.nones, found.unknown_at) == (30, 0, None)
     assert found.by_class == dict.fromkeys(LABELS, 5)
+    assert found.prior in (30.0, 100.0)
     assert found.accuracy is not None
     before = right(clipcli.classify(tree, classifier=classifier, **FP32))
     assert found.accuracy.before == pytest.approx(before)
@@ -198,6 +201,37 @@ def test_an_image_that_cannot_be_read_is_skipped(tree: Path, classifier: clipcli
     assert len(adapted.skipped) == 1
     assert adapted.classifier.adaptation is not None
     assert adapted.classifier.adaptation.images == 29
+
+
+def test_images_without_labels_are_looked_at_where_they_tell_something(
+    tree: Path, classifier: clipcli.Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+
+    def adapted(*arguments: Any, others: Any) -> Any:
+        given.append(None if others is None else others.shape)
+        return scoring.adapted(*arguments, others=others)
+
+    monkeypatch.setattr("clipcli.commands.adapt.run.adapted", adapted)
+    monkeypatch.setattr("clipcli.commands.adapt.run._MOST_OTHERS", 20)
+    corrections = corrections_of(tree, tmp_path / "c.csv")
+    _, events = told(corrections, classifier, images=tree)
+    assert said(events, Noted) == [
+        "The images without labels are left: they count where each label has a correction, and some have only one."
+    ]
+    rows = corrections.read_text().splitlines(keepends=True)
+    corrections.write_text("".join([rows[0], *rows[1::5]]))
+    found, events = told(corrections, classifier, images=[str(tree)])
+    assert said(events, Noted) == ["20 of the 30 images without labels are looked at, taken at random."]
+    assert given == [None, (20, classifier.class_embeddings.shape[1])]
+    assert found.classifier.adaptation is not None
+    assert found.classifier.adaptation.images == 6
+
+
+def test_a_classifier_for_several_labels_is_refused(classifier: clipcli.Classifier, tmp_path: Path) -> None:
+    calibrated = replace(classifier, several=object())
+    with pytest.raises(UsageError, match="is calibrated for several labels, and adapting teaches one label an image"):
+        clipcli.adapt(corrections=tmp_path / "no.csv", classifier=calibrated, **FP32)
 
 
 def test_scores_of_sigmoid_models_become_a_softmax(tree: Path, classifier: clipcli.Classifier, tmp_path: Path) -> None:

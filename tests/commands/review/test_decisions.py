@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from clipcli.commands.review.photos import Photo
 from clipcli.commands.review.serve import open_decisions
 from clipcli.errors import BadFile, UsageError
 from clipcli.notices import Notices
-from clipcli.outputs.corrections import read_corrections
-from clipcli.records import ImageItem, Reference, Row
+from clipcli.outputs.corrections import Correction, append_corrections, read_corrections
+from clipcli.records import PERSON, ImageItem, Reference, Row
 from clipcli.scoring.intervals import wilson
 
 from .conftest import Written, labelled, prepared
@@ -28,7 +29,10 @@ def labels_in(file: str) -> dict[str, str | None]:
 
 def test_steps_are_written_and_taken_back(tmp_path: Path) -> None:
     file = str(tmp_path / "c.csv")
-    decisions = Decisions(file, [photo(("cat",), f"{n}.jpg") for n in range(3)], {2: ("dog",)}, several=False)
+    others = str(tmp_path / "others.csv")
+    append_corrections(others, [Correction("2.jpg", ("dog",), "2026-01-01T00:00:00+00:00")])
+    photos = [photo(("cat",), f"{n}.jpg") for n in range(3)]
+    decisions = Decisions(file, photos, {2: ("dog",)}, several=False, others=[others])
     decisions.add({0: ("cat",), 1: ("dog",)})
     decisions.add({2: ()})
     assert labels_in(file) == {"0.jpg": "cat", "1.jpg": "dog", "2.jpg": None}
@@ -36,8 +40,34 @@ def test_steps_are_written_and_taken_back(tmp_path: Path) -> None:
     assert decisions.take_back() == {2: ("dog",)}
     assert labels_in(file) == {"0.jpg": "cat", "1.jpg": "dog"}
     assert decisions.take_back() == {0: None, 1: None}
-    assert (labels_in(file), decisions.said, decisions.made) == ({}, {2: ("dog",)}, 0)
+    assert (labels_in(file), decisions.said, decisions.made) == ({}, {2: ("dog",)}, False)
     assert decisions.take_back() == {}
+
+
+def test_steps_of_an_earlier_review_are_taken_back_too(tmp_path: Path) -> None:
+    file = str(tmp_path / "c.csv")
+    photos = [photo(("cat",), f"{n}.jpg") for n in range(3)]
+    first = Decisions(file, photos, {}, several=False)
+    first.add({0: ("cat",)})
+    first.add({0: ("dog",), 1: ("dog",)})
+    append_corrections(file, [Correction("elsewhere.jpg", ("cow",), "2036-01-01T00:00:00+00:00")])
+    size = os.path.getsize(file)
+    again = Decisions(file, photos, {0: ("dog",), 1: ("dog",)}, several=False)
+    assert again.take_back() == {0: ("cat",), 1: None}
+    assert (again.said, again.made) == ({0: ("cat",)}, False)
+    # Rows are only ever added.
+    assert os.path.getsize(file) > size
+    assert again.take_back() == {0: None}
+    assert labels_in(file) == {"elsewhere.jpg": "cow"}
+    assert again.take_back() == {}
+
+
+def test_what_a_row_of_a_person_says_counts_again(tmp_path: Path) -> None:
+    row = Row("a.jpg", ("cow",), (1.0,), source=PERSON)
+    by_person = Photo(row, ImageItem("a.jpg", Reference("file", "a.jpg")), ("cow",), 1.0)
+    decisions = Decisions(str(tmp_path / "c.csv"), [by_person], {0: ("cow",)}, several=False)
+    decisions.add({0: ("cat",)})
+    assert decisions.take_back() == {0: ("cow",)}
 
 
 def test_what_cannot_be_written_does_not_count(tmp_path: Path) -> None:
@@ -45,7 +75,7 @@ def test_what_cannot_be_written_does_not_count(tmp_path: Path) -> None:
     decisions = Decisions(str(tmp_path / "c.csv"), [photo(("cat",))], {}, several=False)
     with pytest.raises(BadFile):
         decisions.add({0: ("dog",)})
-    assert (decisions.said, decisions.made, decisions.take_back()) == ({}, 0, {})
+    assert (decisions.said, decisions.made) == ({}, False)
 
 
 def test_several_labels_are_right_in_any_order() -> None:

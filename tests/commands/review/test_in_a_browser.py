@@ -255,6 +255,43 @@ def test_several_labels_are_toggled(written: Written, browser: Any) -> None:
         assert set(found[path]) == (set() if keys == ["x"] else set(labels))
 
 
+def test_the_last_step_is_undone_after_a_restart(written: Written, browser: Any) -> None:
+    written(labelled(12))
+    for count, keys in enumerate((["x"], ["Enter"]), 1):
+        with served(prepared(random=0, output="c.csv")) as url, opened(browser, url) as page:
+            page.press(*keys)
+            page.settle()
+            assert page.count == count
+    with served(prepared(random=0, output="c.csv")) as url, opened(browser, url) as page:
+        for count in (1, 0):
+            page.press("u")
+            page.settle()
+            assert page.count == len(in_file()) == count
+        page.press("u")
+        page.settle()
+        assert page.text("#message") == "There is no step to undo."
+
+
+def test_on_a_phone_photos_have_most_of_the_screen(written: Written, browser: Any) -> None:
+    written(labelled(60, labels=MANY), labels=MANY)
+    with served(prepared()) as url, opened(browser, url, viewport={"width": 390, "height": 844}) as page:
+        height = "(name) => document.querySelector(name).getBoundingClientRect().height"
+        assert page.page.evaluate("document.documentElement.scrollWidth") == 390
+        assert page.page.evaluate(height, "header") < 150
+        assert page.page.evaluate(height, "aside") < 200
+        assert not page.page.locator("kbd >> visible=true").count()
+        for _ in range(9):
+            page.page.click("#keys .main")
+        page.settle()
+        assert page.count == 9
+        # The photo that is decided about next is marked, and in sight above the keys.
+        place = "document.querySelector('.tile.current').getBoundingClientRect()"
+        assert page.page.evaluate(f"{place}.top >= 0 && {place}.bottom <= innerHeight - 190")
+        assert page.page.evaluate("getComputedStyle(document.querySelector('.tile.current')).boxShadow") != "none"
+        page.page.fill("#search", "kind p")
+        assert page.text("#found") == "kind p"
+
+
 def test_views_pages_and_the_mouse(written: Written, browser: Any) -> None:
     written(labelled(60))
     with served(prepared()) as url, opened(browser, url, viewport={"width": 1200, "height": 800}) as page:

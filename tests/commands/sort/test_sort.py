@@ -34,7 +34,7 @@ Said = list[str]
 
 def sort(**options: Any) -> tuple[Sorted, Said]:
     """Sort the album into `sorted`, and what it said; without `apply` files are where they were."""
-    events = run(SortSettings("predictions.csv", **{"into": "sorted", **options}))
+    events = run(SortSettings(**{"predictions": "predictions.csv", "into": "sorted", **options}))
     said = []
     while True:
         try:
@@ -371,7 +371,7 @@ def test_other_labels_move_images_on() -> None:
     ]
     assert found.applied is not None
     [first] = [path for path in Path("sorted").glob("clipcli-journal-*") if path.name != found.applied.journal.name]
-    with pytest.warns(ClipcliWarning, match="was begun later, and may be about the same files; undo that one first"):
+    with pytest.warns(ClipcliWarning, match="about the same files; undo that one first, or give both"):
         left = {Path(one.step.target).name: one.left for one in clipcli.undo(first).left}
     gone = "it is no longer there"
     assert left == {"b.jpg": gone, "b.xmp": gone, "cat": "Directory not empty"}
@@ -491,3 +491,32 @@ def test_what_a_person_said_has_a_full_score() -> None:
         "path,source,label,score,error\nphotos/a.jpg,person,dog,1,\nphotos/b.jpg,model,dog,0.4,\n"
     )
     assert sort(min_score=0.5)[0].plan.folders == {"dog": 1}
+
+
+def test_images_outside_the_folder_of_the_predictions_are_named(tmp_path: Path) -> None:
+    os.mkdir("results")
+    shutil.move("predictions.csv", "results/predictions.csv")
+    shutil.copy("photos/a.jpg", "results/in.jpg")
+    outside = tmp_path / "photos"
+    with open("results/predictions.csv", "a", encoding="utf-8") as file:
+        file.write("in.jpg,cat,0.9,\n")
+    said = sort(predictions="results/predictions.csv")[1]
+    assert said[0] == (
+        f"5 images lie outside the folder of the predictions, such as photos/a.jpg (3 in {outside},"
+        f" 2 in {outside / 'more'}): sorted as the others are"
+    )
+
+
+def test_images_within_the_folder_of_the_predictions_are_not() -> None:
+    assert not any("outside" in one for one in sort()[1])
+
+
+def test_an_image_of_several_rows_is_one_image() -> None:
+    with open("predictions.csv", "a", encoding="utf-8") as file:
+        file.write("photos/a.jpg,cat,0.9,\nphotos/../photos/a.jpg,dog,0.8,\n")
+    done, said = sort()
+    assert (done.plan.images, done.plan.there, dict(done.plan.folders)) == (5, 0, {"cat": 3, "dog": 2})
+    assert "2 rows are of images again, such as photos/a.jpg: the first row of each image counts" in said
+    moved, _ = sort(by="move", apply=True)
+    assert moved.applied is not None
+    assert moved.applied.failed == ()

@@ -237,7 +237,7 @@ def test_what_cannot_be_tagged_is_counted(predict: Predict) -> None:
         "1 image has vanished since it was labelled, photos/gone.jpg: left out; if they only lie elsewhere, paths are"
         " looked up beside the predictions and from the working folder",
         "1 photo is in a zip or a shard, z.zip/z.jpg: left alone; only files are tagged",
-        "1 photo is there twice, photos/a.jpg: the first row of each counts",
+        "1 row is of an image again, photos/a.jpg: the first row of each image counts",
     ]
 
 
