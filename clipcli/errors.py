@@ -30,6 +30,8 @@ class ClipcliError(Exception):
     """Base of all errors meant for the user."""
 
     exit_code = 1
+    said_by_another = False
+    """True where another process of the run says it, in a run of several."""
 
 
 class UsageError(ClipcliError):

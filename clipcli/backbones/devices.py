@@ -20,6 +20,7 @@ NUMBERED = r"cuda:\d+"
 PRECISIONS = {
     "auto": "what the model states, else bf16 where the hardware has it, fp16 on other cards, fp32 on other processors",
     "fp32": "exact",
+    "tf32": "as fp32, but products have 10 bits; faster on recent NVIDIA cards",
     "bf16": "half the memory, and much faster where the hardware has it",
     "fp16": "as bf16, with more digits and less range; for cards",
 }

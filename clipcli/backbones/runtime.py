@@ -10,7 +10,7 @@ import torch
 from clipcli.backbones.devices import BATCH_SIZES, DEVICES, MOST_WORKERS, NUMBERED, PRECISIONS, cores
 from clipcli.errors import UsageError, unknown
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,11 @@ class Runtime:
         """The torch dtype of the precision."""
         return DTYPES[self.precision]
 
+    @property
+    def is_reduced(self) -> bool:
+        """True where numbers have fewer bytes than float32."""
+        return self.dtype != torch.float32
+
     def __str__(self) -> str:
         threads = "thread" if self.workers == 1 else "threads"
         return f"on {self.device} in {self.precision} ({self.reason}), {self.workers} decode {threads}"
@@ -53,10 +58,11 @@ def choose_runtime(
 ) -> Runtime:
     """Resolve the user's settings for this machine: `auto` and `None` become what suits its hardware.
 
-    `stated` is the precision that the model states, which `auto` takes.
+    `stated` is the precision that the model states, which `auto` takes. From here on products of float32 are exact in
+    the whole process, unless the precision is `tf32`.
 
     Raises `UnknownName` for an unknown device or precision, and `UsageError` for a device that this machine does not
-    have or a number below 1.
+    have, a number below 1, and `tf32` without an NVIDIA card.
     """
     for name, number in (("batch size", batch_size), ("number of workers", workers)):
         if number is not None and number < 1:
@@ -67,6 +73,9 @@ def choose_runtime(
         # Streams and memory of "cuda" are then those of this card.
         torch.cuda.set_device(int(card))
     precision, reason = _precision(precision, kind, stated or "auto")
+    if precision == "tf32" and kind != "cuda":
+        raise UsageError(f"tf32 is for NVIDIA cards, and not for {kind}; give --precision fp32")
+    _allow_tf32(precision == "tf32")
     return Runtime(
         device=device,
         precision=precision,
@@ -107,6 +116,13 @@ def _precision(requested: str, device: str, stated: str) -> tuple[str, str]:
         native = _cpu_has_bf16()
         return ("bf16", "the processor has it") if native else ("fp32", "the processor has no bf16")
     return "fp32", "the safe choice there"
+
+
+def _allow_tf32(allowed: bool) -> None:
+    """Let cards multiply float32 with the 10 bits of TF32 or not; torch lets convolutions do so on its own."""
+    # Newer versions of torch have other names for these as well; the old ones work in all.
+    torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 def _cpu_has_bf16() -> bool:

@@ -146,7 +146,7 @@ def _run(arguments: list[str], *, verbose: bool) -> int:
         if verbose:
             traceback.print_exc()
         if isinstance(e, ClipcliError):
-            return _report(str(e), e.exit_code)
+            return e.exit_code if e.said_by_another else _report(str(e), e.exit_code)
         return _report(f"the system refused: {e}; mend that and start again", exit_codes.FAILED)
     except typer.TyperException as e:
         message = e.format_message().rstrip(".?")

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clipcli.backbones.backbone import Backbone
+from clipcli.backbones.backbone import Backbone, check_finite
 from clipcli.errors import ClipcliError
 from clipcli.events import Warned
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "status_alloc_failed")
 
 
 class Embedder:
@@ -33,7 +33,7 @@ class Embedder:
             return np.empty((0, self._backbone.dimensions), np.float32)
         halved_before = self._most is not None
         embeddings = self._encode(pixels)
-        _check(embeddings, ids, self._backbone)
+        check_finite(torch.from_numpy(embeddings), ids, self._backbone)
         if self._most is not None and not halved_before:
             self._note = (
                 f"the memory does not hold {len(pixels)} images at once, but {self._most}; "
@@ -66,7 +66,7 @@ class Embedder:
             embeddings: NDArray[np.float32] = self._backbone.encode_images(pixels).cpu().numpy()
             return embeddings
         except (RuntimeError, MemoryError) as e:
-            if not _is_out_of_memory(e):
+            if not is_out_of_memory(e):
                 raise
             if len(pixels) == 1:
                 raise ClipcliError(
@@ -78,14 +78,6 @@ class Embedder:
         return None
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """True for the errors by which torch, its libraries and Python say that memory is short."""
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)
-
-
-def _check(embeddings: NDArray[np.float32], ids: Sequence[str], backbone: Backbone) -> None:
-    finite = np.isfinite(embeddings).all(axis=1)
-    if not finite.all():
-        first = ids[int(np.argmin(finite))]
-        precision = backbone.runtime.precision
-        advice = "check the weights" if precision == "fp32" else "try --precision fp32"
-        raise ClipcliError(f"{backbone.name} in {precision} gives no numbers for {first}; {advice}")

@@ -44,9 +44,14 @@ def encode_classes(
 
 def class_embeddings(prompts: Sequence[Sequence[str]], *, backbone: Backbone) -> Array:
     """Encode the prompts of each class as class embeddings `[C, D]`, L2-normalised float32, without the cache."""
-    keyed = {str(n): texts for n, texts in enumerate(prompts)}
-    encoded = [_encode_group([keyed[key] for key in group], backbone) for group in _groups(keyed, backbone)]
+    encoded = [_encode_group([prompts[n] for n in group], backbone) for group in groups_of_classes(prompts, backbone)]
     return np.stack([embedding for group in encoded for embedding in group])
+
+
+def groups_of_classes(prompts: Sequence[Sequence[str]], backbone: Backbone) -> list[list[int]]:
+    """The numbers of classes that are encoded together, group by group."""
+    keyed = {str(n): texts for n, texts in enumerate(prompts)}
+    return [[int(key) for key in group] for group in _groups(keyed, backbone)]
 
 
 def _groups(prompts: Mapping[str, Sequence[str]], backbone: Backbone) -> Generator[list[str], None, None]:

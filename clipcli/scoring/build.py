@@ -120,7 +120,9 @@ def _embedded(
     fingerprint, precision = yield from model.identity()
     keys = [class_key(texts, fingerprint=fingerprint, precision=precision) for texts in prompts]
     wanted, names_of = dict(zip(keys, prompts, strict=True)), dict(zip(keys, names, strict=True))
-    embeddings, found = model.memory.get(list(wanted)), remembered_checks(list(wanted), memory=model.memory)
+    remembered, found = model.memory.get(list(wanted)), remembered_checks(list(wanted), memory=model.memory)
+    # Earlier versions kept what was no number.
+    embeddings = {key: embedding for key, embedding in remembered.items() if np.isfinite(embedding).all()}
     yield from model.memory.warnings()
     if model.facts is not None and embeddings.keys() >= wanted.keys():
         yield _known(model.facts)

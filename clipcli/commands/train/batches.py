@@ -151,19 +151,20 @@ class Batches:
         loaded = [future.result() for future in futures]
         slots = range(first, first + len(loaded))
         pairs = torch.tensor([pair.index for pair in loaded])
+        groups = Groups(
+            slots=torch.tensor(slots),
+            pairs=pairs,
+            captions=torch.tensor([_id(pair.caption) for pair in loaded]),
+            # A pair without a class has a negative id, which no other has.
+            classes=torch.tensor(
+                [-1 - n if pair.label is None else _id(pair.label) for n, pair in zip(slots, loaded, strict=True)]
+            ),
+            data=torch.bucketize(pairs, self._ends, right=True),
+        )
         return TrainBatch(
             pixels=pixels,
             tokens=tokens,
-            groups=Groups(
-                slots=torch.tensor(slots),
-                pairs=pairs,
-                captions=torch.tensor([_id(pair.caption) for pair in loaded]),
-                # A pair without a class has a negative id, which no other has.
-                classes=torch.tensor(
-                    [-1 - n if pair.label is None else _id(pair.label) for n, pair in zip(slots, loaded, strict=True)]
-                ),
-                data=torch.bucketize(pairs, self._ends, right=True),
-            ),
+            groups=groups.map(self._pinned),
             mix=None,
             names=tuple(pair.name for pair in loaded),
             skipped=tuple(skipped for pair in loaded for skipped in pair.skipped),
@@ -174,7 +175,12 @@ class Batches:
         if not self._cutmix:
             return batch
         rng = self._order.rng_for_batch(step, self._processes.rank)
-        return replace(batch, mix=cutmix(batch.pixels, batch.groups, probability=self._cutmix, rng=rng))
+        mix = cutmix(batch.pixels, batch.groups, probability=self._cutmix, rng=rng)
+        return replace(batch, mix=CutMix(mix.groups.map(self._pinned), self._pinned(mix.shares)))
+
+    def _pinned(self, tensor: Tensor) -> Tensor:
+        """The tensor in pinned memory, where a card copies from: it is waited for otherwise."""
+        return tensor.pin_memory() if self._pin else tensor
 
     def _fill(self, draw: Draw, pixels: Tensor, tokens: Tensor) -> _LoadedPair:
         """Write a pair into its place: pixels `[H, W, 3]`, token ids `[L]`. A bad image is replaced by another pair."""

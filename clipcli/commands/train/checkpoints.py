@@ -18,7 +18,9 @@ from torch import Tensor
 from clipcli.backbones.checkpoint import CONFIG_NAME
 from clipcli.backbones.directory import CHECKPOINTS_FOLDER, WEIGHTS_NAMES, saved_steps
 from clipcli.commands.train.model import Trainee
-from clipcli.errors import BadFile, OutputFailed
+from clipcli.commands.train.too_large import free_reserve, smaller_steps
+from clipcli.encoding.embedder import is_out_of_memory
+from clipcli.errors import BadFile, ClipcliError, OutputFailed
 from clipcli.files.atomic import part_of, replacing
 
 WEIGHTS_NAME = WEIGHTS_NAMES[0]
@@ -62,10 +64,13 @@ def checkpoints_in(run: Path) -> list[SavedCheckpoint]:
 def save_checkpoint(run: Path, step: int, *, trainee: Trainee, state: Mapping[str, Any]) -> SavedCheckpoint:
     """Write a checkpoint of the model and the `state`; it appears when all of it is on the disk.
 
-    Raises `OutputFailed`; earlier checkpoints stay.
+    Raises `OutputFailed`, and `ClipcliError` where the memory does not hold it; earlier checkpoints stay.
     """
     target = run / CHECKPOINTS_FOLDER / f"step-{step:08d}"
     part = part_of(target)
+    if trainee.adapters is not None:
+        # Their weights are merged in a copy, for which what torch holds in reserve may be needed.
+        free_reserve()
     try:
         part.mkdir(parents=True)
         write_model(part, trainee, trainee.weights())
@@ -75,11 +80,18 @@ def save_checkpoint(run: Path, step: int, *, trainee: Trainee, state: Mapping[st
             target.replace(part_of(target))
         part.replace(target)
     # On a full disk torch and safetensors raise errors of their own.
-    except (OSError, RuntimeError, SafetensorError) as e:
+    except (OSError, RuntimeError, SafetensorError, MemoryError) as e:
         shutil.rmtree(part, ignore_errors=True)
         kept = checkpoints_in(run)
-        where = f"{kept[-1].folder} is kept; free some space and go on with --resume" if kept else "free some space"
-        raise OutputFailed(f"cannot write checkpoint {target}: {e}; {where}") from None
+        is_kept = f"{kept[-1].folder} is kept; " if kept else ""
+        if is_out_of_memory(e):
+            smaller = smaller_steps(trainee.config, pairs=trainee.config.batch_size or 1)
+            raise ClipcliError(
+                f"the memory does not hold what checkpoint {target} needs; {is_kept}"
+                f"go on with: clipcli train --resume --output {run} {smaller}"
+            ) from None
+        free = f"{is_kept}free some space" + (" and go on with --resume" if kept else "")
+        raise OutputFailed(f"cannot write checkpoint {target}: {e}; {free}") from None
     return SavedCheckpoint(step, target)
 
 

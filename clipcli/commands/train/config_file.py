@@ -40,10 +40,21 @@ def gather_config(settings: Mapping[str, Any], *, file: str | None = None, resum
         raise UsageError("--resume goes on with a run, and none was given; give --output RUN")
     earlier = Path(output) / CONFIG_FILE
     if not earlier.is_file() and not {"model", "arch"} & settings.keys():
-        raise UsageError(f"no run to go on with in {output}; check --output, or leave --resume out")
+        several = "; a machine that does not share it needs DATA and --model as at first" if in_several() else ""
+        raise UsageError(f"no run to go on with in {output}; check --output, or leave --resume out{several}")
     before = absolute(configured(read_yaml(earlier))) if earlier.is_file() else TrainConfig()
     not_default = {name: getattr(before, name) for name in FIELDS if getattr(before, name) != FIELDS[name].default}
     return configured(override(not_default, by=settings))
+
+
+def in_several() -> bool:
+    """True in one of the processes that `torchrun` started for a run."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def was_restarted() -> bool:
+    """True where `torchrun --max-restarts` has started the processes again, after one of them had failed."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
 
 
 def override(settings: Mapping[str, Any], *, by: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,14 +97,14 @@ def changes(before: TrainConfig, after: TrainConfig) -> list[str]:
         f"{_flag(name)} was {_format(getattr(before, name))} and is {_format(getattr(after, name))}"
         for name, f in FIELDS.items()
         if not about(f).harmless and name not in ("output", *_LENGTHS)
-        if _without_place(getattr(before, name)) != _without_place(getattr(after, name))
+        if without_place(getattr(before, name)) != without_place(getattr(after, name))
     ]
 
 
-def _without_place(value: Any) -> Any:
+def without_place(value: Any) -> Any:
     """A setting with each absolute path in it replaced by the same word; shares of DATA stay."""
     if isinstance(value, tuple):
-        return tuple((_without_place(path), share) for path, share in map(split_weight, value))
+        return tuple((without_place(path), share) for path, share in map(split_weight, value))
     return "path" if isinstance(value, str) and _PATH.match(value) else value
 
 

@@ -28,8 +28,9 @@ def check_finite(step: TakenStep, numbers: StepNumbers, *, run: Path, processes:
         (run / BAD_BATCH_FILE).write_text(lines, encoding="utf-8", errors="surrogateescape")
     saved = checkpoints_in(run)
     kept = f"the last good checkpoint is {saved[-1].folder}" if saved else "no checkpoint was saved yet"
-    raise ClipcliError(
+    error = ClipcliError(
         f"the {'gradient' if math.isfinite(numbers.loss) else 'loss'} is not a number at step {step.number}; its batch "
         f"was {', '.join(names[:_NAMES_SHOWN])} and {max(0, len(names) - _NAMES_SHOWN)} more, all in "
         f"{run / BAD_BATCH_FILE}; {kept}; try a lower --lr, or --precision fp32"
     )
+    raise processes.alike(error)

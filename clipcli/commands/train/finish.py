@@ -8,11 +8,12 @@ from typing import Any
 from torch import Tensor
 
 from clipcli.commands.train import wise_ft
-from clipcli.commands.train.checkpoints import checkpoints_in, export_model
+from clipcli.commands.train.checkpoints import export_model
 from clipcli.commands.train.examples import AFTER, write_examples
 from clipcli.commands.train.kept import Kept, keep_mix, keep_start, keep_step, start_is_best
 from clipcli.commands.train.metrics_log import now
 from clipcli.commands.train.run_folder import RunFolder
+from clipcli.commands.train.saving import best_weights
 from clipcli.commands.train.session import Session
 from clipcli.commands.train.validation import headline, retention
 from clipcli.events import Event, Warned
@@ -64,11 +65,10 @@ def _earlier_best(session: Session) -> Generator[Event, None, Weights | None]:
     step = session.state.best_step
     if step is None:
         return None
-    saved = [saved for saved in checkpoints_in(session.run) if saved.step == step]
-    if not saved:
+    weights = best_weights(step, run=session.run, processes=session.processes)
+    if weights is None:
         yield Warned(f"the best checkpoint, of step {step}, is gone; the last weights are taken")
-        return None
-    return None if step == session.state.step else saved[0].weights()
+    return None if step == session.state.step else weights
 
 
 def _mixed(

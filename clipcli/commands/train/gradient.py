@@ -69,6 +69,21 @@ def _image_tokens(visual: Any) -> float:
 Model = Encoder | DistributedDataParallel
 
 
+@torch.no_grad()
+def encode_batch(encoder: Encoder, batch: TrainBatch, *, micro_batch: int | None) -> Features:
+    """The features of a batch, over micro-batches, without a graph; the model stays as it is."""
+    parts = zip(*(torch.split(t, micro_batch or len(t)) for t in (batch.pixels, batch.tokens)), strict=True)
+    with _running_statistics_kept(encoder):
+        outputs = [Features(*encoder(*part)) for part in parts]
+    return _joined(outputs)
+
+
+def _joined(outputs: Sequence[Features]) -> Features:
+    """The features of parts of a batch as one."""
+    images, texts = torch.cat([f.images for f in outputs]), torch.cat([f.texts for f in outputs])
+    return Features(images, texts, outputs[0].logit_scale, outputs[0].logit_bias)
+
+
 @dataclass(frozen=True, slots=True)
 class Seeds:
     """The seed of the random numbers in a forward pass, such as dropout: both passes get the same ones."""
@@ -129,11 +144,12 @@ def _embedding_gradients(
         for n, part in enumerate(parts):
             seeds.seed_torch(n)
             outputs.append(Features(*encoder(*part)))
-    bias = outputs[0].logit_bias
+    joined = _joined(outputs)
+    bias = joined.logit_bias
     features = Features(
-        images=torch.cat([f.images for f in outputs]).requires_grad_(),
-        texts=torch.cat([f.texts for f in outputs]).requires_grad_(),
-        logit_scale=outputs[0].logit_scale.detach().requires_grad_(),
+        images=joined.images.requires_grad_(),
+        texts=joined.texts.requires_grad_(),
+        logit_scale=joined.logit_scale.detach().requires_grad_(),
         logit_bias=None if bias is None else bias.detach().requires_grad_(),
     )
     loss = loss_function(features, batch.groups, batch.mix)

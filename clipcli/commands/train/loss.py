@@ -159,11 +159,16 @@ class ContrastiveLoss:
             ),
         )
 
-    def _targets(self, groups: Groups, gathered: Groups, mix: CutMix | None) -> Targets:
+    def targets_of(self, groups: Groups, gathered: Groups) -> Targets:
+        """What is right for pairs of these groups, of all that were gathered, without CutMix."""
         same = positives(groups, gathered, duplicates=self.duplicates)
-        other_data = ~_equal(groups.data, gathered.data) if self.negatives == "data" else None
+        return Targets(same, same, ~_equal(groups.data, gathered.data) if self.negatives == "data" else None)
+
+    def _targets(self, groups: Groups, gathered: Groups, mix: CutMix | None) -> Targets:
+        unmixed = self.targets_of(groups, gathered)
         if mix is None:
-            return Targets(same, same, other_data)
+            return unmixed
+        same, other_data = unmixed.texts, unmixed.other_data
         gathered_shares = self.processes.gather(mix.shares)
         gathered_mix = mix.groups.map(self.processes.gather)
         # Each image is right for its own texts by its share, and by the rest for those of the image that it shows too.

@@ -163,13 +163,13 @@ def compile_towers(towers: Towers) -> None:
 
 def _with_bias_for_loss(architecture: Architecture, config: TrainConfig) -> Architecture:
     """The architecture with a logit bias for SigLIP's loss, or without one for CLIP's, which would not train it."""
-    has_bias = architecture.model_cfg.get("init_logit_bias") is not None
     if config.loss != "siglip":
+        has_bias = architecture.model_cfg.get("init_logit_bias") is not None
         return _without_bias(architecture) if has_bias else architecture
-    if has_bias:
-        return architecture
     siglip = {"init_logit_bias": _SIGLIP_BIAS, "init_logit_scale": _SIGLIP_LOGIT_SCALE}
-    return replace(architecture, model_cfg={**architecture.model_cfg, **siglip})
+    stated = {name: value for name, value in architecture.model_cfg.items() if value is not None}
+    # open_clip's configurations of SigLIP state the bias alone; its training program sets the scale as well.
+    return replace(architecture, model_cfg={**siglip, **stated})
 
 
 def _without_bias(architecture: Architecture) -> Architecture:

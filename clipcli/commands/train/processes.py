@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.distributed.nn import functional as collective
+from torch import Tensor
 
-from clipcli.backbones.towers import batch_norms
+from clipcli.commands.train.failures import Failures
 from clipcli.errors import ClipcliError, UsageError
+
+# The name since torch 2.13, and the one before.
+_gather_into = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +33,23 @@ class Processes:
         """True in the one process that writes files and reports progress."""
         return self.rank == 0
 
+    @property
+    def name(self) -> str:
+        """What messages call this process."""
+        return f"process {self.rank} on {socket.gethostname()}"
+
+    def own(self, count: int, *, whole: int = 1) -> slice:
+        """This process's part of so many things, in the order of ranks; `whole` of them are never parted."""
+        blocks = -(-count // whole)
+        first, end = (blocks * rank // self.count * whole for rank in (self.rank, self.rank + 1))
+        return slice(first, min(end, count))
+
     def gather(self, values: Tensor) -> Tensor:
         """The rows `[b, …]` of all processes as `[B, …]`, in the order of ranks; gradients flow back to theirs."""
         if self.count == 1:
             return values
-        if values.requires_grad:
-            return torch.cat(collective.all_gather(values))  # type: ignore[no-untyped-call]
-        parts = [torch.empty_like(values) for _ in range(self.count)]
-        dist.all_gather(parts, values)
-        return torch.cat(parts)
+        gathered: Tensor = _Gathered.apply(values, self.rank, self.count)
+        return gathered
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a tensor over the processes, without gradient."""
@@ -56,16 +67,48 @@ class Processes:
         dist.all_gather_object(values, value)
         return values
 
-    def raise_in_all(self, error: ClipcliError | None) -> None:
-        """Wait for all processes, and where one of them has an error raise it in all."""
-        for found in self.gather_objects(error):
-            if found is not None:
-                raise found
+    def from_leading(self, value: Any) -> Any:
+        """The value of the leading process, in all: dicts, lists and what is picklable, with tensors on the CPU."""
+        if self.count == 1:
+            return value
+        device = torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
+        tensors: list[Tensor] = []
+        plain = _without_tensors(value, tensors) if self.leads else None
+        described: list[Any] = [(plain, [(tensor.shape, tensor.dtype) for tensor in tensors])]
+        dist.broadcast_object_list(described, src=0)
+        plain, kinds = described[0]
+        received = []
+        # One by one, so that a card needs the memory of one.
+        for n, (shape, dtype) in enumerate(kinds):
+            sent = tensors[n].to(device).contiguous() if self.leads else torch.empty(shape, dtype=dtype, device=device)
+            dist.broadcast(sent, src=0)
+            received.append(sent.cpu())
+        return value if self.leads else _with_tensors(plain, received)
 
-    def wait(self) -> None:
-        """Wait until all processes have come to this call."""
-        if self.count > 1:
-            dist.barrier()
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Wait at the end of the block for all processes, and raise in all the `ClipcliError` that one of them raised.
+
+        All must come to this block, and exchange nothing in it.
+        """
+        error: ClipcliError | None = None
+        try:
+            yield
+        except ClipcliError as e:
+            error = e
+        found = self.gather_objects((self.name, error))
+        failed = [(name, one) for name, one in found if one is not None]
+        if not failed:
+            return
+        name, one = failed[0]
+        if len(failed) < self.count:
+            one = type(one)(f"{name}: {one}")
+        raise self.alike(one)
+
+    def alike(self, error: ClipcliError) -> ClipcliError:
+        """An error that all processes raise, which the leading one says."""
+        error.said_by_another = not self.leads
+        return error
 
 
 def local_process_count() -> int:
@@ -75,82 +118,89 @@ def local_process_count() -> int:
 
 @contextmanager
 def process_group(*, device: str) -> Iterator[Processes]:
-    """Join the group that `torchrun` describes in the environment, or make a group of one, until the block ends."""
+    """Join the group that `torchrun` describes in the environment, or make a group of one, until the block ends.
+
+    An error in the block is told to the other processes, which end within some seconds. The group is taken apart at a
+    normal end alone: after an error that would wait for processes that wait for this one. Raises `UsageError` for more
+    processes than cards, and `ClipcliError` where another process has failed.
+    """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1 or "RANK" not in os.environ:
         yield Processes()
         return
     processes = Processes(int(os.environ["RANK"]), count, int(os.environ.get("LOCAL_RANK", "0")))
     if device == "cuda":
+        if processes.local_rank >= (cards := torch.cuda.device_count()):
+            raise UsageError(f"{local_process_count()} processes are more than the {cards} cards here; start {cards}")
         torch.cuda.set_device(processes.local_rank)
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    failures = Failures(processes.name)
     try:
         yield processes
-    finally:
-        dist.destroy_process_group()
+    except BaseException as e:
+        cause = failures.cause(e)
+        if cause is None:
+            raise
+        raise processes.alike(cause) from e
+    failures.stop()
+    dist.destroy_process_group()
 
 
-def synchronise_batch_norm(model: nn.Module, *, device: str) -> None:
-    """Let batch norm take its statistics over the images of all processes, as if they were one batch.
-
-    The layers are changed in place. Raises `UsageError` for a class of batch norm that is not known here.
-    """
-    from timm.layers import BatchNormAct2d, convert_sync_batchnorm
-
-    classes: dict[type, Any] = {
-        nn.BatchNorm2d: _SynchronisedBatchNorm,
-        BatchNormAct2d: _with_activation(BatchNormAct2d),
-    }
-    norms = batch_norms(model)
-    unknown = [type(norm).__name__ for norm in norms if type(norm) not in classes]
-    if unknown:
-        raise UsageError(f"{unknown[0]} of this model cannot be trained in several processes; train in one")
-    if device == "cuda":
-        convert_sync_batchnorm(model)
-        return
-    for norm in norms:
-        # Only the class changes: weights, statistics and their names stay.
-        norm.__class__ = classes[type(norm)]
-
-
-class _SynchronisedBatchNorm(nn.BatchNorm2d):
-    """Batch norm over all processes on a CPU, which torch lacks. Each process must have equally many images."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return self.synchronised(input) if self.training else super().forward(input)
-
-    def synchronised(self, input: Tensor) -> Tensor:
-        """Feature maps `[b, C, H, W]`, normalised by the mean and variance over all processes."""
-        maps, count = input.float(), dist.get_world_size()
-        mean = _sum_over_processes(maps.mean((0, 2, 3))) / count
-        centred = maps - mean[:, None, None]
-        variance = _sum_over_processes(centred.square().mean((0, 2, 3))) / count
-        if self.track_running_stats:
-            self._track(mean.detach(), variance.detach(), count=input.numel() // input.shape[1] * count)
-        normalised = centred * torch.rsqrt(variance + self.eps)[:, None, None]
-        return (normalised * self.weight[:, None, None] + self.bias[:, None, None]).to(input)
-
-    def _track(self, mean: Tensor, variance: Tensor, *, count: int) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked += 1
-        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(variance * count / (count - 1), share)
-
-
-def _with_activation(plain: Any) -> type[nn.Module]:
-    """The class of timm's batch norm, with dropout and activation, over all processes."""
-
-    class Synchronised(plain, _SynchronisedBatchNorm):  # type: ignore[misc]
-        def forward(self, input: Tensor) -> Any:
-            if not self.training:
-                return plain.forward(self, input)
-            return self.act(self.drop(self.synchronised(input)))  # type: ignore[operator]
-
-    return Synchronised
-
-
-def _sum_over_processes(values: Tensor) -> Tensor:
-    total: Tensor = collective.all_reduce(values)  # type: ignore[no-untyped-call]
+def sum_over_processes(values: Tensor) -> Tensor:
+    """The sum of a tensor over the processes; gradients are summed as well."""
+    total: Tensor = _Summed.apply(values)
     return total
+
+
+class _Gathered(torch.autograd.Function):
+    """The rows of all processes; the gradient of a row is the sum of those that the processes have of it."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor, rank: int, count: int) -> Tensor:
+        context.rows = slice(rank * len(values), (rank + 1) * len(values))
+        gathered = values.new_empty((count * len(values), *values.shape[1:]))
+        _gather_into(gathered, values.contiguous())
+        return gathered
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total[context.rows], None, None
+
+
+class _Summed(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:  # noqa: ARG004
+        total = values.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return _Summed.forward(context, gradient)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a tensor was, by its number."""
+
+    number: int
+
+
+def _without_tensors(value: Any, tensors: list[Tensor]) -> Any:
+    """The value with places in the place of tensors, which are added to the list."""
+    if isinstance(value, Tensor):
+        tensors.append(value)
+        return _Place(len(tensors) - 1)
+    if isinstance(value, dict):
+        return {key: _without_tensors(one, tensors) for key, one in value.items()}
+    return [_without_tensors(one, tensors) for one in value] if isinstance(value, list) else value
+
+
+def _with_tensors(value: Any, tensors: list[Tensor]) -> Any:
+    if isinstance(value, _Place):
+        return tensors[value.number]
+    if isinstance(value, dict):
+        return {key: _with_tensors(one, tensors) for key, one in value.items()}
+    return [_with_tensors(one, tensors) for one in value] if isinstance(value, list) else value

@@ -13,9 +13,11 @@ from clipcli.backbones.checkpoint import Architecture
 from clipcli.backbones.runtime import Runtime, choose_runtime
 from clipcli.backbones.towers import batch_norms
 from clipcli.commands.train import wise_ft
+from clipcli.commands.train.agreement import check_agreement
 from clipcli.commands.train.batches import batches_for
+from clipcli.commands.train.bias import with_fitting_bias
 from clipcli.commands.train.collapse import leaves_collapsed
-from clipcli.commands.train.config_file import absolute, gather_config
+from clipcli.commands.train.config_file import absolute, gather_config, was_restarted
 from clipcli.commands.train.data import TrainingData, read_checks, read_training_data
 from clipcli.commands.train.defaults import resolve
 from clipcli.commands.train.finish import finish
@@ -66,7 +68,7 @@ def train(given: dict[str, Any], show: Show) -> Trained:
 
     Raises the errors of `clipcli.errors`.
     """
-    resume = bool(given.pop("resume", False))
+    resume = bool(given.pop("resume", False)) or was_restarted()
     return result_of(run(gather_config(given, resume=resume), resume=resume), show=show)
 
 
@@ -74,22 +76,29 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
     """As `train`, with its events. When `stop` is set, it saves a checkpoint after the step it is in, and ends."""
     runtime = _runtime(config)
     with process_group(device=runtime.kind) as processes, ExitStack() as stack:
-        config, start, data, checks = yield from _checked(config, resume=resume)
+        with processes.together():
+            config, start, data, checks = yield from _checked(config, resume=resume)
         parts = parts_of(data.sizes, data.shares, batch_size=config.batch_size or 1)
         path = Path(config.output or "")
+        new = _new_state(config, start, data, checks)
+        check_agreement(config, new.identity, data, processes=processes)
         folder = _take_folder(path, config, processes, stack, resume=resume)
-        trainee = load_trainee(start, config, runtime=runtime)
+        with processes.together():
+            trainee = load_trainee(start, config, runtime=runtime)
         yield ModelLoaded(start.name, str(runtime), str(trainee.backbone))
         yield from _warnings(trainee)
+        order = Order(parts, config.seed)
+        batches = batches_for(trainee, data, order=order, runtime=runtime, processes=processes)
+        trainee = with_fitting_bias(trainee, start, batches, runtime=runtime, processes=processes)
         starting = trainee.weights() if config.wise_ft is not None or checks.validates else {}
         trainer = Trainer(trainee, runtime=runtime, processes=processes)
-        state = _new_state(trainer.config, start, data, checks)
+        state = new
         if resume:
-            state = yield from resume_run(trainer, state, data=data, run=path, folder=folder, processes=processes)
+            state = yield from resume_run(trainer, new, data=data, run=path, folder=folder, processes=processes)
         session = Session(
             trainer,
             state=state,
-            batches=batches_for(trainee, data, order=Order(parts, config.seed), runtime=runtime, processes=processes),
+            batches=batches,
             data=data,
             checks=checks,
             runtime=runtime,
@@ -188,15 +197,12 @@ def _take_folder(
 
     An error of the leading process is raised in all of them.
     """
-    folder, error = None, None
-    if processes.leads:
-        try:
+    folder = None
+    with processes.together():
+        if processes.leads:
             folder = RunFolder(path)
             stack.callback(folder.close)
             folder.begin(config, resume=resume)
-        except ClipcliError as e:
-            error = e
-    processes.raise_in_all(error)
     return folder
 
 

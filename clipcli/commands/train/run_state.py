@@ -33,7 +33,7 @@ class RunState:
     loss: float = math.nan
     """The loss of the last step whose numbers were read."""
     cut_captions: int = 0
-    """Captions drawn that were longer than the model's context, in this process."""
+    """Captions drawn that were longer than the model's context."""
     alike_steps: int = 0
     """How many of the last steps looked like a collapse (`collapse.notice_collapse`)."""
     collapsed_step: int | None = None

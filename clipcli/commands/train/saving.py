@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from clipcli.commands.train.checkpoints import checkpoints_in, prune, save_checkpoint
 from clipcli.commands.train.data import TrainingData
@@ -26,15 +29,17 @@ def save_run(
 ) -> Generator[CheckpointSaved, None, None]:
     """Write a checkpoint to the folder `run`, remove those that are not kept, and renew `skipped.csv` and the report.
 
-    The leading process, which has the `folder`, does this, and the others wait for it. Raises `OutputFailed`.
+    The leading process, which has the `folder`, does this, and the others wait for it. Raises `OutputFailed`, in all,
+    and `ClipcliError` where the memory does not hold what is saved.
     """
-    if folder is not None:
-        saved = save_checkpoint(run, state.step, trainee=trainer.result, state={_RUN: asdict(state), **trainer.state()})
-        prune(run, best=state.best_step, keep_every=trainer.config.keep_every)
-        folder.write_skipped(state.skipped.items())
-        write_report(run)
-        yield CheckpointSaved(state.step, saved.folder)
-    processes.wait()
+    with processes.together():
+        if folder is not None:
+            state_of_all = {_RUN: asdict(state), **trainer.state()}
+            saved = save_checkpoint(run, state.step, trainee=trainer.result, state=state_of_all)
+            prune(run, best=state.best_step, keep_every=trainer.config.keep_every)
+            folder.write_skipped(state.skipped.items())
+            write_report(run)
+            yield CheckpointSaved(state.step, saved.folder)
 
 
 def resume_run(
@@ -51,22 +56,40 @@ def resume_run(
     Without a checkpoint the run begins from the state `start`. Lines of the metrics after that step are dropped: they
     are computed anew. A note says what the learning rate does where the run has another length than before.
 
+    The leading process reads the checkpoint and sends it to the others, which may not have that folder.
+
     Raises `UsageError` where the data or the model is not the same, or the run is longer already than it should be, and
-    `BadFile` for a broken checkpoint.
+    `BadFile` for a broken checkpoint; in all processes, whichever finds it.
     """
-    checkpoints = checkpoints_in(run)
+    loaded: tuple[RunState, dict[str, Tensor], dict[str, Any]] | None = None
+    with processes.together():
+        if processes.leads and (checkpoints := checkpoints_in(run)):
+            saved = checkpoints[-1].state()
+            before = state_from(saved.pop(_RUN, {}), checkpoint=checkpoints[-1].folder)
+            loaded = before, checkpoints[-1].weights(), saved
     state = start
-    if checkpoints:
-        saved = checkpoints[-1].state()
-        before = state_from(saved.get(_RUN, {}), checkpoint=checkpoints[-1].folder)
-        state = _continued(before, start, data=data, run=run)
-        trainer.restore(checkpoints[-1], saved)
+    # In a list, as tensors are looked for in lists.
+    received = processes.from_leading(None if loaded is None else list(loaded))
+    if received is not None:
+        before, weights, saved = received
+        with processes.together():
+            state = _continued(before, start, data=data, run=run)
+        trainer.restore(weights, saved)
         yield from _note_on_length(before, trainer, steps=start.steps)
-    processes.wait()
     if folder is not None:
-        folder.forget_after(state.step if checkpoints else -1)
+        folder.forget_after(state.step if received is not None else -1)
         folder.write_settings(trainer.config)
     return state
+
+
+def best_weights(step: int, *, run: Path, processes: Processes) -> dict[str, Tensor] | None:
+    """The weights of the checkpoint of a step, in all processes, or `None` where it is gone. Raises `BadFile`."""
+    weights: dict[str, Tensor] | None = None
+    with processes.together():
+        saved = [one for one in checkpoints_in(run) if one.step == step] if processes.leads else []
+        weights = saved[0].weights() if saved else None
+    found: dict[str, Tensor] | None = processes.from_leading(weights)
+    return found
 
 
 def _continued(before: RunState, start: RunState, *, data: TrainingData, run: Path) -> RunState:

@@ -21,6 +21,7 @@ from clipcli.commands.train.run_state import RunState
 from clipcli.commands.train.saving import save_run
 from clipcli.commands.train.skipped import SkippedPairs
 from clipcli.commands.train.step_meter import StepMeter, metrics_line
+from clipcli.commands.train.too_large import MemoryTooSmall
 from clipcli.commands.train.trainer import StepNumbers, TakenStep, Trainer
 from clipcli.commands.train.validation import Checks, Nearest
 from clipcli.errors import ClipcliError
@@ -54,7 +55,7 @@ class Session:
         config = trainer.config
         self.trainer, self.state, self.config, self.run = trainer, state, config, run
         self._batches, self._data, self._checks, self._runtime = batches, data, checks, runtime
-        self._processes, self._folder, self._stop = processes, folder, stop
+        self.processes, self._folder, self._stop = processes, folder, stop
         self._stopped = False
         self._warned: set[str] = set()
         self.examples: tuple[Nearest, ...] = ()
@@ -97,7 +98,8 @@ class Session:
 
     def measure(self) -> Generator[Event, None, dict[str, float]]:
         """All metrics of the model as it is now, by name, and `examples`. A warning comes only once in a run."""
-        measured = self._checks.measure(self.trainer.result.for_evaluation(), runtime=self._runtime)
+        backbone = self.trainer.result.for_evaluation()
+        measured = self._checks.measure(backbone, runtime=self._runtime, processes=self.processes)
         yield from (Warned(warning) for warning in measured.warnings if warning not in self._warned)
         self._warned |= set(measured.warnings)
         self.examples = measured.examples
@@ -111,7 +113,11 @@ class Session:
         self._train_mode()
         unread: TakenStep | None = None
         for batch in batches:
-            step = self.trainer.take(self.state.step, batch, stop=self._stop.is_set())
+            try:
+                step = self.trainer.take(self.state.step, batch, stop=self._stop.is_set())
+            except MemoryTooSmall as e:
+                yield from self._save_alone(unread, e)
+                raise
             self.state.step = step.number
             if unread is not None:
                 yield from self._account(unread)
@@ -126,6 +132,24 @@ class Session:
                 self._train_mode()
             if self._stopped:
                 return
+
+    def _save_alone(self, unread: TakenStep | None, error: MemoryTooSmall) -> Generator[Event, None, None]:
+        """Save the run as it was before a step that the memory did not hold, and say in the error how to go on.
+
+        Nothing is exchanged with other processes: they wait for the step. What they have skipped since the last
+        checkpoint is found again.
+        """
+        if unread is not None:
+            numbers = unread.read()
+            self.state.loss = numbers.loss
+            self.state.cut_captions += numbers.cut_captions
+        saved = ""
+        if self._folder is not None and error.is_before_the_step and self.state.step:
+            self.state.seconds = self.seconds
+            self.state.identity[IMAGES] = self._data.images_fingerprint(without=self.state.skipped)
+            yield from save_run(self.trainer, self.state, run=self.run, folder=self._folder, processes=Processes())
+            saved = f"; step {self.state.step:,} is saved"
+        error.args = (f"{error}{saved}; go on with: clipcli train --resume --output {self.run} {error.advice}",)
 
     def _train_mode(self) -> None:
         self.trainer.trainee.train_mode()
@@ -142,9 +166,9 @@ class Session:
         """Read the numbers of a step, check them, and log them."""
         numbers = step.read()
         self._stopped = self._stopped or numbers.stop
-        check_finite(step, numbers, run=self.run, processes=self._processes)
+        check_finite(step, numbers, run=self.run, processes=self.processes)
         self.state.loss = numbers.loss
-        self.state.cut_captions += step.batch.cut_captions
+        self.state.cut_captions += numbers.cut_captions
         self._skipped.add(step.batch.skipped)
         event = self._meter.step_done(step, numbers, memory=self.trainer.memory())
         self._log_step(event)
@@ -165,7 +189,7 @@ class Session:
             return
         message = collapse_message(step, numbers, self.config)
         if self.config.stop_on_collapse:
-            raise ClipcliError(message)
+            raise self.processes.alike(ClipcliError(message))
         yield Warned(message)
 
     def _log_step(self, event: StepDone) -> None:
@@ -196,7 +220,7 @@ class Session:
         self._skipped.share()
         self.state.seconds = self.seconds
         self.state.identity[IMAGES] = self._data.images_fingerprint(without=self.state.skipped)
-        yield from save_run(self.trainer, self.state, run=self.run, folder=self._folder, processes=self._processes)
+        yield from save_run(self.trainer, self.state, run=self.run, folder=self._folder, processes=self.processes)
         error = self._skipped.error()
         if error is not None:
-            raise error
+            raise self.processes.alike(error)

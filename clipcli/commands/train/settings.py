@@ -31,7 +31,12 @@ AUGMENTS = {
     "trivial": "one more change of colours or shape for each image, of any strength (TrivialAugment)",
 }
 TOWERS = {"image": "the image tower", "text": "the text tower"}
-PRECISIONS = {"auto": "bf16 where the hardware has it, else fp32", "fp32": "exact", "bf16": "half the memory, faster"}
+PRECISIONS = {
+    "auto": "bf16 where the hardware has it, else fp32",
+    "fp32": "exact",
+    "tf32": "as fp32, but products have 10 bits; faster on recent NVIDIA cards",
+    "bf16": "half the memory, faster",
+}
 
 
 @record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import resource
 import sys
 import time
@@ -15,22 +16,28 @@ from torch.nn.parallel import DistributedDataParallel
 
 from clipcli.backbones.runtime import Runtime
 from clipcli.commands.train.average import update_average
+from clipcli.commands.train.batch_norm import synchronise_batch_norm
 from clipcli.commands.train.batches import TrainBatch
-from clipcli.commands.train.checkpoints import SavedCheckpoint
 from clipcli.commands.train.gradient import Encoder, Model, Seeds, backward
-from clipcli.commands.train.loss import ContrastiveLoss
+from clipcli.commands.train.loss import BatchLoss, ContrastiveLoss
 from clipcli.commands.train.model import Trainee, compile_towers
 from clipcli.commands.train.optimizer import make_optimizer, set_learning_rates, step_optimizer
-from clipcli.commands.train.processes import Processes, synchronise_batch_norm
+from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.settings import TrainConfig
+from clipcli.commands.train.too_large import MemoryTooSmall, too_large, unless_too_large
 from clipcli.errors import UsageError
+
+# The argument's name since torch 2.13, and the one before.
+_ARGUMENTS = inspect.signature(DistributedDataParallel).parameters
+_SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _ARGUMENTS else "broadcast_buffers"
 
 
 @dataclass(frozen=True, slots=True)
 class StepNumbers:
     """The numbers of a step: the mean loss over all processes, the gradient's norm before clipping, the logit scale.
 
-    `stop` is true where a process was asked to stop. `chance` and `spread` are those of `BatchLoss`.
+    `stop` is true where a process was asked to stop. `chance` and `spread` are those of `BatchLoss`. `cut_captions`
+    counts the captions of the whole batch that are longer than the context.
     """
 
     loss: float
@@ -39,13 +46,15 @@ class StepNumbers:
     stop: bool
     chance: float
     spread: float
+    cut_captions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TakenStep:
     """A step that was taken: its number from 1, and the time at its end by `time.perf_counter`.
 
-    `numbers` `[6]` are the fields of `StepNumbers`, still on their way from the GPU until the event `ready`.
+    `numbers` `[7]` are the fields of `StepNumbers`, still on their way from the GPU until the event `ready`; the last
+    is the mean over the `processes`.
     """
 
     number: int
@@ -54,13 +63,14 @@ class TakenStep:
     numbers: Tensor
     ready: torch.cuda.Event | None
     time: float
+    processes: int = 1
 
     def read(self) -> StepNumbers:
         """The numbers of the step; waits for them."""
         if self.ready is not None:
             self.ready.synchronize()
-        loss, grad_norm, logit_scale, stop, chance, spread = self.numbers.tolist()
-        return StepNumbers(loss, grad_norm, logit_scale, stop > 0, chance, spread)
+        loss, grad_norm, logit_scale, stop, chance, spread, cut = self.numbers.tolist()
+        return StepNumbers(loss, grad_norm, logit_scale, stop > 0, chance, spread, round(cut * self.processes))
 
 
 class Trainer:
@@ -94,28 +104,50 @@ class Trainer:
         return self.trainee if self._average is None else self._average
 
     def take(self, step: int, batch: TrainBatch, *, stop: bool) -> TakenStep:
-        """Take a step after `step` others, on this process's part of the batch; `stop` asks all processes to stop."""
-        config = self.config
-        share_of_peak = set_learning_rates(self._optimizer, step, config)
-        seeds = Seeds(config.seed, step, self._processes.rank)
-        batch_loss = backward(
+        """Take a step after `step` others, on this process's part of the batch; `stop` asks all processes to stop.
+
+        Raises `MemoryTooSmall` where the memory does not hold it.
+        """
+
+        def failed(*, is_before_the_step: bool) -> MemoryTooSmall:
+            pairs, kind = len(batch.pixels), self._runtime.kind
+            return too_large(self.config, pairs=pairs, device=kind, is_before_the_step=is_before_the_step)
+
+        loss = unless_too_large(lambda: self._backward(step, batch))
+        if loss is None:
+            self._optimizer.zero_grad(set_to_none=True)
+            raise failed(is_before_the_step=True)
+        taken = unless_too_large(lambda: self._step(step, batch, loss, stop=stop))
+        if taken is None:
+            raise failed(is_before_the_step=False)
+        return taken
+
+    def _backward(self, step: int, batch: TrainBatch) -> BatchLoss:
+        """Add the gradient of the batch to the weights' `grad`."""
+        return backward(
             self._model,
             batch.to(self._runtime.device),
             loss_function=self._loss_function,
-            micro_batch=config.micro_batch,
-            seeds=seeds,
+            micro_batch=self.config.micro_batch,
+            seeds=Seeds(self.config.seed, step, self._processes.rank),
         )
+
+    def _step(self, step: int, batch: TrainBatch, batch_loss: BatchLoss, *, stop: bool) -> TakenStep:
+        """Change the weights by their `grad`. A card is never waited for: what it gets from here are fills."""
+        config = self.config
+        share_of_peak = set_learning_rates(self._optimizer, step, config)
         scale = self.trainee.towers.logit_scale.detach().exp().reshape(())
         grad_norm = step_optimizer(
             self._optimizer, self.trainee.towers, clip=config.grad_clip_norm, clamp_logit_scale=config.loss == "clip"
         )
         if self._average is not None:
             update_average(self._average.towers, self.trainee.towers, step=step, decay=config.average)
-        stop_flag = torch.tensor(float(stop), device=scale.device)
-        parts = [batch_loss.loss, grad_norm.to(batch_loss.loss), scale, stop_flag, batch_loss.chance, batch_loss.spread]
+        loss = batch_loss.loss
+        counts = [loss.new_full((), float(stop)), batch_loss.chance, batch_loss.spread]
+        parts = [loss, grad_norm.to(loss), scale, *counts, loss.new_full((), float(batch.cut_captions))]
         numbers = self._processes.mean(torch.stack(parts))
         lr = (config.lr or 0.0) * share_of_peak
-        return TakenStep(step + 1, batch, lr, *_to_host(numbers), time.perf_counter())
+        return TakenStep(step + 1, batch, lr, *_to_host(numbers), time.perf_counter(), self._processes.count)
 
     def end(self) -> Trainee:
         """The result of training with its adapters merged; no more steps can be taken."""
@@ -131,9 +163,8 @@ class Trainer:
         raw_weights = self.trainee.weights() if self.trainee.adapters is None else {}
         return {**state, "raw_weights": raw_weights, "average_adapters": self._average.adapter_state()}
 
-    def restore(self, saved: SavedCheckpoint, state: Mapping[str, Any]) -> None:
-        """Go back to a checkpoint, whose `state` holds what `self.state` gave. Raises `BadFile`."""
-        weights = saved.weights()
+    def restore(self, weights: dict[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Go back to a checkpoint: the weights of `result` then, and a `state` that `self.state` gave."""
         if self._average is None:
             self.trainee.restore(weights, state["adapters"])
         else:
@@ -150,16 +181,15 @@ class Trainer:
 
     def _wrapped_model(self) -> Model:
         """The towers as one module, which with several processes averages its gradients over them."""
-        autocast = None if self._runtime.precision == "fp32" else self._runtime.dtype
+        autocast = self._runtime.dtype if self._runtime.is_reduced else None
         towers = self.trainee.towers
         encoder = Encoder(towers, preprocessing=self.trainee.backbone.preprocessing, autocast=autocast)
         if self._processes.count == 1:
             return encoder
         synchronise_batch_norm(towers, device=self._runtime.kind)
         devices = [self._processes.local_rank] if self._runtime.kind == "cuda" else None
-        return DistributedDataParallel(
-            encoder, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
-        )
+        options: dict[str, Any] = {"device_ids": devices, "gradient_as_bucket_view": True, _SYNC_BUFFERS: False}
+        return DistributedDataParallel(encoder, **options)
 
 
 def _to_host(numbers: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.runtime import Runtime
+from clipcli.commands.train.encoded_together import (
+    encode_classes_together,
+    encode_images_together,
+    encode_texts_together,
+)
 from clipcli.commands.train.loss import LOSS_FUNCTIONS, Features, Groups, Targets, positives
+from clipcli.commands.train.processes import Processes
 from clipcli.data.pairs import Pair
-from clipcli.encoding.embed import encode
-from clipcli.encoding.ensemble import class_embeddings
-from clipcli.errors import UsageError
-from clipcli.events import Warned
-from clipcli.records import Embedded, ImageItem, Skipped
+from clipcli.records import ImageItem
 from clipcli.scoring.metrics import recall_both_ways, top_k_accuracy
 
 Array = NDArray[np.float32]
@@ -53,8 +55,11 @@ class Measurement:
 class Check(Protocol):
     """Data to measure a model on."""
 
-    def measure(self, backbone: Backbone, *, prefix: str = "") -> Measurement:
-        """The metrics of the model; `prefix` replaces the usual beginning of their names."""
+    def measure(self, backbone: Backbone, *, processes: Processes, prefix: str = "") -> Measurement:
+        """The metrics of the model; `prefix` replaces the usual beginning of their names.
+
+        Each of the processes encodes a part of the data, and all have the metrics of the whole.
+        """
         ...
 
     def examples(self) -> Iterator[Example]:
@@ -74,10 +79,10 @@ class ZeroShot:
         """Each image with the prompts and the index of its class."""
         yield from ((item, self.prompts[n], str(n)) for item, n in zip(self.items, self.truth, strict=True))
 
-    def measure(self, backbone: Backbone, *, prefix: str = "zero_shot_") -> Measurement:
+    def measure(self, backbone: Backbone, *, processes: Processes, prefix: str = "zero_shot_") -> Measurement:
         """`top1`, and with more than five classes `top5`; images that cannot be read do not count."""
-        classes = class_embeddings(self.prompts, backbone=backbone)
-        images, kept, warnings = _image_embeddings(self.items, backbone=backbone)
+        classes = encode_classes_together(self.prompts, backbone=backbone, processes=processes)
+        images, kept, warnings = encode_images_together(self.items, backbone=backbone, processes=processes)
         scores = images @ classes.T
         truth = np.asarray(self.truth, dtype=np.intp)[kept]
         ks = (1, 5) if len(classes) > 5 else (1,)
@@ -100,16 +105,17 @@ class Retrieval:
         """Each pair."""
         yield from examples_of(self.pairs)
 
-    def measure(self, backbone: Backbone, *, prefix: str = "") -> Measurement:
+    def measure(self, backbone: Backbone, *, processes: Processes, prefix: str = "") -> Measurement:
         """`val_loss` of the images with their first captions, and recall at 1, 5 and 10 both ways among all of them.
 
         The right captions of an image are its own, and in a tree of classes those of its class. With a `prefix` the
         loss is left out.
         """
-        images, kept, warnings = _image_embeddings([pair.item for pair in self.pairs], backbone=backbone)
+        items = [pair.item for pair in self.pairs]
+        images, kept, warnings = encode_images_together(items, backbone=backbone, processes=processes)
         pairs = [self.pairs[n] for n in kept]
         captions = [(n, caption) for n, pair in enumerate(pairs) for caption in _captions(pair)]
-        texts = backbone.encode_texts([caption for _, caption in captions]).cpu().numpy()
+        texts = encode_texts_together([caption for _, caption in captions], backbone=backbone, processes=processes)
         owners = np.array([n for n, _ in captions], dtype=np.intp)
         groups = _groups(pairs)
         firsts = np.unique(owners, return_index=True)[1]
@@ -145,14 +151,14 @@ class Checks:
         """True where there is data that tells a better model from a worse one."""
         return self.zero_shot is not None or self.val is not None
 
-    def measure(self, backbone: Backbone, *, runtime: Runtime) -> Measurement:
-        """All metrics, computed in the precision of `runtime`."""
+    def measure(self, backbone: Backbone, *, runtime: Runtime, processes: Processes) -> Measurement:
+        """All metrics, computed in the precision of `runtime`; in each of the processes a part of what is encoded."""
         measured = Measurement({})
-        with torch.autocast(runtime.kind, runtime.dtype, enabled=runtime.precision != "fp32"):
+        with torch.autocast(runtime.kind, runtime.dtype, enabled=runtime.is_reduced):
             for check in (self.zero_shot, self.val):
-                measured |= check.measure(backbone) if check is not None else Measurement({})
+                measured |= check.measure(backbone, processes=processes) if check is not None else Measurement({})
             if self.retain is not None:
-                measured |= self.retain.measure(backbone, prefix="retain_")
+                measured |= self.retain.measure(backbone, processes=processes, prefix="retain_")
         return measured
 
 
@@ -212,23 +218,3 @@ def _examples(
         nearest = own if rank == 1 else int(similarity.argmax())
         found.append(Nearest(pairs[n].item, captions[own][1], captions[nearest][1], rank))
     return tuple(found)
-
-
-def _image_embeddings(items: Sequence[ImageItem], *, backbone: Backbone) -> tuple[Array, list[int], tuple[str, ...]]:
-    """Embeddings `[M, D]` of the images that can be read, their places among the items, and warnings of the others.
-
-    Raises `UsageError` where none can be read.
-    """
-    events = list(encode(items, backbones=[backbone]))
-    embedded = [event for event in events if isinstance(event, Embedded)]
-    entries = [entry for part in embedded for entry in part.entries]
-    kept = [n for n, entry in enumerate(entries) if not isinstance(entry, Skipped)]
-    warnings = [event.message for event in events if isinstance(event, Warned)]
-    skipped = [entry for entry in entries if isinstance(entry, Skipped)]
-    if skipped:
-        first = f"{skipped[0].item.id}: {skipped[0].reason}"
-        if not kept:
-            raise UsageError(f"the validation data: no image can be read, such as {first}")
-        count = f"{len(skipped):,} of {len(items):,} validation images"
-        warnings.append(f"{count} cannot be read and do not count, such as {first}")
-    return np.concatenate([part.embeddings[0] for part in embedded]), kept, tuple(warnings)

@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def step(number: int, at: float, *, stop: bool = False) -> TakenStep:
     """A step that was taken at a time."""
-    return TakenStep(number, BATCH, 1e-3, torch.tensor([2.5, 0.75, 14.0, float(stop), 3.5, 0.25]), None, at)
+    return TakenStep(number, BATCH, 1e-3, torch.tensor([2.5, 0.75, 14.0, float(stop), 3.5, 0.25, 0.0]), None, at)
 
 
 @pytest.mark.parametrize("stop", [False, True])
