@@ -10,7 +10,7 @@ import io
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -223,12 +223,26 @@ def decode_on(device: str, jpegs: Sequence[Jpeg], *, steps: Sequence[Callable[[A
 
     Raises whatever the decoder raises if it cannot decode one of them.
     """
-    from torchvision.io import ImageReadMode, decode_jpeg
-
     data = [torch.frombuffer(bytearray(jpeg.data), dtype=torch.uint8) for jpeg in jpegs]
-    decoded = decode_jpeg(data, mode=ImageReadMode.RGB, device=device)
+    decoded = _decoder()(data, device)
     resized = [_resized(_upright(one, jpeg.orientation), steps) for one, jpeg in zip(decoded, jpegs, strict=True)]
     return torch.stack(resized).permute(0, 2, 3, 1).contiguous()
+
+
+def _decoder() -> Callable[[list[Tensor], str], list[Tensor]]:
+    """The function that decodes JPEGs on a device, each to RGB `[3, H, W]`, without regard to the EXIF orientation.
+
+    It is torchcodec's, where that is installed and has one, from version 0.16 on. Else it is torchvision's, which warns
+    from version 0.29 on that it will go.
+    """
+    # torchcodec raises RuntimeError where it was made for another version of torch.
+    with suppress(ImportError, RuntimeError, OSError):
+        from torchcodec.decoders import decode_jpeg as by_torchcodec
+
+        return lambda data, device: by_torchcodec(data, mode="RGB", device=device)
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    return lambda data, device: decode_jpeg(data, mode=ImageReadMode.RGB, device=device)
 
 
 def _upright(image: Tensor, orientation: int) -> Tensor:

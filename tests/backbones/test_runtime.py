@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -47,6 +48,36 @@ def test_what_is_asked_for_is_used() -> None:
 
 def test_as_many_threads_as_there_are_cores_for_us() -> None:
     assert choose_runtime().workers == len(os.sched_getaffinity(0))
+
+
+@pytest.fixture
+def tf32() -> Iterator[Callable[[], set[bool]]]:
+    """Tells if torch may multiply float32 in TF32; as it was after the test."""
+    flags = [(torch.backends.cudnn, "allow_tf32"), (torch.backends.cuda.matmul, "allow_tf32")]
+    before = [getattr(*flag) for flag in flags]
+    for module, name in flags:
+        setattr(module, name, True)
+    yield lambda: {getattr(*flag) for flag in flags}
+    for (module, name), value in zip(flags, before, strict=True):
+        setattr(module, name, value)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_products_of_float32_are_exact(precision: str, tf32: Callable[[], set[bool]]) -> None:
+    assert tf32() == {True}
+    choose_runtime(device="cpu", precision=precision)
+    assert tf32() == {False}
+
+
+def test_tf32_has_a_name_of_its_own(tf32: Callable[[], set[bool]], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="tf32 is for NVIDIA cards, and not for cpu; give --precision fp32"):
+        choose_runtime(device="cpu", precision="tf32")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    choose_runtime(device="cuda", precision="fp32")
+    assert tf32() == {False}
+    runtime = choose_runtime(device="cuda", precision="tf32")
+    assert tf32() == {True}
+    assert (runtime.dtype, runtime.is_reduced, runtime.precision) == (torch.float32, False, "tf32")
 
 
 def test_every_precision_has_a_dtype() -> None:

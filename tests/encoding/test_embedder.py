@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +13,9 @@ import torch
 from small_data import in_memory
 from torch import Tensor
 
+import clipcli
 from clipcli.backbones.backbone import Backbone
+from clipcli.backbones.towers import Towers
 from clipcli.commands.classify.run import run
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.encoding.copies import one_ahead
@@ -20,6 +24,7 @@ from clipcli.encoding.encoders import Encoders
 from clipcli.errors import ClipcliError
 from clipcli.events import RowsReady, Warned
 from clipcli.images.stopwatch import Stopwatch
+from clipcli.memory.memory import Memory
 from clipcli.records import Batch, Remembered, Skipped
 
 CPU_ERROR = RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried")
@@ -205,3 +210,49 @@ def test_a_card_gets_the_next_batch_before_it_is_done_with_one(monkeypatch: pyte
         np.testing.assert_array_equal(embeddings, first_pixels(one))
     assert log == ["copy 3", "copy 2", "encode 3", "copy 1", "encode 2", "encode 1"]
     assert model.asked == [3, 1, 1, 1, 1, 1, 1]
+
+
+class TestTexts:
+    """What a model gives for a text is looked at before it is stored, as for an image."""
+
+    @pytest.fixture
+    def overflowing(self, model: str, monkeypatch: pytest.MonkeyPatch) -> str:
+        """A model that gives no numbers for texts about dogs, as fp16 may."""
+        encode_texts = Towers.encode_texts
+
+        def overflown(self: Towers, tokens: Tensor) -> Tensor:
+            embeddings = encode_texts(self, tokens)
+            # The token of `dog` in open_clip's vocabulary.
+            embeddings[(tokens == 1929).any(dim=1)] = float("nan")
+            return embeddings
+
+        monkeypatch.setattr(Towers, "encode_texts", overflown)
+        return model
+
+    def test_nan_is_an_error_and_is_not_kept(
+        self, overflowing: str, photos: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given: dict[str, Any] = {"labels": str(labels), "model": overflowing, "device": "cpu", "prompts": "plain"}
+        with pytest.raises(
+            ClipcliError, match=r"in bf16 gives no numbers for the text '.*dog.*'; try precision='fp32'"
+        ):
+            list(clipcli.classify(str(photos), precision="bf16", **given))
+        with pytest.raises(ClipcliError, match=r"gives no numbers for the text '.*dog.*'; check the weights"):
+            list(clipcli.classify(str(photos), precision="fp32", **given))
+        monkeypatch.undo()
+        rows = list(clipcli.classify(str(photos), precision="fp32", **given))
+        assert all(math.isfinite(row.scores[0]) for row in rows)
+
+    def test_what_an_earlier_version_kept_is_encoded_anew(
+        self, photos: Path, labels: Path, model: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given: dict[str, Any] = {"labels": str(labels), "model": model, "device": "cpu", "prompts": "plain"}
+        right = list(clipcli.classify(str(photos), **given))
+        get = Memory.get
+
+        def with_nan(self: Memory, keys: Any) -> Any:
+            return {key: np.full_like(one, np.nan) for key, one in get(self, keys).items()}
+
+        monkeypatch.setattr(Memory, "get", with_nan)
+        again = list(clipcli.classify(str(photos), **given))
+        assert again == right

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -308,3 +309,27 @@ def test_images_are_hashed_where_that_is_asked_for(on_card: list[int]) -> None:
     assert on_card == [1]
     (batch,) = card.batches(items, **settings, threads=DecodeThreads(1))
     assert all(getattr(entry, "digest", None) is None for entry in batch.entries)
+
+
+def test_torchcodec_decodes_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision's decoder warns from version 0.29 on that it will go."""
+    asked: list[tuple[int, str, str]] = []
+
+    def decode_jpeg(data: list[torch.Tensor], *, mode: str, device: str) -> list[torch.Tensor]:
+        asked.append((len(data), mode, device))
+        return [torch.full((3, 40, 60), 7, dtype=torch.uint8) for _ in data]
+
+    monkeypatch.setitem(sys.modules, "torchcodec", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", SimpleNamespace(decode_jpeg=decode_jpeg))
+    [batch] = decoded([saved(smooth(60, 40)), saved(smooth(60, 40))])
+    assert asked == [(2, "RGB", "cpu")]
+    assert (batch.pixels == 7).all()
+
+
+@pytest.mark.parametrize("module", [None, SimpleNamespace()], ids=["not installed", "older"])
+def test_torchvision_decodes_where_torchcodec_is_not(monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
+    monkeypatch.setitem(sys.modules, "torchcodec", module)
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", module)
+    [batch] = decoded([saved(smooth(60, 40))])
+    assert batch.pixels.shape == (1, 32, 32, 3)
+    assert batch.notes == ()

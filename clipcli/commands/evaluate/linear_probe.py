@@ -31,7 +31,7 @@ _MOST_STEPS = 1000
 # A fit ends where its gradient is this share of that of weights of 0: in the search, and for the probe itself.
 # scikit-learn's own bound, 1e-4 for the mean over images, is above the gradient of weights of 0 where there are
 # hundreds of classes, and would leave them so.
-_ROUGH, _PRECISE = 1e-2, 1e-3
+_ROUGH, _PRECISE = 1e-2, 1e-4
 # The search ends after so many strengths in a row that are worse than the best.
 _PATIENCE = 2
 

@@ -87,8 +87,7 @@ def save_checkpoint(run: Path, step: int, *, trainee: Trainee, state: Mapping[st
         if is_out_of_memory(e):
             smaller = smaller_steps(trainee.config, pairs=trainee.config.batch_size or 1)
             raise ClipcliError(
-                f"the memory does not hold what checkpoint {target} needs; {is_kept}"
-                f"go on with: clipcli train --resume --output {run} {smaller}"
+                f"the memory does not hold what checkpoint {target} needs; {is_kept}go on with --resume {smaller}"
             ) from None
         free = f"{is_kept}free some space" + (" and go on with --resume" if kept else "")
         raise OutputFailed(f"cannot write checkpoint {target}: {e}; {free}") from None

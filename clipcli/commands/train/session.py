@@ -140,16 +140,17 @@ class Session:
         checkpoint is found again.
         """
         if unread is not None:
-            numbers = unread.read()
-            self.state.loss = numbers.loss
-            self.state.cut_captions += numbers.cut_captions
+            event = self._counted(unread, unread.read())
+            if self._is_logged(event):
+                self._log.write("step", metrics_line(event))
+            yield event
         saved = ""
         if self._folder is not None and error.is_before_the_step and self.state.step:
             self.state.seconds = self.seconds
             self.state.identity[IMAGES] = self._data.images_fingerprint(without=self.state.skipped)
             yield from save_run(self.trainer, self.state, run=self.run, folder=self._folder, processes=Processes())
             saved = f"; step {self.state.step:,} is saved"
-        error.args = (f"{error}{saved}; go on with: clipcli train --resume --output {self.run} {error.advice}",)
+        error.args = (f"{error}{saved}; go on with --resume {error.advice}",)
 
     def _train_mode(self) -> None:
         self.trainer.trainee.train_mode()
@@ -167,11 +168,10 @@ class Session:
         numbers = step.read()
         self._stopped = self._stopped or numbers.stop
         check_finite(step, numbers, run=self.run, processes=self.processes)
-        self.state.loss = numbers.loss
-        self.state.cut_captions += numbers.cut_captions
-        self._skipped.add(step.batch.skipped)
-        event = self._meter.step_done(step, numbers, memory=self.trainer.memory())
-        self._log_step(event)
+        event = self._counted(step, numbers)
+        if self._is_logged(event):
+            self._skipped.share()
+            self._log.write("step", metrics_line(event))
         yield event
         yield from self._check_collapse(step.number, numbers)
         if self._skipped.error() is not None:
@@ -192,10 +192,15 @@ class Session:
             raise self.processes.alike(ClipcliError(message))
         yield Warned(message)
 
-    def _log_step(self, event: StepDone) -> None:
-        if event.step % (self.config.log_every or 1) == 0 or event.step in (1, self.steps):
-            self._skipped.share()
-            self._log.write("step", metrics_line(event))
+    def _counted(self, step: TakenStep, numbers: StepNumbers) -> StepDone:
+        """Add what is known of a step to the state."""
+        self.state.loss = numbers.loss
+        self.state.cut_captions += numbers.cut_captions
+        self._skipped.add(step.batch.skipped)
+        return self._meter.step_done(step, numbers, memory=self.trainer.memory())
+
+    def _is_logged(self, event: StepDone) -> bool:
+        return event.step % (self.config.log_every or 1) == 0 or event.step in (1, self.steps)
 
     def _validate_if_missed(self) -> Generator[Event, None, None]:
         """Validate the model before the first step, and where a run was stopped before a validation that was due."""
