@@ -10,6 +10,7 @@ import shutil
 import signal
 import tarfile
 import time
+import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -353,6 +354,36 @@ def test_validation_is_shared_and_its_figures_are_those_of_one(
     assert lines[0] == pytest.approx(lines[1], abs=1e-6)
     assert lines[0]["kind"] == "validation"
     assert validation.headline(one[0]) is not None
+
+
+def test_nothing_is_used_that_torch_gives_up(pairs: Path, model: str, tmp_path: Path) -> None:
+    def work(rank: int) -> Any:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            trained(settings(pairs, model, tmp_path / f"run{rank}", steps=1))
+        return [str(one.message) for one in said if "deprecated" in str(one.message) and "torch" in one.filename]
+
+    assert [one.result for one in in_group(work)] == [[], []]
+
+
+def test_a_step_copies_no_number_to_a_card(
+    pairs: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tensor made of numbers on a device is copied there, and waited for."""
+    from clipcli.backbones import backbone
+
+    backbone._per_channel.cache_clear()
+    make, made = torch.tensor, []
+
+    def noted(*arguments: Any, **more: Any) -> torch.Tensor:
+        if "device" in more:
+            made.append(arguments[0])
+        return make(*arguments, **more)
+
+    monkeypatch.setattr(torch, "tensor", noted)
+    trained(settings(pairs, model, tmp_path / "run", steps=4))
+    # The mean and the standard deviation, once for the whole run.
+    assert len(made) == 2
 
 
 def test_captions_that_are_cut_count_in_all_processes(pairs: Path, model: str, tmp_path: Path) -> None:
