@@ -26,9 +26,7 @@ class Ended:
     seconds: float
 
 
-def in_group(
-    work: Callable[[int], Any], *, count: int = 2, timeout: float = 60, environment: dict[str, str] | None = None
-) -> list[Ended]:
+def in_group(work: Callable[[int], Any], *, count: int = 2, timeout: float = 60) -> list[Ended]:
     """Run the work, which gets its rank, in each of the processes.
 
     One that outlasts the timeout is killed: its code is -9 then.
@@ -36,8 +34,8 @@ def in_group(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1"}
-    shared |= {"MASTER_PORT": str(port), **(environment or {})}
+    shared = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     context, started = multiprocessing.get_context("fork"), time.monotonic()
     pipes, processes = [], []
     for rank in range(count):

@@ -15,7 +15,7 @@ from clipcli.cli import exit_codes
 from clipcli.cli.flags import FlagValues, Terminal, flags_of
 from clipcli.cli.garbage import Show, pause_collector
 from clipcli.cli.signals import handle_stops
-from clipcli.commands.train.config_file import gather_config, was_restarted
+from clipcli.commands.train.config_file import gather_config
 from clipcli.commands.train.settings import TrainRequest
 from clipcli.events import StepDone, result_of
 from clipcli.settings import to_yaml
@@ -39,7 +39,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     RUN gets checkpoints, metrics and a report, and in the end the model, for classify --model RUN. Ctrl-C saves a
     checkpoint, and --resume goes on from it. With torchrun in front, all its processes train one model.
     """
-    resume = bool(flags.pop("resume", False)) or was_restarted()
+    resume = bool(flags.pop("resume", False))
     config = gather_config(flags, file=terminal.config, resume=resume)
     if terminal.show_config and not config.data:
         from clipcli.commands.train.defaults import without_lengths

@@ -52,11 +52,6 @@ def in_several() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def was_restarted() -> bool:
-    """True where `torchrun --max-restarts` has started the processes again, after one of them had failed."""
-    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
-
-
 def override(settings: Mapping[str, Any], *, by: Mapping[str, Any]) -> dict[str, Any]:
     """Override settings by others.
 

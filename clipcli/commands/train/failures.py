@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from datetime import timedelta
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
@@ -16,20 +17,21 @@ from clipcli.errors import ClipcliError, one_line
 
 _EVERY = 1.0
 # Seconds that a process has to end by itself, once another has failed, and to learn why a collective failed.
-_GRACE, _WORD = 10.0, 2.0
+_GRACE, _WORD, _BETWEEN = 10.0, 2.0, 0.1
 _EXIT_CODE = 1
 _GONE = ("Connection closed by peer", "Connection reset by peer", "NCCL", "Broken pipe")
 
 
 class Failures:
-    """The word of the first process that fails, for the process called `name`; the group must be there."""
+    """The word of the first process that fails, for the process called `name`.
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    The group must be there. `key` is where the word is kept: torchrun keeps the store when it starts processes again.
+    """
+
+    def __init__(self, name: str, *, key: str) -> None:
+        self._name, self._key = name, key
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         self._store = TCPStore(host, port, is_master=False, timeout=timedelta(seconds=30), wait_for_workers=False)
-        # torchrun keeps the store when it starts the processes again.
-        self._key = f"clipcli/failed/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="failures", daemon=True)
         self._thread.start()
@@ -48,11 +50,10 @@ class Failures:
         broken = isinstance(error, RuntimeError) and any(words in str(error) for words in _GONE)
         try:
             if broken:
-                try:
-                    self._store.wait([self._key], timedelta(seconds=_WORD))
-                except RuntimeError:
-                    return ClipcliError("stopped, as another process of the run is gone; go on with --resume")
-                return ClipcliError(f"stopped, as {self._word()}")
+                end = time.monotonic() + _WORD
+                while (word := self._word()) is None and time.monotonic() < end:
+                    time.sleep(_BETWEEN)
+                return ClipcliError(f"stopped, as {word or 'another process of the run is gone'}; go on with --resume")
             what = one_line(error) if isinstance(error, Exception) else "was stopped"
             self._store.compare_set(self._key, "", f"{self._name} failed: {what}")
         except RuntimeError:
@@ -60,14 +61,14 @@ class Failures:
             return None
         return None
 
-    def _word(self) -> str:
-        return self._store.get(self._key).decode()
+    def _word(self) -> str | None:
+        return self._store.get(self._key).decode() if self._store.check([self._key]) else None
 
     def _watch(self) -> None:
         """Wait for the failure of another process, and end this one if it does not end by itself."""
         while not self._stopped.wait(_EVERY):
             try:
-                word = self._word() if self._store.check([self._key]) else None
+                word = self._word()
             except RuntimeError:
                 return
             if word is not None and not self._stopped.wait(_GRACE):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from clipcli.commands.train.failures import Failures
-from clipcli.errors import ClipcliError, UsageError
+from clipcli.errors import ClipcliError, UsageError, one_line
 
 # The name since torch 2.13, and the one before.
 _gather_into = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
@@ -22,11 +23,15 @@ _gather_into = getattr(dist, "all_gather_single", None) or dist.all_gather_into_
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """This process among the `count` processes of the run: its `rank`, and the index of its GPU on this machine."""
+    """This process among the `count` processes of the run: its `rank`, and the index of its GPU on this machine.
+
+    `restarted` is true where `torchrun --max-restarts` has started them again, as one of them had failed.
+    """
 
     rank: int = 0
     count: int = 1
     local_rank: int = 0
+    restarted: bool = False
 
     @property
     def leads(self) -> bool:
@@ -133,10 +138,20 @@ def process_group(*, device: str) -> Iterator[Processes]:
         if processes.local_rank >= (cards := torch.cuda.device_count()):
             raise UsageError(f"{local_process_count()} processes are more than the {cards} cards here; start {cards}")
         torch.cuda.set_device(processes.local_rank)
-    dist.init_process_group("nccl" if device == "cuda" else "gloo")
-    failures = Failures(processes.name)
     try:
+        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+        # Only where a process had failed are restarts counted.
+        restarted = any(processes.gather_objects(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"))
+        key = processes.from_leading(f"clipcli/failed/{uuid.uuid4()}")
+    except RuntimeError as e:
+        raise ClipcliError(f"the processes of the run do not reach each other: {one_line(e)}; start them again") from e
+    processes = replace(processes, restarted=restarted)
+    failures = Failures(processes.name, key=key)
+    try:
+        # The store may be in a process: it stays until all have found it, and until all have ended.
+        dist.barrier()
         yield processes
+        dist.barrier()
     except BaseException as e:
         cause = failures.cause(e)
         if cause is None:

@@ -17,7 +17,7 @@ from clipcli.commands.train.agreement import check_agreement
 from clipcli.commands.train.batches import batches_for
 from clipcli.commands.train.bias import with_fitting_bias
 from clipcli.commands.train.collapse import leaves_collapsed
-from clipcli.commands.train.config_file import absolute, gather_config, was_restarted
+from clipcli.commands.train.config_file import absolute, gather_config
 from clipcli.commands.train.data import TrainingData, read_checks, read_training_data
 from clipcli.commands.train.defaults import resolve
 from clipcli.commands.train.finish import finish
@@ -68,7 +68,7 @@ def train(given: dict[str, Any], show: Show) -> Trained:
 
     Raises the errors of `clipcli.errors`.
     """
-    resume = bool(given.pop("resume", False)) or was_restarted()
+    resume = bool(given.pop("resume", False))
     return result_of(run(gather_config(given, resume=resume), resume=resume), show=show)
 
 
@@ -76,6 +76,7 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
     """As `train`, with its events. When `stop` is set, it saves a checkpoint after the step it is in, and ends."""
     runtime = _runtime(config)
     with process_group(device=runtime.kind) as processes, ExitStack() as stack:
+        resume = resume or processes.restarted
         with processes.together():
             config, start, data, checks = yield from _checked(config, resume=resume)
         parts = parts_of(data.sizes, data.shares, batch_size=config.batch_size or 1)
