@@ -55,16 +55,37 @@ Content = bytes | Held
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """One of `of` frames that are spread evenly over a file of several frames or pages; `number` counts from 0."""
+
+    number: int
+    of: int
+
+    def place(self, count: int) -> int | None:
+        """Its place among the `count` frames of the file; `None` if it has fewer frames than were asked for."""
+        if self.of == 1:
+            return 0
+        if count <= self.of:
+            return self.number if self.number < count else None
+        return (2 * self.number + 1) * count // (2 * self.of)
+
+
+# The one frame of most images, and the first one of others.
+WHOLE = Frame(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """A pointer to the bytes of an image or text, which can be pickled and read in another process.
 
     `kind` is a key of `clipcli.data.reference.READERS`, where `path` and `member` are explained for each kind. With
-    `held`, which is only in this process, `member` is the image itself.
+    `held`, which is only in this process, `member` is the image itself. `frame` is the one that is looked at.
     """
 
     kind: str
     path: str | None = None
     member: str | Span | Cell | bytes | Held | None = None
+    frame: Frame = WHOLE
 
 
 @dataclass(frozen=True, slots=True)

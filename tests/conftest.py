@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,17 @@ def _alone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
+
+
+@pytest.fixture(scope="session")
+def workers() -> Iterator[None]:
+    """Worker processes that know the decoders of `odd_decoders`, which this process does not."""
+    from clipcli.images.isolate import HOUSE, PLUGINS
+
+    PLUGINS.append("odd_decoders")
+    yield
+    PLUGINS.clear()
+    HOUSE.end()
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipcli.cli import exit_codes
@@ -19,6 +21,8 @@ from clipcli.data.tree import split_zip
 from clipcli.errors import UsageError
 from clipcli.events import Warned
 from clipcli.files.locks import only_writer
+from clipcli.images.in_hand import left_in_hand, noting_images
+from clipcli.images.limits import limits_of
 from clipcli.outputs.check import check_is_not_read, check_output, choose_format, is_stream
 from clipcli.outputs.earlier import Earlier, find_earlier, keep_changed, left_over, remove_left_over
 from clipcli.settings import to_yaml
@@ -34,6 +38,8 @@ EXAMPLES = (
 )
 
 
+# Messages name this many of the images that were being decoded.
+_FEW = 4
 _NO_RESUME = (
     "--refine labels all images together, so there is no rest to label; give --update, or --overwrite, in place of"
     " --resume: what was encoded comes from the cache"
@@ -75,6 +81,7 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
     from clipcli.cli.next_command import next_command
 
     earlier = _find_earlier_rows(file, display, format=format, top_k=settings.top_k)
+    settings = _after_a_death(settings, file, display)
     update = read_update(file, display) if file.update else None
     replaced = left_over(file.output) if file.overwrite else []
     _keep_corrections(file, display)
@@ -86,10 +93,12 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
     from clipcli.commands.classify.album import Album
     from clipcli.commands.classify.run import run
 
-    album = Album(file.report, most=file.report_images, **answers) if file.report else None
+    limits = limits_of(settings)
+    album = Album(file.report, most=file.report_images, limits=limits, **answers) if file.report else None
     try:
         events = run(settings, earlier=earlier, output=file.output, album=album, update=update)
-        write_rows(events, rows, summary, display, show=show)
+        with noting_images(file.output, limits):
+            write_rows(events, rows, summary, display, show=show)
         remove_left_over(replaced)
         for event in album.write() if album else ():
             show(event)
@@ -99,6 +108,17 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
         close_standard_output()
         summary.reader_gone = True
     return summary
+
+
+def _after_a_death(settings: ClassifySettings, file: RowsFile, display: Display) -> ClassifySettings:
+    """The settings to resume a run with: in worker processes, where the run before was ended while it decoded."""
+    images = left_in_hand(Path(file.output)) if file.resume else []
+    if not images:
+        return settings
+    names = " or ".join(images[:_FEW])
+    was = f"the run before was ended from outside, or by a decoder, while it decoded {names}"
+    display.show(Warned(f"{was}; this one decodes in worker processes, as with --isolate"))
+    return replace(settings, isolate=True)
 
 
 def _answers(settings: ClassifySettings) -> dict[str, Any]:

@@ -12,11 +12,14 @@ from clipcli.classes.mapping import MappedLabels, read_mapping
 from clipcli.classes.nested import as_hierarchy, is_nested, of_value
 from clipcli.classes.prompts import DEFAULT_PROMPTS
 from clipcli.classes.taxonomy import TAXONOMIES
+from clipcli.data.formats import ALSO
 from clipcli.data.held import ACCEPTS, names_of, read_inputs
 from clipcli.encoding.engines.kinds import ENGINES
-from clipcli.images.kinds import COLORS, DECODES
+from clipcli.errors import unknown
+from clipcli.images.kinds import COLORS, DECODES, TRUNCATED
+from clipcli.images.limits import MEMORY, SECONDS
 from clipcli.memory.cache import DEFAULT_SIZE, read_size
-from clipcli.settings import AsText, AsTexts, Reads, Settings, as_text, record, setting, several
+from clipcli.settings import AsText, AsTexts, Reads, Settings, as_text, as_texts, record, setting, several
 
 if TYPE_CHECKING:
     from clipcli.data.held import AsInputs
@@ -154,9 +157,26 @@ class Reading(Settings):
     """The column of images in a table."""
 
 
+def _kinds(value: object) -> tuple[str, ...]:
+    """Kinds of files, split at commas. Raises `UnknownName`."""
+    names = tuple(name.strip().lower() for text in as_texts(value) for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in ALSO:
+            raise unknown("kind of file", name, ALSO)
+    return names
+
+
 @record
 class Inputs(Reading):
     """The images."""
+
+    also: AsTexts = setting(
+        default=(), group="what", metavar="KIND,…", reads=_kinds, by_default="none", rare=True, noun="a list of names"
+    )
+    """Read these files of folders too: raw, pdf, video."""
+
+    null: bool = setting(default=False, group="what", rare=True)
+    """Lists have their paths between NUL characters, as find -print0 writes them."""
 
     inputs: AsInputs = setting(kw_only=False, alike=INPUTS)
     """Images: an image, a folder, data.zip or data.zip/folder, WebDataset .tar shards, @list.txt, a quoted glob,
@@ -200,6 +220,48 @@ class Hardware(Settings):
     """Read and write the cache of embeddings; --no-cache leaves it alone."""
 
 
+def _memory(value: object) -> int:
+    """Bytes, of a size such as 2GB."""
+    return value if type(value) is int else read_size(as_text(value), what="memory")
+
+
+@record
+class Decoding(Settings):
+    """What decoding an image may cost, and whether it is done apart."""
+
+    max_pixels: int | None = setting(
+        default=None, group="how", metavar="N", least=1, by_default="178,956,970", rare=True
+    )
+    """Skip images of more pixels: give more for large panoramas."""
+
+    truncated: str = setting(default="error", group="how", choices=TRUNCATED, explained=True, metavar="T", rare=True)
+    """How truncated images are taken."""
+
+    isolate: bool = setting(default=False, group="how", rare=True)
+    """Decode in worker processes that are watched: an image whose decoder hangs, dies or takes all memory is skipped,
+    and the others go on."""
+
+    untrusted: bool = setting(default=False, group="how", rare=True)
+    """The images are from strangers: --isolate."""
+
+    decode_timeout: float | None = setting(
+        default=None, group="how", metavar="SECONDS", least=0.001, by_default=f"{SECONDS:g} with --isolate", rare=True
+    )
+    """Skip an image that takes longer to read and decode; turns --isolate on."""
+
+    decode_memory: Reads[str | int | None, int | None] = setting(
+        default=None,
+        group="how",
+        metavar="SIZE",
+        by_default=f"{MEMORY // 10**9}GB with --isolate",
+        rare=True,
+        reads=_memory,
+        accepts="str | int | None",
+        noun="a size",
+    )
+    """Skip an image that takes more memory to decode, as in 2GB; turns --isolate on."""
+
+
 def _size(value: object) -> str:
     text = as_text(value)
     read_size(text)
@@ -207,7 +269,7 @@ def _size(value: object) -> str:
 
 
 @record
-class Encoding(Hardware):
+class Encoding(Hardware, Decoding):
     """Settings for decoding and encoding images."""
 
     batch_size: int | None = setting(default=None, group="speed", least=1, by_default="by device and model")
@@ -223,6 +285,11 @@ class Encoding(Hardware):
 
     color: str = setting(default="managed", group="speed", metavar="C", choices=COLORS, explained=True, rare=True)
     """How colours are read."""
+
+    frames: int | None = setting(
+        default=None, group="how", least=1, by_default="the first, and of a video the middle one", rare=True
+    )
+    """Look at N frames or pages of each video, animation, TIFF or PDF, spread evenly: their mean counts."""
 
     engine: str = setting(default="auto", group="speed", metavar="E", choices=ENGINES)
     """The engine that runs the model."""

@@ -6,11 +6,13 @@ import os
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-# Whatever Pillow decodes to pixels, and what its plug-in for HEIC does.
+from clipcli.data.formats import FORMATS
+
+# Whatever Pillow decodes to pixels, by itself or with a plug-in.
 IMAGE_SUFFIXES = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
-        *(".avif", ".avifs", ".heic", ".heif", ".heics", ".heifs", ".hif"),
+        *(suffix for form in FORMATS.values() if form.in_folders for suffix in form.suffixes),
         *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".tga", ".icb", ".vda", ".vst"),
         *(
             ".ppm",
@@ -34,14 +36,8 @@ IMAGE_SUFFIXES = frozenset(
 )
 # Files that lie among photos and are none, by the words for their kind.
 _OTHER_KINDS = {
-    "video": (
-        *(".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".3gp", ".wmv", ".insv"),
-        *(".lrv", ".flv", ".ogv"),
-    ),
-    "RAW": (
-        *(".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".dng", ".raf", ".orf", ".rw2", ".pef"),
-        *(".srw", ".x3f", ".3fr", ".fff", ".iiq", ".erf", ".mef", ".mrw", ".kdc", ".dcr", ".gpr", ".rwl", ".raw"),
-    ),
+    "video": FORMATS["video"].suffixes,
+    "RAW": FORMATS["RAW"].suffixes,
     "sidecar": (".xmp", ".aae", ".thm", ".pp3", ".dop", ".on1", ".json", ".xml", ".ini", ".db", ".pto", ".nksc"),
     "sound": (".mp3", ".wav", ".m4a", ".flac", ".ogg", ".aac", ".opus"),
     "document": (".pdf", ".doc", ".docx", ".txt", ".md", ".html", ".htm", ".xlsx", ".xls", ".ods", ".pptx", ".rtf"),

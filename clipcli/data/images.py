@@ -12,6 +12,7 @@ from typing import TextIO
 
 from clipcli.data.columns import ALL, IMAGE
 from clipcli.data.file_names import IMAGE_SUFFIXES
+from clipcli.data.formats import suffixes_of
 from clipcli.data.kinds import KINDS, TREES, kind_of, tables
 from clipcli.data.kinds.folders import OTHER_FILES
 from clipcli.data.samples import Reading
@@ -31,13 +32,15 @@ def list_images(
     notices: Notices | None = None,
     exclude: Sequence[str] = (),
     listed: list[str] | None = None,
+    also: Sequence[str] = (),
+    null: bool = False,
 ) -> list[ImageItem]:
     """All images of `inputs`, in order: an image stays as it is, and the input `-` is a list of paths on `stdin`.
 
     In a table each row is one item; its image is in the column `image_column`, which is guessed if it is `None`. The
     cells of the columns named in `keep`, or of all others for `("all",)`, become the items' `cells`. `notices` counts
     what was left out, and files that fit a pattern of `exclude` are left out. Folders that are looked into are added to
-    `listed`.
+    `listed`. Files of the kinds in `also` count as images of folders. With `null`, lists are split at NUL characters.
 
     Raises `InputNotFound` for an input that does not exist or has no image, `BadFile` for a table that cannot be
     parsed, `MissingExtra` for Parquet without pyarrow, and `UsageError` if no table has a column of `keep`. Paths in
@@ -46,11 +49,14 @@ def list_images(
     if not inputs:
         raise InputNotFound("no inputs were given; give images, folders, globs or lists")
     notices, listed = notices or Notices(), [] if listed is None else listed
-    found = [one if isinstance(one, ImageItem) else Data(one, notices, tuple(exclude), listed) for one in inputs]
+    found = [
+        one if isinstance(one, ImageItem) else Data(one, notices, tuple(exclude), listed, suffixes_of(also))
+        for one in inputs
+    ]
     kinds = {n: _kind(one) for n, one in enumerate(found) if isinstance(one, Data)}
     if keep:
         _check_keep(keep, [(one, kinds[n]) for n, one in enumerate(found) if isinstance(one, Data)])
-    reading = Reading(IMAGE.named(image_column), keep=tuple(keep), stdin=stdin)
+    reading = Reading(IMAGE.named(image_column), keep=tuple(keep), stdin=stdin, null=null)
     items: list[ImageItem] = []
     for n, data in enumerate(found):
         if isinstance(data, ImageItem):

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, BinaryIO
 
 from clipcli.files.identity import state_of
-from clipcli.records import Cell, Content, Held, Reference, Span
+from clipcli.records import WHOLE, Cell, Content, Frame, Held, Reference, Span
 
 DIGEST_SIZE = 16
 # The number of zip files that a process keeps open: an input, or a table, seldom refers to more.
@@ -22,7 +22,14 @@ _ROW_GROUPS_KEPT = 4
 
 
 class NoImage(Exception):
-    """There is no image to read: the reference is of kind `nothing`. The message is the reason, in a few words."""
+    """There is no image to read, as with a reference of kind `nothing`. The message is the reason, in a few words."""
+
+
+class NoFrame(NoImage):
+    """The file has fewer frames than were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__("fewer frames than were asked for")
 
 
 def read(reference: Reference) -> bytes:
@@ -39,9 +46,10 @@ def content_of(reference: Reference) -> Content:
     return reference.member if isinstance(reference.member, Held) else read(reference)
 
 
-def digest_of(data: bytes) -> bytes:
-    """The BLAKE2b hash of an image's bytes, `DIGEST_SIZE` bytes long."""
-    return hashlib.blake2b(data, digest_size=DIGEST_SIZE).digest()
+def digest_of(data: bytes, frame: Frame = WHOLE) -> bytes:
+    """The BLAKE2b hash of an image's bytes, `DIGEST_SIZE` bytes long; of one of several frames another one each."""
+    person = b"" if frame == WHOLE else f"{frame.number} of {frame.of}".encode()[: hashlib.blake2b.PERSON_SIZE]
+    return hashlib.blake2b(data, digest_size=DIGEST_SIZE, person=person).digest()
 
 
 def no_image(reason: str) -> Reference:

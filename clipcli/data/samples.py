@@ -41,12 +41,14 @@ class Reading:
 
     `image` is the column of images in tables, and `target` the column of labels or captions; `None` reads images alone.
     The cells of the columns named in `keep` are copied to the items, as text. `stdin` is the stream that `-` reads.
+    With `null`, paths in lists stand between NUL characters.
     """
 
     image: Column = IMAGE
     target: Column | None = None
     keep: tuple[str, ...] = ()
     stdin: TextIO | None = None
+    null: bool = False
 
     @property
     def images_only(self) -> bool:

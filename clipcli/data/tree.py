@@ -62,13 +62,15 @@ class Data:
     """One DATA or INPUT as the user wrote it; its files are listed once, at the first use.
 
     `notices` counts what was left out or guessed while it was read. Files and folders that fit a pattern of `exclude`
-    are left out. The folders that are looked into are added to `listed`.
+    are left out. The folders that are looked into are added to `listed`. Files of the suffixes in `also` count as
+    images.
     """
 
     text: str
     notices: Notices = field(default_factory=Notices, repr=False, compare=False)
     exclude: tuple[str, ...] = ()
     listed: list[str] = field(default_factory=list, repr=False, compare=False)
+    also: frozenset[str] = frozenset()
 
     @property
     def is_one_file(self) -> bool:
@@ -101,7 +103,7 @@ class Data:
 
     def at(self, text: str) -> Data:
         """Other data that this one leads to, with the same notices."""
-        return Data(text, self.notices, self.exclude)
+        return Data(text, self.notices, self.exclude, also=self.also)
 
     def keeps_path(self, path: str) -> bool:
         """False for a path of a list or a glob that is excluded, which is counted."""
@@ -135,7 +137,7 @@ class Data:
             return
         start = os.path.join(folder, "")
         for entry in entries:
-            path, parts, is_folder = start + entry.name, (*above, entry.name), entry.is_dir()
+            path, parts, is_folder = start + entry.name, (*above, entry.name), _is_folder(entry)
             if not self._keeps(parts, path, is_folder=is_folder):
                 continue
             if not is_folder:
@@ -175,11 +177,19 @@ class Data:
                 yield TreeFile(below or parts[-1:], f"{path}/{name}", Reference("zip", path, name))
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """True for a folder and a link to one; false for a link that leads to itself."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def _top_folders(text: str) -> list[str]:
     """The names of the folders directly in a folder, a zip or a folder in a zip, sorted; also of empty ones."""
     if os.path.isdir(text):
         with os.scandir(text) as scan:
-            names = {entry.name for entry in scan if entry.is_dir()}
+            names = {entry.name for entry in scan if _is_folder(entry)}
     else:
         path, inside = split_zip(text) or (text, ())
         depth = len(inside)

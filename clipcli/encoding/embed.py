@@ -7,20 +7,24 @@ embeddings are kept for later runs.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.backbones.checkpoint import IMAGE
+from clipcli.data.frames import with_frames
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError
 from clipcli.events import Event, ImagesEmbedded, TimeSpent, Warned
+from clipcli.images.limits import Limits, limits_of
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory.images import ImageStore
 from clipcli.notices import Notices
-from clipcli.records import Batch, Embedded, Entry, ImageItem, Remembered, Skipped
+from clipcli.records import WHOLE, Batch, Embedded, Entry, ImageItem, Remembered, Skipped
 
 if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone, Preprocessing
@@ -40,12 +44,63 @@ def embed(
     the whole run, by which an engine is chosen, if these are the rest of them. Raises the errors of loading a model,
     and `ClipcliError` if a model gives NaN or infinity.
     """
+    frames = models[0].settings.frames
+    counts: Sequence[int] | None = None
+    if frames is not None:
+        items, counts = with_frames(items, frames)
+    found = _embed(items, models=models, images=max(images or 0, len(items)))
+    yield from found if counts is None else _means(found, counts)
+    yield _time_spent(models[0].watch)
+
+
+def _embed(
+    items: Sequence[ImageItem], *, models: Sequence[Model], images: int
+) -> Generator[Event | Embedded, None, None]:
+    """As `embed`, for images of one frame each."""
     done, watch = 0, models[0].watch
     if all(model.facts is not None for model in models):
         done = yield from _remembered(items, models, watch=watch)
     if done < len(items):
-        yield from _encoded(items[done:], models, images=images or len(items))
-    yield _time_spent(watch)
+        yield from _encoded(items[done:], models, images=images)
+
+
+def _means(events: Iterable[Event | Embedded], counts: Sequence[int]) -> Iterator[Event | Embedded]:
+    """The events, with one entry in place of each so many that are frames of one file, which have one after another."""
+    wanted, frames = iter(counts), list[tuple[Entry, tuple[Array, ...]]]()
+    most = next(wanted, 0)
+    for event in events:
+        if not isinstance(event, Embedded):
+            yield event
+            continue
+        rows = zip(*event.embeddings, strict=True)
+        found: list[tuple[Entry, tuple[Array, ...]]] = []
+        for entry in event.entries:
+            frames.append((entry, () if isinstance(entry, Skipped) else tuple(next(rows))))
+            if len(frames) == most:
+                found.append(_mean(frames))
+                frames, most = [], next(wanted, 0)
+        images = [embeddings for _, embeddings in found if embeddings]
+        nothing = [embeddings[:0] for embeddings in event.embeddings]
+        joined = [np.stack(one) for one in zip(*images, strict=True)] or nothing
+        yield Embedded(tuple(entry for entry, _ in found), tuple(joined))
+
+
+def _mean(frames: Sequence[tuple[Entry, tuple[Array, ...]]]) -> tuple[Entry, tuple[Array, ...]]:
+    """The entry of a file, and the mean of the embeddings of its frames that were read, normalised again.
+
+    The file is skipped if none was read, for the reason of the first.
+    """
+    if len(frames) == 1:
+        return frames[0]
+    first = frames[0][0]
+    item = first.item if isinstance(first, Skipped) else first
+    name = item.id.removesuffix("#frame=1")
+    item = replace(item, id=name, reference=replace(item.reference, frame=WHOLE))
+    read = [embeddings for _, embeddings in frames if embeddings]
+    if isinstance(first, Skipped) and not read:
+        return replace(first, item=item), ()
+    means = [np.stack(one).mean(axis=0) for one in zip(*read, strict=True)]
+    return item, tuple(mean / np.maximum(np.linalg.norm(mean), np.float32(1e-12)) for mean in means)
 
 
 def embed_images(
@@ -77,7 +132,9 @@ def towers_for(items: Sequence[ImageItem], *, model: Model) -> tuple[str, ...]:
     if model.facts is None:
         return (IMAGE,)
     looked_up = _looked_up(items[:_PART], [model.store])
-    return () if all(_settled(entry) is not None for entry in looked_up) else (IMAGE,)
+    limits = limits_of(model.settings)
+    items, _ = with_frames(items[:_PART], model.settings.frames)
+    return () if all(_settled(entry, limits) is not None for entry in looked_up) else (IMAGE,)
 
 
 def _remembered(
@@ -85,13 +142,13 @@ def _remembered(
 ) -> Generator[Event | Embedded, None, int]:
     """Yield the embeddings of the first images, up to the first one that must be encoded; returns their number."""
     nothing = [np.empty((0, model.facts.dimensions if model.facts else 0), np.float32) for model in models]
-    done = 0
+    done, limits = 0, limits_of(models[0].settings)
     looked_up = _looked_up(items, [model.store for model in models])
     while True:
         entries: list[Entry | Remembered] = []
         with watch.on("cache"):
             for entry in islice(looked_up, _PART):
-                settled = _settled(entry)
+                settled = _settled(entry, limits)
                 if settled is None:
                     return done
                 entries.append(settled)
@@ -108,6 +165,11 @@ def _encoded(
 ) -> Generator[Event | Embedded, None, None]:
     """Yield the embeddings of the images, encoded by the models that do not remember them, and keep the new ones."""
     backbones: list[Backbone] = []
+    if limits_of(models[0].settings).isolate:
+        from clipcli.images.isolate import HOUSE
+
+        # While the model is loaded.
+        HOUSE.prepare()
     for model in models:
         backbones += [(yield from model.for_images(images))]
     memory, watch = models[0].memory, models[0].watch
@@ -116,7 +178,13 @@ def _encoded(
     looked_up = _looked_up(items, stores)
     hashes, settings = any(store is not None for store in stores), models[0].settings
     events = encode(
-        looked_up, backbones=backbones, decode=settings.decode, color=settings.color, digests=hashes, watch=watch
+        looked_up,
+        backbones=backbones,
+        decode=settings.decode,
+        color=settings.color,
+        limits=limits_of(settings),
+        digests=hashes,
+        watch=watch,
     )
     for event in events:
         if isinstance(event, Embedded):
@@ -135,14 +203,15 @@ def encode(
     backbones: Sequence[Backbone],
     decode: str = "exact",
     color: str = "managed",
+    limits: Limits | None = None,
     digests: bool = False,
     watch: Stopwatch | None = None,
 ) -> Generator[Event | Embedded, None, None]:
     """Embed images in batches with backbones that are loaded; what was odd about them comes last.
 
     A backbone does not encode images whose embedding is in a `Remembered`. With `digests`, images are hashed when they
-    are read. `decode` is a key of `DECODES`, `color` of `COLORS`. Raises `ClipcliError` if a backbone gives NaN or
-    infinity, and `UsageError` if `--decode card` meets several input sizes.
+    are read. `decode` is a key of `DECODES`, `color` of `COLORS`, and `limits` are those of decoding. Raises
+    `ClipcliError` if a backbone gives NaN or infinity, and `UsageError` if `--decode card` meets several input sizes.
     """
     from clipcli.encoding.encoders import Encoders
     from clipcli.images.threads import DecodeThreads
@@ -152,7 +221,16 @@ def encode(
     threads = DecodeThreads(runtime.workers, most=runtime.most_workers, watch=watch)
     encoders = Encoders(backbones, watch=watch)
     notices = Notices()
-    coming = _decoded(items, backbones, decode=decode, color=color, threads=threads, digests=digests, notices=notices)
+    coming = _decoded(
+        items,
+        backbones,
+        decode=decode,
+        color=color,
+        limits=limits,
+        threads=threads,
+        digests=digests,
+        notices=notices,
+    )
     decoded = watch.each(coming, work="wait")
     for batches, encoded in watch.each(encoders.each(decoded), work="encode"):
         yield from map(Warned, dict.fromkeys(note for batch in batches for note in batch.notes))
@@ -173,14 +251,18 @@ def _looked_up(items: Iterable[ImageItem], stores: Sequence[ImageStore | None]) 
         yield item if all(one is None for one in embeddings) else Remembered(item, embeddings)
 
 
-def _settled(entry: ImageItem | Remembered) -> Remembered | Skipped | None:
+def _settled(entry: ImageItem | Remembered, limits: Limits) -> Remembered | Skipped | None:
     """The entry of an image that needs no model, as all remember it or it cannot be read; `None` otherwise."""
     if isinstance(entry, Remembered) and entry.is_whole:
         return entry
+    if limits.isolate:
+        # Nothing is decoded outside of workers to find out.
+        return None
     from clipcli.images.decode import attempt, decode, prepare_pillow
 
     prepare_pillow()
-    decoded = attempt(entry.item if isinstance(entry, Remembered) else entry, decode)
+    item = entry.item if isinstance(entry, Remembered) else entry
+    decoded = attempt(item, lambda data: decode(data, limits=limits, frame=item.reference.frame))
     return decoded if isinstance(decoded, Skipped) else None
 
 
@@ -190,35 +272,48 @@ def _decoded(
     *,
     decode: str,
     color: str = "managed",
+    limits: Limits | None = None,
     threads: DecodeThreads,
     digests: bool = False,
     notices: Notices | None = None,
 ) -> Iterator[tuple[Batch, ...]]:
     """Yield batches of the images, one for each backbone. Backbones with the same preprocessing share a batch."""
     from clipcli.images.batches import batches_for_each
-    from clipcli.images.resize import least_pixels, resizer
+    from clipcli.images.isolate import reader
+    from clipcli.images.wanted import Wanted
 
+    limits = limits or Limits()
     ways: dict[object, Preprocessing] = {}
     for backbone in backbones:
         ways.setdefault(_pixels_of(backbone.preprocessing), backbone.preprocessing)
     size = max(backbone.runtime.batch_size for backbone in backbones)
-    how: dict[str, Any] = {"batch_size": size, "color": color, "digests": digests, "notices": notices}
     coming: Iterator[tuple[Batch, ...]]
-    if decode == "card":
-        from clipcli.images import card
+    with ExitStack() as stack:
+        if decode == "card":
+            from clipcli.images import card
 
-        if len(ways) > 1:
-            raise UsageError("--decode card decodes for models of one input size; take them one by one")
-        [way] = ways.values()
-        device = backbones[0].runtime.device
-        coming = ((batch,) for batch in card.batches(items, preprocessing=way, device=device, threads=threads, **how))
-    else:
-        resizes = [resizer(way) for way in ways.values()]
-        least = least_pixels(list(ways.values()), decode=decode)
-        coming = batches_for_each(resizes, items, threads=threads, least=least, **how)
-    for batches in coming:
-        by_way = dict(zip(ways, batches, strict=True))
-        yield tuple(by_way[_pixels_of(backbone.preprocessing)] for backbone in backbones)
+            if len(ways) > 1:
+                raise UsageError("--decode card decodes for models of one input size; take them one by one")
+            [way] = ways.values()
+            found = card.batches(
+                items,
+                preprocessing=way,
+                device=backbones[0].runtime.device,
+                batch_size=size,
+                threads=threads,
+                color=color,
+                digests=digests,
+                notices=notices,
+                limits=limits,
+            )
+            coming = ((batch,) for batch in found)
+        else:
+            wanted = Wanted(ways=tuple(ways.values()), decode=decode, color=color, digests=digests, limits=limits)
+            read = stack.enter_context(reader(wanted, watch=threads.watch))
+            coming = batches_for_each(len(ways), items, read=read, batch_size=size, threads=threads, notices=notices)
+        for batches in coming:
+            by_way = dict(zip(ways, batches, strict=True))
+            yield tuple(by_way[_pixels_of(backbone.preprocessing)] for backbone in backbones)
 
 
 def _pixels_of(preprocessing: Preprocessing) -> object:

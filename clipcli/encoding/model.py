@@ -13,6 +13,7 @@ from clipcli import backbones
 from clipcli.backbones.checkpoint import IMAGE
 from clipcli.errors import WeightsMismatch
 from clipcli.events import Event, Loading, ModelLoaded
+from clipcli.images.limits import DecodingSettings
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory import models
 from clipcli.memory.images import ImageStore
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from clipcli.backbones.runtime import Runtime
 
 
-class ModelSettings(Protocol):
-    """The settings of a command that its models need: where and how they run."""
+class ModelSettings(DecodingSettings, Protocol):
+    """The settings of a command that its models need: where and how they run, and what decoding may cost."""
 
     @property
     def device(self) -> str: ...
@@ -40,6 +41,8 @@ class ModelSettings(Protocol):
     def decode(self) -> str: ...
     @property
     def color(self) -> str: ...
+    @property
+    def frames(self) -> int | None: ...
     @property
     def engine(self) -> str: ...
     @property

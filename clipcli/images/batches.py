@@ -9,16 +9,13 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clipcli.data.reference import digest_of
-from clipcli.images.decode import Result, attempt, decoding, prepare_pillow
+from clipcli.images.decode import Result, prepare_pillow
 from clipcli.images.resize import Least, Resize
 from clipcli.images.threads import DecodeThreads
-from clipcli.notices import Note, Notices
-from clipcli.records import Batch, Content, Entry, ImageItem, Remembered, Skipped
-
-Pixels = NDArray[np.uint8]
+from clipcli.images.wanted import Found, Pixels, Read, look_with, reading
+from clipcli.notices import Notices
+from clipcli.records import Batch, Entry, ImageItem, Remembered, Skipped
 
 
 def batches(
@@ -38,41 +35,25 @@ def batches(
     bytes. What is odd about images is counted in `notices`. At most two batches are decoded ahead. The threads'
     stopwatch measures the time to `read` and to `decode`; the threads are closed at the end.
     """
-    for (batch,) in batches_for_each(
-        (resize,),
-        items,
-        batch_size=batch_size,
-        threads=threads,
-        least=least,
-        color=color,
-        digests=digests,
-        notices=notices,
-    ):
+    read = reading(look_with([resize], least=least, color=color, digests=digests), watch=threads.watch)
+    for (batch,) in batches_for_each(1, items, read=read, batch_size=batch_size, threads=threads, notices=notices):
         yield batch
 
 
 def batches_for_each(
-    resizes: Sequence[Resize],
+    ways: int,
     items: Iterable[ImageItem | Remembered],
     *,
+    read: Read,
     batch_size: int,
     threads: DecodeThreads,
-    least: Least | None = None,
-    color: str = "managed",
-    digests: bool = False,
     notices: Notices | None = None,
 ) -> Iterator[tuple[Batch, ...]]:
-    """As `batches`, but with one batch for each of `resizes`: each image is read and decoded only once."""
+    """As `batches`, but with a batch for each of the ways in which `read` prepares an image, which it decodes once."""
     prepare_pillow()
     entries: list[Entry | Remembered] = []
     pixels: list[list[Pixels]] = []
-
-    def resized(note: Note, data: Content) -> tuple[list[Pixels], bytes | None]:
-        with decoding(data, least=least, color=color, note=note) as image:
-            pixels = [np.array(resize(image)) for resize in resizes]
-        return pixels, digest_of(data) if digests and isinstance(data, bytes) else None
-
-    ahead = _look_ahead(items, resized, most=2 * batch_size, threads=threads, notices=notices or Notices())
+    ahead = _look_ahead(items, read, most=2 * batch_size, threads=threads, notices=notices or Notices())
     for item, decoded in ahead:
         if isinstance(decoded, Skipped):
             entries.append(decoded)
@@ -81,34 +62,33 @@ def batches_for_each(
             entries.append(item if digest is None else _with_digest(item, digest))
             pixels += [resized_images] if resized_images else []
         if len(entries) == batch_size:
-            yield tuple(to_batch(entries, [image[n] for image in pixels]) for n in range(len(resizes)))
+            yield tuple(to_batch(entries, [image[n] for image in pixels]) for n in range(ways))
             entries, pixels = [], []
     if entries:
-        yield tuple(to_batch(entries, [image[n] for image in pixels]) for n in range(len(resizes)))
+        yield tuple(to_batch(entries, [image[n] for image in pixels]) for n in range(ways))
 
 
 def _look_ahead(
     items: Iterable[ImageItem | Remembered],
-    use: Callable[[Note, Content], Result],
+    read: Read,
     *,
     most: int,
     threads: DecodeThreads,
     notices: Notices,
-) -> Iterator[tuple[ImageItem | Remembered, Result | Skipped | None]]:
-    """Each item with the result of `use` on its content, computed in threads up to `most` items ahead.
+) -> Iterator[tuple[ImageItem | Remembered, Found | Skipped | None]]:
+    """Each item with what `read` finds of it, computed in threads up to `most` items ahead.
 
     The result is `None` for a remembered item that `is_whole`; it is not read.
     """
-    pending: deque[Callable[[], tuple[ImageItem | Remembered, Result | Skipped | None]]] = deque()
+    pending: deque[Callable[[], tuple[ImageItem | Remembered, Found | Skipped | None]]] = deque()
     try:
         for item in items:
             if isinstance(item, Remembered) and item.is_whole:
                 pending.append(partial(_not_read, item))
             else:
                 image = item.item if isinstance(item, Remembered) else item
-                noted = partial(use, notices.about(image.id))
-                read = threads.submit(partial(attempt, image, noted, watch=threads.watch))
-                pending.append(partial(_awaited, item, read, threads))
+                found = threads.submit(partial(read, image, notices.about(image.id)))
+                pending.append(partial(_awaited, item, found, threads))
             if len(pending) > most:
                 yield pending.popleft()()
         while pending:

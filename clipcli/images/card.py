@@ -25,13 +25,15 @@ from torch import Tensor
 from clipcli.backbones.backbone import Preprocessing
 from clipcli.backbones.library import open_clip
 from clipcli.data.reference import digest_of
-from clipcli.errors import one_line
-from clipcli.images.batches import Pixels, to_batch
+from clipcli.errors import UsageError, one_line
+from clipcli.images.batches import to_batch
 from clipcli.images.colours import is_srgb
-from clipcli.images.decode import attempt, decoding, prepare_pillow
+from clipcli.images.decode import DEFAULT_LIMITS, attempt, decoding, prepare_pillow
+from clipcli.images.limits import Limits
 from clipcli.images.lines import is_line
 from clipcli.images.resize import resize_steps, resizer
 from clipcli.images.threads import DecodeThreads
+from clipcli.images.wanted import Pixels
 from clipcli.notices import Notices
 from clipcli.records import Batch, Content, Held, ImageItem, Remembered, Skipped
 
@@ -74,15 +76,24 @@ def batches(
     color: str = "managed",
     digests: bool = False,
     notices: Notices | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Iterator[Batch]:
     """Yield batches of the images in order, with plain JPEGs decoded on the device, looking two batches ahead.
 
-    Bad images are `Skipped` in their batch. `color` and `notices` are as for `clipcli.images.batches.batches`. The
-    threads are closed at the end.
+    Bad images are `Skipped` in their batch. `color` and `notices` are as for `clipcli.images.batches.batches`, and
+    `limits` are for what Pillow decodes. The threads are closed at the end. Raises `UsageError` for `isolate`.
     """
+    if limits.isolate:
+        raise UsageError("--isolate keeps images from this process, and --decode card decodes in it; drop one of them")
     prepare_pillow()
     decoder = _Decoder(
-        preprocessing, device=device, threads=threads, color=color, digests=digests, notices=notices or Notices()
+        preprocessing,
+        device=device,
+        threads=threads,
+        color=color,
+        digests=digests,
+        notices=notices or Notices(),
+        limits=limits,
     )
     pending: deque[Future[Batch]] = deque()
     # The decode threads read files. This single thread waits for them, and for the card.
@@ -112,8 +123,9 @@ class _Decoder:
         color: str,
         digests: bool,
         notices: Notices,
+        limits: Limits,
     ) -> None:
-        self._color, self._notices = color, notices
+        self._color, self._notices, self._limits = color, notices, limits
         self._resize, self._steps = resizer(preprocessing), resize_steps(preprocessing)
         self._device, self._threads, self._digests = device, threads, digests
         self._refusal: str | None = None
@@ -163,7 +175,7 @@ class _Decoder:
             return [attempt(item, partial(self._by_pillow, item.id), watch=watch) for item in items]
 
     def _by_pillow(self, name: str, data: Content) -> Pixels:
-        with decoding(data, color=self._color, note=self._notices.about(name)) as image:
+        with decoding(data, color=self._color, limits=self._limits, note=self._notices.about(name)) as image:
             return np.array(self._resize(image))
 
     def _jpeg_or_pixels(self, name: str, data: Content) -> tuple[Jpeg | Pixels, bytes | None]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import io
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from clipcli.data.formats import FORMATS, format_of
 from clipcli.data.held import copied
 from clipcli.data.reference import NoImage, content_of
 from clipcli.errors import install
@@ -22,30 +22,53 @@ from clipcli.images.budget import BUDGET
 from clipcli.images.camera_raw import note_thumbnail
 from clipcli.images.colours import to_srgb
 from clipcli.images.depth import DEEP_GREYS, grey_of_8_bits, has_deep_colours, stretch_deep_colours
+from clipcli.images.huge import shrunk
 from clipcli.images.icc import profile_of
+from clipcli.images.in_hand import IN_HAND
+from clipcli.images.limits import Limits
+from clipcli.images.opening import (
+    LIFTED,
+    NeedsPackage,
+    TooManyPixels,
+    accepting_truncated,
+    is_huge,
+    is_installed,
+    open_image,
+)
 from clipcli.images.resize import Least, Resize
 from clipcli.images.silence import silence_for
 from clipcli.images.stopwatch import Stopwatch
-from clipcli.notices import Note, unsaid
-from clipcli.records import Content, Held, ImageItem, Skipped
+from clipcli.notices import Note, Notice, unsaid
+from clipcli.records import WHOLE, Content, Frame, Held, ImageItem, Skipped
 
 Result = TypeVar("Result")
-_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+TRUNCATED = Notice("image is truncated", "images are truncated", "labelled by what there is of them; copy them anew")
+DEFAULT_LIMITS = Limits()
+# Decoders may quote what they read.
+_LONGEST = 200
+_REASONS = {
+    FileNotFoundError: "no such file",
+    PermissionError: "no permission to read it",
+    IsADirectoryError: "a folder, not an image",
+    MemoryError: "needs more memory than it may have",
+}
 _BLOCK = 64 << 20
 # EXIF orientations in which width and height are stored the other way round.
 _TURNED = (5, 6, 7, 8)
 
 
 def prepare_pillow() -> None:
-    """Let Pillow open HEIC photos, if the plug-in pillow-heif is installed, give memory back, and not speak for itself.
+    """Let Pillow open HEIC and JPEG XL, if their packages are installed, give memory back, and not speak for itself.
 
     Pillow logs a few errors, which Python writes to standard error where a program has no log.
     """
     log = logging.getLogger("PIL")
     if not log.handlers:
         log.addHandler(logging.NullHandler())
-    if importlib.util.find_spec("pillow_heif"):
+    if is_installed("HEIC"):
         importlib.import_module("pillow_heif").register_heif_opener()
+    if is_installed("JPEG XL"):
+        importlib.import_module("pillow_jxl")
     # Freed blocks below 32 MB may stay with the thread that had them, so that each thread keeps its largest image.
     Image.core.set_block_size(_BLOCK)  # type: ignore[attr-defined]
 
@@ -63,45 +86,84 @@ def attempt(item: ImageItem, use: Callable[[Content], Result], *, watch: Stopwat
     watch = watch or Stopwatch()
     content: Content = b""
     try:
-        with watch.on("read"):
-            content = content_of(item.reference)
-        with watch.on("decode"):
-            return use(content)
+        with IN_HAND.holding(item.id):
+            with watch.on("read"):
+                content = content_of(item.reference)
+            with watch.on("decode"):
+                return use(content)
     # Pillow's decoders raise nearly any exception on a broken file, and one bad image must never stop a run.
     except Exception as e:
-        return Skipped(item, _reason(e, content if isinstance(content, bytes) else b"held"))
+        return Skipped(item, reason_of(e, content if isinstance(content, bytes) else b"held"))
 
 
-def decode(data: Content, *, least: Least | None = None, color: str = "managed", note: Note = unsaid) -> Image.Image:
-    """The first frame of an image as upright RGB: EXIF orientation applied, transparency over white, 16 bits as 8.
+def decode(
+    data: Content,
+    *,
+    least: Least | None = None,
+    color: str = "managed",
+    limits: Limits = DEFAULT_LIMITS,
+    frame: Frame = WHOLE,
+    note: Note = unsaid,
+) -> Image.Image:
+    """A frame of an image as upright RGB: EXIF orientation applied, transparency over white, 16 bits as 8.
 
     Of an image that a program holds it is the frame and the size that it is at.
 
     With `least`, a function from an image's width and height to the smallest that are enough, a JPEG is decoded at the
-    smallest DCT scale (1, 1/2, 1/4 or 1/8) that is not below. `color` is a key of `COLORS`. Raises what Pillow raises.
+    smallest DCT scale (1, 1/2, 1/4 or 1/8) that is not below. `color` is a key of `COLORS`. Raises what Pillow raises,
+    and as `open_image`.
     """
-    with decoding(data, least=least, color=color, note=note) as image:
+    with decoding(data, least=least, color=color, limits=limits, frame=frame, note=note) as image:
         return image
 
 
 @contextmanager
 def decoding(
-    data: Content, *, least: Least | None = None, color: str = "managed", note: Note = unsaid
+    data: Content,
+    *,
+    least: Least | None = None,
+    color: str = "managed",
+    limits: Limits = DEFAULT_LIMITS,
+    frame: Frame = WHOLE,
+    note: Note = unsaid,
 ) -> Iterator[Image.Image]:
     """As `decode`, for a `with` block in which the image is used: its pixels count in the budget until the end."""
     if isinstance(data, Held):
         with BUDGET.holding(data.pixels):
             yield _held_as_rgb(data, color=color, note=note)
         return
-    with silence_for(data):
-        image = Image.open(io.BytesIO(data))
-        note_thumbnail(image, note=note)
-        if least is not None and isinstance(image, JpegImageFile):
-            turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
-            width, height = least(image.size[::-1] if turned else image.size)
-            image.draft(None, (height, width) if turned else (width, height))
+    with silence_for(data), LIFTED.up_to(limits.max_pixels):
+        image = _opened(data, least=least, limits=limits, frame=frame, note=note)
         with BUDGET.holding(image.width * image.height):
-            yield _upright(image, data, color=color, note=note)
+            try:
+                image = _upright(image, data, color=color, note=note)
+            except OSError as e:
+                if limits.truncated != "accept" or "truncated" not in str(e):
+                    raise
+                with accepting_truncated():
+                    image = _opened(data, least=least, limits=limits, frame=frame, note=unsaid)
+                    image = _of_truncated(_upright(image, data, color=color, note=note), e, note=note)
+            yield image
+
+
+def _opened(data: bytes, *, least: Least | None, limits: Limits, frame: Frame, note: Note) -> Image.Image:
+    """The image in these bytes, not yet decoded; a JPEG at the scale to decode it at."""
+    image = open_image(data, limits=limits, frame=frame, note=note)
+    if limits.max_pixels is not None and is_huge(image.size):
+        return shrunk(image, data) or image
+    if least is not None and isinstance(image, JpegImageFile):
+        turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+        width, height = least(image.size[::-1] if turned else image.size)
+        image.draft(None, (height, width) if turned else (width, height))
+    return image
+
+
+def _of_truncated(image: Image.Image, error: OSError, *, note: Note) -> Image.Image:
+    """What there is of a truncated image, which is noted. Raises the `error` if there is nothing but one colour."""
+    if not np.ptp(np.asarray(image), axis=(0, 1)).any():
+        raise error
+    note(TRUNCATED)
+    return image
 
 
 def _upright(image: Image.Image, data: bytes, *, color: str, note: Note) -> Image.Image:
@@ -136,25 +198,34 @@ def to_rgb(image: Image.Image, *, profile: bytes | None = None, note: Note = uns
     return image.convert("RGB")
 
 
-def _reason(error: Exception, data: bytes) -> str:
+def reason_of(error: Exception, data: bytes) -> str:
+    """Why an image cannot be read, in a few words; `data` is its content, as far as it was read."""
     text = " ".join(str(error).split())
+    for kind, reason in _REASONS.items():
+        if isinstance(error, kind):
+            return reason
     match error:
         case NoImage():
             return text
-        case FileNotFoundError():
-            return "no such file"
-        case PermissionError():
-            return "no permission to read it"
-        case IsADirectoryError():
-            return "a folder, not an image"
-        case UnidentifiedImageError() if not data:
-            return "an empty file"
-        case UnidentifiedImageError() if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
-            return f"HEIC needs a plug-in: {install('pillow-heif')}"
+        case NeedsPackage(args=(name,)):
+            return _needs_package(name)
+        case TooManyPixels() | Image.DecompressionBombError():
+            found = re.search(r"\d+", text)
+            return f"too many pixels{f': {int(found[0]):,}' if found else ''}; --max-pixels allows more"
         case UnidentifiedImageError():
-            return "not an image"
-        case Image.DecompressionBombError():
-            return "too many pixels"
+            return _unidentified(data)
         case OSError() if "truncated" in text:
             return "truncated"
-    return f"cannot be decoded: {text or type(error).__name__}"
+    return f"cannot be decoded: {text[:_LONGEST] or type(error).__name__}"
+
+
+def _unidentified(data: bytes) -> str:
+    """Why Pillow does not know what these bytes are."""
+    name = format_of(data)
+    if name is None or is_installed(name):
+        return "not an image" if data else "an empty file"
+    return _needs_package(name)
+
+
+def _needs_package(name: str) -> str:
+    return f"{name} needs a plug-in: {install(FORMATS[name].package)}"

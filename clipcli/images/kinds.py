@@ -13,6 +13,10 @@ COLORS = {
     "managed": "colours of a profile other than sRGB's are brought to sRGB",
     "raw": "profiles are ignored, as open_clip does",
 }
+TRUNCATED = {
+    "error": "a truncated image is skipped",
+    "accept": "it is labelled by what there is of it, which is said",
+}
 
 
 def check_decode(decode: str, *, device: str) -> None:

@@ -57,17 +57,18 @@ def cache_path() -> Path:
     return Path(folder) / "embeddings.sqlite"
 
 
-def read_size(text: str) -> int:
+def read_size(text: str, *, what: str = "cache size") -> int:
     """Read a size such as `500MB` or `2 GB` as bytes; units are powers of 1000.
 
-    Raises `UsageError`, also for a number without a unit, but for 0: 5 may be meant as bytes or as gigabytes.
+    `what` it is of is for messages. Raises `UsageError`, also for a number without a unit, but for 0: 5 may be meant as
+    bytes or as gigabytes.
     """
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]?B?)", text.strip().upper())
     unit = match and (match[2] if match[2] in _UNITS else f"{match[2]}B")
     if match and not match[2] and float(match[1]):
-        raise UsageError(f"a cache size of {text!r} has no unit; write it as in {match[1]}MB or {match[1]}GB")
+        raise UsageError(f"a {what} of {text!r} has no unit; write it as in {match[1]}MB or {match[1]}GB")
     if not match or unit is None:
-        raise UsageError(f"a cache size of {text!r} is not understood; write it as in 500MB or 2GB")
+        raise UsageError(f"a {what} of {text!r} is not understood; write it as in 500MB or 2GB")
     return int(float(match[1]) * _UNITS[unit])
 
 

@@ -208,7 +208,7 @@ class ImageStore:
 def _digest(item: ImageItem) -> bytes | None:
     """The hash of an image's content; `None` if it cannot be read."""
     try:
-        return digest_of(read(item.reference))
+        return digest_of(read(item.reference), item.reference.frame)
     # The reason is reported when the image is read again to be encoded.
     except Exception:
         return None

@@ -12,12 +12,21 @@ from clipcli.records import ModelRecord, Provenance
 _HARMLESS = {
     *("batch_size", "workers", "cache", "no_cache", "cache_size", "verify", "quiet", "verbose"),
     *("output", "format", "resume", "overwrite", "no_manifest"),
+    *("isolate", "untrusted", "decode_timeout", "decode_memory"),
 }
+# What earlier versions did, which had no such setting; a switch was off.
+_BEFORE = {"truncated": "error"}
 _BY_CONTENT = {"inputs", "exclude", "labels", "classifier", "prompts", "model", "keep_columns", "keep_duplicates"} | {
-    *("max_images", "sample", "taxonomy"),
+    *("max_images", "sample", "taxonomy", "also", "null"),
 }
 # Settings that say how another one is done count only where that one is on.
-_WITH = {"unknown_label": "unknown", "unknown_at": "unknown", "multi_label_at": "multi_label", "wide": "multi_label"}
+_WITH = {
+    "unknown_label": "unknown",
+    "unknown_at": "unknown",
+    "multi_label_at": "multi_label",
+    "wide": "multi_label",
+    "frame_rows": "frames",
+}
 # Messages show this many values of a list, and digits of a fingerprint.
 _FEW = 3
 _DIGITS = 12
@@ -39,8 +48,7 @@ def differences(before: Provenance, now: Provenance) -> list[str]:
         if name in _WITH and not now.settings.get(_WITH[name]):
             continue
         was, is_ = before.settings.get(name), now.settings.get(name)
-        # An earlier version had no such switch: it was off.
-        if was != is_ and not (was is None and is_ is False):
+        if was != is_ and not (was is None and is_ == _BEFORE.get(name, False)):
             found.append(_changed(f"--{name.replace('_', '-')}", was, is_))
     return found
 

@@ -216,8 +216,8 @@ def tiff(width: int, height: int, **tags: Any) -> bytes:
 
 
 THUMBNAIL = (
-    "1 image is only the thumbnail in its file, a.tif (160 × 120): of a camera's RAW no more can be read; "
-    "export JPEGs and give those"
+    "1 image is only the thumbnail in its file, a.tif (160 × 120): of a camera's RAW no more can be read without "
+    "rawpy; pip install rawpy, or export JPEGs and give those"
 )
 
 

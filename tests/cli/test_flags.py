@@ -20,24 +20,37 @@ FLAGS = {
     "keep-columns image-column manifest no-manifest report report-images exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates max-images sample color taxonomy back-off refine no-refine unknown no-unknown "
     "unknown-label unknown-at multi-label no-multi-label multi-label-at wide no-wide update no-update corrections "
-    "keep-missing no-keep-missing watch no-watch embeddings",
+    "keep-missing no-keep-missing watch no-watch embeddings"
+    " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
+    "frames also null no-null frame-rows no-frame-rows",
     "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite "
-    "keep-names no-keep-names keep-duplicates no-keep-duplicates taxonomy refine-on vocabulary no-vocabulary",
+    "keep-names no-keep-names keep-duplicates no-keep-duplicates taxonomy refine-on vocabulary no-vocabulary"
+    " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory",
     "calibrate": "labels classifier prompts model output image-column label-column device precision batch-size workers "
     "decode engine cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
-    "keep-duplicates no-keep-duplicates color taxonomy multi-label no-multi-label unknown-folder",
+    "keep-duplicates no-keep-duplicates color taxonomy multi-label no-multi-label unknown-folder"
+    " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
+    "frames",
     "find": "like not duplicates top min-score json null html overwrite no-overwrite model image-column exclude device "
-    "precision batch-size workers decode color engine cache no-cache cache-size verify no-verify",
+    "precision batch-size workers decode color engine cache no-cache cache-size verify no-verify"
+    " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
+    "frames",
     "embed": "texts output format overwrite no-overwrite model image-column exclude device precision batch-size "
-    "workers decode color engine cache no-cache cache-size verify no-verify",
+    "workers decode color engine cache no-cache cache-size verify no-verify"
+    " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
+    "frames also null no-null",
     "adapt": "corrections images labels classifier prompts model output device precision batch-size workers decode "
     "engine cache no-cache cache-size verify no-verify overwrite no-overwrite keep-names no-keep-names keep-duplicates "
-    "no-keep-duplicates color taxonomy",
+    "no-keep-duplicates color taxonomy"
+    " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
+    "frames",
     "evaluate": "data labels classifier prompts model output compare linear-probe shots seeds image-column "
     "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine "
     "cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates color taxonomy back-off refine no-refine unknown-folder multi-label "
-    "no-multi-label multi-label-at",
+    "no-multi-label multi-label-at"
+    " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
+    "frames",
     "review": "corrections max-images random output html browser no-browser",
     "sort": "into apply by folders min-score top-k list",
     "tag": "min-score top-k apply untag embed sidecars under list",
@@ -117,6 +130,9 @@ def test_every_command_takes_a_file_and_shows_its_settings(run: Run, labels: Pat
         "keep_duplicates": False,
         "refine_on": [],
         "vocabulary": False,
+        "truncated": "error",
+        "isolate": False,
+        "untrusted": False,
     }
     Path("evaluate.yaml").write_text("data: {photos: a, sketches: b}\nprompts: plain,name\nshots: [1, full]\n")
     shown = yaml.safe_load(run("evaluate", "--config", "evaluate.yaml", "--engine", "torch", "--show-config").out)

@@ -271,7 +271,7 @@ def test_a_decompression_bomb_is_skipped(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     skipped = _read(_bytes(NOISE))
     assert isinstance(skipped, Skipped)
-    assert skipped.reason == "too many pixels"
+    assert skipped.reason == "too many pixels: 4,096; --max-pixels allows more"
 
 
 def _grey_items(greys: list[int | None], pulled: list[int] | None = None) -> Iterator[ImageItem]:

@@ -43,7 +43,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ModelSettings:
-    """The settings of the model: those that are about images have their defaults."""
+    """The settings of the model: those of how images are encoded have their defaults."""
 
     device: str
     precision: str
@@ -51,8 +51,15 @@ class _ModelSettings:
     workers: int | None = None
     decode: str = "exact"
     color: str = "managed"
+    frames: int | None = None
     engine: str = "auto"
     verify: bool = False
+    max_pixels: int | None
+    truncated: str
+    isolate: bool
+    untrusted: bool
+    decode_timeout: float | None
+    decode_memory: int | None
 
 
 def run(options: BuildClassifierSettings) -> Generator[Event, None, Built]:
@@ -70,7 +77,16 @@ def run(options: BuildClassifierSettings) -> Generator[Event, None, Built]:
     items = list_images(options.refine_on, stdin=sys.stdin, notices=notices) if options.refine_on else []
     yield from notices.events()
     memory = open_memory(cache=options.cache)
-    settings = _ModelSettings(device=options.device, precision=options.precision)
+    settings = _ModelSettings(
+        device=options.device,
+        precision=options.precision,
+        max_pixels=options.max_pixels,
+        truncated=options.truncated,
+        isolate=options.isolate,
+        untrusted=options.untrusted,
+        decode_timeout=options.decode_timeout,
+        decode_memory=options.decode_memory,
+    )
     model = Model(options.model or backbones.DEFAULT_MODEL, settings, memory=memory)
     towers = towers_for(items, model=model) if items else ()
     builder = build_with_vocabulary if options.vocabulary else build

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clipcli.commands.shared_settings import GIVEN_LABELS, LABELS, Hardware, Labels, OneModel, Overwriting, read_labels
+from clipcli.commands.shared_settings import (
+    GIVEN_LABELS,
+    LABELS,
+    Decoding,
+    Hardware,
+    Labels,
+    OneModel,
+    Overwriting,
+    read_labels,
+)
 from clipcli.settings import AsTexts, Reads, record, setting
 
 if TYPE_CHECKING:
@@ -12,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @record
-class BuildClassifierSettings(Hardware, OneModel, Labels):
+class BuildClassifierSettings(Hardware, Decoding, OneModel, Labels):
     """The classes, prompts and model of a classifier."""
 
     command = "build-classifier"

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from clipcli.commands.classify.group_counts import GroupCounts
 from clipcli.commands.classify.tally import Tally
 from clipcli.events import ThumbnailsMade
+from clipcli.images.decode import DEFAULT_LIMITS
+from clipcli.images.limits import Limits
 from clipcli.images.thumbnail import thumbnails
 from clipcli.outputs.check import check_page
 from clipcli.records import PERSON, ImageItem, Provenance, Row
@@ -40,13 +42,21 @@ class Album:
     """Gathers the rows of a run for its page, which shows at most so many photos of all labels together.
 
     `unknown` is the label of photos of none of the classes, where they were looked for. With `several`, a photo is
-    shown with each of its labels, and those without a label are shown together. `by_score` is as in a `Tally`.
+    shown with each of its labels, and those without a label are shown together. `by_score` is as in a `Tally`, and
+    `limits` are those of decoding.
     """
 
     def __init__(
-        self, path: str, *, most: int, unknown: str | None = None, several: bool = False, by_score: bool = False
+        self,
+        path: str,
+        *,
+        most: int,
+        unknown: str | None = None,
+        several: bool = False,
+        by_score: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        self.path, self._most, self._unknown = path, most, unknown
+        self.path, self._most, self._unknown, self._limits = path, most, unknown, limits
         self.title = "Labelled photos"
         self.subtitle = ""
         self.left_out: tuple[str, ...] = ()
@@ -90,7 +100,7 @@ class Album:
         photos = [photo for group in shown.values() for photo in group]
         pictures: dict[int, str | None] = {}
         items = {photo.number: photo.item for photo in photos}
-        made = thumbnails(list(items.values()), side=_THUMBNAIL)
+        made = thumbnails(list(items.values()), side=_THUMBNAIL, limits=self._limits)
         for number, picture in zip(items, made, strict=True):
             pictures[number] = picture
             yield ThumbnailsMade(len(pictures), len(items))

@@ -29,6 +29,7 @@ from clipcli.encoding.embed import embed
 from clipcli.encoding.model import Model
 from clipcli.events import Event, InputsFound, RowsPlanned, RowsReady
 from clipcli.files.names import note_names
+from clipcli.images.limits import limits_of
 from clipcli.memory.memory import open_memory
 from clipcli.notices import Notices
 from clipcli.outputs import STDOUT, resume
@@ -190,15 +191,22 @@ def _read(
 
 
 def _listed(options: ClassifySettings, notices: Notices) -> list[ImageItem]:
-    """The images of the inputs."""
-    return list_images(
+    """The images of the inputs, or their frames where each gets a row."""
+    items = list_images(
         options.inputs,
         stdin=sys.stdin,
         image_column=options.image_column,
         keep=options.keep_columns,
         notices=notices,
         exclude=options.exclude,
+        also=options.also,
+        null=options.null,
     )
+    if not options.frame_rows or options.frames is None:
+        return items
+    from clipcli.images.frames import each_frame
+
+    return each_frame(items, options.frames, limits=limits_of(options))
 
 
 def _updating(events: Iterator[Event], work: Work, update: Update) -> Iterator[Event]:
@@ -241,7 +249,9 @@ def _all_rows(work: Work, resumed: resume.Resumed | None) -> Iterator[Event]:
         return _label_images(work, work.images)
     if resumed.count == len(work.images):
         return resumed.rows(resumed.count)
-    start = resumed.start(work.options.batch_size or max(BATCH_SIZES.values()))
+    # Where files have several frames, a batch of them ends anywhere; their embeddings come from the cache.
+    unit = work.options.batch_size or max(BATCH_SIZES.values())
+    start = 0 if work.options.frames else resumed.start(unit)
     return resume.go_on(resumed, _label_images(work, work.images[start:]), start=start)
 
 

@@ -34,6 +34,9 @@ class Labelling(Prompts, OptionalInputs, LabelsOrClassifier):
     sample: int | None = setting(default=None, group="what", least=1)
     """Label N images alone that are drawn at random, the same in every run."""
 
+    frame_rows: bool = setting(default=False, group="output", rare=True)
+    """Write a row for each frame, as clip.mp4#frame=2, in place of one for their mean, with --frames."""
+
     top_k: int = setting(default=1, group="output", metavar="K", least=1)
     """How many labels each image gets, best first."""
 

@@ -71,6 +71,8 @@ def _items(options: EmbedSettings, notices: Notices) -> list[ImageItem]:
         image_column=options.image_column,
         notices=notices,
         exclude=options.exclude,
+        also=options.also,
+        null=options.null,
     )
 
 

@@ -10,6 +10,7 @@ from clipcli.commands.find.run import Finding
 from clipcli.commands.find.settings import FindSettings
 from clipcli.commands.find.words import told
 from clipcli.events import ThumbnailsMade
+from clipcli.images.limits import limits_of
 from clipcli.images.thumbnail import thumbnails
 from clipcli.records import ImageItem
 from clipcli.report import Gallery, Group, Page, Section, Thumbnail, Verdict, write_page
@@ -22,7 +23,7 @@ def write_found(path: str, finding: Finding, options: FindSettings) -> Iterator[
     """Make the thumbnails and write the page. Raises `OutputFailed`."""
     items = [hit.item for hit in finding.hits] + [photo.item for same in finding.groups for photo in same.photos]
     pictures: list[str | None] = []
-    for picture in thumbnails(items, side=_THUMBNAIL):
+    for picture in thumbnails(items, side=_THUMBNAIL, limits=limits_of(options)):
         pictures.append(picture)
         yield ThumbnailsMade(len(pictures), len(items))
     title = "Photos that are there twice" if options.duplicates else sought(options)

@@ -43,7 +43,7 @@ def images_of(data: Data, reading: Reading) -> Iterator[TreeFile]:
     """The images of a tree. Files of other kinds are counted, unless they may be about the images."""
     # If only images are read, a million files need not be held in memory.
     for file in data.walk() if reading.images_only else data.files:
-        if file.is_image:
+        if file.is_image or (data.also and suffix_of(file.parts[-1]) in data.also):
             yield file
         elif reading.images_only or suffix_of(file.parts[-1]) not in _TEXTS:
             data.notices.add(OTHER_FILES, file.id, kind=kind_of_file(file.parts[-1]))
