@@ -6,6 +6,7 @@ embeddings are kept for later runs.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -32,19 +33,25 @@ _PART = 1024
 
 
 def embed(
-    items: Sequence[ImageItem], *, models: Sequence[Model], images: int | None = None
+    items: Sequence[ImageItem],
+    *,
+    models: Sequence[Model],
+    images: int | None = None,
+    places: Sequence[int] | None = None,
 ) -> Generator[Event | Embedded, None, None]:
     """Embed all images with every model, in parts, in order. Bad images come as `Skipped`.
 
     No model is loaded while all models remember the images. `TimeSpent` comes last. `images` is the number of images of
-    the whole run, by which an engine is chosen, if these are the rest of them. Raises the errors of loading a model,
-    and `ClipcliError` if a model gives NaN or infinity.
+    the whole run, by which an engine is chosen, if these are the rest of them. For a shard, `places` are those of the
+    items in the whole run: then batches are of the size that they have there, and embeddings are the same to the last
+    digit. Raises the errors of loading a model, and `ClipcliError` if a model gives NaN or infinity.
     """
     done, watch = 0, models[0].watch
     if all(model.facts is not None for model in models):
         done = yield from _remembered(items, models, watch=watch)
     if done < len(items):
-        yield from _encoded(items[done:], models, images=images or len(items))
+        rest = None if places is None else places[done:]
+        yield from _encoded(items[done:], models, images=images or len(items), places=rest)
     yield _time_spent(watch)
 
 
@@ -104,7 +111,7 @@ def _remembered(
 
 
 def _encoded(
-    items: Sequence[ImageItem], models: Sequence[Model], *, images: int
+    items: Sequence[ImageItem], models: Sequence[Model], *, images: int, places: Sequence[int] | None
 ) -> Generator[Event | Embedded, None, None]:
     """Yield the embeddings of the images, encoded by the models that do not remember them, and keep the new ones."""
     backbones: list[Backbone] = []
@@ -113,20 +120,39 @@ def _encoded(
     memory, watch = models[0].memory, models[0].watch
     yield from memory.warnings()
     stores = [model.store for model in models]
-    looked_up = _looked_up(items, stores)
-    hashes, settings = any(store is not None for store in stores), models[0].settings
-    events = encode(
-        looked_up, backbones=backbones, decode=settings.decode, color=settings.color, digests=hashes, watch=watch
-    )
-    for event in events:
-        if isinstance(event, Embedded):
-            with watch.on("cache"):
-                for store, embeddings in zip(stores, event.embeddings, strict=True):
-                    if store is not None:
-                        store.keep(event.entries, embeddings)
-            yield from memory.warnings()
-        with watch.on("write"):
-            yield event
+    hashes, settings, notices = any(store is not None for store in stores), models[0].settings, Notices()
+    how: dict[str, Any] = {"backbones": backbones, "decode": settings.decode, "color": settings.color}
+    size = max(backbone.runtime.batch_size for backbone in backbones)
+    for part, fill in _filled(items, places, images=images, size=size):
+        looked_up = _looked_up(part, stores)
+        for event in encode(looked_up, digests=hashes, watch=watch, fill=fill, notices=notices, **how):
+            if isinstance(event, Embedded):
+                with watch.on("cache"):
+                    for store, embeddings in zip(stores, event.embeddings, strict=True):
+                        if store is not None:
+                            store.keep(event.entries, embeddings)
+                yield from memory.warnings()
+            with watch.on("write"):
+                yield event
+    yield from notices.events()
+
+
+def _filled(
+    items: Sequence[ImageItem], places: Sequence[int] | None, *, images: int, size: int
+) -> Iterator[tuple[Sequence[ImageItem], int | None]]:
+    """The items in parts, each with the number that its batches are filled up to.
+
+    For a shard the first are those that are in whole batches of the run, and the others those of its last batch.
+    """
+    if places is None:
+        yield items, None
+        return
+    last = images % size
+    first = bisect_left(places, images - last)
+    if first:
+        yield items[:first], size
+    if first < len(items):
+        yield items[first:], last
 
 
 def encode(
@@ -137,8 +163,12 @@ def encode(
     color: str = "managed",
     digests: bool = False,
     watch: Stopwatch | None = None,
+    fill: int | None = None,
+    notices: Notices | None = None,
 ) -> Generator[Event | Embedded, None, None]:
     """Embed images in batches with backbones that are loaded; what was odd about them comes last.
+
+    With `notices` it is counted there, and does not come. `fill` is as in `Encoders`.
 
     A backbone does not encode images whose embedding is in a `Remembered`. With `digests`, images are hashed when they
     are read. `decode` is a key of `DECODES`, `color` of `COLORS`. Raises `ClipcliError` if a backbone gives NaN or
@@ -150,15 +180,17 @@ def encode(
     watch = watch or Stopwatch()
     runtime = backbones[0].runtime
     threads = DecodeThreads(runtime.workers, most=runtime.most_workers, watch=watch)
-    encoders = Encoders(backbones, watch=watch)
-    notices = Notices()
-    coming = _decoded(items, backbones, decode=decode, color=color, threads=threads, digests=digests, notices=notices)
+    encoders = Encoders(backbones, watch=watch, fill=fill)
+    own = notices or Notices()
+    how: dict[str, Any] = {"decode": decode, "color": color, "digests": digests}
+    coming = _decoded(items, backbones, threads=threads, notices=own, **how)
     decoded = watch.each(coming, work="wait")
     for batches, encoded in watch.each(encoders.each(decoded), work="encode"):
         yield from map(Warned, dict.fromkeys(note for batch in batches for note in batch.notes))
         yield from encoders.warnings()
         yield _joined(batches[0].entries, encoded)
-    yield from notices.events()
+    if notices is None:
+        yield from own.events()
 
 
 def _looked_up(items: Iterable[ImageItem], stores: Sequence[ImageStore | None]) -> Iterator[ImageItem | Remembered]:

@@ -20,7 +20,8 @@ FLAGS = {
     "keep-columns image-column manifest no-manifest report report-images exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates max-images sample color taxonomy back-off refine no-refine unknown no-unknown "
     "unknown-label unknown-at multi-label no-multi-label multi-label-at wide no-wide update no-update corrections "
-    "keep-missing no-keep-missing watch no-watch embeddings",
+    "keep-missing no-keep-missing watch no-watch embeddings shard cluster",
+    "merge": "output format overwrite no-overwrite",
     "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite "
     "keep-names no-keep-names keep-duplicates no-keep-duplicates taxonomy refine-on vocabulary no-vocabulary",
     "calibrate": "labels classifier prompts model output image-column label-column device precision batch-size workers "
