@@ -98,7 +98,7 @@ def check_output(
 def _check_address(output: str, *, addresses: bool, flag: str) -> None:
     if is_remote(output):
         if not addresses:
-            raise UsageError(f"{flag} {output} is an address, and rows of fresh runs alone are written to one; give a path")
+            raise UsageError(f"{flag} {output} is an address, and only rows of a new run go to one; give a path")
         prepare(output)
 
 
