@@ -173,7 +173,7 @@ class Summary:
         rows = self.tally.rows
         if self.updated is not None:
             return f"{self.of_update()[:-1]}, in {clock.seconds():.1f} s."
-        if not self.total:
+        if not rows and not self.total:
             return f"{self.output}: no image is in this shard; clipcli merge takes the empty file as well."
         if not self.tally.labelled and self.tally.without:
             return f"{self.output}: {rows:,} rows and not one label; --multi-label-at with a lower score gives more."

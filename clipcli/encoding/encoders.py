@@ -60,7 +60,8 @@ class Encoders:
 
     def _filled(self, pixels: NDArray[np.uint8], batch: Batch) -> NDArray[np.uint8]:
         """The pixels `[N, H, W, 3]` with blank images behind them, as many as the batch lacks; none if it has none."""
-        skipped = sum(isinstance(entry, Skipped) for entry in batch.entries)
+        fresh = not any(isinstance(entry, Remembered) for entry in batch.entries)
+        skipped = sum(isinstance(entry, Skipped) for entry in batch.entries) if fresh else 0
         missing = skipped if self._fill is None else self._fill - len(pixels)
         if not len(pixels) or missing <= 0:
             return pixels

@@ -85,7 +85,7 @@ def test_a_run_that_was_stopped_goes_on(
 def test_what_cannot_be_written(run: Run, given: tuple[Any, ...], bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(*given, "-o", "https://h/rows.csv").err.startswith("clipcli: https:// is only read; write to a path")
     assert "is a folder; give a file in it" in run(*given, "--format", "csv", "-o", "memory://b/out/").err
-    assert "--report memory://b/p.html is an address, and rows" in run(*given, "--report", "memory://b/p.html").err
+    assert "--report memory://b/p.html is an address, and only rows" in run(*given, "--report", "memory://b/p.html").err
 
     def refuse(*_: object) -> None:
         raise ValueError("quota")
