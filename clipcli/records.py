@@ -245,6 +245,11 @@ class ModelRecord:
     device: str | None
 
 
+# A shard of a run: its `number` and the `count` of all, the `images` of the whole run with the `images_digest` of their
+# names, and the packed `places` of its rows among theirs.
+Sharding = Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """The settings, classes and inputs that decide the rows of an output. The model itself is a `ModelRecord`.
@@ -254,7 +259,7 @@ class Provenance:
     the prompt set `prompts`. For a classifier that was given, `templates` is `None` and `classifier` its digest.
     `images` is the number of images, `images_digest` a digest of their ids, and `kept` are the columns kept from the
     inputs' tables. `scores` says in words what was done to a classifier that was given, such as calibrating it; `None`
-    if nothing was.
+    if nothing was. `shard` tells of which part of a run `images` are; `None` if they are all.
     """
 
     command: str
@@ -269,6 +274,7 @@ class Provenance:
     images_digest: str
     kept: tuple[str, ...]
     scores: str | None = None
+    shard: Sharding | None = None
 
     @property
     def has_groups(self) -> bool:

@@ -28,6 +28,7 @@ from clipcli.errors import ClipcliError
 # The commands with their modules.
 COMMANDS = {
     "classify": "clipcli.cli.classify",
+    "merge": "clipcli.cli.merge",
     "build-classifier": "clipcli.cli.build_classifier",
     "calibrate": "clipcli.cli.calibrate",
     "adapt": "clipcli.cli.adapt",

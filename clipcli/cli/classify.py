@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -16,7 +17,7 @@ from clipcli.cli.classify_update import check_update, read_update, show_warnings
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import Show, pause_collector
 from clipcli.cli.words import close_standard_output
-from clipcli.commands.classify.settings import ClassifySettings, RowsFile, check_images
+from clipcli.commands.classify.settings import ClassifySettings, RowsFile, check_cluster, check_images, check_part
 from clipcli.data.tree import split_zip
 from clipcli.errors import UsageError
 from clipcli.events import Warned
@@ -25,11 +26,16 @@ from clipcli.images.in_hand import left_in_hand, noting_images
 from clipcli.images.limits import limits_of
 from clipcli.outputs.check import check_is_not_read, check_output, choose_format, is_stream
 from clipcli.outputs.earlier import Earlier, find_earlier, keep_changed, left_over, remove_left_over
+from clipcli.outputs.remote import is_there, local_path, remove_parts
+from clipcli.outputs.shards import PLACEHOLDER, shard_of_process, started_together
 from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from clipcli.cli.display import Display
     from clipcli.commands.classify.update import Update
+    from clipcli.events import Event
 
 
 EXAMPLES = (
@@ -40,6 +46,7 @@ EXAMPLES = (
 
 # Messages name this many of the images that were being decoded.
 _FEW = 4
+_PART_BY_DEFAULT = f"predictions-{PLACEHOLDER}.csv"
 _NO_RESUME = (
     "--refine labels all images together, so there is no rest to label; give --update, or --overwrite, in place of"
     " --resume: what was encoded comes from the cache"
@@ -56,24 +63,57 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     if terminal.show_config:
         print(to_yaml(settings, file), end="")
         return exit_codes.DONE
+    settings, file, of_shard = _of_shard(settings, file)
     is_file = not is_stream(file.output) and not os.path.isdir(file.output)
-    with only_writer(file.output) if is_file else nullcontext():
-        return _write(settings, file, terminal)
+    with only_writer(str(local_path(file.output))) if is_file else nullcontext():
+        return _write(settings, file, terminal, of_shard)
 
 
-def _write(settings: ClassifySettings, file: RowsFile, terminal: Terminal) -> int:
-    """Label the images and write their rows, once, or with `--watch` as they come; returns the exit code."""
+def _write(settings: ClassifySettings, file: RowsFile, terminal: Terminal, of_shard: Sequence[str]) -> int:
+    """Label the images and write their rows, once, or with `--watch` as they come; returns the exit code.
+
+    `of_shard` is what to say of a shard, in the beginning and at the end.
+    """
     format = _checked_format(file, settings, terminal)
     from clipcli.cli.display import Display
 
     with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
+        for said in of_shard[:1]:
+            display.say(said)
         if file.watch:
             return _watch(settings, file, display, show=show, format=format)
         summary = _label(settings, file, display, show=show, format=format)
     summary.show(display)
+    for said in of_shard[1:] if not summary.interrupted else ():
+        display.say(said)
     if file.report:
         display.say(f"{file.report}: {_of_page(summary, file)}")
     return summary.exit_code()
+
+
+def _of_shard(settings: ClassifySettings, file: RowsFile) -> tuple[ClassifySettings, RowsFile, list[str]]:
+    """The settings with the shard of this process, which is in the name of its output; and what to say of it.
+
+    The first line is for the beginning, and the other for the end.
+    """
+    check_part(settings, file)
+    if settings.shard is None:
+        return settings, file, []
+    shard, by = shard_of_process(settings.shard, os.environ)
+    output = _PART_BY_DEFAULT if file.output == RowsFile().output else file.output
+    if by is not None and PLACEHOLDER not in output and started_together(os.environ):
+        name = Path(output)
+        raise UsageError(
+            f"all processes would write {output}; name their shards in it, as in --output"
+            f" {name.with_name(f'{name.stem}-{PLACEHOLDER}{name.suffix}')}"
+        )
+    file = replace(file, output=output.replace(PLACEHOLDER, shard.in_names))
+    parts = shlex.quote(output.replace(PLACEHOLDER, f"*-of-{shard.count}")) if PLACEHOLDER in output else "PART…"
+    said = [
+        f"Labelling {by or f'shard {shard}'}, into {file.output}.",
+        f"Next, once all {shard.count:,} parts are there: clipcli merge {parts} -o OUTPUT",
+    ]
+    return replace(settings, shard=str(shard)), file, said
 
 
 def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show: Show, format: str) -> Summary:
@@ -87,7 +127,8 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
     _keep_corrections(file, display)
     answers = _answers(settings)
     is_update = update is not None and update.former is not None
-    summary = Summary(file.output, next_command=next_command(settings, file), is_update=is_update, **answers)
+    proposed = () if settings.shard else next_command(settings, file)
+    summary = Summary(file.output, next_command=proposed, is_update=is_update, **answers)
     rows = RowsOutput(file, settings, format=format, earlier=earlier, update=update)
     # Importing torch takes seconds: all that can be checked without it was.
     from clipcli.commands.classify.album import Album
@@ -95,11 +136,15 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
 
     limits = limits_of(settings)
     album = Album(file.report, most=file.report_images, limits=limits, **answers) if file.report else None
+    events = run(settings, earlier=earlier, output=file.output, album=album, update=update)
+    if file.cluster is not None:
+        events = _on_cluster(settings, file, file.cluster)
     try:
-        events = run(settings, earlier=earlier, output=file.output, album=album, update=update)
         with noting_images(file.output, limits):
             write_rows(events, rows, summary, display, show=show)
         remove_left_over(replaced)
+        if file.cluster is not None:
+            remove_parts(file.output)
         for event in album.write() if album else ():
             show(event)
     except KeyboardInterrupt:
@@ -119,6 +164,13 @@ def _after_a_death(settings: ClassifySettings, file: RowsFile, display: Display)
     was = f"the run before was ended from outside, or by a decoder, while it decoded {names}"
     display.show(Warned(f"{was}; this one decodes in worker processes, as with --isolate"))
     return replace(settings, isolate=True)
+
+
+def _on_cluster(settings: ClassifySettings, file: RowsFile, cluster: str) -> Iterator[Event]:
+    """The events of a run on a cluster; it imports what a run here may do without."""
+    from clipcli.commands.classify.on_ray import run_on_ray
+
+    return run_on_ray(settings, cluster=cluster, output=file.output, resume=file.resume)
 
 
 def _answers(settings: ClassifySettings) -> dict[str, Any]:
@@ -153,9 +205,16 @@ def _checked_format(file: RowsFile, settings: ClassifySettings, terminal: Termin
     """The format of the output, once all files that are to be written were checked."""
     check_images(settings)
     check_update(settings, file)
+    check_cluster(settings, file)
     format = choose_format(file.output, file.format)
     check_is_not_read(file.output, [*_files_read(settings, terminal), *file.corrections])
-    check_output(file.output, overwrite=file.overwrite, resume=file.resume or file.update, manifest=file.manifest)
+    check_output(
+        file.output,
+        overwrite=file.overwrite,
+        resume=file.resume or file.update,
+        manifest=file.manifest,
+        addresses=not file.update,
+    )
     _check_report(file, settings, terminal)
     if settings.refine and file.resume:
         raise UsageError(_NO_RESUME)
@@ -208,7 +267,7 @@ def _files_read(settings: ClassifySettings, terminal: Terminal) -> list[object]:
 
 def _find_earlier_rows(file: RowsFile, display: Display, *, format: str, top_k: int) -> Earlier | None:
     """The rows of an earlier run that `--resume` goes on with; without it, warn if there are some."""
-    if file.resume:
+    if file.resume and (file.cluster is None or is_there(file.output)):
         return find_earlier(file.output, format=format, top_k=top_k)
     for part in left_over(file.output)[:1] if not file.update else ():
         display.show(Warned(f"{part} holds rows of an interrupted run; --resume goes on with them"))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipcli.cli.classify_summary import Summary
@@ -16,6 +15,7 @@ from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded, RowsPlan
 from clipcli.files.manifest import Manifest, now
 from clipcli.outputs.earlier import Earlier, keep_copy, left_over
 from clipcli.outputs.open import Output
+from clipcli.outputs.remote import local_path
 from clipcli.records import ModelRecord, Provenance, Row
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _output_opener(
         file.output,
         format=format,
         keep_manifest=file.manifest,
-        overwrite=file.overwrite or former is not None or (file.resume and Path(file.output).exists()),
+        overwrite=file.overwrite or former is not None or (file.resume and local_path(file.output).exists()),
         superseded=earlier.parts if earlier else left_over(file.output) if update else (),
         replaces=former.sha256 if former else None,
     )
@@ -129,6 +129,9 @@ def write_rows(events: Iterator[Event], rows: RowsOutput, summary: Summary, disp
                         show(warning)
             summary.add(event)
             show(event)
+        if provenance and not provenance.images:
+            # A shard may have no image; merging it needs a file all the same.
+            rows.open(stack, provenance, at_least=0)
 
 
 def _latest_model(model: ModelRecord | None, latest: ModelRecord | None) -> ModelRecord | None:

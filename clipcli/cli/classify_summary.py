@@ -135,14 +135,7 @@ class Summary:
         if self.interrupted and rows < self.earlier:
             display.say(f"Stopped before a new row; the {self.earlier:,} earlier rows are where they were.")
             return
-        if rows:
-            display.say()
-            for line in (*table(self.tally, display.width), *labels_an_image(self.tally, display.width)):
-                display.say(line)
-            self._show_groups(display)
-            for said in self._below_the_table():
-                for line in fitted(said, display.width):
-                    display.say(line)
+        self.show_counts(display)
         if self.interrupted:
             where = f"their rows are in {self.output}" if rows else "nothing was written"
             where = f"; {self.output} is as it was" if self.is_update else f"; {where}"
@@ -156,6 +149,18 @@ class Summary:
         if self.tally.labelled and self._next_command:
             self._show_next_command(display)
 
+    def show_counts(self, display: Display) -> None:
+        """Print the labels and the skipped images, if there are rows."""
+        if not self.tally.rows:
+            return
+        display.say()
+        for line in (*table(self.tally, display.width), *labels_an_image(self.tally, display.width)):
+            display.say(line)
+        self._show_groups(display)
+        for said in self._below_the_table():
+            for line in fitted(said, display.width):
+                display.say(line)
+
     def _below_the_table(self) -> Iterator[str]:
         if self._unknown is not None and self.tally.labelled:
             yield self.tally.of_none(self._unknown, noun="image")
@@ -168,6 +173,8 @@ class Summary:
         rows = self.tally.rows
         if self.updated is not None:
             return f"{self.of_update()[:-1]}, in {clock.seconds():.1f} s."
+        if not rows and not self.total:
+            return f"{self.output}: no image is in this shard; clipcli merge takes the empty file as well."
         if not self.tally.labelled and self.tally.without:
             return f"{self.output}: {rows:,} rows and not one label; --multi-label-at with a lower score gives more."
         if not self.tally.labelled:

@@ -180,7 +180,8 @@ class Inputs(Reading):
 
     inputs: AsInputs = setting(kw_only=False, alike=INPUTS)
     """Images: an image, a folder, data.zip or data.zip/folder, WebDataset .tar shards, @list.txt, a quoted glob,
-    - for a list on stdin, or a .csv, .tsv, .json, .jsonl or .parquet of images."""
+    - for a list on stdin, an s3://, gs://, hf:// or https:// address, or a .csv, .tsv, .json, .jsonl or .parquet of
+    images."""
 
 
 @record

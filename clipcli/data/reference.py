@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, BinaryIO
 
 from clipcli.files.identity import state_of
+from clipcli.files.remote import is_remote, open_bytes, read_remote
 from clipcli.records import WHOLE, Cell, Content, Frame, Held, Reference, Span
 
 DIGEST_SIZE = 16
@@ -73,7 +74,7 @@ def sequential_reader() -> Iterator[Callable[[Reference], bytes]]:
                 return read(reference)
             if file is None or path != reference.path:
                 stack.close()
-                path, file = reference.path, stack.enter_context(open(reference.path, "rb"))
+                path, file = reference.path, stack.enter_context(open_bytes(reference.path))
             return _span_in(file, path, reference.member)
 
         yield read_next
@@ -95,6 +96,8 @@ def _opened_zip(_process: int, path: str, _state: tuple[int, ...]) -> zipfile.Zi
 
 
 def _read_file(path: str, _: None) -> bytes:
+    if is_remote(path):
+        return read_remote(path)
     if not stat.S_ISREG(os.stat(path).st_mode):
         # Reading a pipe could wait for ever.
         raise OSError(f"not a file: {path}")
@@ -111,6 +114,11 @@ def _read_zip(path: str, name: str) -> bytes:
 
 
 def _read_span(path: str, span: Span) -> bytes:
+    if is_remote(path):
+        data = read_remote(path, span.offset, span.offset + span.size)
+        if len(data) < span.size:
+            raise OSError(f"truncated: {path} has changed since it was listed")
+        return data
     # Opened for this read alone, since several threads read at once.
     with open(path, "rb") as file:
         return _span_in(file, path, span)
@@ -154,7 +162,7 @@ def _read_nothing(_: None, reason: str) -> bytes:
 
 # Functions from a reference's path and member to its bytes, by the reference's kind.
 READERS: dict[str, Callable[[Any, Any], bytes]] = {
-    # The file at `path`.
+    # The file at `path`, which may be an address such as `s3://bucket/a.jpg`; so may the path of a span.
     "file": _read_file,
     # The entry called `member` of the zip file at `path`.
     "zip": _read_zip,

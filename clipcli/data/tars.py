@@ -17,6 +17,8 @@ from typing import BinaryIO
 
 from clipcli.data.captions import caption_suffix
 from clipcli.data.file_names import is_hidden, is_image_name, without_suffix
+from clipcli.errors import one_line
+from clipcli.files.remote import is_remote, open_bytes
 from clipcli.records import Reference, Span
 
 LABEL_SUFFIX = ".cls"
@@ -74,10 +76,15 @@ def read_shard(path: str) -> Shard:
     """Index a shard. Raises nothing: a shard that cannot be read is empty, with its damage described."""
     collected: dict[str, KeyGroup] = {}
     try:
-        with open(path, "rb") as file:
+        with open_bytes(path) as file:
             damage = _collect(file, path, collected)
     except OSError as e:
         damage = f"cannot read it: {e.strerror or e}"
+    # Each library for addresses raises errors of its own.
+    except Exception as e:
+        if not is_remote(path):
+            raise
+        damage = f"cannot read it: {one_line(e)}"
     return Shard(tuple(sample for group in collected.values() for sample in group.samples()), damage)
 
 
@@ -91,17 +98,18 @@ def split_tar(text: str) -> tuple[str, str] | None:
     parts = text.split("/")
     for n in range(len(parts) - 1, 0, -1):
         path = "/".join(parts[:n])
-        if path.lower().endswith(".tar") and os.path.isfile(path):
+        if path.lower().endswith(".tar") and (is_remote(path) or os.path.isfile(path)):
             return path, "/".join(parts[n:])
     return None
 
 
 def _collect(file: BinaryIO, path: str, found: dict[str, KeyGroup]) -> str | None:
     """Add the complete members to `found`, by key; return a description of the damage, or `None`."""
-    offset = 0
+    offset, size = 0, file.seek(0, os.SEEK_END)
+    file.seek(0)
     try:
         with tarfile.open(fileobj=file, mode="r:") as archive:
-            for name, span in _members(archive, end=os.fstat(file.fileno()).st_size):
+            for name, span in _members(archive, end=size):
                 _add(name, Reference("span", path, span), found)
             offset = archive.offset
     except tarfile.TarError as e:

@@ -6,17 +6,18 @@ embeddings are kept for later runs.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.backbones.checkpoint import IMAGE
 from clipcli.data.frames import with_frames
+from clipcli.encoding.frame_means import means_of_frames
 from clipcli.encoding.model import Model
 from clipcli.errors import UsageError
 from clipcli.events import Event, ImagesEmbedded, TimeSpent, Warned
@@ -24,7 +25,7 @@ from clipcli.images.limits import Limits, limits_of
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory.images import ImageStore
 from clipcli.notices import Notices
-from clipcli.records import WHOLE, Batch, Embedded, Entry, ImageItem, Remembered, Skipped
+from clipcli.records import Batch, Embedded, Entry, ImageItem, Remembered, Skipped
 
 if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone, Preprocessing
@@ -36,71 +37,38 @@ _PART = 1024
 
 
 def embed(
-    items: Sequence[ImageItem], *, models: Sequence[Model], images: int | None = None
+    items: Sequence[ImageItem],
+    *,
+    models: Sequence[Model],
+    images: int | None = None,
+    places: Sequence[int] | None = None,
 ) -> Generator[Event | Embedded, None, None]:
     """Embed all images with every model, in parts, in order. Bad images come as `Skipped`.
 
     No model is loaded while all models remember the images. `TimeSpent` comes last. `images` is the number of images of
-    the whole run, by which an engine is chosen, if these are the rest of them. Raises the errors of loading a model,
-    and `ClipcliError` if a model gives NaN or infinity.
+    the whole run, by which an engine is chosen, if these are the rest of them. For a shard, `places` are those of the
+    items in the whole run: then batches are of the size that they have there, and embeddings are the same to the last
+    digit. Raises the errors of loading a model, and `ClipcliError` if a model gives NaN or infinity.
     """
     frames = models[0].settings.frames
     counts: Sequence[int] | None = None
     if frames is not None:
         items, counts = with_frames(items, frames)
-    found = _embed(items, models=models, images=max(images or 0, len(items)))
-    yield from found if counts is None else _means(found, counts)
+    found = _embed(items, models=models, images=max(images or 0, len(items)), places=places)
+    yield from found if counts is None else means_of_frames(found, counts)
     yield _time_spent(models[0].watch)
 
 
 def _embed(
-    items: Sequence[ImageItem], *, models: Sequence[Model], images: int
+    items: Sequence[ImageItem], *, models: Sequence[Model], images: int, places: Sequence[int] | None
 ) -> Generator[Event | Embedded, None, None]:
     """As `embed`, for images of one frame each."""
     done, watch = 0, models[0].watch
     if all(model.facts is not None for model in models):
         done = yield from _remembered(items, models, watch=watch)
     if done < len(items):
-        yield from _encoded(items[done:], models, images=images)
-
-
-def _means(events: Iterable[Event | Embedded], counts: Sequence[int]) -> Iterator[Event | Embedded]:
-    """The events, with one entry in place of each so many that are frames of one file, which have one after another."""
-    wanted, frames = iter(counts), list[tuple[Entry, tuple[Array, ...]]]()
-    most = next(wanted, 0)
-    for event in events:
-        if not isinstance(event, Embedded):
-            yield event
-            continue
-        rows = zip(*event.embeddings, strict=True)
-        found: list[tuple[Entry, tuple[Array, ...]]] = []
-        for entry in event.entries:
-            frames.append((entry, () if isinstance(entry, Skipped) else tuple(next(rows))))
-            if len(frames) == most:
-                found.append(_mean(frames))
-                frames, most = [], next(wanted, 0)
-        images = [embeddings for _, embeddings in found if embeddings]
-        nothing = [embeddings[:0] for embeddings in event.embeddings]
-        joined = [np.stack(one) for one in zip(*images, strict=True)] or nothing
-        yield Embedded(tuple(entry for entry, _ in found), tuple(joined))
-
-
-def _mean(frames: Sequence[tuple[Entry, tuple[Array, ...]]]) -> tuple[Entry, tuple[Array, ...]]:
-    """The entry of a file, and the mean of the embeddings of its frames that were read, normalised again.
-
-    The file is skipped if none was read, for the reason of the first.
-    """
-    if len(frames) == 1:
-        return frames[0]
-    first = frames[0][0]
-    item = first.item if isinstance(first, Skipped) else first
-    name = item.id.removesuffix("#frame=1")
-    item = replace(item, id=name, reference=replace(item.reference, frame=WHOLE))
-    read = [embeddings for _, embeddings in frames if embeddings]
-    if isinstance(first, Skipped) and not read:
-        return replace(first, item=item), ()
-    means = [np.stack(one).mean(axis=0) for one in zip(*read, strict=True)]
-    return item, tuple(mean / np.maximum(np.linalg.norm(mean), np.float32(1e-12)) for mean in means)
+        rest = None if places is None else places[done:]
+        yield from _encoded(items[done:], models, images=images, places=rest)
 
 
 def embed_images(
@@ -161,7 +129,7 @@ def _remembered(
 
 
 def _encoded(
-    items: Sequence[ImageItem], models: Sequence[Model], *, images: int
+    items: Sequence[ImageItem], models: Sequence[Model], *, images: int, places: Sequence[int] | None
 ) -> Generator[Event | Embedded, None, None]:
     """Yield the embeddings of the images, encoded by the models that do not remember them, and keep the new ones."""
     backbones: list[Backbone] = []
@@ -175,26 +143,39 @@ def _encoded(
     memory, watch = models[0].memory, models[0].watch
     yield from memory.warnings()
     stores = [model.store for model in models]
-    looked_up = _looked_up(items, stores)
-    hashes, settings = any(store is not None for store in stores), models[0].settings
-    events = encode(
-        looked_up,
-        backbones=backbones,
-        decode=settings.decode,
-        color=settings.color,
-        limits=limits_of(settings),
-        digests=hashes,
-        watch=watch,
-    )
-    for event in events:
-        if isinstance(event, Embedded):
-            with watch.on("cache"):
-                for store, embeddings in zip(stores, event.embeddings, strict=True):
-                    if store is not None:
-                        store.keep(event.entries, embeddings)
-            yield from memory.warnings()
-        with watch.on("write"):
-            yield event
+    hashes, settings, notices = any(store is not None for store in stores), models[0].settings, Notices()
+    how: dict[str, Any] = {"backbones": backbones, "decode": settings.decode, "color": settings.color}
+    how |= {"limits": limits_of(settings), "digests": hashes, "watch": watch, "notices": notices}
+    size = max(backbone.runtime.batch_size for backbone in backbones)
+    for part, fill in _filled(items, places, images=images, size=size):
+        for event in encode(_looked_up(part, stores), fill=fill, **how):
+            if isinstance(event, Embedded):
+                with watch.on("cache"):
+                    for store, embeddings in zip(stores, event.embeddings, strict=True):
+                        if store is not None:
+                            store.keep(event.entries, embeddings)
+                yield from memory.warnings()
+            with watch.on("write"):
+                yield event
+    yield from notices.events()
+
+
+def _filled(
+    items: Sequence[ImageItem], places: Sequence[int] | None, *, images: int, size: int
+) -> Iterator[tuple[Sequence[ImageItem], int | None]]:
+    """The items in parts, each with the number that its batches are filled up to.
+
+    For a shard the first are those that are in whole batches of the run, and the others those of its last batch.
+    """
+    if places is None:
+        yield items, None
+        return
+    last = images % size
+    first = bisect_left(places, images - last)
+    if first:
+        yield items[:first], size
+    if first < len(items):
+        yield items[first:], last
 
 
 def encode(
@@ -206,8 +187,12 @@ def encode(
     limits: Limits | None = None,
     digests: bool = False,
     watch: Stopwatch | None = None,
+    fill: int | None = None,
+    notices: Notices | None = None,
 ) -> Generator[Event | Embedded, None, None]:
     """Embed images in batches with backbones that are loaded; what was odd about them comes last.
+
+    With `notices` it is counted there, and does not come. `fill` is as in `Encoders`.
 
     A backbone does not encode images whose embedding is in a `Remembered`. With `digests`, images are hashed when they
     are read. `decode` is a key of `DECODES`, `color` of `COLORS`, and `limits` are those of decoding. Raises
@@ -219,24 +204,17 @@ def encode(
     watch = watch or Stopwatch()
     runtime = backbones[0].runtime
     threads = DecodeThreads(runtime.workers, most=runtime.most_workers, watch=watch)
-    encoders = Encoders(backbones, watch=watch)
-    notices = Notices()
-    coming = _decoded(
-        items,
-        backbones,
-        decode=decode,
-        color=color,
-        limits=limits,
-        threads=threads,
-        digests=digests,
-        notices=notices,
-    )
+    encoders = Encoders(backbones, watch=watch, fill=fill)
+    own = notices or Notices()
+    how: dict[str, Any] = {"decode": decode, "color": color, "limits": limits, "digests": digests}
+    coming = _decoded(items, backbones, threads=threads, notices=own, **how)
     decoded = watch.each(coming, work="wait")
     for batches, encoded in watch.each(encoders.each(decoded), work="encode"):
         yield from map(Warned, dict.fromkeys(note for batch in batches for note in batch.notes))
         yield from encoders.warnings()
         yield _joined(batches[0].entries, encoded)
-    yield from notices.events()
+    if notices is None:
+        yield from own.events()
 
 
 def _looked_up(items: Iterable[ImageItem], stores: Sequence[ImageStore | None]) -> Iterator[ImageItem | Remembered]:

@@ -25,14 +25,15 @@ class Embedder:
         self._note: str | None = None
 
     def __call__(self, pixels: Tensor, *, ids: Sequence[str]) -> NDArray[np.float32]:
-        """Encode uint8 pixels `[N, H, W, 3]` on any device as embeddings `[N, D]` float32; `ids` name images in errors.
+        """Encode uint8 pixels `[N, H, W, 3]` on any device as embeddings `[M, D]` float32.
 
-        Raises `ClipcliError` if the model gives NaN or infinity, and if the memory does not hold even one image.
+        `ids` name the first `M` images; any others only fill the batch up. Raises `ClipcliError` if the model gives NaN
+        or infinity, and if the memory does not hold even one image.
         """
         if not len(pixels):
             return np.empty((0, self._backbone.dimensions), np.float32)
         halved_before = self._most is not None
-        embeddings = self._encode(pixels)
+        embeddings = self._encode(pixels)[: len(ids)]
         check_finite(torch.from_numpy(embeddings), ids, self._backbone)
         if self._most is not None and not halved_before:
             self._note = (

@@ -22,10 +22,15 @@ Batches = tuple[Batch, ...]
 
 
 class Encoders:
-    """Encodes batches with several models; the watch counts the time to start copies to a card as `copy`."""
+    """Encodes batches with several models; the watch counts the time to start copies to a card as `copy`.
 
-    def __init__(self, backbones: Sequence[Backbone], *, watch: Stopwatch) -> None:
-        self._backbones, self._watch = backbones, watch
+    In float32 the last digits of an embedding depend on the number of images that are encoded at once, though not on
+    what they are. So blank images stand in for those that cannot be read, which change nothing in the others; and
+    with `fill`, batches are filled up to so many images, as a shard must have those of the whole run.
+    """
+
+    def __init__(self, backbones: Sequence[Backbone], *, watch: Stopwatch, fill: int | None = None) -> None:
+        self._backbones, self._watch, self._fill = backbones, watch, fill
         self._embedders = [Embedder(backbone) for backbone in backbones]
 
     def each(self, coming: Iterable[Batches]) -> Iterator[tuple[Batches, list[Array]]]:
@@ -42,7 +47,7 @@ class Encoders:
 
         def start(batches: Batches) -> tuple[Tensor, torch.cuda.Event]:
             with self._watch.on("copy"):
-                return copies.start(batches[0].pixels)
+                return copies.start(self._filled(batches[0].pixels, batches[0]))
 
         for batches, started in one_ahead(coming, start):
             ids = [image.id for image in _encoded_by(0, batches[0])]
@@ -53,16 +58,26 @@ class Encoders:
         for embedder in self._embedders:
             yield from embedder.warnings()
 
+    def _filled(self, pixels: NDArray[np.uint8], batch: Batch) -> NDArray[np.uint8]:
+        """The pixels `[N, H, W, 3]` with blank images behind them, as many as the batch lacks; none if it has none."""
+        fresh = not any(isinstance(entry, Remembered) for entry in batch.entries)
+        skipped = sum(isinstance(entry, Skipped) for entry in batch.entries) if fresh else 0
+        missing = skipped if self._fill is None else self._fill - len(pixels)
+        if not len(pixels) or missing <= 0:
+            return pixels
+        return np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
+
     def _encode(self, model: int, batch: Batch) -> Array:
         images = list(_encoded_by(model, batch))
         with_pixels = [entry for entry in batch.entries if not _is_without_pixels(entry)]
         wanted = [not isinstance(one, Remembered) or one.embeddings[model] is None for one in with_pixels]
-        pixels = torch.from_numpy(batch.pixels if all(wanted) else batch.pixels[np.array(wanted, dtype=np.bool_)])
+        chosen = batch.pixels if all(wanted) else batch.pixels[np.array(wanted, dtype=np.bool_)]
+        pixels = torch.from_numpy(self._filled(chosen, batch))
         # The batch may be larger than this model's batch size, if another model's is larger.
         size, ids = self._backbones[model].runtime.batch_size, [image.id for image in images]
         if len(pixels) <= size:
             return self._embedders[model](pixels, ids=ids)
-        starts = range(0, len(pixels), size)
+        starts = range(0, len(ids), size)
         parts = [self._embedders[model](pixels[n : n + size], ids=ids[n : n + size]) for n in starts]
         return np.concatenate(parts)
 

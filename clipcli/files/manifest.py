@@ -25,7 +25,7 @@ VERSION = 1
 RUNNING, COMPLETE, INTERRUPTED = "running", "complete", "interrupted"
 _KEY = "clipcli_manifest"
 # Fields that are left out where they are `None`.
-_OPTIONAL = {"scores"}
+_OPTIONAL = {"scores", "shard"}
 Record = TypeVar("Record", "Manifest", ModelRecord, Provenance)
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from clipcli.errors import MissingExtra, OutputExists, OutputFailed, UsageError, install, unknown
 from clipcli.files.atomic import part_of
 from clipcli.files.manifest import has_foreign_manifest, manifest_path
+from clipcli.files.remote import is_remote
 from clipcli.outputs import STDOUT, WRITERS
+from clipcli.outputs.remote import is_there, local_path, prepare
 
 # What outputs are that have one format, and how their names end.
 PAGE, CORRECTIONS, CLASSIFIER = "a page", "a table of corrections", "a classifier"
@@ -55,12 +57,18 @@ def check_suffix(output: str, kind: str, *, flag: str = "--output") -> None:
 
 
 def check_output(
-    output: str, *, overwrite: bool, resume: bool | None = None, manifest: bool = False, flag: str = "--output"
+    output: str,
+    *,
+    overwrite: bool,
+    resume: bool | None = None,
+    manifest: bool = False,
+    addresses: bool = False,
+    flag: str = "--output",
 ) -> None:
     """Check that the output can be written, now rather than after an hour of work.
 
     `resume` is `None` for commands without `--resume`. `manifest` is true if a manifest will be written beside it.
-    `flag` is the setting that names the output.
+    With `addresses` it may be one, such as `s3://bucket/rows.csv`. `flag` is the setting that names the output.
 
     Raises `UsageError` for a folder, a missing folder or options that exclude each other, `OutputExists` for an
     existing file without `overwrite` or `resume`, and `OutputFailed` if the folder is not writable.
@@ -73,17 +81,25 @@ def check_output(
         if sys.stdout is None:
             raise OutputFailed("standard output is closed; give --output FILE")
         return
-    path = Path(output)
+    _check_address(output, addresses=addresses, flag=flag)
+    path = local_path(output)
     if path.is_dir():
         raise UsageError(f"{output} is a folder; give a file in it")
     if is_stream(output):
         return
-    if path.exists() and not overwrite and not resume:
+    if is_there(output) and not overwrite and not resume:
         others = "" if resume is None else ", --update to bring it up to date, --resume to go on with its rows"
         raise OutputExists(f"{output} exists; give another {flag}{others}, or --overwrite to replace it")
     _check_folder(path, flag=flag)
     if manifest:
         check_manifest(path.resolve())
+
+
+def _check_address(output: str, *, addresses: bool, flag: str) -> None:
+    if is_remote(output):
+        if not addresses:
+            raise UsageError(f"{flag} {output} is an address, and only rows of a new run go to one; give a path")
+        prepare(output)
 
 
 def check_page(path: str, reads: Iterable[object], *, overwrite: bool, flag: str) -> None:

@@ -14,8 +14,10 @@ from clipcli.errors import BadFile, OutputExists, UsageError
 from clipcli.files.atomic import parts_of
 from clipcli.files.locks import is_locked
 from clipcli.files.manifest import Manifest, manifest_path, read_manifest, sha256_of
+from clipcli.files.remote import is_remote, remote_exists
 from clipcli.outputs.differences import differences
 from clipcli.outputs.read import read_begun
+from clipcli.outputs.remote import fetch, local_path
 from clipcli.records import Row
 
 START_ANEW = "start anew with --overwrite in place of --resume"
@@ -41,7 +43,7 @@ class Earlier:
 def left_over(output: str) -> list[Path]:
     """The hidden files beside the output that killed runs left, newest first; empty if the folder cannot be listed."""
     try:
-        parts = parts_of(Path(output).resolve())
+        parts = parts_of(local_path(output).resolve())
         return _newest_first(part for part in parts if part.stat().st_size and not is_locked(part))
     except OSError:
         # The folder may be one to write in and not to list; this is for information only.
@@ -63,7 +65,9 @@ def keep_changed(output: str) -> Path | None:
 
     Returns the copy; `None` if there is no output, or it is as its manifest has it, or has none.
     """
-    path = Path(output)
+    if is_remote(output) and remote_exists(output):
+        fetch(output)
+    path = local_path(output)
     try:
         manifest = read_manifest(path.resolve()) if path.is_file() else None
     except (BadFile, OSError):
@@ -90,7 +94,9 @@ def find_earlier(output: str, *, format: str, top_k: int) -> Earlier | None:
     The caller is the output's only writer. Raises `UsageError` if the rows have no manifest, were changed since or have
     another format; `BadFile` or `OutputExists` if the output is no output of `classify`.
     """
-    path = Path(output)
+    if is_remote(output) and remote_exists(output):
+        fetch(output)
+    path = local_path(output)
     parts = parts_of(path.resolve())
     begun, refused = _begun(path, parts)
     fitting = {file: made for file, made in begun.items() if _fits(made, format=format, top_k=top_k)}

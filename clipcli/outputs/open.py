@@ -24,8 +24,10 @@ from clipcli.files.manifest import (
     sha256_of,
     write_manifest,
 )
+from clipcli.files.remote import is_remote
 from clipcli.outputs import WRITERS
 from clipcli.outputs.check import check_manifest, is_stream
+from clipcli.outputs.remote import local_path, publish
 from clipcli.records import ModelRecord, Row
 from clipcli.scoring.schema import Schema
 
@@ -70,7 +72,7 @@ class Output:
         self._rows = self._skipped = 0
         direct = is_stream(output)
         # The file behind a link is replaced, not the link.
-        self._target = None if direct else Path(output).resolve()
+        self._target = None if direct else local_path(output).resolve()
         self._part = output if self._target is None else str(part_of(self._target))
         self._manifest = None if direct else manifest
         self._failed = False
@@ -160,6 +162,8 @@ class Output:
             finally:
                 finished.unlink(missing_ok=True)
         _remove(part)
+        if is_remote(self._output):
+            publish(self._output)
         for path in self._superseded:
             if not is_locked(path):
                 _remove(path)

@@ -20,9 +20,10 @@ FLAGS = {
     "keep-columns image-column manifest no-manifest report report-images exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates max-images sample color taxonomy back-off refine no-refine unknown no-unknown "
     "unknown-label unknown-at multi-label no-multi-label multi-label-at wide no-wide update no-update corrections "
-    "keep-missing no-keep-missing watch no-watch embeddings"
+    "keep-missing no-keep-missing watch no-watch embeddings shard cluster"
     " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
     "frames also null no-null frame-rows no-frame-rows",
+    "merge": "output format overwrite no-overwrite",
     "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite "
     "keep-names no-keep-names keep-duplicates no-keep-duplicates taxonomy refine-on vocabulary no-vocabulary"
     " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory",

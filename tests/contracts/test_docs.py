@@ -65,7 +65,7 @@ def test_every_command_is_described() -> None:
 
 # Flags of torchrun, mypy, pip, uv, split and this repository's own scripts.
 OTHERS = {"nproc-per-node", "nnodes", "max-restarts", "rdzv-backend", "rdzv-id", "rdzv-endpoint"}
-OTHERS |= {"strict", "extra-index-url", "torch-backend", "number", "numeric-suffixes", "all", "only", "index", "photos"}
+OTHERS |= {"strict", "extra-index-url", "torch-backend", "all", "only", "index", "photos", "rate", "array"}
 
 
 @pytest.mark.parametrize("page", ["README.md", *sorted(PAGES.keys() - MAKE["MADE"].keys())])

@@ -169,6 +169,7 @@ def test_every_kind_is_known_by_how_it_is_written() -> None:
     Path("@x").touch()
     texts = {
         "stdin": ["-"],
+        "address": ["s3://b/a.jpg", "https://h/t.csv"],
         "table": ["t.csv", "z.zip/t.tsv"],
         "shards": ["s.tar", "s-{0..1}.tar", "*.tar", "shards", "none.tar"],
         "zip": ["z.zip", "z.zip/in", "z.zip/top.jpg", "z.zip/none.csv"],

@@ -157,11 +157,11 @@ def test_a_shard_that_is_read_on_is_opened_once_and_closed(tmp_path: Path, monke
             archive.addfile(tarfile.TarInfo("empty"), io.BytesIO())
     opened: list[str] = []
 
-    def counted(path: str, mode: str) -> object:
+    def counted(path: str) -> object:
         opened.append(path)
-        return open(path, mode)
+        return open(path, "rb")
 
-    monkeypatch.setattr("clipcli.data.reference.open", counted, raising=False)
+    monkeypatch.setattr("clipcli.data.reference.open_bytes", counted)
     before = os.listdir("/dev/fd")
     with sequential_reader() as read_next:
         for name in "aab":

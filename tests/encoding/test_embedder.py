@@ -208,8 +208,8 @@ def test_a_card_gets_the_next_batch_before_it_is_done_with_one(monkeypatch: pyte
     batches = [batch(3), batch(2), batch(1, bad=True)]
     for [embeddings], one in zip(encoded([model], [(one,) for one in batches]), batches, strict=True):
         np.testing.assert_array_equal(embeddings, first_pixels(one))
-    assert log == ["copy 3", "copy 2", "encode 3", "copy 1", "encode 2", "encode 1"]
-    assert model.asked == [3, 1, 1, 1, 1, 1, 1]
+    assert log == ["copy 3", "copy 2", "encode 3", "copy 2", "encode 2", "encode 2"]
+    assert model.asked == [3, 1, 1, 1, 1, 1, 1, 1]
 
 
 class TestTexts:

@@ -21,6 +21,7 @@ from clipcli.commands.embed.settings import EmbeddingsFile, EmbedSettings
 from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.find.settings import FindSettings, Found
 from clipcli.commands.labels.settings import LabelsSettings
+from clipcli.commands.merge.settings import MergedFile, MergeSettings
 from clipcli.commands.review.settings import ReviewFile, ReviewSettings
 from clipcli.commands.shared_settings import Encoding, Hardware, OneModel
 from clipcli.commands.sort.settings import PlanShown, SortSettings
@@ -47,7 +48,18 @@ from clipcli.settings import (
 RECORDS = (
     *(ClassifySettings, RowsFile, BuildClassifierSettings, ClassifierFile, EvaluateSettings, TrainRequest),
     *(AdaptSettings, AdaptedFile, CalibrateSettings, LabelsSettings, ReviewSettings, ReviewFile, SortSettings),
-    *(PlanShown, TagSettings, TagPlanShown, UndoSettings, FindSettings, Found, EmbedSettings, EmbeddingsFile),
+    *(
+        MergeSettings,
+        MergedFile,
+        PlanShown,
+        TagSettings,
+        TagPlanShown,
+        UndoSettings,
+        FindSettings,
+        Found,
+        EmbedSettings,
+        EmbeddingsFile,
+    ),
 )
 TABLE = pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]})
 HARDWARE = {"device": "cpu", "precision": "fp32", "cache": False}
@@ -102,6 +114,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "model": "tiny",
         "max_images": 9,
         "sample": 7,
+        "shard": "3/8",
         "top_k": 3,
         "score": "cosine",
         **ENCODING,
@@ -132,7 +145,10 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "corrections": ["a.csv", "b.csv"],
         "keep_missing": True,
         "watch": True,
+        "cluster": "ray",
     },
+    MergeSettings: {"parts": ["a.csv", "b.csv"]},
+    MergedFile: {"output": "rows.jsonl", "format": "jsonl", "overwrite": True},
     AdaptSettings: {
         "max_pixels": 1000,
         "truncated": "accept",

@@ -2,7 +2,7 @@
 
 The way of one photo and one label to a row, function by function:
 
-- `_read` in `run.py` calls `read_prompted_classes`, and the label becomes a class with its prompts. It calls
+- `read_work` in `run.py` calls `read_prompted_classes`, and the label becomes a class with its prompts. It calls
   `list_images`, and the photo becomes an `ImageItem`: a name and a reference to its bytes.
 - `provenance_of` records the settings, classes and images, for the manifest of the output. With `--resume`,
   `resume.check` compares that with the earlier rows; photos that have a row are not labelled again.

@@ -10,7 +10,7 @@ from typing import Any
 from clipcli.classes.labels import LabelledClass
 from clipcli.classes.prompts import PromptedClasses
 from clipcli.classes.tree import tree_of
-from clipcli.records import ImageItem, Provenance
+from clipcli.records import ImageItem, Provenance, Sharding
 from clipcli.scoring.classifier import Classifier
 
 
@@ -21,11 +21,13 @@ def provenance_of(
     model: str,
     items: Sequence[ImageItem],
     kept: Sequence[str],
+    shard: Sharding | None = None,
 ) -> Provenance:
     """The provenance of the rows of these images.
 
     `class_source` is the classifier, or the classes and prompts that it is built from; `model` is the name by which the
-    model was asked for, and `kept` are the columns kept of the inputs' tables.
+    model was asked for, `kept` are the columns kept of the inputs' tables, and `shard` tells of what part of a run the
+    items are.
     """
     if isinstance(class_source, Classifier):
         classes = [LabelledClass(label) for label in class_source.labels]
@@ -51,15 +53,16 @@ def provenance_of(
         classifier=classifier,
         inputs=tuple(settings["inputs"] or [settings["embeddings"]]),
         images=len(items),
-        images_digest=_digest(item.id for item in items),
+        images_digest=digest_of_names(items),
         kept=tuple(kept),
         scores=scores,
+        shard=shard,
     )
 
 
-def _digest(names: Iterable[str]) -> str:
-    """A SHA-256 of the names in order, in hexadecimal."""
+def digest_of_names(items: Iterable[ImageItem]) -> str:
+    """A SHA-256 of the names of images in order, in hexadecimal."""
     digest = hashlib.sha256()
-    for name in names:
-        digest.update(name.encode("utf-8", "surrogatepass") + b"\0")
+    for item in items:
+        digest.update(item.id.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()

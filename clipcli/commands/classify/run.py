@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clipcli.backbones.devices import BATCH_SIZES
 from clipcli.backbones.tags import DEFAULT_MODEL
@@ -16,9 +16,9 @@ from clipcli.commands.classify.first_look import first_look
 from clipcli.commands.classify.kept_columns import kept_columns
 from clipcli.commands.classify.labeller import check_labelling, labeller_of, labels_of
 from clipcli.commands.classify.merge import Merge
-from clipcli.commands.classify.provenance import provenance_of
+from clipcli.commands.classify.provenance import digest_of_names, provenance_of
 from clipcli.commands.classify.refined import refine_first
-from clipcli.commands.classify.settings import ClassifySettings
+from clipcli.commands.classify.settings import ClassifySettings, check_shard
 from clipcli.commands.classify.several import SPLIT_LABELS, schema_of
 from clipcli.commands.classify.stored import Stored, check_stored, read_stored
 from clipcli.commands.classify.update import Update, answers_before
@@ -27,7 +27,7 @@ from clipcli.data.images import list_images
 from clipcli.data.kinds.folders import OTHER_FILES
 from clipcli.encoding.embed import embed
 from clipcli.encoding.model import Model
-from clipcli.events import Event, InputsFound, RowsPlanned, RowsReady
+from clipcli.events import Event, InputsFound, Noted, RowsPlanned, RowsReady
 from clipcli.files.names import note_names
 from clipcli.images.limits import limits_of
 from clipcli.memory.memory import open_memory
@@ -35,7 +35,8 @@ from clipcli.notices import Notices
 from clipcli.outputs import STDOUT, resume
 from clipcli.outputs.check import check_is_not_read
 from clipcli.outputs.earlier import Earlier
-from clipcli.records import Embedded, ImageItem, Provenance, Row, Rows
+from clipcli.outputs.shards import places_in, read_shard, shard_of_process, sharding_of
+from clipcli.records import Embedded, ImageItem, Provenance, Row, Rows, Sharding
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.rows import to_rows
 from clipcli.scoring.score import choose_score
@@ -92,13 +93,16 @@ def _each_row(events: Iterator[Event], show: Show) -> Iterator[Row]:
 class Work:
     """What a run works on, read and checked; the model is loaded once it is needed.
 
-    The `images` that are `stored` have their embeddings already. `kept` are the columns of tables that rows have as
+    The `images` that are `stored` have their embeddings already. The whole run has `total` images; of a shard `places`
+    are those of its images among them. `kept` are the columns of tables that rows have as
     well, and `left_out` says in whole messages what of the inputs is not among the images.
     """
 
     options: ClassifySettings
     class_source: Classifier | PromptedClasses
     images: Sequence[ImageItem]
+    total: int
+    places: Sequence[int] | None
     stored: Stored | None
     model: Model
     kept: Sequence[str]
@@ -124,8 +128,13 @@ def run(
     rows. A `model` that is open already, with the settings of these options, is used as it is.
     """
     notices = Notices()
+    if options.shard is not None:
+        shard, said = shard_of_process(options.shard, os.environ)
+        options = replace(options, shard=str(shard))
+        if said is not None:
+            yield Noted(f"Labelling {said}.")
     written = {output: "--output"} if album is None else {output: "--output", album.path: "--report"}
-    work = _read(options, notices, written=written, model=model, update=update)
+    work = read_work(options, notices, written=written, model=model, update=update)
     resumed = resume.check(earlier, work.images, provenance=work.provenance) if earlier else None
     yield from notices.events()
     yield InputsFound(len(work.images), resumed.count if resumed else 0, work.left_out)
@@ -153,15 +162,16 @@ def _model_name(options: ClassifySettings, class_source: Classifier | PromptedCl
     return options.model or (DEFAULT_MODEL if stored is None else stored.model.name)
 
 
-def _read(
+def read_work(
     options: ClassifySettings,
     notices: Notices,
     *,
     written: Mapping[str, str],
-    model: Model | None,
-    update: Update | None,
+    model: Model | None = None,
+    update: Update | None = None,
 ) -> Work:
     """Read and check all that a run works on. `written` are the files that it writes, with their flags."""
+    check_shard(options, is_update=update is not None)
     stored = read_stored(options)
     class_source = _checked_classes(options, notices)
     memory = model.memory if model else open_memory(cache=options.cache, cache_size=options.cache_size)
@@ -176,12 +186,18 @@ def _read(
     items, not_taken = first_look(items, max_images=options.max_images, sample=options.sample)
     left_out = tuple(message for message in (not_taken, notices.take(OTHER_FILES)) if message is not None)
     model = model or Model(_model_name(options, class_source, stored), options, memory=memory)
-    provenance = provenance_of(class_source, settings=as_dict(options), model=model.asked, items=items, kept=kept)
+    total = len(items)
+    items, places, shard = _sharded(options, items)
+    provenance = provenance_of(
+        class_source, settings=as_dict(options), model=model.asked, items=items, kept=kept, shard=shard
+    )
     schema_of(options, provenance, has_source=update is not None)
     return Work(
         options=options,
         class_source=class_source,
         images=items,
+        total=total,
+        places=places,
         stored=stored,
         model=model,
         kept=kept,
@@ -207,6 +223,18 @@ def _listed(options: ClassifySettings, notices: Notices) -> list[ImageItem]:
     from clipcli.images.frames import each_frame
 
     return each_frame(items, options.frames, limits=limits_of(options))
+
+
+def _sharded(
+    options: ClassifySettings, items: list[ImageItem]
+) -> tuple[list[ImageItem], Sequence[int] | None, Sharding | None]:
+    """The images of the shard, their places among all, and what the manifest tells of it; all without a shard."""
+    if options.shard is None:
+        return items, None, None
+    shard = read_shard(options.shard)
+    places = places_in(shard, items)
+    sharding = sharding_of(shard, places, images=len(items), digest=digest_of_names(items))
+    return [items[place] for place in places], places, sharding
 
 
 def _updating(events: Iterator[Event], work: Work, update: Update) -> Iterator[Event]:
@@ -245,6 +273,8 @@ def _checked_classes(options: ClassifySettings, notices: Notices) -> Classifier 
 
 def _all_rows(work: Work, resumed: resume.Resumed | None) -> Iterator[Event]:
     """The images' events: after the rows of an earlier run, if there are some."""
+    if not work.images:
+        return iter(())
     if resumed is None:
         return _label_images(work, work.images)
     if resumed.count == len(work.images):
@@ -257,16 +287,17 @@ def _all_rows(work: Work, resumed: resume.Resumed | None) -> Iterator[Event]:
 
 def _label_images(work: Work, items: Sequence[ImageItem]) -> Iterator[Event]:
     """Embed and score some of the images, decide their labels, and yield their rows as `RowsReady`."""
-    options, stored, images = work.options, work.stored, len(work.images)
+    options, stored = work.options, work.stored
+    places = None if work.places is None else work.places[len(work.images) - len(items) :]
     needs_words = options.unknown or options.multi_label
     to_encode = items if stored is None else ()
     classifier = yield from get_classifier(work.class_source, to_encode, model=work.model, vocabulary=needs_words)
     embedded: Iterable[Event | Embedded] = (
-        embed(items, models=[work.model], images=images) if stored is None else stored.embed(items)
+        embed(items, models=[work.model], images=work.total, places=places) if stored is None else stored.embed(items)
     )
     if options.refine:
         kind = choose_score(options.score, classifier)
-        classifier, embedded = yield from refine_first(embedded, classifier, kind=kind, images=images)
+        classifier, embedded = yield from refine_first(embedded, classifier, kind=kind, images=work.total)
     labeller = yield from labeller_of(classifier, options)
     for event in embedded:
         if isinstance(event, Embedded):

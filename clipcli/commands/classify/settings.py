@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from clipcli.commands.classify.kept_columns import split_columns
 from clipcli.commands.shared_settings import (
     Encoding,
@@ -12,11 +14,18 @@ from clipcli.commands.shared_settings import (
     Prompts,
 )
 from clipcli.errors import UsageError
-from clipcli.outputs import WRITERS
+from clipcli.outputs import STDOUT, WRITERS
+from clipcli.outputs.shards import AUTO, PLACEHOLDER, read_shard
 from clipcli.scoring.kinds import SCORES, THRESHOLD, UNKNOWN_BY_DEFAULT
-from clipcli.settings import AsText, AsTexts, record, setting
+from clipcli.settings import AsText, AsTexts, as_text, record, setting
 
 UNKNOWN = "unknown"
+
+
+def as_shard(value: Any) -> str:
+    """The text of a shard, checked unless it is taken from the environment. Raises `TypeError` and `UsageError`."""
+    text = as_text(value)
+    return text if text.startswith(AUTO) else str(read_shard(text))
 
 
 @record
@@ -33,6 +42,10 @@ class Labelling(Prompts, OptionalInputs, LabelsOrClassifier):
 
     sample: int | None = setting(default=None, group="what", least=1)
     """Label N images alone that are drawn at random, the same in every run."""
+
+    shard: str | None = setting(default=None, group="what", metavar="I/N", reads=as_shard, rare=True)
+    """Label shard I of N alone, I from 0 to N-1, for clipcli merge; auto takes it from torchrun or SLURM, and auto/N
+    from Kubernetes as well."""
 
     frame_rows: bool = setting(default=False, group="output", rare=True)
     """Write a row for each frame, as clip.mp4#frame=2, in place of one for their mean, with --frames."""
@@ -101,6 +114,49 @@ def check_images(settings: Labelling) -> None:
         raise UsageError("--keep-columns takes columns of tables, which --embeddings FILE has not; drop one of them")
 
 
+def check_shard(settings: ClassifySettings, *, is_update: bool) -> None:
+    """Raise `UsageError` for what needs all images of a run, if a shard of them is labelled."""
+    if settings.shard is None:
+        return
+    if settings.refine:
+        raise UsageError(
+            "--refine learns from all images of a run, and --shard labels some; refine a classifier once, with clipcli"
+            " build-classifier --refine-on, and give that as --classifier"
+        )
+    if settings.frames is not None:
+        raise UsageError("--frames gives files several images, and --shard counts files; give one of them")
+    if is_update:
+        raise UsageError(
+            "--update is of whole outputs, and --shard of parts; merge the parts and bring that up to date"
+        )
+
+
+def check_part(settings: ClassifySettings, file: RowsFile) -> None:
+    """Raise `UsageError` for a file that no part of a run can be, if a shard is labelled."""
+    if settings.shard is None:
+        if PLACEHOLDER in file.output:
+            raise UsageError(f"{PLACEHOLDER} in --output stands for the shard, and there is none; give --shard I/N")
+        return
+    check_shard(settings, is_update=file.update)
+    if file.output == STDOUT or not file.manifest:
+        flag = "--output -" if file.output == STDOUT else "--no-manifest"
+        raise UsageError(f"a shard needs its manifest to be merged, and {flag} leaves none; give --output FILE alone")
+
+
+def check_cluster(settings: ClassifySettings, file: RowsFile) -> None:
+    """Raise `UsageError` for an address that is none of Ray's, and for what a cluster does not do."""
+    if file.cluster is None:
+        return
+    if file.cluster != "ray" and not file.cluster.startswith("ray://"):
+        raise UsageError(f"--cluster {file.cluster} is no cluster; give ray, or an address such as ray://host:10001")
+    flags = {"--update": file.update, "--report": file.report, "--shard": settings.shard, "--frames": settings.frames}
+    given = next((flag for flag, value in flags.items() if value), None)
+    if given is not None:
+        raise UsageError(f"{given} and --cluster do not go together; drop one of them")
+    if file.output == STDOUT:
+        raise UsageError("a cluster leaves its parts beside the output, so it must be a file; give --output FILE")
+
+
 def labels_written(settings: Labelling) -> int:
     """How many labels a row has room for: with `unknown` at least two, as the second is the best of the classes."""
     return max(2, settings.top_k) if settings.unknown else settings.top_k
@@ -113,7 +169,7 @@ class RowsFile(Overwriting):
     command = "classify"
 
     output: str = setting(default="predictions.csv", group="output", metavar="FILE", short="-o")
-    """Where the rows go; - is stdout."""
+    """Where the rows go; - is stdout, and {shard} becomes the shard, as in 03-of-16."""
 
     format: str | None = setting(
         default=None,
@@ -145,6 +201,9 @@ class RowsFile(Overwriting):
 
     keep_missing: bool = setting(default=False, group="output", rare=True)
     """Keep the rows of images that went, with --update, and say so in their column error."""
+
+    cluster: str | None = setting(default=None, group="speed", metavar="C", rare=True)
+    """Label on a Ray cluster: ray starts one on this machine, and ray://HOST:PORT joins one."""
 
     watch: bool = setting(default=False, group="output")
     """Go on with --update as images arrive, change or go, until Ctrl-C; needs watchfiles."""

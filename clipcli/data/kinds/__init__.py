@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from clipcli.data.kinds import files, folders, globs, lists, shards, tables, zips
+from clipcli.data.kinds import addresses, files, folders, globs, lists, shards, tables, zips
 from clipcli.data.patterns import expand_paths, is_glob
 from clipcli.data.samples import Reading, Sample
 from clipcli.data.tree import Data, split_zip
 from clipcli.errors import InputNotFound
+from clipcli.files.remote import is_remote
 from clipcli.records import Skipped
 
 
@@ -29,6 +30,7 @@ class Kind:
 # The first kind that matches counts. Files come before lists and globs: a file may be named `@a.jpg` or `a[1].jpg`.
 KINDS: dict[str, Kind] = {
     "stdin": Kind("- for a list on stdin", lists.is_stdin, lists.samples_of_stdin),
+    "address": Kind("an s3://, gs://, hf:// or https:// address", addresses.matches, addresses.samples),
     "table": Kind("a .csv, .tsv, .json, .jsonl or .parquet", tables.matches, tables.samples),
     "shards": Kind("WebDataset .tar shards", shards.matches, shards.samples),
     "zip": Kind("data.zip or data.zip/folder", zips.matches, zips.samples),
@@ -48,7 +50,7 @@ def kind_of(data: Data) -> str | None:
 
 def absolute(text: str) -> str:
     """The same data with an absolute path. The lines of a list are not changed."""
-    if text == "-":
+    if text == "-" or is_remote(text.removeprefix("@")):
         return text
     is_list = lists.matches(Data(text)) and not os.path.exists(text)
     return f"@{os.path.abspath(text[1:])}" if is_list else os.path.abspath(text)
@@ -56,7 +58,7 @@ def absolute(text: str) -> str:
 
 def exists(text: str) -> bool:
     """True if the whole text names existing data, although it has a `=` and could be `NAME=PATH`."""
-    if os.path.exists(text) or split_zip(text) is not None:
+    if is_remote(text) or os.path.exists(text) or split_zip(text) is not None:
         return True
     if lists.matches(Data(text)):
         return os.path.exists(text[1:])

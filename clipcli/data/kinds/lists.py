@@ -11,6 +11,7 @@ from clipcli.data.kinds.paths import samples_of_paths
 from clipcli.data.samples import Reading, Sample
 from clipcli.data.tree import Data
 from clipcli.errors import BadFile, InputNotFound
+from clipcli.files.remote import open_bytes
 from clipcli.records import Skipped
 
 _BLOCK = 1 << 20
@@ -43,10 +44,10 @@ def samples_of_stdin(data: Data, reading: Reading) -> Iterator[Sample | Skipped]
 def _read(path: str, *, null: bool) -> Iterator[str]:
     """The paths in the list file, as written; relative ones are relative to the working folder."""
     try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
+        with open_bytes(path) as data, io.TextIOWrapper(data, "utf-8-sig", "surrogateescape", newline="\n") as file:
             yield from _paths(file, path, null=null)
     except OSError as e:
-        raise InputNotFound(f"cannot read list {path}: {e.strerror}; check the path after @") from None
+        raise InputNotFound(f"cannot read list {path}: {e.strerror or e}; check the path after @") from None
 
 
 def _as_bytes_are(stream: TextIO) -> TextIO:

@@ -11,6 +11,7 @@ from clipcli.data.kinds import folders, shards
 from clipcli.data.lookup import Files, files_on_disk, spelt
 from clipcli.data.samples import Reading, Sample, skipped_entry
 from clipcli.data.tree import Data, split_zip
+from clipcli.files.remote import is_remote
 from clipcli.notices import Notices
 from clipcli.records import ImageItem, Reference, Skipped
 
@@ -26,10 +27,10 @@ def samples_of_paths(paths: Iterable[str], data: Data, reading: Reading) -> Iter
     texts: dict[str, Mapping[str, Mapping[str, Reference]]] = {}
     files = files_on_disk()
     for written in filter(data.keeps_path, paths):
-        path = _as_it_lies(written, files, data.notices)
+        path = written if is_remote(written) else _as_it_lies(written, files, data.notices)
         if os.path.isdir(path) or split_zip(path) is not None:
             yield from _or_none(_in_tree(data.at(path), reading), written)
-        elif path.lower().endswith(".tar") and os.path.isfile(path):
+        elif path.lower().endswith(".tar") and (is_remote(path) or os.path.isfile(path)):
             yield from shards.samples_in(path, reading)
         elif reading.images_only:
             yield Sample(ImageItem(written, Reference("file", path)), path)

@@ -16,6 +16,7 @@ from clipcli.data.samples import Reading, Sample, image_file, skipped_entry
 from clipcli.data.tables import parquet
 from clipcli.data.tables.table import Table, Unreadable
 from clipcli.data.tree import Data, split_zip
+from clipcli.files.remote import is_remote
 from clipcli.notices import Notices
 from clipcli.records import ImageItem, Reference, Skipped
 
@@ -82,6 +83,9 @@ def find_near(table: str, notices: Notices) -> Find:
         return containers[container].get(name)
 
     def find(path: str) -> ImageItem:
+        if is_remote(path):
+            reference = inside(path)
+            return image_file(path) if reference is None else ImageItem(path, reference)
         for place in dict.fromkeys((os.path.join(folder, path), path)):
             actual = spelt(place, files, notices)
             if actual is not None:
@@ -99,7 +103,7 @@ def _is_there(sample: Sample | Skipped) -> bool:
     if isinstance(sample, Skipped):
         return False
     where = sample.item.reference
-    return where.kind != "file" or os.path.exists(str(where.path))
+    return where.kind != "file" or is_remote(str(where.path)) or os.path.exists(str(where.path))
 
 
 def _together(row: Mapping[str, object], columns: Sequence[str]) -> object:

@@ -1,0 +1,93 @@
+"""Outputs on other machines: written in the cache folder, as outputs are, and copied to their address once whole.
+
+So a run that was killed goes on with `--resume` on the same machine, and an address never has half an output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from clipcli.errors import InputNotFound, OutputFailed, UsageError
+from clipcli.files.manifest import manifest_path
+from clipcli.files.remote import check_writable, copy_here, copy_there, is_remote, remote_exists
+from clipcli.memory.cache import cache_path
+
+
+def local_path(output: str) -> Path:
+    """The file that an output is written as: itself, or for an address one in the cache folder."""
+    if not is_remote(output):
+        return Path(output)
+    digest = hashlib.blake2b(output.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    return cache_path().parent / "remote" / digest / output.rpartition("/")[2]
+
+
+def prepare(output: str) -> None:
+    """Check that an address can be written to, and make the folder for its file here.
+
+    Raises `UsageError` for an address that is only read, `MissingExtra`, and `OutputFailed`.
+    """
+    check_writable(output)
+    if not output.rpartition("/")[2]:
+        raise UsageError(f"{output} is a folder; give a file in it, such as {output}predictions.csv")
+    try:
+        local_path(output).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise OutputFailed(f"cannot write in {local_path(output).parent}: {e.strerror}; free it") from None
+
+
+def is_there(output: str) -> bool:
+    """True if the output exists, where it is to be. Raises `InputNotFound` if its host does not answer."""
+    return remote_exists(output) if is_remote(output) else Path(output).exists()
+
+
+def fetch(output: str) -> Path:
+    """Copy an output at an address here, with its manifest; returns the path. A path is returned as it is.
+
+    A file that is here and no longer there is removed. Raises `InputNotFound`.
+    """
+    path = local_path(output)
+    if not is_remote(output):
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for address, file in ((output, path), (f"{output}.json", manifest_path(path))):
+        try:
+            if remote_exists(address):
+                copy_here(address, file)
+            else:
+                file.unlink(missing_ok=True)
+        except OSError as e:
+            raise InputNotFound(f"cannot read {address}: {e.strerror or e}; check your access to it") from None
+    return path
+
+
+def publish(output: str) -> None:
+    """Copy a whole output to its address, its manifest first, and remove it here. Raises `OutputFailed`."""
+    path = local_path(output)
+    manifest = manifest_path(path)
+    try:
+        if manifest.exists():
+            copy_there(manifest, f"{output}.json")
+        copy_there(path, output)
+    except OSError as e:
+        raise OutputFailed(
+            f"cannot write {output}: {e.strerror or e}; the rows are in {path}, and --resume copies them"
+        ) from None
+    path.unlink()
+    manifest.unlink(missing_ok=True)
+
+
+def parts_folder(output: str) -> Path:
+    """The folder beside an output in which the parts of a run on a cluster are, until it is whole."""
+    path = local_path(output)
+    return path.with_name(f"{path.name}.parts")
+
+
+def remove_parts(output: str) -> None:
+    """Remove the parts of an output that is whole, and their folder if nothing else is in it."""
+    folder = parts_folder(output)
+    if folder.is_dir():
+        for path in folder.glob("part-*.parquet*"):
+            path.unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
