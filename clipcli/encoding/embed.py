@@ -27,7 +27,8 @@ from clipcli.notices import Notices
 from clipcli.records import WHOLE, Batch, Embedded, Entry, ImageItem, Remembered, Skipped
 
 if TYPE_CHECKING:
-    from clipcli.backbones.backbone import Backbone, Preprocessing
+    from clipcli.backbones.backbone import Backbone
+    from clipcli.backbones.preprocessing import Preprocessing
     from clipcli.images.threads import DecodeThreads
 
 Array = NDArray[np.float32]

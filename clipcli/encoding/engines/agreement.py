@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clipcli.backbones.backbone import Backbone, Preprocessing
+from clipcli.backbones.backbone import Backbone
+from clipcli.backbones.preprocessing import Preprocessing
 
 LEAST_COSINE = 0.999
 _PROBES = 8
