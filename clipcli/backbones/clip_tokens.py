@@ -11,6 +11,7 @@ import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,7 @@ def _merged(parts: list[str]) -> list[str]:
     """The parts of a word, joined pair by pair: always all pairs of the kind that comes first in the vocabulary."""
     ranks = _vocabulary()[1]
     while len(parts) > 1:
-        pairs = list(zip(parts, parts[1:], strict=False))
-        best = min(pairs, key=lambda pair: ranks.get(pair, _MERGES))
+        best = min(pairwise(parts), key=lambda pair: ranks.get(pair, _MERGES))
         if best not in ranks:
             break
         parts = list(_joined(parts, best))
@@ -103,12 +103,11 @@ def _cleaned(text: str) -> str:
 
 def _words(text: str) -> list[str]:
     if text.isascii():
-        found: list[str] = _pattern().findall(text)
-        return found
+        return _pattern().findall(text)
     import regex
 
-    found = regex.findall(_WORDS.format(letters=r"\p{L}", numbers=r"\p{N}"), text, regex.IGNORECASE)
-    return found
+    words: list[str] = regex.findall(_WORDS.format(letters=r"\p{L}", numbers=r"\p{N}"), text, regex.IGNORECASE)
+    return words
 
 
 @lru_cache(maxsize=1)

@@ -27,7 +27,7 @@ from clipcli.notices import Notices
 from clipcli.records import WHOLE, Batch, Embedded, Entry, ImageItem, Remembered, Skipped
 
 if TYPE_CHECKING:
-    from clipcli.backbones.backbone import Backbone
+    from clipcli.backbones.encoders import ImageEncoder
     from clipcli.backbones.preprocessing import Preprocessing
     from clipcli.images.threads import DecodeThreads
 
@@ -51,6 +51,8 @@ def embed(
         items, counts = with_frames(items, frames)
     found = _embed(items, models=models, images=max(images or 0, len(items)))
     yield from found if counts is None else _means(found, counts)
+    for model in models:
+        yield from model.afterwards()
     yield _time_spent(models[0].watch)
 
 
@@ -126,12 +128,15 @@ def embed_images(
 
 
 def towers_for(items: Sequence[ImageItem], *, model: Model) -> tuple[str, ...]:
-    """The towers to load for the images: none if the model remembers the first thousand, else the image tower.
+    """The towers to load for the images: none if the image tower was prepared, or if the model remembers the first
+    thousand, else the image tower.
 
     Then it probably remembers the others too. An image that cannot be read needs no tower.
     """
     if model.facts is None:
         return (IMAGE,)
+    if model.is_prepared(IMAGE):
+        return ()
     looked_up = _looked_up(items[:_PART], [model.store])
     limits = limits_of(model.settings)
     items, _ = with_frames(items[:_PART], model.settings.frames)
@@ -165,7 +170,7 @@ def _encoded(
     items: Sequence[ImageItem], models: Sequence[Model], *, images: int
 ) -> Generator[Event | Embedded, None, None]:
     """Yield the embeddings of the images, encoded by the models that do not remember them, and keep the new ones."""
-    backbones: list[Backbone] = []
+    backbones: list[ImageEncoder] = []
     if limits_of(models[0].settings).isolate:
         from clipcli.images.isolate import HOUSE
 
@@ -201,7 +206,7 @@ def _encoded(
 def encode(
     items: Iterable[ImageItem | Remembered],
     *,
-    backbones: Sequence[Backbone],
+    backbones: Sequence[ImageEncoder],
     decode: str = "exact",
     color: str = "managed",
     limits: Limits | None = None,
@@ -269,7 +274,7 @@ def _settled(entry: ImageItem | Remembered, limits: Limits) -> Remembered | Skip
 
 def _decoded(
     items: Iterable[ImageItem | Remembered],
-    backbones: Sequence[Backbone],
+    backbones: Sequence[ImageEncoder],
     *,
     decode: str,
     color: str = "managed",
