@@ -108,7 +108,7 @@ def _traced(
         warnings.simplefilter("ignore")
         shapes = [(shape, getattr(library.Type, kind)) for shape, kind in inputs]
         given = example[0] if len(example) == 1 else example
-        model = library.convert_model(
+        model = openvino.converter().convert_model(
             module.eval(), example_input=given, input=shapes if len(shapes) > 1 else shapes[0]
         )
     return openvino.compiled(model, precision=backbone.runtime.precision)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 # Takes the inputs of a tower, and gives its embeddings `[B, D]`, L2-normalised float32.
 Tower = Callable[..., NDArray[np.float32]]
 
+_CONVERTER = "openvino.tools.ovc"
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 PRECISIONS = tuple(_HINTS)
 
@@ -47,9 +48,25 @@ def load(content: bytes, *, precision: str) -> Tower:
 
 
 def library() -> Any:
-    """Import OpenVINO without its telemetry, which reports every import to a server."""
+    """Import OpenVINO without its telemetry, which reports every import to a server, and without its converter.
+
+    The converter takes more than half of the import, and few runs need it.
+    """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return importlib.import_module("openvino")
+    if "openvino" in sys.modules or _CONVERTER in sys.modules:
+        return importlib.import_module("openvino")
+    # OpenVINO does without what cannot be imported.
+    sys.modules[_CONVERTER] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules[_CONVERTER]
+
+
+def converter() -> Any:
+    """Import OpenVINO's converter, which has `convert_model`."""
+    library()
+    return importlib.import_module(_CONVERTER)
 
 
 def _settings(precision: str) -> dict[str, Any]:
