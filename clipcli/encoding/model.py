@@ -13,8 +13,8 @@ from clipcli import backbones
 from clipcli.backbones.checkpoint import IMAGE, TEXT
 from clipcli.encoding.engines import quick
 from clipcli.encoding.engines.prepared import OPENVINO, PreparedTexts
-from clipcli.errors import WeightsMismatch
-from clipcli.events import Event, Loading, ModelKnown, ModelLoaded
+from clipcli.errors import CacheUnusable, WeightsMismatch
+from clipcli.events import Event, Loading, ModelKnown, ModelLoaded, Warned
 from clipcli.images.limits import DecodingSettings
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory import models
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from clipcli.encoding.engines.store import Verdict
 
 
+# From so many seconds of encoding on, a run prepares the model for later ones: that takes half a minute.
+LONG_RUN = 300
 # The engine of text towers that were not prepared.
 TORCH = "torch"
 
@@ -177,10 +179,15 @@ class Model:
         return (yield from self.load(*towers, TEXT))
 
     def afterwards(self) -> Generator[Event, None, None]:
-        """Prepare towers anew whose files are broken, after the last row."""
-        broken, self._broken = self._broken, []
-        for tower in broken:
-            yield from self.prepare(tower)
+        """After the last row, prepare towers whose files are broken, and those of a run that took long anyway."""
+        due, self._broken = self._broken, []
+        if self._backbone is not None and self.watch["encode"] >= LONG_RUN:
+            due += [tower for tower in quick.unprepared(self.settings, self.facts) if tower not in due]
+        try:
+            for tower in due:
+                yield from self.prepare(tower)
+        except CacheUnusable as e:
+            yield Warned(f"{e}; later runs need torch")
 
     def prepare(self, *towers: str) -> Generator[Event, None, list[Verdict]]:
         """Prepare towers for runs without torch; returns the verdicts. Raises as `load`, and `CacheUnusable`."""

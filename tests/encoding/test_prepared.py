@@ -122,6 +122,19 @@ def test_a_broken_tower_is_said_once_and_made_anew(models: dict[str, Path], phot
     assert not [message for message in later if "OpenVINO" in message]
 
 
+def test_a_run_that_was_long_anyway_prepares_the_model_at_its_end(
+    fake: Fake, models: dict[str, Path], photos: Path, monkeypatch: pytest.MonkeyPatch, no_towers: Callable[[], None]
+) -> None:
+    assert len(rows(photos, models["vit"])) == 6
+    assert fake.converted == 0
+    monkeypatch.setattr("clipcli.encoding.model.LONG_RUN", 0)
+    each = clipcli.classify(photos, labels=LABELS, model=str(models["vit"]), precision="fp32", color="raw")
+    assert [fake.converted for _ in each] == [0] * 6
+    assert fake.converted == 2
+    no_towers()
+    assert len(rows(photos, models["vit"], labels=["hill"], decode="fast")) == 6
+
+
 @pytest.mark.usefixtures("fake")
 def test_towers_of_other_weights_are_not_used(models: dict[str, Path], photos: Path) -> None:
     assert prepared(models["vit"]) == [None, None]

@@ -53,6 +53,13 @@ def verdict_on(tower: str, settings: HowItRuns, facts: ModelFacts | None) -> Ver
     return None if verdict is None or verdict.problem is not None else verdict
 
 
+def unprepared(settings: HowItRuns, facts: ModelFacts | None) -> list[str]:
+    """The towers that could be prepared for runs like this one, and were not yet."""
+    if facts is None or settings.engine != "auto" or not suits(settings, facts) or openvino.version() is None:
+        return []
+    return [tower for tower in (IMAGE, TEXT) if store.verdict_on(_key(tower, facts)) is None]
+
+
 def images(settings: HowItRuns, facts: ModelFacts) -> Generator[Event, None, PreparedImages | None]:
     """The image tower, if it was prepared. If its file is broken, a `Warned` says so."""
     verdict = verdict_on(IMAGE, settings, facts)
@@ -96,9 +103,10 @@ def runtime_of(settings: HowItRuns, facts: ModelFacts, *, batch_size: int) -> Ru
 
 def hint(model: str, settings: HowItRuns, facts: ModelFacts, *, memory: Memory) -> Iterator[Noted]:
     """How a run would start without torch: said once, where a model that is known was loaded with torch again."""
-    if settings.engine != "auto" or not suits(settings, facts) or not memory or memory.get_bytes([_HINTED]):
+    could_be = settings.engine == "auto" and suits(settings, facts)
+    if not could_be or not memory or any(store.verdict_on(_key(tower, facts)) for tower in (IMAGE, TEXT)):
         return
-    if any(store.verdict_on(_key(tower, facts)) is not None for tower in (IMAGE, TEXT)):
+    if memory.get_bytes([_HINTED]):
         return
     memory.put_bytes({_HINTED: b""}, kind="models")
     first = f"{install('openvino')}, then " if openvino.version() is None else ""
