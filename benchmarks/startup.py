@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class Start:
 
     def first_ever(self) -> float:
         """Seconds of a run with a cache of its own, which is empty."""
-        return self._classify(self._new_photo(), "cat, dog", CLIPCLI_CACHE=str(self._bench.root / f"c{self._next()}"))
+        return self._classify(self._new_photo(), "cat, dog", cache=str(self._bench.root / f"c{self._next()}"))
 
     def new_photo(self) -> float:
         """Seconds to label one new photo, with known labels."""
@@ -70,15 +71,16 @@ class Start:
     def _next(self) -> int:
         return next(self._number)
 
-    def _classify(self, place: Path, labels: str, **environment: str) -> float:
+    def _classify(self, place: Path, labels: str, *, cache: str | None = None) -> float:
         output = ("-o", str(self._bench.root / "rows.csv"), "--overwrite")
-        return self._run("classify", str(place), "--labels", labels, *output, **environment)
+        return self._run("classify", str(place), "--labels", labels, *output, cache=cache)
 
-    def _run(self, *words: str, flags: tuple[str, ...] | None = None, **environment: str) -> float:
+    def _run(self, *words: str, flags: tuple[str, ...] | None = None, cache: str | None = None) -> float:
         flags = ("--model", self._model, "-q") if flags is None else flags
         command = [sys.executable, "-m", "clipcli", *words, *flags]
+        environment = self._bench.environment if cache is None else {**self._bench.environment, "CLIPCLI_CACHE": cache}
         start = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True, env={**self._bench.environment, **environment})
+        subprocess.run(command, check=True, capture_output=True, env=environment)
         return time.perf_counter() - start
 
 
@@ -88,7 +90,7 @@ def first_photo(photo: Path) -> None:
         bench = Bench(Path(name), [photo])
         folder = copies([photo], Path(name) / "photo", count=1)
         bench.ours(folder, 10, cache=True)
-        cases = {
+        cases: dict[str, Callable[[], float]] = {
             "clipcli": partial(bench.ours, folder, 10),
             "clipcli, a second time": partial(bench.ours, folder, 10, cache=True),
             "transformers' pipeline": partial(bench.peer, "pipeline", folder, 10, 1),

@@ -26,6 +26,7 @@ from clipcli.memory.models import ModelFacts
 # Up to so many prompts `auto` encodes with a prepared tower. For more torch is sooner there, although it takes seconds
 # to load: it computes what prompts have in common once.
 MOST_PROMPTS = 1000
+_REASON = " without torch, as the model was prepared"
 _HINTED = "hint of prepared towers/1"
 
 
@@ -70,7 +71,7 @@ def images(settings: HowItRuns, facts: ModelFacts) -> Generator[Event, None, Pre
     except EngineRefused as e:
         yield _refused(facts, e)
         return None
-    yield encodes("the images", verdict)
+    yield encodes(f"the images{_REASON}", verdict)
     runtime = runtime_of(settings, facts, batch_size=verdict.about["batch_size"])
     return PreparedImages.of(tower, verdict.about, name=facts.name, runtime=runtime)
 
@@ -85,7 +86,7 @@ def texts(settings: HowItRuns, facts: ModelFacts, *, count: int) -> Generator[Ev
     except EngineRefused as e:
         yield _refused(facts, e)
         return None
-    yield encodes("the labels", verdict)
+    yield encodes(f"the labels{_REASON}", verdict)
     return PreparedTexts.of(tower, verdict.about)
 
 
