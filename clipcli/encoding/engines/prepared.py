@@ -24,6 +24,8 @@ from clipcli.errors import one_line
 from clipcli.events import Noted
 
 OPENVINO = "openvino"
+# What towers take and give, and what is noted about them. A change of it needs another name.
+_FORM = "towers/1"
 _TEXTS_PER_BATCH = 64
 _PROMPTS_AT_A_TIME = 256
 
@@ -110,7 +112,7 @@ class PreparedTexts:
 
 def tower_key(tower: str, *, fingerprint: str, preprocessing: str, precision: str) -> str:
     """The key of a converted tower: a name for everything that it depends on. `preprocessing` is its `repr`."""
-    parts = [fingerprint, processor(), *([preprocessing] if tower == IMAGE else [])]
+    parts = [_FORM, fingerprint, processor(), *([preprocessing] if tower == IMAGE else [])]
     made_of = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
     return f"{made_of}-{tower}-{precision}-openvino-{openvino.version()}"
 
