@@ -160,8 +160,8 @@ def test_the_way_to_do_without_torch_is_named_once(models: dict[str, Path], monk
     assert hints == [
         [],
         [
-            "Loading torch takes most of such a run: pip install openvino, then clipcli models"
-            f" {folder} --prepare makes it unnecessary."
+            "With few new photos or labels, most of a run is loading torch: pip install openvino, then clipcli models"
+            f" {folder} --prepare makes that unnecessary."
         ],
         [],
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator, Iterator
 from typing import Protocol
 
@@ -112,7 +113,8 @@ def hint(model: str, settings: HowItRuns, facts: ModelFacts, *, memory: Memory) 
     memory.put_bytes({_HINTED: b""}, kind="models")
     first = f"{install('openvino')}, then " if openvino.version() is None else ""
     yield Noted(
-        f"Loading torch takes most of such a run: {first}clipcli models {model} --prepare makes it unnecessary."
+        "With few new photos or labels, most of a run is loading torch:"
+        f" {first}clipcli models {shlex.quote(model)} --prepare makes that unnecessary."
     )
 
 
