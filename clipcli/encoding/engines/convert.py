@@ -106,10 +106,12 @@ def _traced(
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
         # Tracing warns about every branch.
         warnings.simplefilter("ignore")
+        # What is computed once and kept, such as mean and std, must not be a part of the trace.
+        module.eval()(*example)
         shapes = [(shape, getattr(library.Type, kind)) for shape, kind in inputs]
         given = example[0] if len(example) == 1 else example
         model = openvino.converter().convert_model(
-            module.eval(), example_input=given, input=shapes if len(shapes) > 1 else shapes[0]
+            module, example_input=given, input=shapes if len(shapes) > 1 else shapes[0]
         )
     return openvino.compiled(model, precision=backbone.runtime.precision)
 
