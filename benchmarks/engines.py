@@ -29,6 +29,8 @@ from clipcli.backbones.runtime import choose_runtime
 from clipcli.encoding.engines import openvino
 from clipcli.encoding.engines.agreement import least_cosine
 from clipcli.encoding.engines.choose import with_engine
+from clipcli.encoding.engines.convert import of_tensors
+from clipcli.encoding.engines.prepared import PreparedImages
 from clipcli.events import result_of
 
 PRECISIONS = ("fp32", "bf16")
@@ -79,12 +81,15 @@ def cases(folder: Path, pixels: torch.Tensor) -> tuple[dict[str, Callable[[], ob
             middle = time.perf_counter()
             converted = result_of(with_engine(backbone, engine="openvino", images=1))
             loaded = time.perf_counter() - middle
-            cosine = least_cosine(converted.encode_images, torch_towers["fp32"])
+            if not isinstance(converted, PreparedImages):
+                raise SystemExit("OpenVINO refused the model")
+            encode = of_tensors(converted)
+            cosine = least_cosine(encode, torch_towers["fp32"])
             print(
                 f"OpenVINO {precision}: converted in {middle - start:.1f} s, loaded in {loaded:.2f} s, "
                 f"least cosine to torch fp32 {cosine:.6f}\n"
             )
-            found[f"OpenVINO {precision}"] = partial(converted.encode_images, pixels)
+            found[f"OpenVINO {precision}"] = partial(encode, pixels)
     return found, operations(torch_towers["fp32"], pixels)
 
 

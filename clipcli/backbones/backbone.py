@@ -5,38 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
+from clipcli.backbones.encoders import check_finite
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.backbones.runtime import Runtime
 from clipcli.backbones.towers import Towers
-from clipcli.errors import ClipcliError
 
 # Turns texts into token ids `[B, L]`. A second argument may set another context length than the model's.
 Tokenizer = Callable[..., Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """The preprocessing that a checkpoint states: how an image becomes the model's input.
-
-    `size` is (height, width) in pixels. `resize_mode` is `shortest` (resize the shorter side, then crop), `longest`
-    (resize the longer side, then pad with `fill_color`) or `squash`. `mean` and `std` are per channel, for values from
-    0 to 1.
-    """
-
-    size: tuple[int, int]
-    resize_mode: str
-    interpolation: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    fill_color: int
-
-    def __str__(self) -> str:
-        height, width = self.size
-        numbers = " ".join(f"{number:.3g}" for number in (*self.mean, *self.std))
-        return f"{height}×{width} pixels, {self.resize_mode}, {self.interpolation}, mean and std {numbers}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +42,8 @@ class Backbone:
     score: str
     runtime: Runtime
     engine: Callable[[Tensor], Tensor] | None = None
+    # The engine of the text tower.
+    text_engine: ClassVar[str] = "torch"
 
     def __str__(self) -> str:
         bias = "" if self.logit_bias is None else f" and bias {self.logit_bias:.3g}"
@@ -73,6 +58,26 @@ class Backbone:
         images = normalised(pixels.to(self.runtime.device), self.preprocessing)
         return self.towers.encode_image(images.to(self.runtime.dtype))
 
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """As `encode_texts`, in numpy."""
+        embeddings: NDArray[np.float32] = self.encode_texts(texts).cpu().numpy()
+        return embeddings
+
+    def normalised_means(self, groups: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """The mean of each group of embeddings `[N, D]`, L2-normalised: `[D]`."""
+        means = torch.stack([torch.from_numpy(group).mean(dim=0) for group in groups])
+        normalised: NDArray[np.float32] = functional.normalize(means, dim=-1).numpy()
+        return list(normalised)
+
+    def prompts_at_a_time(self) -> int:
+        """The number of prompts to encode together."""
+        return self.towers.prompts_at_a_time()
+
+    def untrained_tokens(self) -> frozenset[int]:
+        """The tokens whose embedding is zero; none where the text tower is not open_clip's own."""
+        table = getattr(getattr(self.towers.text, "token_embedding", None), "weight", None)
+        return frozenset() if table is None else frozenset((table == 0).all(dim=1).nonzero().flatten().tolist())
+
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """Encode texts as embeddings `[B, D]`, L2-normalised float32. The tokenizer cuts texts to the context.
@@ -82,16 +87,6 @@ class Backbone:
         embeddings = self.towers.encode_texts(self.tokenizer(list(texts)))
         check_finite(embeddings, [f"the text '{text}'" for text in texts], self)
         return embeddings
-
-
-def check_finite(embeddings: Tensor, names: Sequence[str], backbone: Backbone) -> None:
-    """Raise `ClipcliError` if embeddings `[B, D]` have NaN or infinity: it names the first image or text of such."""
-    finite = torch.isfinite(embeddings).all(dim=1).tolist()
-    if all(finite):
-        return
-    precision = backbone.runtime.precision
-    advice = "check the weights" if precision in ("fp32", "tf32") else "try --precision fp32"
-    raise ClipcliError(f"{backbone.name} in {precision} gives no numbers for {names[finite.index(False)]}; {advice}")
 
 
 def normalised(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -31,11 +31,16 @@ def ends(tower: Any, tokens: Tensor) -> Tensor:
 
 def encode(tower: Any, tokens: Tensor, positions: Tensor) -> Tensor:
     """Compute `tower(tokens)` `[B, D]` only up to the longest text; `positions` `[B]` are those of the end tokens."""
-    length = int(positions.max()) + 1
+    return encode_trimmed(tower, tokens[:, : int(positions.max()) + 1], positions)
+
+
+def encode_trimmed(tower: Any, tokens: Tensor, positions: Tensor) -> Tensor:
+    """As `encode`, of token ids `[B, L]` without what is behind the longest text. It can be traced for any B and L."""
+    length = tokens.shape[1]
     dtype = tower.transformer.get_cast_dtype()
-    x: Tensor = tower.token_embedding(tokens[:, :length]).to(dtype) + tower.positional_embedding[:length].to(dtype)
+    x: Tensor = tower.token_embedding(tokens).to(dtype) + tower.positional_embedding[:length].to(dtype)
     x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
-    return projected(tower, x[torch.arange(len(x), device=x.device), positions])
+    return projected(tower, x[torch.arange(x.shape[0], device=x.device), positions])
 
 
 def projected(tower: Any, x: Tensor) -> Tensor:

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from clipcli.backbones.backbone import Backbone, Preprocessing, Tokenizer
+from clipcli.backbones.backbone import Backbone, Tokenizer
 from clipcli.backbones.checkpoint import IMAGE, TEXT, Architecture, Checkpoint, fingerprint_of
 from clipcli.backbones.folding import fold_batch_norms
 from clipcli.backbones.library import open_clip
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.backbones.runtime import Runtime
 from clipcli.backbones.towers import Towers, build_towers, cast_towers
 from clipcli.backbones.transformers_weights import converted, is_transformers

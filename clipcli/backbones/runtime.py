@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from clipcli.backbones.devices import BATCH_SIZES, DEVICES, MOST_WORKERS, NUMBERED, PRECISIONS, cores
 from clipcli.errors import UsageError, unknown
 
-DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,15 @@ class Runtime:
     @property
     def dtype(self) -> torch.dtype:
         """The torch dtype of the precision."""
-        return DTYPES[self.precision]
+        import torch
+
+        half = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        return half.get(self.precision, torch.float32)
 
     @property
     def is_reduced(self) -> bool:
         """True where numbers have fewer bytes than float32."""
-        return self.dtype != torch.float32
+        return self.precision in ("bf16", "fp16")
 
     def __str__(self) -> str:
         threads = "thread" if self.workers == 1 else "threads"
@@ -67,6 +70,8 @@ def choose_runtime(
     for name, number in (("batch size", batch_size), ("number of workers", workers)):
         if number is not None and number < 1:
             raise UsageError(f"a {name} of {number} is too small; give 1 or more, or leave it out")
+    import torch
+
     device = _device(device)
     kind, _, card = device.partition(":")
     if card:
@@ -87,6 +92,8 @@ def choose_runtime(
 
 
 def _device(requested: str) -> str:
+    import torch
+
     kind, _, number = requested.partition(":")
     if requested not in DEVICES and not re.fullmatch(NUMBERED, requested):
         raise unknown("device", requested, DEVICES)
@@ -109,6 +116,8 @@ def _precision(requested: str, device: str, stated: str) -> tuple[str, str]:
         return requested, "as asked"
     if stated != "auto":
         return stated, "as the model states"
+    import torch
+
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return ("bf16", "the card has it") if native else ("fp16", "the card has no bf16")
@@ -120,12 +129,16 @@ def _precision(requested: str, device: str, stated: str) -> tuple[str, str]:
 
 def _allow_tf32(allowed: bool) -> None:
     """Let cards multiply float32 with the 10 bits of TF32 or not; torch lets convolutions do so on its own."""
+    import torch
+
     # Newer versions of torch have other names for these as well; the old ones work in all.
     torch.backends.cudnn.allow_tf32 = allowed
     torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 def _cpu_has_bf16() -> bool:
+    import torch
+
     # Only native bf16 multiplication counts; emulated bf16 is slower than fp32.
     has = torch.cpu.get_capabilities()
     return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16"))

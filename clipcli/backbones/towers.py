@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from clipcli.backbones import causal, prefixes
 from clipcli.backbones.checkpoint import IMAGE, TEXT
-from clipcli.backbones.library import open_clip
+from clipcli.backbones.library import open_clip, with_transformers
 from clipcli.errors import BadFile, MissingExtra, ModelUnavailable, install
 
 # The logarithm of 1 / 0.07, the temperature that CLIP starts from.
@@ -130,6 +130,7 @@ def build_towers(
     text_cfg = {**config["text_cfg"], "hf_model_pretrained": False}
     if "hf_model_name" in text_cfg:
         _need_transformers()
+        with_transformers()
     # open_clip keeps layer norms in float32 in a half-precision model, and must know that when it builds them.
     cast = dtype if dtype != torch.float32 else None
     vision_tower, text_tower = open_clip.model._build_vision_tower, open_clip.model._build_text_tower

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clipcli.cli.columns import format_size, print_columns, printable
-from clipcli.errors import UsageError
+from clipcli.errors import MissingExtra, UsageError, install
 
 if TYPE_CHECKING:
     from clipcli.backbones.catalogue import ListedModel
@@ -32,8 +32,17 @@ def command(
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure the images/s of the guide on this machine, without a download.")
     ] = False,
+    prepare: Annotated[
+        bool,
+        typer.Option("--prepare", help="Convert M for OpenVINO, so that runs with few new photos start without torch."),
+    ] = False,
 ) -> None:
-    """Show a few models to choose from, and list all that --model takes by name; or show one."""
+    """Show a few models to choose from, and list all that --model takes by name; or show one, or prepare one."""
+    if prepare:
+        if model is None or cached or measure:
+            raise UsageError("--prepare takes one model, as in clipcli models tiny --prepare")
+        _prepare(model)
+        return
     if measure and (model is not None or cached):
         raise UsageError("--measure measures the models of the guide; leave out M and --cached")
     if model is not None:
@@ -50,6 +59,31 @@ def command(
     if not cached:
         print("\nAll models\n")
     _list([entry for entry in all_models() if entry.weights or not cached])
+
+
+def _prepare(model: str) -> None:
+    """Prepare both towers of a model. Raises the errors of loading it, `MissingExtra`, and `CacheUnusable`."""
+    from clipcli.backbones.checkpoint import IMAGE, TEXT
+    from clipcli.cli.display import Display
+    from clipcli.encoding.engines import openvino, store
+    from clipcli.encoding.model import Model
+    from clipcli.events import result_of
+    from clipcli.loaded import LoadSettings
+    from clipcli.memory.memory import open_memory
+
+    if openvino.version() is None:
+        raise MissingExtra(f"--prepare needs OpenVINO; run {install('openvino')}")
+    with Display(quiet=False, verbose=False) as display:
+        settings = LoadSettings(model=model, engine="openvino")
+        verdicts = result_of(
+            Model(model, settings, memory=open_memory(cache=True)).prepare(IMAGE, TEXT), show=display.show
+        )
+        for tower, verdict in zip((IMAGE, TEXT), verdicts, strict=True):
+            if verdict.problem is None:
+                display.say(f"The {tower} tower is prepared; least cosine to torch {verdict.cosine:.5f}.")
+            else:
+                display.say(f"The {tower} tower cannot be prepared: {verdict.problem}; torch runs it.", style="yellow")
+        display.say(f"{store.engines_path()} holds {format_size(store.usage()[1])}.")
 
 
 def _show(model: str, *, cached: bool) -> None:

@@ -28,7 +28,8 @@ from clipcli.notices import Notices
 from clipcli.records import Batch, Embedded, Entry, ImageItem, Remembered, Skipped
 
 if TYPE_CHECKING:
-    from clipcli.backbones.backbone import Backbone, Preprocessing
+    from clipcli.backbones.encoders import ImageEncoder
+    from clipcli.backbones.preprocessing import Preprocessing
     from clipcli.images.threads import DecodeThreads
 
 Array = NDArray[np.float32]
@@ -56,6 +57,8 @@ def embed(
         items, counts = with_frames(items, frames)
     found = _embed(items, models=models, images=max(images or 0, len(items)), places=places)
     yield from found if counts is None else means_of_frames(found, counts)
+    for model in models:
+        yield from model.afterwards()
     yield _time_spent(models[0].watch)
 
 
@@ -93,12 +96,15 @@ def embed_images(
 
 
 def towers_for(items: Sequence[ImageItem], *, model: Model) -> tuple[str, ...]:
-    """The towers to load for the images: none if the model remembers the first thousand, else the image tower.
+    """The towers to load for the images: none if the image tower was prepared, or if the model remembers the first
+    thousand, else the image tower.
 
     Then it probably remembers the others too. An image that cannot be read needs no tower.
     """
     if model.facts is None:
         return (IMAGE,)
+    if model.is_prepared(IMAGE):
+        return ()
     looked_up = _looked_up(items[:_PART], [model.store])
     limits = limits_of(model.settings)
     items, _ = with_frames(items[:_PART], model.settings.frames)
@@ -132,7 +138,7 @@ def _encoded(
     items: Sequence[ImageItem], models: Sequence[Model], *, images: int, places: Sequence[int] | None
 ) -> Generator[Event | Embedded, None, None]:
     """Yield the embeddings of the images, encoded by the models that do not remember them, and keep the new ones."""
-    backbones: list[Backbone] = []
+    backbones: list[ImageEncoder] = []
     if limits_of(models[0].settings).isolate:
         from clipcli.images.isolate import HOUSE
 
@@ -181,7 +187,7 @@ def _filled(
 def encode(
     items: Iterable[ImageItem | Remembered],
     *,
-    backbones: Sequence[Backbone],
+    backbones: Sequence[ImageEncoder],
     decode: str = "exact",
     color: str = "managed",
     limits: Limits | None = None,
@@ -246,7 +252,7 @@ def _settled(entry: ImageItem | Remembered, limits: Limits) -> Remembered | Skip
 
 def _decoded(
     items: Iterable[ImageItem | Remembered],
-    backbones: Sequence[Backbone],
+    backbones: Sequence[ImageEncoder],
     *,
     decode: str,
     color: str = "managed",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from clipcli.backbones.backbone import Backbone, check_finite
+from clipcli.backbones.encoders import ImageEncoder, check_finite
 from clipcli.errors import ClipcliError
 from clipcli.events import Warned
 
@@ -19,13 +18,15 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory",
 class Embedder:
     """Encodes pixels with one model. If the memory is too small, it encodes half as many at once from then on."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: ImageEncoder) -> None:
         self._backbone = backbone
         self._most: int | None = None
         self._note: str | None = None
 
-    def __call__(self, pixels: Tensor, *, ids: Sequence[str]) -> NDArray[np.float32]:
-        """Encode uint8 pixels `[N, H, W, 3]` on any device as embeddings `[M, D]` float32.
+    def __call__(self, pixels: Any, *, ids: Sequence[str]) -> NDArray[np.float32]:
+        """Encode uint8 pixels `[N, H, W, 3]` as embeddings `[M, D]` float32.
+
+        The pixels are a tensor on any device, or an array for a model that was prepared.
 
         `ids` name the first `M` images; any others only fill the batch up. Raises `ClipcliError` if the model gives NaN
         or infinity, and if the memory does not hold even one image.
@@ -34,7 +35,7 @@ class Embedder:
             return np.empty((0, self._backbone.dimensions), np.float32)
         halved_before = self._most is not None
         embeddings = self._encode(pixels)[: len(ids)]
-        check_finite(torch.from_numpy(embeddings), ids, self._backbone)
+        check_finite(embeddings, ids, self._backbone)
         if self._most is not None and not halved_before:
             self._note = (
                 f"the memory does not hold {len(pixels)} images at once, but {self._most}; "
@@ -48,7 +49,7 @@ class Embedder:
         if note is not None:
             yield Warned(note)
 
-    def _encode(self, pixels: Tensor) -> NDArray[np.float32]:
+    def _encode(self, pixels: Any) -> NDArray[np.float32]:
         parts: list[NDArray[np.float32]] = []
         first = 0
         while first < len(pixels):
@@ -61,10 +62,11 @@ class Embedder:
             first += len(part)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _attempt(self, pixels: Tensor) -> NDArray[np.float32] | None:
+    def _attempt(self, pixels: Any) -> NDArray[np.float32] | None:
         """Embeddings of these images, or `None` if they are too many for the memory."""
         try:
-            embeddings: NDArray[np.float32] = self._backbone.encode_images(pixels).cpu().numpy()
+            found = self._backbone.encode_images(pixels)
+            embeddings: NDArray[np.float32] = found if isinstance(found, np.ndarray) else found.cpu().numpy()
             return embeddings
         except (RuntimeError, MemoryError) as e:
             if not is_out_of_memory(e):
@@ -74,7 +76,9 @@ class Embedder:
                     f"the memory does not hold {self._backbone.name} and one image; "
                     "close other programs, or take a smaller model"
                 ) from e
-        if pixels.is_cuda:
+        if getattr(pixels, "is_cuda", False):
+            import torch
+
             torch.cuda.empty_cache()
         return None
 

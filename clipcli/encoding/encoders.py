@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from clipcli.backbones.backbone import Backbone
-from clipcli.encoding.copies import Copies, one_ahead
+from clipcli.backbones.encoders import ImageEncoder
 from clipcli.encoding.embedder import Embedder
+from clipcli.encoding.engines.prepared import PreparedImages
 from clipcli.events import Warned
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.records import Batch, ImageItem, Remembered, Skipped
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Array = NDArray[np.float32]
 # One batch for each model: the same images, preprocessed for that model.
@@ -29,7 +32,7 @@ class Encoders:
     with `fill`, batches are filled up to so many images, as a shard must have those of the whole run.
     """
 
-    def __init__(self, backbones: Sequence[Backbone], *, watch: Stopwatch, fill: int | None = None) -> None:
+    def __init__(self, backbones: Sequence[ImageEncoder], *, watch: Stopwatch, fill: int | None = None) -> None:
         self._backbones, self._watch, self._fill = backbones, watch, fill
         self._embedders = [Embedder(backbone) for backbone in backbones]
 
@@ -43,6 +46,8 @@ class Encoders:
             for batches in coming:
                 yield batches, [self._encode(model, batch) for model, batch in enumerate(batches)]
             return
+        from clipcli.encoding.copies import Copies, one_ahead
+
         copies = Copies()
 
         def start(batches: Batches) -> tuple[Tensor, torch.cuda.Event]:
@@ -72,7 +77,7 @@ class Encoders:
         with_pixels = [entry for entry in batch.entries if not _is_without_pixels(entry)]
         wanted = [not isinstance(one, Remembered) or one.embeddings[model] is None for one in with_pixels]
         chosen = batch.pixels if all(wanted) else batch.pixels[np.array(wanted, dtype=np.bool_)]
-        pixels = torch.from_numpy(self._filled(chosen, batch))
+        pixels = _as_input(self._filled(chosen, batch), self._backbones[model])
         # The batch may be larger than this model's batch size, if another model's is larger.
         size, ids = self._backbones[model].runtime.batch_size, [image.id for image in images]
         if len(pixels) <= size:
@@ -80,6 +85,15 @@ class Encoders:
         starts = range(0, len(ids), size)
         parts = [self._embedders[model](pixels[n : n + size], ids=ids[n : n + size]) for n in starts]
         return np.concatenate(parts)
+
+
+def _as_input(pixels: NDArray[np.uint8], backbone: ImageEncoder) -> Any:
+    """The pixels as the model takes them: a tensor, or as they are if it was prepared."""
+    if isinstance(backbone, PreparedImages):
+        return pixels
+    import torch
+
+    return torch.from_numpy(pixels)
 
 
 def _encoded_by(model: int, batch: Batch) -> Iterator[ImageItem]:

@@ -10,11 +10,9 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
-from clipcli.backbones.backbone import Backbone
+from clipcli.backbones.encoders import TextEncoder
 from clipcli.encoding.long_texts import encode_whole
 from clipcli.events import ClassesEncoded, Event
 from clipcli.memory.memory import Memory
@@ -24,7 +22,7 @@ CACHE_KIND = "class embeddings"
 
 
 def encode_classes(
-    prompts: Mapping[str, Sequence[str]], *, backbone: Backbone, memory: Memory, start: ClassesEncoded
+    prompts: Mapping[str, Sequence[str]], *, backbone: TextEncoder, memory: Memory, start: ClassesEncoded
 ) -> Generator[Event, None, dict[str, Array]]:
     """Encode classes, given the prompts of each under its cache key; returns the embedding `[D]` of each key.
 
@@ -42,21 +40,21 @@ def encode_classes(
     return embeddings
 
 
-def class_embeddings(prompts: Sequence[Sequence[str]], *, backbone: Backbone) -> Array:
+def class_embeddings(prompts: Sequence[Sequence[str]], *, backbone: TextEncoder) -> Array:
     """Encode the prompts of each class as class embeddings `[C, D]`, L2-normalised float32, without the cache."""
     encoded = [_encode_group([prompts[n] for n in group], backbone) for group in groups_of_classes(prompts, backbone)]
     return np.stack([embedding for group in encoded for embedding in group])
 
 
-def groups_of_classes(prompts: Sequence[Sequence[str]], backbone: Backbone) -> list[list[int]]:
+def groups_of_classes(prompts: Sequence[Sequence[str]], backbone: TextEncoder) -> list[list[int]]:
     """The numbers of classes that are encoded together, group by group."""
     keyed = {str(n): texts for n, texts in enumerate(prompts)}
     return [[int(key) for key in group] for group in _groups(keyed, backbone)]
 
 
-def _groups(prompts: Mapping[str, Sequence[str]], backbone: Backbone) -> Generator[list[str], None, None]:
+def _groups(prompts: Mapping[str, Sequence[str]], backbone: TextEncoder) -> Generator[list[str], None, None]:
     """Group the keys of classes, so that progress is shown and embeddings are kept after each group."""
-    limit = backbone.towers.prompts_at_a_time()
+    limit = backbone.prompts_at_a_time()
     group: list[str] = []
     size = 0
     for key, texts in prompts.items():
@@ -69,10 +67,8 @@ def _groups(prompts: Mapping[str, Sequence[str]], backbone: Backbone) -> Generat
         yield group
 
 
-def _encode_group(prompts: Sequence[Sequence[str]], backbone: Backbone) -> list[Array]:
+def _encode_group(prompts: Sequence[Sequence[str]], backbone: TextEncoder) -> list[Array]:
     """Encode the prompts of a few classes as class embeddings, each `[D]`."""
     texts = [text for class_prompts in prompts for text in class_prompts]
-    per_class = torch.split(encode_whole(texts, backbone=backbone), [len(class_prompts) for class_prompts in prompts])
-    means = torch.stack([embeddings.mean(dim=0) for embeddings in per_class])
-    normalised: Array = functional.normalize(means, dim=-1).cpu().numpy()
-    return list(normalised)
+    ends = np.cumsum([len(class_prompts) for class_prompts in prompts])[:-1]
+    return backbone.normalised_means(np.split(encode_whole(texts, backbone=backbone), ends))

@@ -17,7 +17,7 @@ from clipcli.events import LabelsDoubted
 from clipcli.memory.memory import Memory
 
 if TYPE_CHECKING:
-    from clipcli.backbones.backbone import Backbone
+    from clipcli.backbones.encoders import TextEncoder
 
 CACHE_KIND = "label checks"
 _KEY = "label checks 2 of {}"
@@ -50,7 +50,7 @@ def check_labels(
     names: Mapping[str, Sequence[str]],
     prompts: Mapping[str, Sequence[str]],
     *,
-    backbone: Backbone,
+    backbone: TextEncoder,
     memory: Memory,
 ) -> dict[str, Findings]:
     """For each key of a class, the words of its `names` and those of its `prompts` that are found; `{}` if none are.
@@ -131,13 +131,9 @@ def _is_whole(byte_decoder: Mapping[str, int]) -> Callable[[str], bool]:
     return whole
 
 
-def _untrained_words(words: Sequence[str], backbone: Backbone) -> set[str]:
-    """The words with a token whose embedding is zero; none where the text tower is not open_clip's own.
-
-    A word that a training text held has trained all its tokens.
-    """
-    table = getattr(getattr(backbone.towers.text, "token_embedding", None), "weight", None)
-    untrained = set() if table is None else set((table == 0).all(dim=1).nonzero().flatten().tolist())
+def _untrained_words(words: Sequence[str], backbone: TextEncoder) -> set[str]:
+    """The words with a token whose embedding is zero. A word that a training text held has trained all its tokens."""
+    untrained = backbone.untrained_tokens()
     if not untrained or not words:
         return set()
     padding = set(backbone.tokenizer([""])[0].tolist())

@@ -7,30 +7,28 @@ the embedding of a long text is the mean of those of its parts.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from clipcli.backbones.backbone import Backbone
+    from clipcli.backbones.encoders import TextEncoder
 
 # The tokens that tokenizers put around a text, at most.
 _MARKS = 4
 
 
-@torch.inference_mode()
-def encode_whole(texts: Sequence[str], *, backbone: Backbone) -> Tensor:
+def encode_whole(texts: Sequence[str], *, backbone: TextEncoder) -> NDArray[np.float32]:
     """Embeddings `[B, D]` of texts of any length, L2-normalised float32."""
-    embeddings = backbone.encode_texts(texts)
+    embeddings = backbone.embed_texts(texts)
     for n in too_long(texts, tokenizer=backbone.tokenizer):
-        parts = backbone.encode_texts(overlapping_parts(texts[n], tokenizer=backbone.tokenizer))
-        embeddings[n] = functional.normalize(parts.mean(dim=0), dim=-1)
+        parts = backbone.embed_texts(overlapping_parts(texts[n], tokenizer=backbone.tokenizer))
+        [embeddings[n]] = backbone.normalised_means([parts])
     return embeddings
 
 
-def too_long(texts: Sequence[str], *, tokenizer: Callable[..., Tensor]) -> list[int]:
+def too_long(texts: Sequence[str], *, tokenizer: Callable[..., Any]) -> list[int]:
     """The numbers of the texts that the tokenizer cuts."""
     empty = tokenizer([""])[0]
     context, padding = len(empty), empty[-1]
@@ -39,11 +37,11 @@ def too_long(texts: Sequence[str], *, tokenizer: Callable[..., Tensor]) -> list[
     if not may_be:
         return []
     some = [texts[n] for n in may_be]
-    lengths, longer = ((tokens != padding).sum(dim=1) for tokens in (tokenizer(some), tokenizer(some, context + 1)))
+    lengths, longer = ((tokens != padding).sum(1) for tokens in (tokenizer(some), tokenizer(some, context + 1)))
     return [n for n, cut in zip(may_be, (longer > lengths).tolist(), strict=True) if cut]
 
 
-def overlapping_parts(text: str, *, tokenizer: Callable[..., Tensor]) -> list[str]:
+def overlapping_parts(text: str, *, tokenizer: Callable[..., Any]) -> list[str]:
     """The text in parts of whole words that fit, each beginning in the middle of the one before.
 
     A word that is too long by itself is a part, and is cut.
@@ -60,7 +58,7 @@ def overlapping_parts(text: str, *, tokenizer: Callable[..., Tensor]) -> list[st
     return parts or [text]
 
 
-def _longest(words: Sequence[str], start: int, tokenizer: Callable[..., Tensor]) -> int:
+def _longest(words: Sequence[str], start: int, tokenizer: Callable[..., Any]) -> int:
     """The end of the longest part that begins with the word `start` and fits; at least one word."""
     fits, end = start + 1, len(words) + 1
     while end - fits > 1:

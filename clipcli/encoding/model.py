@@ -10,9 +10,11 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Protocol
 
 from clipcli import backbones
-from clipcli.backbones.checkpoint import IMAGE
-from clipcli.errors import WeightsMismatch
-from clipcli.events import Event, Loading, ModelLoaded
+from clipcli.backbones.checkpoint import IMAGE, TEXT
+from clipcli.encoding.engines import quick
+from clipcli.encoding.engines.prepared import OPENVINO, PreparedTexts
+from clipcli.errors import CacheUnusable, WeightsMismatch
+from clipcli.events import Event, Loading, ModelKnown, ModelLoaded, Warned
 from clipcli.images.limits import DecodingSettings
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory import models
@@ -23,7 +25,15 @@ from clipcli.memory.models import ModelFacts, ModelRequest, facts_of
 if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone
     from clipcli.backbones.checkpoint import Checkpoint, Fetch
+    from clipcli.backbones.encoders import ImageEncoder, TextEncoder
     from clipcli.backbones.runtime import Runtime
+    from clipcli.encoding.engines.store import Verdict
+
+
+# From so many seconds of encoding on, a run prepares the model for later ones: that takes half a minute.
+LONG_RUN = 300
+# The engine of text towers that were not prepared.
+TORCH = "torch"
 
 
 class ModelSettings(DecodingSettings, Protocol):
@@ -63,8 +73,11 @@ class Model:
         self._fetch: Fetch | None = None
         self._checkpoint: Checkpoint | None = None
         self._backbone: Backbone | None = None
-        # The backbone with its engine, and the number of images that this was chosen for.
-        self._for_images: tuple[Backbone, int] | None = None
+        # What encodes images, and the number of images that this was chosen for.
+        self._for_images: tuple[ImageEncoder, int] | None = None
+        self._for_texts: PreparedTexts | None = None
+        # Towers that were prepared, and whose files turned out to be broken.
+        self._broken: list[str] = []
 
     def check(self) -> None:
         """Check the model's name, unless an earlier run has left its facts. Raises `UnknownName`."""
@@ -121,25 +134,94 @@ class Model:
             raise WeightsMismatch(f"the weights of {checkpoint.name} have changed since this run began; run it again")
         yield ModelLoaded(checkpoint.name, str(runtime), str(backbone), self.facts.record(runtime.kind))
         models.keep(self.facts, request=self._request, memory=self.memory)
+        if known is not None:
+            yield from quick.hint(self.asked, self.settings, known, memory=self.memory)
         return backbone
 
-    def for_images(self, count: int) -> Generator[Event, None, Backbone]:
-        """Load the model to encode `count` images, with its batch size and engine. Raises as `load`.
+    def is_prepared(self, tower: str) -> bool:
+        """True if a tower, `image` or `text`, was prepared by an earlier run, and may be used."""
+        return quick.verdict_on(tower, self.settings, self.facts) is not None
+
+    def for_images(self, count: int) -> Generator[Event, None, ImageEncoder]:
+        """What encodes `count` images: the image tower that was prepared, or the model, loaded. Raises as `load`.
 
         What was chosen for as many images or more is used again.
         """
-        from clipcli.encoding.batch_size import with_batch_size
-        from clipcli.encoding.engines.choose import with_engine
-
-        backbone = yield from self.load(IMAGE)
         if self._for_images is not None and count <= self._for_images[1]:
             return self._for_images[0]
+        encoder = yield from self._prepared_images()
+        if encoder is None:
+            from clipcli.encoding.batch_size import with_batch_size
+            from clipcli.encoding.engines.choose import with_engine
+
+            backbone = yield from self.load(IMAGE)
+            with self.watch.on("load"):
+                if self.settings.batch_size is None:
+                    backbone = with_batch_size(backbone)
+                encoder = yield from with_engine(backbone, engine=self.settings.engine, images=count)
+        self._for_images = encoder, count
+        return encoder
+
+    def for_texts(self, count: int, *towers: str) -> Generator[Event, None, TextEncoder]:
+        """What encodes `count` prompts: the text tower that was prepared, or the model, loaded with `towers` as well.
+
+        Raises as `load`.
+        """
+        if self._for_texts is not None:
+            return self._for_texts
+        if self.is_prepared(TEXT) and self.facts is not None:
+            with self.watch.on("load"):
+                self._for_texts = yield from quick.texts(self.settings, self.facts, count=count)
+            if self._for_texts is not None:
+                yield self._is_known(self.facts)
+                return self._for_texts
+            self._broken += [TEXT] if not self.is_prepared(TEXT) else []
+        return (yield from self.load(*towers, TEXT))
+
+    def afterwards(self) -> Generator[Event, None, None]:
+        """After the last row, prepare towers whose files are broken, and those of a run that took long anyway."""
+        due, self._broken = self._broken, []
+        if self._backbone is not None and self.watch["encode"] >= LONG_RUN:
+            due += [tower for tower in quick.unprepared(self.settings, self.facts) if tower not in due]
+        try:
+            for tower in due:
+                yield from self.prepare(tower)
+        except CacheUnusable as e:
+            yield Warned(f"{e}; later runs need torch")
+
+    def prepare(self, *towers: str) -> Generator[Event, None, list[Verdict]]:
+        """Prepare towers for runs without torch; returns the verdicts. Raises as `load`, and `CacheUnusable`."""
+        from clipcli.encoding.engines.choose import prepare
+
+        backbone = yield from self.load(*towers)
+        verdicts = []
+        for tower in towers:
+            verdicts += [(yield from prepare(backbone, tower))]
+        return verdicts
+
+    @property
+    def text_engines(self) -> tuple[str, ...]:
+        """The engines whose class embeddings may be taken from memory."""
+        if self.settings.engine == "auto":
+            return TORCH, OPENVINO
+        return (OPENVINO,) if self.is_prepared(TEXT) else (TORCH,)
+
+    def _prepared_images(self) -> Generator[Event, None, ImageEncoder | None]:
+        """The image tower that was prepared, if there is one."""
+        if not self.is_prepared(IMAGE) or self.facts is None:
+            return None
         with self.watch.on("load"):
-            if self.settings.batch_size is None:
-                backbone = with_batch_size(backbone)
-            backbone = yield from with_engine(backbone, engine=self.settings.engine, images=count)
-        self._for_images = backbone, count
-        return backbone
+            encoder = yield from quick.images(self.settings, self.facts)
+        if encoder is None:
+            self._broken.append(IMAGE)
+            return None
+        facts = self.facts
+        yield ModelLoaded(facts.name, str(encoder.runtime), facts.details, facts.record(facts.device))
+        return encoder
+
+    @staticmethod
+    def _is_known(facts: ModelFacts) -> ModelKnown:
+        return ModelKnown(facts.name, facts.precision, facts.details, facts.record(facts.device))
 
     @property
     def store(self) -> ImageStore | None:

@@ -22,8 +22,8 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from clipcli.backbones.backbone import Preprocessing
 from clipcli.backbones.library import open_clip
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.data.reference import digest_of
 from clipcli.errors import UsageError, one_line
 from clipcli.images.batches import to_batch

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 if TYPE_CHECKING:
-    from clipcli.backbones.backbone import Preprocessing
+    from clipcli.backbones.preprocessing import Preprocessing
 
 # An image whose sides have this ratio or a larger one is a line. Others are resized in open_clip's own steps.
 _RATIO = 20
@@ -32,12 +32,11 @@ def middle_of_line(image: Image.Image, preprocessing: Preprocessing) -> Image.Im
     more than twice as many pixels as the width (since Pillow 13).
     """
     height, width = preprocessing.size
-    whole = _resized_size(image.size, (width, height))
+    whole = resized_size(image.size, (width, height))
     columns = _Side(image.width, whole[0], width)
     rows = _Side(image.height, whole[1], height)
     part = image.crop((columns.first, rows.first, columns.last, rows.last))
-    # open_clip always takes this filter where the input is not square.
-    filter_ = _filter(preprocessing) if width == height else Image.Resampling.BICUBIC
+    filter_ = filter_of(preprocessing, covering=True)
     if 0 < rows.saved > 2 * columns.saved:
         part = part.resize((part.width, height), filter_, box=(0, rows.start, part.width, rows.end))
         return part.resize((width, height), filter_, box=(columns.start, 0, columns.end, height))
@@ -50,7 +49,7 @@ def fitted_line(image: Image.Image, preprocessing: Preprocessing) -> Image.Image
     height, width = preprocessing.size
     ratio = max(image.height / height, image.width / width)
     size = max(1, round(image.width / ratio)), max(1, round(image.height / ratio))
-    return image.resize(size, _filter(preprocessing))
+    return image.resize(size, filter_of(preprocessing))
 
 
 class _Side:
@@ -71,7 +70,7 @@ class _Side:
         self.start, self.end = start - self.first, end - self.first
 
 
-def _resized_size(size: tuple[int, int], least: tuple[int, int]) -> tuple[int, int]:
+def resized_size(size: tuple[int, int], least: tuple[int, int]) -> tuple[int, int]:
     """The (width, height) to which open_clip resizes an image of a `size`, so that no side is below `least`."""
     width, height = size
     if least[0] == least[1]:
@@ -81,5 +80,8 @@ def _resized_size(size: tuple[int, int], least: tuple[int, int]) -> tuple[int, i
     return round(width / ratio), round(height / ratio)
 
 
-def _filter(preprocessing: Preprocessing) -> Image.Resampling:
+def filter_of(preprocessing: Preprocessing, *, covering: bool = False) -> Image.Resampling:
+    """The filter to resize with; for an input that is not square open_clip has one of its own in `shortest`."""
+    if covering and preprocessing.size[0] != preprocessing.size[1]:
+        return Image.Resampling.BICUBIC
     return _FILTERS.get(preprocessing.interpolation, Image.Resampling.BICUBIC)

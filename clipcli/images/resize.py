@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from clipcli.images.lines import fitted_line, is_line, middle_of_line
+from clipcli.images.lines import filter_of, fitted_line, is_line, middle_of_line, resized_size
 
 if TYPE_CHECKING:
-    from clipcli.backbones.backbone import Preprocessing
+    from clipcli.backbones.preprocessing import Preprocessing
 
 Resize = Callable[[Image.Image], Image.Image]
 
@@ -56,20 +56,38 @@ def resizer(preprocessing: Preprocessing) -> Resize:
 
     Of a line of pixels only the part that is left by the crop is computed.
     """
-    first, *others = resize_steps(preprocessing)
-    of_line = {"shortest": middle_of_line, "longest": fitted_line}.get(preprocessing.resize_mode)
+    return partial(_RESIZES[preprocessing.resize_mode], preprocessing=preprocessing)
 
-    def resize(image: Image.Image) -> Image.Image:
-        image = first(image) if of_line is None or not is_line(image.size) else of_line(image, preprocessing)
-        for step in others:
-            image = step(image)
-        return image
 
-    return resize
+def _covering(image: Image.Image, *, preprocessing: Preprocessing) -> Image.Image:
+    """The image resized until both sides reach the model's, and cropped to its middle."""
+    if is_line(image.size):
+        return middle_of_line(image, preprocessing)
+    height, width = preprocessing.size
+    image = image.resize(resized_size(image.size, (width, height)), filter_of(preprocessing, covering=True))
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))
+
+
+def _fitted(image: Image.Image, *, preprocessing: Preprocessing) -> Image.Image:
+    """The image resized to fit into the model's input, in its middle, with the fill colour around it."""
+    height, width = preprocessing.size
+    fitted = fitted_line(image, preprocessing)
+    whole = Image.new(image.mode, (width, height), (preprocessing.fill_color,) * 3)
+    whole.paste(fitted, ((width - fitted.width) // 2, (height - fitted.height) // 2))
+    return whole
+
+
+def _squashed(image: Image.Image, *, preprocessing: Preprocessing) -> Image.Image:
+    """The image in the size of the model's input, whatever its own proportions."""
+    return image.resize(preprocessing.size[::-1], filter_of(preprocessing))
+
+
+_RESIZES: dict[str, Callable[..., Image.Image]] = {"shortest": _covering, "longest": _fitted, "squash": _squashed}
 
 
 def resize_steps(preprocessing: Preprocessing) -> Sequence[Callable[[Any], Any]]:
-    """The steps of `resizer`, from open_clip's inference transform."""
+    """The steps of open_clip's own inference transform, which take tensors as well."""
     from clipcli.backbones.library import open_clip
 
     config = open_clip.transform.PreprocessCfg(

@@ -18,7 +18,7 @@ from clipcli.notices import Note, Notice
 from clipcli.records import Content, Frame, ImageItem, Skipped
 
 if TYPE_CHECKING:
-    from clipcli.backbones.backbone import Preprocessing
+    from clipcli.backbones.preprocessing import Preprocessing
 
 Pixels = NDArray[np.uint8]
 # The resized pixels of an image, `[H, W, 3]` for each preprocessing, and the hash of its bytes.

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipcli.backbones.checkpoint import TEXT
 from clipcli.classes.labels import LabelledClass
 from clipcli.classes.prompts import DEFAULT_PROMPTS, PromptedClasses, load_prompts
 from clipcli.classes.vocabulary import vocabulary
@@ -17,14 +16,14 @@ from clipcli.encoding.label_checks import check_labels, label_warnings, remember
 from clipcli.encoding.model import Model
 from clipcli.errors import ModelUnavailable, UsageError, WeightsMismatch
 from clipcli.events import ClassesEncoded, Event, ModelKnown, Noted
-from clipcli.memory.classes import class_key
+from clipcli.memory.classes import class_key, of_engine
 from clipcli.scoring.classifier import Classifier, classifier_of
 from clipcli.scoring.competitors import competitors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from clipcli.backbones.backbone import Backbone
+    from clipcli.backbones.encoders import TextEncoder
     from clipcli.memory.models import ModelFacts
 
 # With fewer words, what is far from the mean of them all says nothing.
@@ -120,7 +119,7 @@ def _embedded(
     fingerprint, precision = yield from model.identity()
     keys = [class_key(texts, fingerprint=fingerprint, precision=precision) for texts in prompts]
     wanted, names_of = dict(zip(keys, prompts, strict=True)), dict(zip(keys, names, strict=True))
-    remembered, found = model.memory.get(list(wanted)), remembered_checks(list(wanted), memory=model.memory)
+    remembered, found = _remembered(wanted, model), remembered_checks(list(wanted), memory=model.memory)
     # Earlier versions kept what was no number.
     embeddings = {key: embedding for key, embedding in remembered.items() if np.isfinite(embedding).all()}
     yield from model.memory.warnings()
@@ -128,13 +127,25 @@ def _embedded(
         yield _known(model.facts)
     else:
         missing = [key for key in wanted if key not in embeddings]
-        backbone = yield from model.load(*towers, *([TEXT] if missing else []))
-        embeddings |= yield from _encoded(missing, wanted, backbone=backbone, model=model)
         if missing:
+            count = sum(len(wanted[key]) for key in missing)
+            encoder = yield from model.for_texts(count, *towers)
+            embeddings |= yield from _encoded(missing, wanted, encoder=encoder, model=model)
             new_names, new_prompts = ({key: some[key] for key in missing} for some in (names_of, wanted))
-            found |= check_labels(new_names, new_prompts, backbone=backbone, memory=model.memory)
+            found |= check_labels(new_names, new_prompts, backbone=encoder, memory=model.memory)
+        else:
+            yield from model.load(*towers)
     yield from label_warnings(found, names=names_of, model=model.name)
     return [embeddings[key] for key in keys]
+
+
+def _remembered(wanted: Mapping[str, Sequence[str]], model: Model) -> dict[str, NDArray[np.float32]]:
+    """The embeddings of classes that are in memory, by key, as any of the engines made them that may be used."""
+    found: dict[str, NDArray[np.float32]] = {}
+    for engine in model.text_engines:
+        keys = {of_engine(key, engine): key for key in wanted if key not in found}
+        found |= {keys[kept]: embedding for kept, embedding in model.memory.get(list(keys)).items()}
+    return found
 
 
 def check_belongs(classifier: Classifier, *, model: Model) -> Generator[Event, None, None]:
@@ -154,7 +165,7 @@ def _known(facts: ModelFacts) -> ModelKnown:
 
 
 def _encoded(
-    missing: Sequence[str], wanted: Mapping[str, Sequence[str]], *, backbone: Backbone, model: Model
+    missing: Sequence[str], wanted: Mapping[str, Sequence[str]], *, encoder: TextEncoder, model: Model
 ) -> Generator[Event, None, dict[str, NDArray[np.float32]]]:
     """Encode the classes of the `missing` keys; `wanted` are the prompts of all. Returns an embedding `[D]` a key."""
     from clipcli.encoding.ensemble import encode_classes
@@ -163,5 +174,7 @@ def _encoded(
     mean = sum(map(len, wanted.values())) / len(wanted)
     start = ClassesEncoded(known, len(wanted), known, mean)
     yield start
-    prompts = {key: wanted[key] for key in missing}
-    return (yield from encode_classes(prompts, backbone=backbone, memory=model.memory, start=start))
+    key_of = {of_engine(key, encoder.text_engine): key for key in missing}
+    prompts = {kept: wanted[key] for kept, key in key_of.items()}
+    encoded = yield from encode_classes(prompts, backbone=encoder, memory=model.memory, start=start)
+    return {key_of[kept]: embedding for kept, embedding in encoded.items()}

@@ -12,6 +12,7 @@ from clipcli.backbones.library import open_clip
 import sys, torch, torchvision
 assert "torch._dynamo" not in sys.modules
 assert not any(name.startswith("torch._inductor") for name in sys.modules)
+assert "transformers" not in sys.modules
 assert sys.modules["open_clip"] is open_clip
 """
 STILL_THERE = {
@@ -32,6 +33,15 @@ STILL_THERE = {
     "a function is not to be compiled": (
         "import torch._dynamo\nassert torch.compiler.disable(abs)(-1) == 1\n"
         "assert torch.compiler.disable.__module__ == 'torch.compiler'"
+    ),
+    "transformers": (
+        "import importlib.util as u\n"
+        "from clipcli.backbones.library import with_transformers\n"
+        "if u.find_spec('transformers'):\n"
+        "    with_transformers()\n"
+        "    import transformers\n"
+        "    assert open_clip.hf_model.PretrainedConfig is transformers.PretrainedConfig\n"
+        "    assert open_clip.model.HFTextEncoder is open_clip.hf_model.HFTextEncoder"
     ),
     "a model of timm's": (
         "import timm\nassert len(timm.create_model('test_resnet').eval()(torch.ones(1, 3, 32, 32))) == 1"

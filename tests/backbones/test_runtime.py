@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 
 from clipcli.backbones.devices import PRECISIONS
-from clipcli.backbones.runtime import DTYPES, choose_runtime
+from clipcli.backbones.runtime import choose_runtime
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.commands.train.run import run
 from clipcli.commands.train.settings import TrainConfig
@@ -81,7 +82,10 @@ def test_tf32_has_a_name_of_its_own(tf32: Callable[[], set[bool]], monkeypatch: 
 
 
 def test_every_precision_has_a_dtype() -> None:
-    assert set(DTYPES) == set(PRECISIONS) - {"auto"}
+    bytes_of = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
+    assert set(bytes_of) == set(PRECISIONS) - {"auto"}
+    runtime = choose_runtime(device="cpu", precision="fp32")
+    assert {name: replace(runtime, precision=name).dtype.itemsize for name in bytes_of} == bytes_of
 
 
 def test_a_device_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:

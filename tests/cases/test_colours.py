@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 import clipcli
-from clipcli.backbones.backbone import Preprocessing
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.commands.train.augment import random_view
 from clipcli.commands.train.batches import train_view
 from clipcli.images.card import plain_jpeg

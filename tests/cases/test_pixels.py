@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import clipcli
-from clipcli.backbones.backbone import Preprocessing
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.commands.classify.run import run
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.events import Warned

@@ -15,9 +15,10 @@ from torch import Tensor
 
 import clipcli
 from clipcli.backbones.architectures import find_architecture
-from clipcli.backbones.backbone import Backbone, Preprocessing
+from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.checkpoint import IMAGE
 from clipcli.backbones.devices import BATCH_SIZES
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.backbones.runtime import Runtime
 from clipcli.backbones.towers import build_towers
 from clipcli.encoding.batch_size import batch_size_for, with_batch_size

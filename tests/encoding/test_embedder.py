@@ -203,7 +203,7 @@ def test_a_card_gets_the_next_batch_before_it_is_done_with_one(monkeypatch: pyte
             log.append(f"encode {len(started)}")
             return started
 
-    monkeypatch.setattr("clipcli.encoding.encoders.Copies", Copies)
+    monkeypatch.setattr("clipcli.encoding.copies.Copies", Copies)
     model = Small(2, device="cuda")
     batches = [batch(3), batch(2), batch(1, bad=True)]
     for [embeddings], one in zip(encoded([model], [(one,) for one in batches]), batches, strict=True):

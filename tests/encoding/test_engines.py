@@ -16,8 +16,10 @@ from clipcli import backbones
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
-from clipcli.encoding.engines import choose, openvino, store
+from clipcli.encoding.engines import choose, convert, openvino, store
 from clipcli.encoding.engines.choose import PAYS_FROM, check_engine, with_engine
+from clipcli.encoding.engines.openvino import Tower
+from clipcli.encoding.engines.prepared import PreparedImages
 from clipcli.encoding.engines.store import Verdict
 from clipcli.errors import ClipcliError, MissingExtra, UsageError
 from clipcli.events import Event, Noted, Warned, result_of
@@ -39,7 +41,7 @@ def backbone(models: dict[str, Path]) -> Backbone:
 
 
 class Fake:
-    """Stands for OpenVINO: a converter that counts, and an encoder that gives torch's embeddings, changed."""
+    """Stands for OpenVINO: a converter that counts, and a tower that gives torch's embeddings, changed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, backbone: Backbone) -> None:
         self.backbone = backbone
@@ -47,20 +49,26 @@ class Fake:
         self.change: Callable[[Tensor], Tensor] = lambda embeddings: embeddings
         self.failure: Exception | None = None
         monkeypatch.setattr(openvino, "version", lambda: "1.0")
-        monkeypatch.setattr(openvino, "convert", self.convert)
+        monkeypatch.setattr(openvino, "library", lambda: None)
         monkeypatch.setattr(openvino, "load", self.load)
+        monkeypatch.setattr(convert, "_traced", self.traced)
 
-    def convert(self, _: Backbone, folder: Path) -> None:
+    def traced(self, module: torch.nn.Module, *_: object) -> bytes:
         self.converted += 1
         if self.failure:
             raise self.failure
-        (folder / "model.xml").write_text("converted")
+        return type(module).__name__.encode()
 
-    def load(self, folder: Path, *, precision: str) -> Callable[[Tensor], Tensor]:
+    def load(self, content: bytes, *, precision: str) -> Tower:
         assert precision == self.backbone.runtime.precision
-        if (folder / "model.xml").read_text() != "converted":
-            raise RuntimeError("it is broken\nat line 7")
-        return lambda pixels: self.change(self.backbone.encode_images(pixels))
+        module = getattr(convert, content.decode())(self.backbone)
+
+        def tower(*inputs: np.ndarray) -> np.ndarray:
+            with torch.inference_mode():
+                found: np.ndarray = self.change(module(*map(torch.from_numpy, inputs))).numpy()
+                return found
+
+        return tower
 
 
 @pytest.fixture
@@ -69,7 +77,9 @@ def fake(monkeypatch: pytest.MonkeyPatch, backbone: Backbone) -> Fake:
     return Fake(monkeypatch, backbone)
 
 
-def chosen(backbone: Backbone, *, engine: str = "openvino", images: int = 1) -> tuple[Backbone, list[Event]]:
+def chosen(
+    backbone: Backbone, *, engine: str = "openvino", images: int = 1
+) -> tuple[Backbone | PreparedImages, list[Event]]:
     """The backbone with its engine, and what was said."""
     said: list[Event] = []
     return result_of(with_engine(backbone, engine=engine, images=images), show=said.append), said
@@ -81,10 +91,11 @@ def test_a_tower_is_converted_once(fake: Fake, backbone: Backbone) -> None:
     again, said = chosen(backbone)
     assert said == [Noted("OpenVINO 1.0 encodes the images; least cosine to torch 1.00000")]
     assert fake.converted == 1
-    assert first.engine
-    assert again.engine
-    pixels = torch.zeros(3, 32, 32, 3, dtype=torch.uint8)
-    assert torch.equal(again.encode_images(pixels), backbone.encode_images(pixels))
+    assert isinstance(first, PreparedImages)
+    assert isinstance(again, PreparedImages)
+    pixels = np.zeros((3, 32, 32, 3), np.uint8)
+    np.testing.assert_array_equal(again.encode_images(pixels), backbone.encode_images(torch.from_numpy(pixels)))
+    assert (again.preprocessing, again.dimensions) == (backbone.preprocessing, 16)
     count, size = store.usage()
     assert (count, size > 0) == (1, True)
 
@@ -99,12 +110,12 @@ def test_other_embeddings_are_refused_and_not_converted_again(fake: Fake, backbo
         assert said[-1].message.endswith("torch goes on")
     assert fake.converted == 1
     assert chosen(backbone, engine="auto", images=PAYS_FROM) == (backbone, [])
-    assert not list(store.engines_path().rglob("model.*"))
+    assert not list(store.engines_path().rglob("tower.*"))
 
 
 def test_no_numbers_are_refused(fake: Fake, backbone: Backbone) -> None:
     fake.change = lambda embeddings: embeddings * float("nan")
-    assert chosen(backbone)[0].engine is None
+    assert chosen(backbone)[0] is backbone
 
 
 def test_what_cannot_be_converted_stays_in_torch(fake: Fake, backbone: Backbone) -> None:
@@ -118,20 +129,20 @@ def test_what_cannot_be_converted_stays_in_torch(fake: Fake, backbone: Backbone)
 
 def test_a_broken_file_is_made_anew_by_the_next_run(fake: Fake, backbone: Backbone) -> None:
     chosen(backbone)
-    [model] = store.engines_path().rglob("model.xml")
-    model.write_text("torn")
+    [tower] = store.engines_path().rglob("tower.bin")
+    tower.write_bytes(b"_FromPixelz")
     kept, said = chosen(backbone)
     assert kept is backbone
-    assert "it is broken; torch goes on" in said[-1].message
-    assert chosen(backbone)[0].engine
+    assert "its file is not as it was written; torch goes on" in said[-1].message
+    assert isinstance(chosen(backbone)[0], PreparedImages)
     assert fake.converted == 2
 
 
 @pytest.mark.usefixtures("fake")
 def test_auto_converts_for_long_runs_and_takes_what_is_converted(backbone: Backbone) -> None:
     assert chosen(backbone, engine="auto", images=PAYS_FROM - 1) == (backbone, [])
-    assert chosen(backbone, engine="auto", images=PAYS_FROM)[0].engine
-    assert chosen(backbone, engine="auto", images=1)[0].engine
+    assert isinstance(chosen(backbone, engine="auto", images=PAYS_FROM)[0], PreparedImages)
+    assert isinstance(chosen(backbone, engine="auto", images=1)[0], PreparedImages)
     assert chosen(backbone, engine="torch", images=PAYS_FROM) == (backbone, [])
 
 
@@ -165,8 +176,7 @@ def test_a_cache_that_cannot_be_written_leaves_torch(backbone: Backbone) -> None
 
 
 def test_an_interrupted_conversion_leaves_nothing() -> None:
-    def interrupted(folder: Path) -> Verdict:
-        (folder / "model.xml").write_text("half")
+    def interrupted() -> tuple[bytes, Verdict]:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -17,7 +17,7 @@ from PIL import Image
 from small_data import in_memory
 
 import clipcli
-from clipcli.backbones.backbone import Preprocessing
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.data.reference import digest_of
 from clipcli.encoding import embed
 from clipcli.errors import UsageError

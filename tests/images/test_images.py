@@ -16,7 +16,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from small_data import in_memory
 
-from clipcli.backbones.backbone import Preprocessing
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.data.reference import digest_of
 from clipcli.images.batches import batches
 from clipcli.images.decode import decode, read_pixels, to_rgb

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipcli.backbones.backbone import Preprocessing
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.images import isolate, worker
 from clipcli.images.batches import batches_for_each
 from clipcli.images.decode import attempt, decode

@@ -9,8 +9,7 @@ import PIL
 import pytest
 from PIL import Image
 
-from clipcli.backbones.backbone import Preprocessing
-from clipcli.images import lines
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.images.lines import is_line, middle_of_line
 from clipcli.images.resize import resize_steps, resizer
 
@@ -52,14 +51,13 @@ def test_the_middle_of_an_image_has_open_clips_pixels(size: tuple[int, int], way
 
 
 @pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
-@pytest.mark.parametrize("size", [(19, 1), (1, 19), (64, 48), (630, 33), (33, 630)])
-def test_other_images_are_resized_in_open_clips_own_steps(
-    size: tuple[int, int], mode: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lines, "_resized_size", None)
-    way = preprocessing(mode)
+@pytest.mark.parametrize("filter_", ["bicubic", "bilinear", "random"])
+@pytest.mark.parametrize("size", [(19, 1), (1, 19), (64, 48), (630, 33), (33, 630), (32, 32), (33, 35), (7, 5)])
+def test_other_images_get_open_clips_own_pixels(size: tuple[int, int], mode: str, filter_: str) -> None:
     assert not is_line(size)
-    np.testing.assert_array_equal(np.asarray(resizer(way)(noise(*size))), in_steps(noise(*size), way))
+    for input_size in ((32, 32), (24, 40), (41, 27)):
+        way = preprocessing(mode, filter_=filter_, size=input_size)
+        np.testing.assert_array_equal(np.asarray(resizer(way)(noise(*size))), in_steps(noise(*size), way))
 
 
 @pytest.mark.parametrize("size", [(1, 20), (20, 1), (1, 65_000), (65_000, 1), (70_000, 3000)])

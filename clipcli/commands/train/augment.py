@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image, ImageOps
 
-from clipcli.backbones.backbone import Preprocessing
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.images.decode import decoding
 from clipcli.notices import Note, unsaid
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from clipcli.backbones.backbone import Preprocessing, Tokenizer
+from clipcli.backbones.backbone import Tokenizer
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.backbones.runtime import Runtime
 from clipcli.commands.train.augment import mirrored, random_view
 from clipcli.commands.train.cutmix import cutmix

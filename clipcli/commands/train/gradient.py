@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
-from clipcli.backbones.backbone import Preprocessing, normalised
+from clipcli.backbones.backbone import normalised
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.backbones.towers import Towers, batch_norms
 from clipcli.commands.train.batches import TrainBatch
 from clipcli.commands.train.loss import BatchLoss, ContrastiveLoss, Features

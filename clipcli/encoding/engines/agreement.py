@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clipcli.backbones.backbone import Backbone, Preprocessing
+from clipcli.backbones.backbone import Backbone
+from clipcli.backbones.encoders import TextEncoder
+from clipcli.backbones.preprocessing import Preprocessing
+from clipcli.encoding.engines.store import EngineRefused
 
 LEAST_COSINE = 0.999
 _PROBES = 8
-
-
-class EngineRefused(Exception):
-    """An engine cannot be used; the message says why."""
+_TEXTS = ("a photo of a cat.", "", "café au lait — 2½ €", "a street at night, seen from above " * 12, "猫", "x")
 
 
 def probe_images(preprocessing: Preprocessing, *, images: int = _PROBES) -> Tensor:
@@ -30,6 +31,12 @@ def least_cosine(encode: Callable[[Tensor], Tensor], backbone: Backbone, *, imag
     pixels = probe_images(backbone.preprocessing, images=images)
     cosines = (encode(pixels).cpu() * backbone.encode_images(pixels).cpu()).sum(dim=1)
     return float(cosines.nan_to_num(0).min())
+
+
+def least_cosine_of_texts(encoder: TextEncoder, backbone: Backbone) -> float:
+    """The least cosine between embeddings by `encoder` and by the backbone, over a few texts; NaN counts as 0."""
+    cosines = (encoder.embed_texts(_TEXTS) * backbone.embed_texts(_TEXTS)).sum(axis=1)
+    return float(np.nan_to_num(cosines).min())
 
 
 def check(cosine: float) -> None:

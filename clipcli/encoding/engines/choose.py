@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import replace
-from pathlib import Path
-
-from torch import Tensor
 
 from clipcli.backbones.backbone import Backbone
+from clipcli.backbones.checkpoint import IMAGE
 from clipcli.backbones.runtime import Runtime
 from clipcli.encoding.engines import compiled, openvino, store
-from clipcli.encoding.engines.agreement import EngineRefused, check, least_cosine
+from clipcli.encoding.engines.agreement import check, least_cosine
 from clipcli.encoding.engines.kinds import ENGINES
-from clipcli.encoding.engines.store import Verdict
+from clipcli.encoding.engines.prepared import PreparedImages, encodes, load_tower, tower_key
+from clipcli.encoding.engines.store import EngineRefused, Verdict
 from clipcli.errors import CacheUnusable, MissingExtra, UsageError, install, one_line, unknown
 from clipcli.events import Event, Noted, Warned
 
@@ -45,7 +43,7 @@ def check_engine(engine: str, *, runtime: Runtime) -> None:
         raise UsageError(f"OpenVINO runs in {' or '.join(openvino.PRECISIONS)}, not in {runtime.precision}")
 
 
-def with_engine(backbone: Backbone, *, engine: str, images: int) -> Generator[Event, None, Backbone]:
+def with_engine(backbone: Backbone, *, engine: str, images: int) -> Generator[Event, None, Backbone | PreparedImages]:
     """The backbone with the named engine; `auto` chooses another engine than torch if it pays for this many `images`.
 
     Another engine is first compared with torch. If it gives other embeddings or fails, a `Warned` says so and torch
@@ -86,58 +84,46 @@ def _with_compiled(backbone: Backbone, *, must_pay: bool) -> Generator[Event, No
     return replace(backbone, engine=encode)
 
 
-def _with_openvino(backbone: Backbone, *, images: int | None) -> Generator[Event, None, Backbone]:
-    """The backbone in OpenVINO, converted and compared with torch once; given `images`, only if so many pay for it."""
-    key = _key(backbone)
+def prepare(backbone: Backbone, tower: str) -> Generator[Event, None, Verdict]:
+    """Convert a tower, `image` or `text`, for OpenVINO and keep it, unless there is a verdict on it already.
+
+    Raises `CacheUnusable`.
+    """
+    key = _key(backbone, tower)
+    verdict = store.verdict_on(key)
+    if verdict is None:
+        yield Noted(f"Converting the {tower} tower of {backbone.name} for OpenVINO, once …")
+        # Torch, which converts, is not needed where a tower was converted already.
+        from clipcli.encoding.engines.convert import converted
+
+        verdict = store.keep(key, lambda: converted(backbone, tower))
+    return verdict
+
+
+def _with_openvino(backbone: Backbone, *, images: int | None) -> Generator[Event, None, Backbone | PreparedImages]:
+    """The image tower in OpenVINO, converted and compared with torch once; given `images`, if so many pay for it."""
+    key = _key(backbone, IMAGE)
     verdict = store.verdict_on(key)
     if images is not None and (images < PAYS_FROM if verdict is None else verdict.problem is not None):
         return backbone
     try:
-        if verdict is None:
-            yield Noted(f"Converting {backbone.name} for OpenVINO, once …")
-            verdict = store.keep(key, lambda folder: _convert(backbone, folder))
-        encode = _trusted(key, verdict, backbone)
+        verdict = yield from prepare(backbone, IMAGE)
+        tower = load_tower(key, verdict, precision=backbone.runtime.precision)
     except (CacheUnusable, EngineRefused) as e:
         yield Warned(f"OpenVINO cannot be used for {backbone.name}: {e}; torch goes on")
         return backbone
-    yield Noted(f"OpenVINO {openvino.version()} encodes the images; least cosine to torch {verdict.cosine:.5f}")
-    return replace(backbone, engine=encode)
-
-
-def _trusted(key: str, verdict: Verdict, backbone: Backbone) -> Callable[[Tensor], Tensor]:
-    """Load the encoder of a converted tower. Raises `EngineRefused` if its verdict is bad or its file is broken."""
-    if verdict.problem is not None:
-        raise EngineRefused(verdict.problem)
-    try:
-        return openvino.load(store.engines_path() / key, precision=backbone.runtime.precision)
-    # OpenVINO raises nearly anything on a broken file. The next run converts anew.
-    except Exception as e:
-        store.forget(key)
-        raise EngineRefused(one_line(e)) from e
+    yield encodes("the images", verdict)
+    return PreparedImages.of(tower, verdict.about, name=backbone.name, runtime=backbone.runtime)
 
 
 def _runs_openvino(runtime: Runtime) -> bool:
     return runtime.device == "cpu" and runtime.precision in openvino.PRECISIONS and openvino.version() is not None
 
 
-def _key(backbone: Backbone) -> str:
-    """The key of a converted tower: a name for everything that it depends on."""
-    height, width = backbone.preprocessing.size
-    made_of = hashlib.sha256(f"{backbone.fingerprint} {backbone.preprocessing!r}".encode()).hexdigest()[:32]
-    return f"{made_of}-{height}x{width}-{backbone.runtime.precision}-openvino-{openvino.version()}"
-
-
-def _convert(backbone: Backbone, folder: Path) -> Verdict:
-    """Convert the tower and compare it with torch. Any failure is part of the verdict."""
-    cosine = None
-    try:
-        openvino.convert(backbone, folder)
-        encode = openvino.load(folder, precision=backbone.runtime.precision)
-        cosine = least_cosine(encode, backbone)
-        check(cosine)
-    # Converters raise nearly anything on models that they do not support.
-    except Exception as e:
-        for path in folder.iterdir():
-            path.unlink()
-        return Verdict(cosine=cosine, problem=one_line(e))
-    return Verdict(cosine=cosine, problem=None)
+def _key(backbone: Backbone, tower: str) -> str:
+    return tower_key(
+        tower,
+        fingerprint=backbone.fingerprint,
+        preprocessing=repr(backbone.preprocessing),
+        precision=backbone.runtime.precision,
+    )

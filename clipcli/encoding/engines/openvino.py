@@ -1,22 +1,22 @@
-"""The image tower in OpenVINO: converted from torch, saved, and compiled for the processor."""
+"""Towers in OpenVINO: compiled for the processor once, kept as bytes, and run without torch."""
 
 from __future__ import annotations
 
-import copy
 import importlib
 import importlib.metadata
+import io
+import os
 import sys
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
-from clipcli.backbones.backbone import Backbone, normalised
+# Takes the inputs of a tower, and gives its embeddings `[B, D]`, L2-normalised float32.
+Tower = Callable[..., NDArray[np.float32]]
 
-_MODEL = "model.xml"
+_CONVERTER = "openvino.tools.ovc"
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 PRECISIONS = tuple(_HINTS)
 
@@ -29,52 +29,47 @@ def version() -> str | None:
         return None
 
 
-def convert(backbone: Backbone, folder: Path) -> None:
-    """Convert the image tower with its normalisation and save it in the folder. Raises whatever OpenVINO raises."""
-    openvino = _openvino()
-    height, width = backbone.preprocessing.size
-    # In float32, whatever the precision: OpenVINO itself chooses the operations that it computes in bf16.
-    tower = _FromPixels(copy.deepcopy(backbone.towers).float(), backbone).eval()
-    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-        # Tracing warns about every branch.
-        warnings.simplefilter("ignore")
-        example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
-        model = openvino.convert_model(tower, example_input=example, input=([-1, height, width, 3], openvino.Type.u8))
-    openvino.save_model(model, folder / _MODEL, compress_to_fp16=False)
+def compiled(model: Any, *, precision: str) -> bytes:
+    """Compile a model of OpenVINO for this processor, as bytes for `load`. Raises whatever OpenVINO raises."""
+    exported = library().Core().compile_model(model, "CPU", _settings(precision)).export_model()
+    return exported.getvalue() if isinstance(exported, io.BytesIO) else bytes(exported)
 
 
-def load(folder: Path, *, precision: str) -> Callable[[Tensor], Tensor]:
-    """Load the encoder that `convert` saved: uint8 pixels `[B, H, W, 3]` to embeddings `[B, D]`.
+def load(content: bytes, *, precision: str) -> Tower:
+    """Load a tower that `compiled` gave; `precision` is `fp32` or `bf16`. Raises whatever OpenVINO raises."""
+    tower = library().Core().import_model(content, "CPU", _settings(precision))
 
-    `precision` is `fp32` or `bf16`. Raises whatever OpenVINO raises.
-    """
-    settings = {
-        "INFERENCE_PRECISION_HINT": _HINTS[precision],
-        "NUM_STREAMS": 1,
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-    }
-    compiled = _openvino().Core().compile_model(folder / _MODEL, "CPU", settings)
-
-    def encode(pixels: Tensor) -> Tensor:
-        return torch.from_numpy(compiled([pixels.numpy()], share_inputs=True)[0])
+    def encode(*inputs: NDArray[Any]) -> NDArray[np.float32]:
+        # The next call overwrites this result.
+        embeddings: NDArray[np.float32] = np.array(tower(list(inputs), share_inputs=True)[0])
+        return embeddings
 
     return encode
 
 
-def _openvino() -> Any:
-    """Import OpenVINO without its telemetry, which reports every import to a server."""
+def library() -> Any:
+    """Import OpenVINO without its telemetry, which reports every import to a server, and without its converter.
+
+    The converter takes more than half of the import, and few runs need it.
+    """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return importlib.import_module("openvino")
+    if "openvino" in sys.modules or _CONVERTER in sys.modules:
+        return importlib.import_module("openvino")
+    # OpenVINO does without what cannot be imported.
+    sys.modules[_CONVERTER] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules[_CONVERTER]
 
 
-class _FromPixels(nn.Module):
-    """The module to convert: uint8 pixels `[B, H, W, 3]` to embeddings `[B, D]`, L2-normalised."""
+def converter() -> Any:
+    """Import OpenVINO's converter, which has `convert_model`."""
+    library()
+    return importlib.import_module(_CONVERTER)
 
-    def __init__(self, towers: nn.Module, backbone: Backbone) -> None:
-        super().__init__()
-        self.towers = towers
-        self.preprocessing = backbone.preprocessing
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        embeddings: Tensor = self.towers.encode_image(normalised(pixels, self.preprocessing))  # type: ignore[operator]
-        return embeddings
+def _settings(precision: str) -> dict[str, Any]:
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    chosen = {"INFERENCE_NUM_THREADS": int(threads)} if threads.isdecimal() and int(threads) else {}
+    return {"INFERENCE_PRECISION_HINT": _HINTS[precision], "NUM_STREAMS": 1, **chosen}

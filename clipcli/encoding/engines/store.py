@@ -1,18 +1,24 @@
-"""Keeps converted image towers on disk, each in a folder with the verdict on its accuracy."""
+"""Keeps converted towers on disk, each in a folder with the verdict on its accuracy."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from clipcli.errors import CacheUnusable
 from clipcli.files.atomic import part_of
 from clipcli.memory.cache import cache_path
 
-_VERDICT = "verdict.json"
+_VERDICT, _TOWER = "verdict.json", "tower.bin"
+
+
+class EngineRefused(Exception):
+    """An engine cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +26,14 @@ class Verdict:
     """The result of comparing a converted tower with torch.
 
     `cosine` is the least cosine between their embeddings, `None` if there are none. `problem` says why the tower must
-    not be used, and is `None` for a good one.
+    not be used, and is `None` for a good one. `about` is what is needed to use the tower, and `checksum` the SHA-256 of
+    its content.
     """
 
     cosine: float | None
     problem: str | None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    checksum: str | None = None
 
 
 def engines_path() -> Path:
@@ -40,17 +49,20 @@ def verdict_on(key: str) -> Verdict | None:
         return None
 
 
-def keep(key: str, write: Callable[[Path], Verdict]) -> Verdict:
-    """Keep a tower under its key, and return the verdict on it.
+def keep(key: str, make: Callable[[], tuple[bytes, Verdict]]) -> Verdict:
+    """Keep a tower under its key, and return the verdict on it; of a bad one only the verdict is kept.
 
-    `write` writes the tower's files into an empty folder and returns the verdict. The folder is moved into place when
-    it is complete. Raises `CacheUnusable`.
+    `make` gives the tower's content and the verdict. The folder is moved into place when it is complete. Raises
+    `CacheUnusable`.
     """
     target = engines_path() / key
     part = part_of(target)
     try:
         part.mkdir(parents=True)
-        verdict = write(part)
+        content, verdict = make()
+        if verdict.problem is None:
+            verdict = replace(verdict, checksum=hashlib.sha256(content).hexdigest())
+            (part / _TOWER).write_bytes(content)
         (part / _VERDICT).write_text(json.dumps(asdict(verdict)), encoding="utf-8")
         # A folder in its place has no readable verdict, or is the same tower from a run that was quicker.
         shutil.rmtree(target, ignore_errors=True)
@@ -60,6 +72,17 @@ def keep(key: str, write: Callable[[Path], Verdict]) -> Verdict:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return verdict
+
+
+def read(key: str, verdict: Verdict) -> bytes:
+    """The content of a tower. Raises `EngineRefused` if it is not as it was written."""
+    try:
+        content = (engines_path() / key / _TOWER).read_bytes()
+    except OSError as e:
+        raise EngineRefused(f"its file cannot be read: {e.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != verdict.checksum:
+        raise EngineRefused("its file is not as it was written")
+    return content
 
 
 def forget(key: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 
-from clipcli.backbones.backbone import Preprocessing
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.commands.train.augment import _box, random_view
 
 Box = tuple[float, float, float, float]

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from clipcli.backbones.backbone import Preprocessing, Tokenizer
+from clipcli.backbones.backbone import Tokenizer
+from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.commands.train.batches import Batches, TrainBatch, train_view
 from clipcli.commands.train.order import Order, parts_of
 from clipcli.commands.train.processes import Processes
