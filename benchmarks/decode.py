@@ -24,7 +24,7 @@ from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.checkpoint import IMAGE
 from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
-from clipcli.encoding.embed import encode
+from clipcli.encoding.encode import encode
 from clipcli.events import result_of
 from clipcli.images.decode import decode
 from clipcli.images.resize import least_pixels, resizer

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +16,18 @@ from numpy.typing import NDArray
 
 from clipcli.backbones.checkpoint import IMAGE
 from clipcli.data.frames import with_frames
+from clipcli.encoding.encode import encode, joined
 from clipcli.encoding.frame_means import means_of_frames
 from clipcli.encoding.model import Model
-from clipcli.errors import UsageError
-from clipcli.events import Event, ImagesEmbedded, TimeSpent, Warned
+from clipcli.events import Event, ImagesEmbedded, TimeSpent
 from clipcli.images.limits import Limits, limits_of
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory.images import ImageStore
 from clipcli.notices import Notices
-from clipcli.records import Batch, Embedded, Entry, ImageItem, Remembered, Skipped
+from clipcli.records import Embedded, Entry, ImageItem, Remembered, Skipped
 
 if TYPE_CHECKING:
     from clipcli.backbones.encoders import ImageEncoder
-    from clipcli.backbones.preprocessing import Preprocessing
-    from clipcli.images.threads import DecodeThreads
 
 Array = NDArray[np.float32]
 # The number of remembered images that are passed on together.
@@ -128,9 +125,9 @@ def _remembered(
                 entries.append(settled)
         if not entries:
             return done
-        joined = _joined(entries, nothing)
+        found = joined(entries, nothing)
         with watch.on("write"):
-            yield joined
+            yield found
         done += len(entries)
 
 
@@ -184,45 +181,6 @@ def _filled(
         yield items[first:], last
 
 
-def encode(
-    items: Iterable[ImageItem | Remembered],
-    *,
-    backbones: Sequence[ImageEncoder],
-    decode: str = "exact",
-    color: str = "managed",
-    limits: Limits | None = None,
-    digests: bool = False,
-    watch: Stopwatch | None = None,
-    fill: int | None = None,
-    notices: Notices | None = None,
-) -> Generator[Event | Embedded, None, None]:
-    """Embed images in batches with backbones that are loaded; what was odd about them comes last.
-
-    With `notices` it is counted there, and does not come. `fill` is as in `Encoders`.
-
-    A backbone does not encode images whose embedding is in a `Remembered`. With `digests`, images are hashed when they
-    are read. `decode` is a key of `DECODES`, `color` of `COLORS`, and `limits` are those of decoding. Raises
-    `ClipcliError` if a backbone gives NaN or infinity, and `UsageError` if `--decode card` meets several input sizes.
-    """
-    from clipcli.encoding.encoders import Encoders
-    from clipcli.images.threads import DecodeThreads
-
-    watch = watch or Stopwatch()
-    runtime = backbones[0].runtime
-    threads = DecodeThreads(runtime.workers, most=runtime.most_workers, watch=watch)
-    encoders = Encoders(backbones, watch=watch, fill=fill)
-    own = notices or Notices()
-    how: dict[str, Any] = {"decode": decode, "color": color, "limits": limits, "digests": digests}
-    coming = _decoded(items, backbones, threads=threads, notices=own, **how)
-    decoded = watch.each(coming, work="wait")
-    for batches, encoded in watch.each(encoders.each(decoded), work="encode"):
-        yield from map(Warned, dict.fromkeys(note for batch in batches for note in batch.notes))
-        yield from encoders.warnings()
-        yield _joined(batches[0].entries, encoded)
-    if notices is None:
-        yield from own.events()
-
-
 def _looked_up(items: Iterable[ImageItem], stores: Sequence[ImageStore | None]) -> Iterator[ImageItem | Remembered]:
     """Yield each image with the embeddings that the stores remember; as it is if no store does."""
     known = [None if store is None else store.look_up(items) for store in stores]
@@ -248,75 +206,6 @@ def _settled(entry: ImageItem | Remembered, limits: Limits) -> Remembered | Skip
     item = entry.item if isinstance(entry, Remembered) else entry
     decoded = attempt(item, lambda data: decode(data, limits=limits, frame=item.reference.frame))
     return decoded if isinstance(decoded, Skipped) else None
-
-
-def _decoded(
-    items: Iterable[ImageItem | Remembered],
-    backbones: Sequence[ImageEncoder],
-    *,
-    decode: str,
-    color: str = "managed",
-    limits: Limits | None = None,
-    threads: DecodeThreads,
-    digests: bool = False,
-    notices: Notices | None = None,
-) -> Iterator[tuple[Batch, ...]]:
-    """Yield batches of the images, one for each backbone. Backbones with the same preprocessing share a batch."""
-    from clipcli.images.batches import batches_for_each
-    from clipcli.images.isolate import reader
-    from clipcli.images.wanted import Wanted
-
-    limits = limits or Limits()
-    ways: dict[object, Preprocessing] = {}
-    for backbone in backbones:
-        ways.setdefault(_pixels_of(backbone.preprocessing), backbone.preprocessing)
-    size = max(backbone.runtime.batch_size for backbone in backbones)
-    coming: Iterator[tuple[Batch, ...]]
-    with ExitStack() as stack:
-        if decode == "card":
-            from clipcli.images import card
-
-            if len(ways) > 1:
-                raise UsageError("--decode card decodes for models of one input size; take them one by one")
-            [way] = ways.values()
-            found = card.batches(
-                items,
-                preprocessing=way,
-                device=backbones[0].runtime.device,
-                batch_size=size,
-                threads=threads,
-                color=color,
-                digests=digests,
-                notices=notices,
-                limits=limits,
-            )
-            coming = ((batch,) for batch in found)
-        else:
-            wanted = Wanted(ways=tuple(ways.values()), decode=decode, color=color, digests=digests, limits=limits)
-            read = stack.enter_context(reader(wanted, watch=threads.watch))
-            coming = batches_for_each(len(ways), items, read=read, batch_size=size, threads=threads, notices=notices)
-        for batches in coming:
-            by_way = dict(zip(ways, batches, strict=True))
-            yield tuple(by_way[_pixels_of(backbone.preprocessing)] for backbone in backbones)
-
-
-def _pixels_of(preprocessing: Preprocessing) -> object:
-    """The part of the preprocessing that the pixels depend on. Mean and std are applied later, on the device."""
-    p = preprocessing
-    return p.size, p.resize_mode, p.interpolation, p.fill_color
-
-
-def _joined(entries: Sequence[Entry | Remembered], encoded: Sequence[Array]) -> Embedded:
-    """Merge the embeddings `[N, D]` that each model encoded now with the remembered ones, in order."""
-    plain = tuple(entry.item if isinstance(entry, Remembered) else entry for entry in entries)
-    if not any(isinstance(entry, Remembered) for entry in entries):
-        return Embedded(plain, tuple(encoded))
-    images = [entry for entry in entries if not isinstance(entry, Skipped)]
-    embeddings = []
-    for model, rows in enumerate(map(iter, encoded)):
-        known = [one.embeddings[model] if isinstance(one, Remembered) else None for one in images]
-        embeddings.append(np.stack([next(rows) if one is None else one for one in known]))
-    return Embedded(plain, tuple(embeddings))
 
 
 def _time_spent(watch: Stopwatch) -> TimeSpent:

@@ -19,7 +19,7 @@ from small_data import in_memory
 import clipcli
 from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.data.reference import digest_of
-from clipcli.encoding import embed
+from clipcli.encoding import encode
 from clipcli.errors import UsageError
 from clipcli.images import card
 from clipcli.images.card import Jpeg, groups, plain_jpeg
@@ -241,7 +241,7 @@ def test_classify_gives_a_row_for_each_image(photos: Path, model: str, monkeypat
     (photos / "bad.jpg").write_bytes(saved(smooth(64, 64))[:900])
     options: dict[str, Any] = {"labels": ["cat", "dog"], "model": model, "cache": False, "score": "cosine", "top_k": 2}
     expected = list(clipcli.classify(photos, **options))
-    monkeypatch.setattr(embed, "_decoded", on_a_card)
+    monkeypatch.setattr(encode, "_decoded", on_a_card)
     rows = list(clipcli.classify(photos, decode="exact", batch_size=2, **options))
     assert [(row.path, row.error) for row in rows] == [(row.path, row.error) for row in expected]
     for row, other in zip(rows, expected, strict=True):
@@ -255,7 +255,7 @@ def test_the_card_decodes_only_where_it_was_asked_to(way: str, monkeypatch: pyte
     called: list[str] = []
     monkeypatch.setattr(card, "batches", lambda *_, **asked: called.append(asked["device"]) or iter(()))
     backbone: Any = SimpleNamespace(preprocessing=preprocessing(), runtime=SimpleNamespace(device="cuda", batch_size=4))
-    assert list(embed._decoded([], [backbone], decode=way, threads=DecodeThreads(1))) == []
+    assert list(encode._decoded([], [backbone], decode=way, threads=DecodeThreads(1))) == []
     assert called == (["cuda"] if way == "card" else [])
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clipcli.backbones.backbone import Backbone
 from clipcli.commands.train.processes import Processes
-from clipcli.encoding.embed import encode
+from clipcli.encoding.encode import encode
 from clipcli.encoding.ensemble import class_embeddings, groups_of_classes
 from clipcli.errors import UsageError
 from clipcli.events import Warned
