@@ -50,10 +50,13 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
 
     quiet = terminal.quiet or os.environ.get("RANK", "0") != "0"
     with TrainDisplay(quiet=quiet, verbose=terminal.verbose) as display, pause_collector(display.show) as show:
+        from clipcli.commands.train.defaults import is_open
         from clipcli.commands.train.run import resolved, run
 
         if terminal.show_config:
             print(to_yaml(result_of(resolved(config), show=show)[0]), end="")
+            if is_open(config):
+                display.say("The rate, what learns and how long are chosen by measurement when the run begins.")
             return exit_codes.DONE
         with _handle_signals(display, show) as stop:
             try:
@@ -107,8 +110,8 @@ def _say_result(trained: Trained, display: Display) -> None:
     from clipcli.backbones import bundled
     from clipcli.commands.train.checkpoints import checkpoints_in
 
-    if trained.kept:
-        display.say(trained.kept, style="bold red" if trained.worse else "")
+    for sentence in filter(None, (trained.kept, trained.verdict)):
+        display.say(sentence, style="bold red" if trained.worse else "")
     if trained.skipped:
         display.say(f"{trained.skipped:,} pairs were skipped; {trained.folder / 'skipped.csv'} says why.")
     if trained.cut_captions:

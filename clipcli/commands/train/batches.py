@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from clipcli.commands.train.loss import CutMix, Groups
 from clipcli.commands.train.model import Trainee
 from clipcli.commands.train.order import Draw, Order
 from clipcli.commands.train.processes import Processes
+from clipcli.commands.train.stored import StoredImages
 from clipcli.commands.train.trivial import trivial_augment
 from clipcli.data.pairs import Pair
 from clipcli.errors import ClipcliError
@@ -45,6 +47,7 @@ _CAPTIONS_KEPT = 1 << 16
 class TrainBatch:
     """The pairs of a step in one process: uint8 pixels `[b, H, W, 3]`, int64 token ids `[b, L]`, and their groups.
 
+    Of images that are stored, `pixels` are embeddings `[b, D]`, float32, in their place.
     `mix` tells which images show a part of another, and is `None` without CutMix. `names` are the paths of the images.
     `skipped` are the images that could not be read and were replaced, `cut_captions` counts the captions that are
     longer than the context.
@@ -85,8 +88,8 @@ class Batches:
     """The batches of one process. Its `workers` threads decode a few batches ahead, each image into its place.
 
     `sizes` counts the pairs of each DATA, in their order; `view` makes the image of the `size` (height, width) that
-    the model sees; with `pin` batches are in pinned memory; `cutmix` is the share of images to mix. `notices` counts
-    what is odd about images, each image once.
+    the model sees; with `pin` batches are in pinned memory; `cutmix` is the share of images to mix. With `stored`
+    images are not decoded: their embeddings are taken. `notices` counts what is odd about images, each image once.
     """
 
     def __init__(
@@ -102,8 +105,10 @@ class Batches:
         workers: int,
         pin: bool,
         cutmix: float = 0.0,
+        stored: StoredImages | None = None,
     ) -> None:
         prepare_pillow()
+        self._stored = stored
         self._pairs, self._order, self._view, self._size = pairs, order, view, size
         self._ends = torch.tensor(sizes).cumsum(0)
         self._tokenizer, self._processes, self._pin = tokenizer, processes, pin
@@ -137,7 +142,10 @@ class Batches:
         draws = self._order.batch(step)
         own = len(draws) // self._processes.count
         first = self._processes.rank * own
-        pixels = torch.empty((own, *self._size, 3), dtype=torch.uint8, pin_memory=self._pin)
+        shape, kind = ((*self._size, 3), torch.uint8)
+        if self._stored is not None:
+            shape, kind = self._stored.embeddings.shape[1:], torch.float32
+        pixels = torch.empty((own, *shape), dtype=kind, pin_memory=self._pin)
         tokens = torch.empty((own, self._context), dtype=torch.int64, pin_memory=self._pin)
         futures = [
             pool.submit(self._fill, draw, pixels[place], tokens[place])
@@ -191,7 +199,7 @@ class Batches:
         for _ in range(_SUBSTITUTES):
             pair = self._pairs[index]
             caption = pair.captions[int(rng.integers(len(pair.captions)))]
-            image = attempt(pair.item, partial(self._seen, index=index, rng=rng))
+            image = self._image(pair, index=index, rng=rng)
             if not isinstance(image, Skipped):
                 pixels.copy_(torch.from_numpy(image))
                 ids, is_cut = self._tokenized(caption)
@@ -203,6 +211,12 @@ class Batches:
         raise ClipcliError(
             f"{_SUBSTITUTES} images in a row could not be read, the last {last.item.id}: {last.reason}; check the data"
         )
+
+    def _image(self, pair: Pair, *, index: int, rng: np.random.Generator) -> NDArray[Any] | Skipped:
+        """The pixels `[H, W, 3]` of a pair, or its stored embedding `[D]`."""
+        if self._stored is not None:
+            return self._stored[index]
+        return attempt(pair.item, partial(self._seen, index=index, rng=rng))
 
     def _seen(self, data: bytes, *, index: int, rng: np.random.Generator) -> NDArray[np.uint8]:
         """The view of the image of a pair, as pixels `[H, W, 3]`."""
@@ -233,9 +247,15 @@ class Batches:
 
 
 def batches_for(
-    trainee: Trainee, data: TrainingData, *, order: Order, runtime: Runtime, processes: Processes
+    trainee: Trainee,
+    data: TrainingData,
+    *,
+    order: Order,
+    runtime: Runtime,
+    processes: Processes,
+    stored: StoredImages | None = None,
 ) -> Batches:
-    """The batches of a run, with crops, flips and CutMix as its configuration says."""
+    """The batches of a run, with crops, flips and CutMix as its configuration says, or of images that are `stored`."""
     config, backbone = trainee.config, trainee.backbone
     crop = config.crop or 1.0
     return Batches(
@@ -249,6 +269,7 @@ def batches_for(
         workers=runtime.workers,
         pin=runtime.kind == "cuda",
         cutmix=config.cutmix,
+        stored=stored,
     )
 
 

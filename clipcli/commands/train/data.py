@@ -120,7 +120,7 @@ def read_checks(config: TrainConfig, notices: Notices, *, loss: str, batch_size:
     Validation takes the `loss` over batches of `batch_size` pairs. Raises as `read_training_data`, and `UsageError` for
     `--zero-shot` data without classes.
     """
-    zero_shot = None
+    zero_shot: Check | None = None
     if config.zero_shot is not None:
         pairs = _pairs(config.zero_shot, config, notices)
         if any(pair.label is None for pair in pairs):
@@ -128,16 +128,44 @@ def read_checks(config: TrainConfig, notices: Notices, *, loss: str, batch_size:
         if len({pair.label for pair in pairs}) == 1:
             raise UsageError(f"--zero-shot {config.zero_shot} has one class only; give a tree of two or more")
         zero_shot = _zero_shot(pairs)
-    val = None
+    val: Check | None = None
     if config.val is not None:
-        val = Retrieval(_pairs(config.val, config, notices), loss, batch_size, config.duplicates)
+        pairs = _pairs(config.val, config, notices)
+        if zero_shot is not None:
+            val = Retrieval(pairs, loss, batch_size, config.duplicates)
+        else:
+            zero_shot, val = _one_of(check_of(pairs, config, loss=loss, batch_size=batch_size))
     retain: Check | None = None
     if config.retain is not None:
         # It has other classes than DATA.
         pairs = _pairs(config.retain, config, notices, labelled=False)
-        classes = all(pair.label is not None for pair in pairs)
-        retain = _zero_shot(pairs) if classes else Retrieval(pairs, loss, batch_size, config.duplicates)
+        retain = check_of(pairs, config, loss=loss, batch_size=batch_size)
     return Checks(zero_shot, val, retain)
+
+
+def check_of(
+    pairs: Sequence[Pair], config: TrainConfig, *, loss: str, batch_size: int, among: Sequence[Pair] = ()
+) -> ZeroShot | Retrieval:
+    """What is measured on these pairs: top-1 where all are of two classes or more, else loss and recall.
+
+    The classes are theirs and those of the pairs that they are `among`.
+    """
+    labels = {pair.label for pair in pairs}
+    if None not in labels and len(labels) > 1:
+        return _zero_shot(pairs, among)
+    return Retrieval(tuple(pairs), loss, batch_size, config.duplicates)
+
+
+def checks_on(pairs: Sequence[Pair], checks: Checks, config: TrainConfig, *, among: Sequence[Pair]) -> Checks:
+    """The checks with these pairs, which are held out, to validate on."""
+    check = check_of(pairs, config, loss=config.loss or "clip", batch_size=config.batch_size or 1, among=among)
+    zero_shot, val = _one_of(check)
+    return Checks(zero_shot, val, checks.retain)
+
+
+def _one_of(check: Check) -> tuple[Check | None, Check | None]:
+    """The check in the place of that of `--zero-shot` or that of `--val`, by its kind."""
+    return (check, None) if isinstance(check, ZeroShot) else (None, check)
 
 
 # What is done to the labels was counted when DATA were read.
@@ -146,11 +174,11 @@ def _pairs(text: str, config: TrainConfig, notices: Notices, *, labelled: bool =
     return tuple(read_pairs(Data(text, notices, config.exclude), options=options).pairs)
 
 
-def _zero_shot(pairs: Sequence[Pair]) -> ZeroShot:
-    prompts = {pair.label: pair.captions for pair in pairs}
+def _zero_shot(pairs: Sequence[Pair], among: Sequence[Pair] = ()) -> ZeroShot:
+    prompts = {pair.label: pair.captions for pair in (*pairs, *among) if pair.label is not None}
     indices = {label: n for n, label in enumerate(prompts)}
     return ZeroShot(
         items=tuple(pair.item for pair in pairs),
-        truth=tuple(indices[pair.label] for pair in pairs),
+        truth=tuple(indices[pair.label] for pair in pairs if pair.label is not None),
         prompts=tuple(prompts.values()),
     )

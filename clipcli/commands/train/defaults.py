@@ -10,17 +10,28 @@ from clipcli.classes.prompts import DEFAULT_PROMPTS
 from clipcli.commands.train.settings import TrainConfig
 from clipcli.errors import UsageError
 
+# The small rate of the field for all weights.
+FIELD_RATE = 1e-5
 # After Wortsman et al. 2022 (WiSE-FT) and Goyal et al. 2023 (FLYP): a small learning rate, few epochs, mild crops.
 FINE_TUNE: dict[str, Any] = {
     "epochs": 5.0,
     "batch_size": 128,
-    "lr": 1e-5,
+    "lr": FIELD_RATE,
     "weight_decay": 0.1,
     "beta2": 0.999,
     "crop": 0.9,
     "flip": True,
     "freeze_batch_norm": True,
 }
+# Beside a locked image tower each image is encoded once, whole, so that an epoch costs little.
+STORED: dict[str, Any] = {"lock": "image", "crop": 1.0, "flip": False}
+_STORED_EPOCHS, _STORED_STEPS = 10.0, 200
+# How much texts are held to the start where the rate is measured; chosen by measurement (docs/train.md).
+DISTILL = 40.0
+HOLD_OUT = 0.1
+# Of the steps of a run whose length was not given, so many parts end with a validation; and it ends early after so many
+# that are no better.
+_VALIDATIONS, _PATIENCE = 8, 3
 # Radford et al. 2021 (CLIP), table 18, except for the batch size and the learning rate.
 PRETRAIN: dict[str, Any] = {
     "epochs": 30.0,
@@ -31,6 +42,8 @@ PRETRAIN: dict[str, Any] = {
     "flip": True,
     "freeze_batch_norm": False,
 }
+# What is left open until it is measured.
+_MEASURED = ("lr", "lock", "crop", "flip", "epochs")
 # Of a run of so few steps each is logged.
 _FEW_STEPS = 200
 _MOST_WARMUP, _WARMUP_SHARE = 2_000, 0.1
@@ -40,38 +53,67 @@ _LORA_RATE = 1e-4
 _PRETRAIN_RATE = 1e-3
 
 
+def is_open(config: TrainConfig) -> bool:
+    """True for fine-tuning without a word on how: then the rate and what learns are chosen by measurement.
+
+    A rate, adapters, a locked text tower, or random changes of images say how.
+    """
+    rates = (config.lr, config.image_lr, config.text_lr, config.lora)
+    said = any(value is not None for value in rates) or config.lock == "text" or config.unlock_groups > 0
+    changed = config.augment != "none" or config.cutmix > 0 or config.crop not in (None, 1.0) or bool(config.flip)
+    return not (config.pretrains or said or changed or config.average)
+
+
 def resolve(config: TrainConfig, *, pairs: int, loss: str) -> TrainConfig:
     """Fill in the settings that are `None`, for a run on so many `pairs`; its `epochs` become `steps`.
 
-    `loss` is the default of the model. Raises `UsageError` for a batch of one pair or of more than `pairs`, and if both
-    `epochs` and `steps` are set.
+    Where they are open (`is_open`), rate, lengths and what follows from them stay `None`. `loss` is the default of the
+    model. Raises `UsageError` for a batch of one pair or of more than `pairs`, and for both `epochs` and `steps`.
     """
     if config.epochs is not None and config.steps is not None:
         raise UsageError("both --epochs and --steps were given; give one of them")
-    filled = without_lengths(_with_defaults(config, {"loss": loss}))
+    filled = _with_defaults(without_lengths(config), {"loss": loss})
+    if config.steps is not None:
+        filled = dataclasses.replace(filled, epochs=None)
     batch_size = config.batch_size or min(filled.batch_size or 1, pairs)
     if batch_size < 2:
         raise UsageError("a batch of one pair has nothing to tell apart; give more DATA")
     if batch_size > pairs:
         raise UsageError(f"--batch-size {batch_size} is larger than the data, {pairs:,} pairs; give {pairs} or less")
-    epoch = pairs / batch_size
-    steps = config.steps or max(1, round((filled.epochs or 0) * epoch))
-    warmup = min(_MOST_WARMUP, math.ceil(_WARMUP_SHARE * steps))
-    lengths: dict[str, Any] = {"warmup": warmup, "val_every": math.ceil(epoch), "save_every": math.ceil(epoch)}
-    lengths["log_every"] = 1 if steps <= _FEW_STEPS else 10
-    filled = dataclasses.replace(filled, batch_size=batch_size, steps=steps, epochs=None)
+    filled = dataclasses.replace(filled, batch_size=batch_size)
+    if is_open(config):
+        return filled
     if config.pretrains:
         # Adam's learning rate grows with the square root of the batch (Malladi et al. 2022), up to a bound.
-        lengths["lr"] = _PRETRAIN_RATE * min(1.0, math.sqrt(batch_size / PRETRAIN["batch_size"]))
-    return _with_defaults(filled, lengths)
+        rate = _PRETRAIN_RATE * min(1.0, math.sqrt(batch_size / PRETRAIN["batch_size"]))
+        filled = _with_defaults(filled, {"lr": rate})
+    return _with_lengths(filled, epoch=pairs / batch_size, given=bool(config.steps or config.epochs))
+
+
+def _with_lengths(config: TrainConfig, *, epoch: float, given: bool) -> TrainConfig:
+    """Fill in the number of steps, and what depends on it; an `epoch` is so many steps. `given` says that it was."""
+    tuned = not config.pretrains
+    steps = config.steps or max(1, round((config.epochs or 0) * epoch))
+    every = math.ceil(epoch)
+    if tuned and not given and {name: getattr(config, name) for name in STORED} == STORED:
+        steps = max(_STORED_STEPS, round(_STORED_EPOCHS * epoch))
+        every = math.ceil(steps / _VALIDATIONS)
+    lengths: dict[str, Any] = {"warmup": min(_MOST_WARMUP, math.ceil(_WARMUP_SHARE * steps))}
+    lengths |= {"val_every": every, "save_every": every, "log_every": 1 if steps <= _FEW_STEPS else 10}
+    lengths |= {"patience": _PATIENCE if tuned and not given else 0, "distill": 0.0}
+    return _with_defaults(dataclasses.replace(config, steps=steps, epochs=None), lengths)
 
 
 def without_lengths(config: TrainConfig) -> TrainConfig:
-    """Fill in the settings that do not depend on the number of pairs: all but lengths and, for pretraining, `lr`."""
+    """Fill in the settings that depend neither on the number of pairs nor on measurements."""
     defaults = {"prompts": DEFAULT_PROMPTS} | (PRETRAIN if config.pretrains else FINE_TUNE)
     if config.lora is not None:
         defaults["lr"] = _LORA_RATE
-    return _with_defaults(config, defaults)
+    if config.lock == "image" and not config.unlock_groups and not config.pretrains:
+        defaults |= STORED
+    defaults["hold_out"] = 0.0 if config.pretrains or config.val or config.zero_shot else HOLD_OUT
+    left = _MEASURED if is_open(config) else ()
+    return _with_defaults(config, {name: value for name, value in defaults.items() if name not in left})
 
 
 def _with_defaults(config: TrainConfig, defaults: dict[str, Any]) -> TrainConfig:

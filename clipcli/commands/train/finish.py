@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -10,15 +11,17 @@ from torch import Tensor
 from clipcli.commands.train import wise_ft
 from clipcli.commands.train.checkpoints import export_model
 from clipcli.commands.train.examples import AFTER, write_examples
-from clipcli.commands.train.kept import Kept, keep_mix, keep_start, keep_step, start_is_best
+from clipcli.commands.train.kept import Kept, keep_mix, keep_start, keep_step, start_is_best, verdict
 from clipcli.commands.train.metrics_log import now
 from clipcli.commands.train.run_folder import RunFolder
 from clipcli.commands.train.saving import best_weights
 from clipcli.commands.train.session import Session
 from clipcli.commands.train.validation import headline, retention
-from clipcli.events import Event, Warned
+from clipcli.events import Event, Noted, Warned
 
 Weights = Mapping[str, Tensor]
+# What may be lost on --retain without a second thought: as much as chance may do on a few hundred images.
+_LITTLE = 0.02
 
 
 def finish(session: Session, starting: Weights, folder: RunFolder | None) -> Generator[Event, None, Kept]:
@@ -41,11 +44,13 @@ def finish(session: Session, starting: Weights, folder: RunFolder | None) -> Gen
     if final is not last:
         plain.towers.load_state_dict(dict(final))
         state.metrics = yield from session.measure()
-    kept = _kept(session, step, alpha, measured=measured)
+    told = verdict(state.start_metrics, state.metrics, most_lost=max(_LITTLE, session.config.retain_drop))
+    kept = replace(_kept(session, step, alpha, measured=measured), verdict=told)
     if folder is not None:
         export_model(session.run, plain, final)
         write_examples(session.run, session.examples, when=AFTER)
-        folder.log("end", {**_end_line(session), "kept_step": kept.step, "kept": kept.sentence, "worse": kept.worse})
+        what = {"kept_step": kept.step, "kept": kept.sentence, "verdict": kept.verdict, "worse": kept.worse}
+        folder.log("end", _end_line(session) | what)
     return kept
 
 
@@ -65,7 +70,7 @@ def _earlier_best(session: Session) -> Generator[Event, None, Weights | None]:
     step = session.state.best_step
     if step is None:
         return None
-    weights = best_weights(step, run=session.run, processes=session.processes)
+    weights = best_weights(step, run=session.run)
     if weights is None:
         yield Warned(f"the best checkpoint, of step {step}, is gone; the last weights are taken")
     return None if step == session.state.step else weights
@@ -82,9 +87,16 @@ def _mixed(
     if alpha is not None:
         return alpha, wise_ft.mix(starting, trained, alpha)
 
-    def measure(weights: Weights) -> Generator[Event, None, tuple[float | None, float | None]]:
+    share = wise_ft.sample_share(session.checks, steps=session.state.step, batch_size=session.config.batch_size or 1)
+    sample = session.checks.sample(share) if share < 1 else session.checks
+    if share < 1:
+        yield Noted(
+            f"--wise-ft auto measures its mixes on {share:.0%} of the images and prompts, spread evenly over all"
+        )
+
+    def measure(weights: Weights) -> tuple[float | None, float | None]:
         session.trainer.trainee.towers.load_state_dict(dict(weights))
-        metrics = yield from session.measure()
+        metrics = session.measured_on(sample).metrics
         return headline(metrics), retention(metrics)
 
     alpha, points = yield from wise_ft.sweep(starting, trained, measure=measure, retain_drop=session.config.retain_drop)

@@ -40,12 +40,17 @@ class Encoder(nn.Module):
         self._autocast = autocast
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """The fields of `Features` in their order, from uint8 pixels `[b, H, W, 3]` and token ids `[b, L]`."""
+        """The fields of `Features` in their order, from uint8 pixels `[b, H, W, 3]` and token ids `[b, L]`.
+
+        Embeddings `[b, D]` of images, float32, are taken as they are.
+        """
         reduced = self._autocast is not None
         with torch.autocast(pixels.device.type, self._autocast, enabled=reduced):
             reduced_on_cpu = reduced and pixels.device.type == "cpu"
-            with _attention(plain=reduced_on_cpu and _image_tokens(self.towers.visual) <= _FEW_TOKENS):
-                images = self.towers.encode_image(normalised(pixels, self._preprocessing))
+            images = pixels
+            if not pixels.is_floating_point():
+                with _attention(plain=reduced_on_cpu and _image_tokens(self.towers.visual) <= _FEW_TOKENS):
+                    images = self.towers.encode_image(normalised(pixels, self._preprocessing))
             with _attention(plain=reduced_on_cpu and tokens.shape[1] <= _FEW_TOKENS):
                 texts = self.towers.encode_text(tokens)
         bias = self.towers.logit_bias

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from clipcli.commands.train.validation import headline
+from clipcli.commands.train.validation import headline, retention
 
 Metrics = Mapping[str, float]
 
@@ -15,12 +15,14 @@ Metrics = Mapping[str, float]
 class Kept:
     """The weights that a run leaves: those of a `step`, 0 for the start, or `None` for a mix of the start and a step.
 
-    `worse` is true where training made the model worse, or no better, than it was at the start.
+    `worse` is true where training made the model worse, or no better, than it was at the start. `verdict` says what was
+    gained and lost, and whether to use the model.
     """
 
     step: int | None
     sentence: str
     worse: bool
+    verdict: str = ""
 
 
 def is_better(metrics: Metrics, than: Metrics) -> bool:
@@ -66,6 +68,40 @@ def keep_mix(alpha: float, step: int, *, chosen: bool, metrics: Metrics, start: 
         return Kept(None, f"Kept: {what}, as --wise-ft asks; without --val or --zero-shot it is not measured.", False)
     which = f"{what}, the best mix by {_name(metrics)}" if chosen else f"{what}, as --wise-ft asks; {_name(metrics)}"
     return _compared(None, which, metrics=metrics, start=start)
+
+
+def verdict(start: Metrics, end: Metrics, *, most_lost: float) -> str:
+    """What was gained by validation, what was lost on `--retain`, and whether to use the model, in one sentence.
+
+    Empty without a validation. `most_lost` is what may be lost without a second thought, as a share.
+    """
+    before, after = headline(start), headline(end)
+    if before is None or after is None:
+        return ""
+    gain, retained = after - before, retention(end)
+    gained = f"{'Gained' if gain >= 0 else 'Lost'}: {_points(gain)} of {_name(end)} ({before:.1%} to {after:.1%})"
+    known = retention(start)
+    if retained is None or known is None:
+        lost, costs = "what was lost elsewhere was not measured, as there is no --retain", 0.0
+    else:
+        costs = known - retained
+        what = "lost" if costs > 0 else "gained, if anything,"
+        lost = f"{what} on --retain: {_points(costs)} ({known:.1%} to {retained:.1%})"
+    return f"{gained}; {lost}; {_advice(gain, costs, most_lost=most_lost)}."
+
+
+def _advice(gain: float, lost: float, *, most_lost: float) -> str:
+    if gain <= 0:
+        return "do not use it: the model that it began with is as good"
+    if lost <= most_lost:
+        return "use it"
+    if lost < gain:
+        return "use it for images like these, and the model that it began with for others"
+    return "do not use it: more was lost than gained; --wise-ft auto mixes it with the model that it began with"
+
+
+def _points(share: float) -> str:
+    return f"{abs(100 * share):.1f} points"
 
 
 def best_so_far(step: int | None, *, metrics: Metrics, start: Metrics) -> str:

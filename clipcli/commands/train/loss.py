@@ -66,11 +66,13 @@ class Targets:
     """How right each answer is, from 0 to 1 `[b, B]`: all `texts` for each image, and all `images` for each text.
 
     `other_data` `[b, B]` marks pairs of other DATA, which are no negatives: they count only where they are right.
+    `alike` `[B]` counts the texts that are right for the same images as each text; `None` where that is no matter.
     """
 
     texts: Tensor
     images: Tensor
     other_data: Tensor | None = None
+    alike: Tensor | None = None
 
     def ignored(self, targets: Tensor) -> Tensor | None:
         """A mask `[b, B]` of the answers in `texts` or `images` that do not count; `None` where all do."""
@@ -84,7 +86,7 @@ def positives(local: Groups, gathered: Groups, *, duplicates: str) -> Tensor:
     in UniCL (Yang et al. 2022).
     """
     same = _equal(local.slots, gathered.slots)
-    if duplicates == "positive":
+    if duplicates != "negative":
         same = same | _equal(local.pairs, gathered.pairs)
         same = same | _equal(local.captions, gathered.captions)
         same = same | _equal(local.classes, gathered.classes)
@@ -95,8 +97,12 @@ def clip_loss(local: Features, gathered: Features, targets: Targets) -> Tensor:
     """Symmetric cross-entropy over scaled cosine similarities, the mean of both directions (CLIP, Radford et al. 2021).
 
     Several right answers share the target in proportion. With one right answer each this is open_clip's `ClipLoss`.
+    Where `targets` count texts that are alike, those of an image's class are together one answer: a class that fills
+    more of the batch is then not the likelier answer for that, and the weights learn how common it is.
     """
     image_logits = local.logit_scale * local.images @ gathered.texts.T
+    if targets.alike is not None:
+        image_logits = image_logits - targets.alike.log()
     text_logits = local.logit_scale * local.texts @ gathered.images.T
     image_loss = _cross_entropy(image_logits, targets.texts, targets.ignored(targets.texts))
     text_loss = _cross_entropy(text_logits, targets.images, targets.ignored(targets.images))
@@ -162,7 +168,11 @@ class ContrastiveLoss:
     def targets_of(self, groups: Groups, gathered: Groups) -> Targets:
         """What is right for pairs of these groups, of all that were gathered, without CutMix."""
         same = positives(groups, gathered, duplicates=self.duplicates)
-        return Targets(same, same, ~_equal(groups.data, gathered.data) if self.negatives == "data" else None)
+        other_data = ~_equal(groups.data, gathered.data) if self.negatives == "data" else None
+        alike = None
+        if self.duplicates == "class":
+            alike = positives(gathered, gathered, duplicates=self.duplicates).sum(dim=1)
+        return Targets(same, same, other_data, alike)
 
     def _targets(self, groups: Groups, gathered: Groups, mix: CutMix | None) -> Targets:
         unmixed = self.targets_of(groups, gathered)
@@ -178,6 +188,7 @@ class ContrastiveLoss:
             texts=torch.lerp(shown_texts, same, mix.shares[:, None]),
             images=torch.lerp(showing_images, same, gathered_shares[None, :]),
             other_data=other_data,
+            alike=unmixed.alike,
         )
 
 

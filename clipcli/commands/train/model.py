@@ -141,17 +141,24 @@ def load_trainee(start: Architecture, config: TrainConfig, *, runtime: Runtime) 
     _check_vocabulary(backbone, start)
     if config.image_size is not None:
         check_image_size(backbone, config.image_size)
-    towers = backbone.towers
-    towers.requires_grad_(True)
-    if config.lock is not None:
-        _lock_tower(_tower(towers, config.lock), config.unlock_groups)
-    elif config.unlock_groups:
+    if config.unlock_groups and config.lock is None:
         raise UsageError("--unlock-groups goes with --lock; give --lock image or --lock text")
+    towers = backbone.towers
+    lock(Trainee(backbone, start, config))
     adapters = None if config.lora is None else _add_adapters(towers, rank=config.lora)
     if config.grad_checkpoint:
         for tower in (towers.visual, towers.text):
             tower.set_grad_checkpointing(True)  # type: ignore[union-attr, operator]
     return Trainee(backbone, start, config, adapters)
+
+
+def lock(trainee: Trainee) -> Trainee:
+    """Let all weights learn but those that `--lock` leaves as they are. Returns the trainee."""
+    config, towers = trainee.config, trainee.towers
+    towers.requires_grad_(True)
+    if config.lock is not None:
+        _lock_tower(_tower(towers, config.lock), config.unlock_groups)
+    return trainee
 
 
 def compile_towers(towers: Towers) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,6 +84,7 @@ def write_report(run: Path) -> Path:
         *examples_section(run),
         *_validations(metrics),
         *_sweep(metrics),
+        *_charts_section("How it was chosen", _choice(metrics)),
         *_charts_section("Optimisation", _charts(_OPTIMISATION, run=metrics)),
         *_skipped(run),
         *_configuration(run),
@@ -104,6 +106,9 @@ def _subtitle(run: RunLines) -> str:
             "" if trained is None else ", all trained" if trained == parameters else f", {trained:,} of them trained"
         )
         facts.append(f"{parameters:,} parameters{which}")
+    before, after = number(run.look, "before"), number(run.look, "after")
+    if before is not None and after is not None:
+        facts.append(f"at a first look {before:.1%} right by the texts, {after:.1%} by a linear classifier")
     facts += [run.start["runtime"]] if isinstance(run.start.get("runtime"), str) else []
     sentences = ["; ".join(facts)] if facts else []
     times = [str(line["time"])[:16].replace("T", " ") for line in (run.start, run.end) if line.get("time")]
@@ -126,7 +131,8 @@ def _subtitle(run: RunLines) -> str:
 def _verdict(run: RunLines) -> list[Section]:
     """What was kept and why, or of a run that has not ended the best step so far."""
     if isinstance(run.end.get("kept"), str):
-        return [Verdict([run.end["kept"]], bad=run.end.get("worse") is True)]
+        told = [run.end[key] for key in ("kept", "verdict") if isinstance(run.end.get(key), str) and run.end[key]]
+        return [Verdict(told, bad=run.end.get("worse") is True)]
     before = [line for line in run.validations if line["step"] == 0]
     best: Line = {}
     for line in run.validations:
@@ -230,6 +236,15 @@ def _trade_off(run: RunLines) -> list[str]:
     points = [Point(f"α {line['alpha']:g}", line["retention"], line["validation"]) for line in both]
     marked = _chosen(both)
     return [trade_off(points, title="WiSE-FT", x_label="retention", y_label="validation", marked=marked)]
+
+
+def _choice(run: RunLines) -> list[str]:
+    """A chart of the range test that the rate was chosen by."""
+    rates = [math.log10(rate) for rate in values(run.rates, "lr") if rate > 0]
+    if not rates:
+        return []
+    curve = {"": (rates, values(run.rates, "loss"))}
+    return [lines(curve, title="Range test", x_label="learning rate, as a power of ten", y_label="mean loss")]
 
 
 def _chosen(sweep: Sequence[Line]) -> int | None:

@@ -16,11 +16,13 @@ from clipcli.commands.train import wise_ft
 from clipcli.commands.train.agreement import check_agreement
 from clipcli.commands.train.batches import batches_for
 from clipcli.commands.train.bias import with_fitting_bias
+from clipcli.commands.train.choose import prepare
 from clipcli.commands.train.collapse import leaves_collapsed
 from clipcli.commands.train.config_file import absolute, gather_config
-from clipcli.commands.train.data import TrainingData, read_checks, read_training_data
-from clipcli.commands.train.defaults import resolve
+from clipcli.commands.train.data import TrainingData, checks_on, read_checks, read_training_data
+from clipcli.commands.train.defaults import resolve, without_lengths
 from clipcli.commands.train.finish import finish
+from clipcli.commands.train.held_out import hold_out
 from clipcli.commands.train.identity import checks_identity, start_identity
 from clipcli.commands.train.kept import best_so_far
 from clipcli.commands.train.model import Trainee, default_loss, find_start, load_trainee
@@ -35,8 +37,9 @@ from clipcli.commands.train.settings import TrainConfig, TrainRequest
 from clipcli.commands.train.skipped import as_rows
 from clipcli.commands.train.trainer import Trainer
 from clipcli.commands.train.validation import Checks
+from clipcli.data.pairs import Pair
 from clipcli.errors import ClipcliError, InputNotFound, UsageError
-from clipcli.events import Event, ModelLoaded, PairsFound, Warned, result_of
+from clipcli.events import Event, ModelLoaded, Noted, PairsFound, Warned, result_of
 from clipcli.notices import Notices
 from clipcli.settings import Show, api
 
@@ -45,7 +48,8 @@ from clipcli.settings import Show, api
 class Trained:
     """The result of a run: its folder, the steps it took of all its `steps`, and the metrics of its model by name.
 
-    `kept` says in a sentence which weights are left, and why; `worse` is true where they are worse than the start, or
+    `kept` says in a sentence which weights are left, and why, and `verdict` what was gained and lost, and whether to
+    use them. `worse` is true where they are worse than the start, or
     where that was kept because no step was better. `skipped` counts the pairs that were left out, `cut_captions` the
     captions drawn that were longer than the context. `collapsed` is true where the model that is left cannot tell
     images apart.
@@ -56,6 +60,7 @@ class Trained:
     steps: int
     metrics: Mapping[str, float]
     kept: str
+    verdict: str
     worse: bool
     skipped: int
     cut_captions: int
@@ -87,12 +92,17 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
         with processes.together():
             trainee = load_trainee(start, config, runtime=runtime)
         yield ModelLoaded(start.name, str(runtime), str(trainee.backbone))
+        prepared = yield from prepare(trainee, data, runtime=runtime, processes=processes)
+        trainee, config = prepared.trainee, prepared.trainee.config
+        if folder is not None:
+            folder.write_settings(config)
         yield from _warnings(trainee)
         order = Order(parts, config.seed)
-        batches = batches_for(trainee, data, order=order, runtime=runtime, processes=processes)
+        batches = batches_for(trainee, data, order=order, runtime=runtime, processes=processes, stored=prepared.stored)
         trainee = with_fitting_bias(trainee, start, batches, runtime=runtime, processes=processes)
         starting = trainee.weights() if config.wise_ft is not None or checks.validates else {}
-        trainer = Trainer(trainee, runtime=runtime, processes=processes)
+        trainer = Trainer(trainee, runtime=runtime, processes=processes, distillation=prepared.distillation)
+        new.steps = config.steps or 0
         state = new
         if resume:
             state = yield from resume_run(trainer, new, data=data, run=path, folder=folder, processes=processes)
@@ -100,6 +110,7 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
             trainer,
             state=state,
             batches=batches,
+            measured=prepared.lines,
             data=data,
             checks=checks,
             runtime=runtime,
@@ -122,9 +133,10 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
         return Trained(
             folder=path,
             step=state.step,
-            steps=session.steps,
+            steps=state.step if session.done else session.steps,
             metrics=state.metrics,
             kept=kept.sentence if kept else _so_far(state),
+            verdict=kept.verdict if kept else "",
             worse=kept is not None and kept.worse,
             skipped=len(state.skipped),
             cut_captions=state.cut_captions,
@@ -134,16 +146,34 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
 
 def resolved(
     config: TrainConfig,
-) -> Generator[Event, None, tuple[TrainConfig, Architecture, TrainingData]]:
-    """The configuration with every setting of the run filled in, with the model and the data that it depends on."""
+) -> Generator[Event, None, tuple[TrainConfig, Architecture, TrainingData, tuple[Pair, ...]]]:
+    """The configuration with every setting filled in that does not wait for a measurement, the model and the data.
+
+    Last come the pairs that are held out of the data. Raises `UsageError` where some should be beside `--val`.
+    """
     config = absolute(config)
+    if config.hold_out and (config.val or config.zero_shot):
+        raise UsageError("--hold-out is for runs without --val and --zero-shot; leave it out")
     start = yield from find_start(config)
     notices = Notices()
     data = read_training_data(config, notices)
     yield from notices.events()
     yield PairsFound(len(data.pairs), len(data.skipped))
     config = replace(config, precision=_runtime(config).precision)
-    return resolve(config, pairs=len(data.pairs), loss=default_loss(start)), start, data
+    data, held = yield from _held_out(data, without_lengths(config))
+    return resolve(config, pairs=len(data.pairs), loss=default_loss(start)), start, data, held
+
+
+def _held_out(data: TrainingData, config: TrainConfig) -> Generator[Event, None, tuple[TrainingData, tuple[Pair, ...]]]:
+    """The data without the part that is held out, and that part."""
+    if not config.hold_out:
+        return data, ()
+    data, held = hold_out(data, config.hold_out, seed=config.seed)
+    if held:
+        yield Noted(
+            f"{len(held):,} pairs of DATA are held out to validate on, as neither --val nor --zero-shot is given"
+        )
+    return data, held
 
 
 def _runtime(config: TrainConfig) -> Runtime:
@@ -169,7 +199,7 @@ def _checked(
         raise UsageError("no folder for the run was given; give --output RUN")
     alpha = None if config.wise_ft is None else wise_ft.parse_alpha(config.wise_ft)
     try:
-        config, start, data = yield from resolved(config)
+        config, start, data, held = yield from resolved(config)
     except InputNotFound as e:
         if not resume:
             raise
@@ -178,6 +208,8 @@ def _checked(
     notices = Notices()
     checks = read_checks(config, notices, loss=config.loss or "clip", batch_size=config.batch_size or 1)
     yield from notices.events()
+    if held:
+        checks = checks_on(held, checks, config, among=data.pairs)
     if config.wise_ft is not None and config.pretrains:
         raise UsageError("--wise-ft mixes with the weights of --model, and --arch has none; leave it out")
     if config.wise_ft is not None and alpha is None and not checks.validates:

@@ -15,12 +15,17 @@ from typing import Any
 from clipcli.errors import InputNotFound
 
 Line = dict[str, Any]
-_ORDERED = ("step", "validation", "collapse", "wise_ft")
+_ORDERED = ("step", "validation", "collapse", "wise_ft", "range_test")
+# What the lines of a kind are ordered by, where it is not the step.
+_ORDERED_BY = {"wise_ft": "alpha", "range_test": "lr"}
 
 
 @dataclass(frozen=True, slots=True)
 class RunLines:
     """The lines by kind: steps and validations in the order of steps, the `sweep` of WiSE-FT in the order of alpha.
+
+    `look` is the first look at the images, and `rates` are the steps of the range test, the lowest rate first; both are
+    empty where the rate was given.
 
     `collapses` are the steps at which the run was found to have collapsed.
 
@@ -34,6 +39,8 @@ class RunLines:
     validations: Sequence[Line]
     collapses: Sequence[Line]
     sweep: Sequence[Line]
+    rates: Sequence[Line]
+    look: Line
     unread: int
 
 
@@ -45,7 +52,8 @@ def read_lines(path: Path) -> RunLines:
     *whole, last = text.split("\n")
     start: Line = {}
     end: Line = {}
-    # By step or by alpha: the last line counts.
+    look: Line = {}
+    # By step, alpha or rate: the last line counts.
     kept: dict[str, dict[float, Line]] = {kind: {} for kind in _ORDERED}
     unread = 0
     for n, written in enumerate([*whole, last]):
@@ -56,10 +64,12 @@ def read_lines(path: Path) -> RunLines:
             start, end = line, {}
         elif line["kind"] == "end":
             end = line
-        elif (key := number(line, "alpha" if line["kind"] == "wise_ft" else "step")) is not None:
+        elif line["kind"] == "first_look":
+            look = line
+        elif (key := number(line, _ORDERED_BY.get(line["kind"], "step"))) is not None:
             kept.setdefault(line["kind"], {})[key] = line
-    steps, validations, collapses, sweep = ([kept[kind][key] for key in sorted(kept[kind])] for kind in _ORDERED)
-    return RunLines(start, end, steps, validations, collapses, sweep, unread)
+    steps, validations, collapses, sweep, rates = ([kept[kind][key] for key in sorted(kept[kind])] for kind in _ORDERED)
+    return RunLines(start, end, steps, validations, collapses, sweep, rates, look, unread)
 
 
 def read_text(path: Path) -> str | None:

@@ -48,14 +48,20 @@ class RunState:
     """The metrics of that step."""
     start_metrics: dict[str, float] = field(default_factory=dict)
     """The metrics before the first step."""
+    no_better: int = 0
+    """The validations since the best."""
 
     def add_validation(self, metrics: dict[str, float]) -> bool:
         """Keep the metrics of the model as it is after the last step. Returns true where it is the best step so far."""
         self.metrics, self.validated_step = metrics, self.step
         if self.step == 0:
             self.start_metrics = metrics
-        if self.step == 0 or headline(metrics) is None or not is_better(metrics, self.best_metrics):
+        if self.step == 0 or headline(metrics) is None:
             return False
+        if not is_better(metrics, self.best_metrics):
+            self.no_better += 1
+            return False
+        self.no_better = 0
         self.best_step, self.best_metrics = self.step, metrics
         return True
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Event as Flag
+from typing import Any
 
 from clipcli.backbones.runtime import Runtime
 from clipcli.commands.train.batches import Batches, TrainBatch
 from clipcli.commands.train.collapse import collapse_message, notice_collapse
 from clipcli.commands.train.data import TrainingData
 from clipcli.commands.train.divergence import check_finite
+from clipcli.commands.train.encoded_together import encode_images_together
 from clipcli.commands.train.examples import BEFORE, write_examples
 from clipcli.commands.train.identity import IMAGES
 from clipcli.commands.train.metrics_log import MetricsLog, now
@@ -21,9 +23,10 @@ from clipcli.commands.train.run_state import RunState
 from clipcli.commands.train.saving import save_run
 from clipcli.commands.train.skipped import SkippedPairs
 from clipcli.commands.train.step_meter import StepMeter, metrics_line
+from clipcli.commands.train.stored import EncodeImages, keeps_images, remembering
 from clipcli.commands.train.too_large import MemoryTooSmall
 from clipcli.commands.train.trainer import StepNumbers, TakenStep, Trainer
-from clipcli.commands.train.validation import Checks, Nearest
+from clipcli.commands.train.validation import Checks, Measurement, Nearest
 from clipcli.errors import ClipcliError
 from clipcli.events import Event, Noted, StepDone, Validated, Warned
 
@@ -35,7 +38,7 @@ class Session:
     """A run from its present state to its last step, or until `stop` is set.
 
     All processes read checkpoints in the folder `run`; `folder` is `None` in those that do not lead, which write
-    nothing.
+    nothing. `measured` are lines for the metrics, by kind, of what was measured before the first step.
     """
 
     def __init__(
@@ -51,8 +54,12 @@ class Session:
         run: Path,
         folder: RunFolder | None,
         stop: Flag,
+        measured: Sequence[tuple[str, dict[str, Any]]] = (),
     ) -> None:
         config = trainer.config
+        self._measured = measured
+        # A tower that learns nothing gives the images of a validation the same embeddings each time.
+        self._encode: EncodeImages = remembering() if keeps_images(config) else encode_images_together
         self.trainer, self.state, self.config, self.run = trainer, state, config, run
         self._batches, self._data, self._checks, self._runtime = batches, data, checks, runtime
         self.processes, self._folder, self._stop = processes, folder, stop
@@ -81,29 +88,45 @@ class Session:
 
     @property
     def done(self) -> bool:
-        """True when all steps are taken."""
-        return self.state.step == self.steps
+        """True when all steps are taken, or enough validations in a row were no better."""
+        return self.state.step == self.steps or self._ended_early
+
+    @property
+    def _ended_early(self) -> bool:
+        return bool(self.config.patience) and self.state.no_better >= (self.config.patience or 0)
 
     def go(self) -> Generator[Event, None, None]:
         """Take all steps that are left, or stop early where that was asked for, with a checkpoint."""
         if self.state.step == 0:
             start = {"time": now(), "pairs": len(self._data.pairs), "runtime": str(self._runtime)}
             self._log.write("start", {**start, **self.trainer.trainee.summary()})
+            for kind, values in self._measured:
+                self._log.write(kind, values)
         yield from self._validate_if_missed()
-        with closing(self._batches.start(self.state.step, end=self.steps)) as batches:
-            yield from self._take(batches)
+        if not self.done:
+            with closing(self._batches.start(self.state.step, end=self.steps)) as batches:
+                yield from self._take(batches)
         yield from self._batches.notices.events()
         if self.done:
             yield from self._validate_if_missed()
 
     def measure(self) -> Generator[Event, None, dict[str, float]]:
         """All metrics of the model as it is now, by name, and `examples`. A warning comes only once in a run."""
-        backbone = self.trainer.result.for_evaluation()
-        measured = self._checks.measure(backbone, runtime=self._runtime, processes=self.processes)
+        measured = self.measured_on(self._checks)
         yield from (Warned(warning) for warning in measured.warnings if warning not in self._warned)
         self._warned |= set(measured.warnings)
         self.examples = measured.examples
         return measured.metrics
+
+    def measured_on(self, checks: Checks) -> Measurement:
+        """The model as it is now, measured on these data."""
+        backbone = self.trainer.result.for_evaluation()
+        return checks.measure(backbone, runtime=self._runtime, processes=self.processes, encode=self._encode)
+
+    @property
+    def checks(self) -> Checks:
+        """The data to measure the model on."""
+        return self._checks
 
     def _take(self, batches: Generator[TrainBatch, None, None]) -> Generator[Event, None, None]:
         """Take a step on each batch.
@@ -130,7 +153,10 @@ class Session:
                 if saves or improved or self._stopped:
                     yield from self._save()
                 self._train_mode()
-            if self._stopped:
+            if self._ended_early:
+                said = f"{self.state.no_better} validations in a row were no better"
+                yield Noted(f"the run ends at step {self.state.step:,}: {said}")
+            if self._stopped or self.done:
                 return
 
     def _save_alone(self, unread: TakenStep | None, error: MemoryTooSmall) -> Generator[Event, None, None]:

@@ -20,6 +20,7 @@ LOSSES = {
 }
 DUPLICATES = {
     "positive": "pairs of one caption or class are right answers for each other",
+    "class": "as positive, and a class is one answer however many of a batch are of it: its size is learned",
     "negative": "every other pair is a wrong answer, as in the plain losses",
 }
 NEGATIVES = {
@@ -69,7 +70,12 @@ class TrainConfig(TableColumns, Names):
     max_skipped: float = setting(default=0.05, group="what", least=0, most=1, harmless=True, rare=True)
     """The share of pairs that may be skipped before the run stops."""
 
-    epochs: float | None = setting(default=None, group="how", least=0.001, by_default="5 to fine-tune, 30 to pretrain")
+    epochs: float | None = setting(
+        default=None,
+        group="how",
+        least=0.001,
+        by_default="5 to fine-tune, 10 and 200 steps with --lock image; 30 to pretrain",
+    )
     """How often every pair is seen."""
 
     steps: int | None = setting(default=None, group="how", least=1)
@@ -102,7 +108,8 @@ class TrainConfig(TableColumns, Names):
         default=None,
         group="how",
         least=0,
-        by_default="1e-5 to fine-tune, 1e-4 with --lora; to pretrain 1e-3, and for batches below 512 less",
+        by_default="measured for small models, else 1e-5 to fine-tune, 1e-4 with --lora; to pretrain 1e-3, and for "
+        "batches below 512 less",
     )
     """The learning rate at its peak."""
 
@@ -129,12 +136,16 @@ class TrainConfig(TableColumns, Names):
     """The gradient's norm is clipped to this; 0 leaves it."""
 
     crop: float | None = setting(
-        default=None, group="how", least=0.01, most=1, by_default="0.9 to fine-tune, 0.5 to pretrain"
+        default=None,
+        group="how",
+        least=0.01,
+        most=1,
+        by_default="0.9 to fine-tune, 0.5 to pretrain; 1 with --lock image",
     )
     """The least share of its area that a random crop of an image keeps, if its shape allows; 1 leaves images
     whole."""
 
-    flip: bool | None = setting(default=None, group="how", by_default="on")
+    flip: bool | None = setting(default=None, group="how", by_default="on, but for --lock image")
     """Mirror images at random, half of them."""
 
     augment: str = setting(default="none", group="how", choices=AUGMENTS)
@@ -143,14 +154,17 @@ class TrainConfig(TableColumns, Names):
     cutmix: float = setting(default=0.0, group="how", least=0, most=1)
     """The share of images of which a box shows another image, whose caption is then partly right as well."""
 
-    lock: str | None = setting(default=None, group="how", choices=TOWERS)
-    """Leave a tower as it is (LiT locks the image tower)."""
+    lock: str | None = setting(default=None, group="how", choices=TOWERS, by_default="measured for small models")
+    """Leave a tower as it is (LiT locks the image tower); beside it whole images are encoded once."""
 
     unlock_groups: int = setting(default=0, group="how", least=0)
     """The last N groups of layers of the locked tower learn all the same."""
 
     lora: int | None = setting(default=None, group="how", metavar="RANK", least=1)
     """Train low-rank changes (LoRA) of this rank in place of the weights."""
+
+    distill: float | None = setting(default=None, group="how", least=0, by_default="40 where the rate is measured")
+    """How much the texts of 1,200 common words are held to the embeddings of the starting model, to forget less."""
 
     average: float = setting(default=0.0, group="how", least=0, most=0.999999)
     """Validate and save a moving average of the weights, and learn on beside it: its decay in a step, such as
@@ -167,6 +181,16 @@ class TrainConfig(TableColumns, Names):
 
     retain: AsText = setting(default=None, group="checks", metavar="DATA")
     """Data that the model should not forget: a class-per-folder tree, or pairs."""
+
+    hold_out: float | None = setting(
+        default=None, group="checks", least=0, most=0.5, by_default="0.1 to fine-tune without --val and --zero-shot"
+    )
+    """The share of DATA to validate on in place of learning from it."""
+
+    patience: int | None = setting(
+        default=None, group="checks", least=0, by_default="3 to fine-tune without --epochs and --steps"
+    )
+    """Validations in a row that are no better, after which the run ends; 0 takes all steps."""
 
     stop_on_collapse: bool = setting(default=False, group="checks", harmless=True)
     """End the run where all embeddings have become alike, which is only warned of otherwise."""

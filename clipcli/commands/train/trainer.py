@@ -18,6 +18,7 @@ from clipcli.backbones.runtime import Runtime
 from clipcli.commands.train.average import update_average
 from clipcli.commands.train.batch_norm import synchronise_batch_norm
 from clipcli.commands.train.batches import TrainBatch
+from clipcli.commands.train.distill import Distillation
 from clipcli.commands.train.gradient import Encoder, Model, Seeds, backward
 from clipcli.commands.train.loss import BatchLoss, ContrastiveLoss
 from clipcli.commands.train.model import Trainee, compile_towers
@@ -79,8 +80,11 @@ class Trainer:
     Raises `UsageError` where the processes cannot share the batch equally.
     """
 
-    def __init__(self, trainee: Trainee, *, runtime: Runtime, processes: Processes) -> None:
+    def __init__(
+        self, trainee: Trainee, *, runtime: Runtime, processes: Processes, distillation: Distillation | None = None
+    ) -> None:
         config = trainee.config
+        self._distillation = distillation
         self.trainee, self._runtime, self._processes = trainee, runtime, processes
         if (config.batch_size or 0) % processes.count:
             raise UsageError(
@@ -124,22 +128,23 @@ class Trainer:
 
     def _backward(self, step: int, batch: TrainBatch) -> BatchLoss:
         """Add the gradient of the batch to the weights' `grad`."""
-        return backward(
+        loss = backward(
             self._model,
             batch.to(self._runtime.device),
             loss_function=self._loss_function,
             micro_batch=self.config.micro_batch,
             seeds=Seeds(self.config.seed, step, self._processes.rank),
         )
+        if self._distillation is not None:
+            self._distillation.add_gradient(self.trainee.towers, seed=self.config.seed, step=step)
+        return loss
 
     def _step(self, step: int, batch: TrainBatch, batch_loss: BatchLoss, *, stop: bool) -> TakenStep:
         """Change the weights by their `grad`. A card is never waited for: what it gets from here are fills."""
         config = self.config
         share_of_peak = set_learning_rates(self._optimizer, step, config)
         scale = self.trainee.towers.logit_scale.detach().exp().reshape(())
-        grad_norm = step_optimizer(
-            self._optimizer, self.trainee.towers, clip=config.grad_clip_norm, clamp_logit_scale=config.loss == "clip"
-        )
+        grad_norm = self._change()
         if self._average is not None:
             update_average(self._average.towers, self.trainee.towers, step=step, decay=config.average)
         loss = batch_loss.loss
@@ -148,6 +153,23 @@ class Trainer:
         numbers = self._processes.mean(torch.stack(parts))
         lr = (config.lr or 0.0) * share_of_peak
         return TakenStep(step + 1, batch, lr, *_to_host(numbers), time.perf_counter(), self._processes.count)
+
+    def take_at(self, rate: float, step: int, batch: TrainBatch) -> float:
+        """Take a step with this learning rate for all weights, after `step` others. Returns its loss."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        loss = self._backward(step, batch).loss
+        self._change()
+        return float(loss)
+
+    def _change(self) -> Tensor:
+        """Change the weights by their `grad`. Returns its norm."""
+        return step_optimizer(
+            self._optimizer,
+            self.trainee.towers,
+            clip=self.config.grad_clip_norm,
+            clamp_logit_scale=self.config.loss == "clip",
+        )
 
     def end(self) -> Trainee:
         """The result of training with its adapters merged; no more steps can be taken."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from clipcli.commands.train.encoded_together import (
 )
 from clipcli.commands.train.loss import LOSS_FUNCTIONS, Features, Groups, Targets, positives
 from clipcli.commands.train.processes import Processes
+from clipcli.commands.train.stored import EncodeImages
 from clipcli.data.pairs import Pair
 from clipcli.records import ImageItem
 from clipcli.scoring.metrics import recall_both_ways, top_k_accuracy
@@ -55,11 +56,27 @@ class Measurement:
 class Check(Protocol):
     """Data to measure a model on."""
 
-    def measure(self, backbone: Backbone, *, processes: Processes, prefix: str = "") -> Measurement:
+    def measure(
+        self,
+        backbone: Backbone,
+        *,
+        processes: Processes,
+        encode: EncodeImages = encode_images_together,
+        prefix: str = "",
+    ) -> Measurement:
         """The metrics of the model; `prefix` replaces the usual beginning of their names.
 
-        Each of the processes encodes a part of the data, and all have the metrics of the whole.
+        Each of the processes encodes a part of the data, images by `encode`, and all have the metrics of the whole.
         """
+        ...
+
+    def sample(self, share: float) -> Check:
+        """A share of the data."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """The number of images and texts."""
         ...
 
     def examples(self) -> Iterator[Example]:
@@ -79,10 +96,31 @@ class ZeroShot:
         """Each image with the prompts and the index of its class."""
         yield from ((item, self.prompts[n], str(n)) for item, n in zip(self.items, self.truth, strict=True))
 
-    def measure(self, backbone: Backbone, *, processes: Processes, prefix: str = "zero_shot_") -> Measurement:
+    def sample(self, share: float) -> ZeroShot:
+        """So large a share of the images and of each class's prompts, spread evenly over them, the same each time."""
+        kept = spread(len(self.items), share)
+        return ZeroShot(
+            items=tuple(self.items[n] for n in kept),
+            truth=tuple(self.truth[n] for n in kept),
+            prompts=tuple(tuple(texts[n] for n in spread(len(texts), share)) for texts in self.prompts),
+        )
+
+    @property
+    def size(self) -> int:
+        """The number of images and prompts."""
+        return len(self.items) + sum(map(len, self.prompts))
+
+    def measure(
+        self,
+        backbone: Backbone,
+        *,
+        processes: Processes,
+        encode: EncodeImages = encode_images_together,
+        prefix: str = "zero_shot_",
+    ) -> Measurement:
         """`top1`, and with more than five classes `top5`; images that cannot be read do not count."""
         classes = encode_classes_together(self.prompts, backbone=backbone, processes=processes)
-        images, kept, warnings = encode_images_together(self.items, backbone=backbone, processes=processes)
+        images, kept, warnings = encode(self.items, backbone=backbone, processes=processes)
         scores = images @ classes.T
         truth = np.asarray(self.truth, dtype=np.intp)[kept]
         ks = (1, 5) if len(classes) > 5 else (1,)
@@ -105,14 +143,30 @@ class Retrieval:
         """Each pair."""
         yield from examples_of(self.pairs)
 
-    def measure(self, backbone: Backbone, *, processes: Processes, prefix: str = "") -> Measurement:
+    def sample(self, share: float) -> Retrieval:
+        """So large a share of the pairs, spread evenly over them, the same each time."""
+        return replace(self, pairs=tuple(self.pairs[n] for n in spread(len(self.pairs), share)))
+
+    @property
+    def size(self) -> int:
+        """The number of images and captions."""
+        return len(self.pairs) + sum(len(_captions(pair)) for pair in self.pairs)
+
+    def measure(
+        self,
+        backbone: Backbone,
+        *,
+        processes: Processes,
+        encode: EncodeImages = encode_images_together,
+        prefix: str = "",
+    ) -> Measurement:
         """`val_loss` of the images with their first captions, and recall at 1, 5 and 10 both ways among all of them.
 
         The right captions of an image are its own, and in a tree of classes those of its class. With a `prefix` the
         loss is left out.
         """
         items = [pair.item for pair in self.pairs]
-        images, kept, warnings = encode_images_together(items, backbone=backbone, processes=processes)
+        images, kept, warnings = encode(items, backbone=backbone, processes=processes)
         pairs = [self.pairs[n] for n in kept]
         captions = [(n, caption) for n, pair in enumerate(pairs) for caption in _captions(pair)]
         texts = encode_texts_together([caption for _, caption in captions], backbone=backbone, processes=processes)
@@ -151,20 +205,43 @@ class Checks:
         """True where there is data that tells a better model from a worse one."""
         return self.zero_shot is not None or self.val is not None
 
-    def measure(self, backbone: Backbone, *, runtime: Runtime, processes: Processes) -> Measurement:
+    def sample(self, share: float) -> Checks:
+        """So large a share of each."""
+        some = (None if check is None else check.sample(share) for check in (self.zero_shot, self.val, self.retain))
+        return Checks(*some)
+
+    @property
+    def size(self) -> int:
+        """The number of images and texts that a measurement encodes."""
+        return sum(check.size for check in (self.zero_shot, self.val, self.retain) if check is not None)
+
+    def measure(
+        self,
+        backbone: Backbone,
+        *,
+        runtime: Runtime,
+        processes: Processes,
+        encode: EncodeImages = encode_images_together,
+    ) -> Measurement:
         """All metrics, computed in the precision of `runtime`; in each of the processes a part of what is encoded."""
         measured = Measurement({})
         with torch.autocast(runtime.kind, runtime.dtype, enabled=runtime.is_reduced):
             for check in (self.zero_shot, self.val):
-                measured |= check.measure(backbone, processes=processes) if check is not None else Measurement({})
+                if check is not None:
+                    measured |= check.measure(backbone, processes=processes, encode=encode)
             if self.retain is not None:
-                measured |= self.retain.measure(backbone, processes=processes, prefix="retain_")
+                measured |= self.retain.measure(backbone, processes=processes, encode=encode, prefix="retain_")
         return measured
 
 
 def examples_of(pairs: Iterable[Pair]) -> Iterator[Example]:
     """Pairs as examples."""
     yield from ((pair.item, pair.captions, pair.label) for pair in pairs)
+
+
+def spread(count: int, share: float) -> list[int]:
+    """The indices of a share of so many things, spread evenly over them; at least one."""
+    return [int(n) for n in np.unique(np.linspace(0, count - 1, max(1, round(share * count))).round().astype(int))]
 
 
 def headline(metrics: Mapping[str, float]) -> float | None:

@@ -1,25 +1,29 @@
 """WiSE-FT (Wortsman et al. 2022): weights between the starting and the trained ones, which forget less.
 
-`auto` measures eleven mixes and keeps the best one by validation that retains enough.
+`auto` measures a few mixes, coarse to fine, and keeps the best one by validation that retains enough.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor
 
+from clipcli.commands.train.validation import Checks
 from clipcli.errors import UsageError
 from clipcli.events import Event, Mixed
 
 AUTO = "auto"
-_ALPHAS = tuple(n / 10 for n in range(11))
+_COARSE = (0.0, 0.25, 0.5, 0.75, 1.0)
+_MIXES = len(_COARSE) + 2
+# The share of training's work that the mixes may take, and so many images and texts at least.
+_OF_TRAINING, _LEAST = 0.25, 1_000
 
 Weights = Mapping[str, Tensor]
 # From weights to the metrics of validation and of retention, each `None` without data to measure it on.
-Measure = Callable[[Weights], Generator[Event, None, tuple[float | None, float | None]]]
+Measure = Callable[[Weights], tuple[float | None, float | None]]
 
 
 def parse_alpha(text: str) -> float | None:
@@ -46,17 +50,41 @@ def mix(start: Weights, trained: Weights, alpha: float) -> dict[str, Tensor]:
 def sweep(
     start: Weights, trained: Weights, *, measure: Measure, retain_drop: float
 ) -> Generator[Event, None, tuple[float, list[Mixed]]]:
-    """Measure eleven mixes, and choose the best by validation whose retention is at most `retain_drop` below the start.
+    """Measure five mixes and then two beside the best, and choose the best by validation that retains enough.
 
-    Of equally good ones the mix nearest to the start is chosen. Yields each mix as it is measured; returns the `alpha`
-    that was chosen, and all mixes with the choice marked.
+    That is a retention of at most `retain_drop` below the start's. Of equally good ones the mix nearest to the start is
+    chosen. Yields each mix that was measured; returns the `alpha` that was chosen, and
+    all mixes with the choice marked.
     """
-    points = []
-    for alpha in _ALPHAS:
-        validation, retention = yield from measure(mix(start, trained, alpha))
-        points.append(Mixed(alpha, validation, retention, chosen=False))
-        yield points[-1]
-    least = None if points[0].retention is None else points[0].retention - retain_drop
+    points: list[Mixed] = []
+    for fine in (False, True):
+        alphas = _beside(_best(points, retain_drop)) if fine else _COARSE
+        for alpha in alphas:
+            validation, retention = measure(mix(start, trained, alpha))
+            points.append(Mixed(alpha, validation, retention, chosen=False))
+            yield points[-1]
+    best = _best(points, retain_drop)
+    return best.alpha, [replace(point, chosen=point is best) for point in sorted(points, key=lambda p: p.alpha)]
+
+
+def sample_share(checks: Checks, *, steps: int, batch_size: int) -> float:
+    """The share of the data to measure the mixes on, so that all of them take a quarter of training's time at most.
+
+    A step computes each pair forwards and, for twice as long, backwards. A thousand images and texts are always
+    allowed. The share does not hang on how fast the machine is, so that the same run gives the same weights.
+    """
+    most = max(_LEAST, _OF_TRAINING * 3 * steps * batch_size / _MIXES)
+    return min(1.0, most / max(1, checks.size))
+
+
+def _best(points: Sequence[Mixed], retain_drop: float) -> Mixed:
+    begin = points[0].retention
+    least = None if begin is None else begin - retain_drop
     allowed = [p for p in points if least is None or (p.retention is not None and p.retention >= least)]
-    best = max(allowed, key=lambda p: (p.validation if p.validation is not None else 0.0, -p.alpha))
-    return best.alpha, [replace(point, chosen=point is best) for point in points]
+    return max(allowed, key=lambda p: (p.validation if p.validation is not None else 0.0, -p.alpha))
+
+
+def _beside(best: Mixed) -> tuple[float, ...]:
+    """The mixes halfway between the best and those measured beside it."""
+    half = (_COARSE[1] - _COARSE[0]) / 2
+    return tuple(alpha for alpha in (best.alpha - half, best.alpha + half) if 0 < alpha < 1)

@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipcli.commands.train.defaults import resolve, without_lengths
+from clipcli.commands.train.defaults import is_open, resolve, without_lengths
 from clipcli.commands.train.settings import TrainConfig, configured
 from clipcli.errors import UsageError
 
-FINE_TUNE = {"batch_size": 128, "lr": 1e-5, "weight_decay": 0.1, "beta2": 0.999, "crop": 0.9}
-PRETRAIN = {"batch_size": 512, "weight_decay": 0.2, "beta2": 0.98, "crop": 0.5}
+FINE_TUNE = {"batch_size": 128, "weight_decay": 0.1, "beta2": 0.999, "crop": 0.9, "hold_out": 0.1}
+PRETRAIN = {"batch_size": 512, "weight_decay": 0.2, "beta2": 0.98, "crop": 0.5, "hold_out": 0.0}
 
 
 def resolved(*, pairs: int = 1280, **settings: Any) -> TrainConfig:
-    """The settings of a fine-tuning run, resolved."""
-    return resolve(configured({"model": "m", **settings}), pairs=pairs, loss="clip")
+    """The settings of a fine-tuning run at the rate of the field, resolved."""
+    return resolve(configured({"model": "m", "lr": 1e-5, **settings}), pairs=pairs, loss="clip")
 
 
 @pytest.mark.parametrize(
     ("start", "defaults", "freezes", "epochs"),
-    [({"model": "m"}, FINE_TUNE, True, 5), ({"arch": "a"}, PRETRAIN, False, 30)],
+    [({"model": "m", "lr": 1e-5}, FINE_TUNE, True, 5), ({"arch": "a"}, PRETRAIN, False, 30)],
     ids=["fine-tune", "pretrain"],
 )
 def test_the_defaults_are_those_of_the_kind_of_run(
@@ -34,8 +34,59 @@ def test_the_defaults_are_those_of_the_kind_of_run(
     lengths = {"steps": 1000 * epochs, "warmup": 100 * epochs if epochs < 20 else 2000}
     every = {"val_every": 1000, "save_every": 1000, "log_every": 10}
     made = resolve(configured(start), pairs=1000 * int(defaults["batch_size"]), loss="siglip")
-    rate = {"lr": defaults.get("lr", 1e-3)}
-    assert made == TrainConfig(**start, **defaults | rate, **common, loss="siglip", **lengths, **every)
+    chosen: dict[str, Any] = {"lr": 1e-3, "patience": 0} if "arch" in start else {"lr": 1e-5, "patience": 3}
+    chosen |= {"distill": 0.0, "loss": "siglip"}
+    assert made == TrainConfig(**start | chosen, **defaults, **common, **lengths, **every)
+
+
+OPEN = {"model": "m", "batch_size": 10}
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"lock": "image"}, {"steps": 7}, {"crop": 1.0, "flip": False}, {"weight_decay": 0.3}]
+)
+def test_without_a_rate_it_is_left_to_measurement(more: dict[str, Any]) -> None:
+    config = configured({**OPEN, **more})
+    made = resolve(config, pairs=100, loss="clip")
+    assert is_open(config)
+    assert is_open(made)
+    assert (made.lr, made.lock, made.steps, made.patience) == (None, more.get("lock"), more.get("steps"), None)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *({"lr": 1e-3}, {"image_lr": 1e-3}, {"text_lr": 1e-3}, {"lora": 4}, {"lock": "text"}, {"crop": 0.9}),
+        *({"flip": True}, {"augment": "trivial"}, {"cutmix": 0.5}, {"average": 0.9}),
+        {"lock": "image", "unlock_groups": 1},
+    ],
+)
+def test_who_says_how_to_train_is_followed(more: dict[str, Any]) -> None:
+    config = configured({**OPEN, **more})
+    made = resolve(config, pairs=100, loss="clip")
+    assert not is_open(config)
+    rate = more.get("lr", 1e-4 if "lora" in more else 1e-5)
+    assert (made.lr, made.lock, made.steps, made.distill) == (rate, more.get("lock"), 50, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "pairs", "steps", "patience"),
+    [({}, 100, 200, 3), ({}, 1000, 1000, 3), ({"steps": 9}, 100, 9, 0), ({"epochs": 2}, 100, 20, 0)],
+)
+def test_beside_a_locked_image_tower_there_are_more_steps_and_images_stay_whole(
+    given: dict[str, Any], pairs: int, steps: int, patience: int
+) -> None:
+    made = resolve(configured({**OPEN, "lr": 1e-3, "lock": "image", **given}), pairs=pairs, loss="clip")
+    assert (made.steps, made.patience, made.crop, made.flip) == (steps, patience, 1.0, False)
+    if not given:
+        assert made.val_every == made.save_every == steps / 8
+
+
+@pytest.mark.parametrize(
+    ("more", "share"), [({}, 0.1), ({"val": "v"}, 0.0), ({"zero_shot": "z"}, 0.0), ({"hold_out": 0.2}, 0.2)]
+)
+def test_a_tenth_is_held_out_where_nothing_is_given_to_validate_on(more: dict[str, Any], share: float) -> None:
+    assert resolved(**more).hold_out == share
 
 
 @pytest.mark.parametrize(("batch_size", "lr"), [(512, 1e-3), (32_768, 1e-3), (128, 5e-4), (2, 6.25e-5)])
@@ -63,7 +114,7 @@ def test_each_step_of_a_short_run_is_logged(steps: int, every: int) -> None:
 
 
 def test_low_rank_changes_learn_faster() -> None:
-    assert resolved(lora=8).lr == 1e-4
+    assert resolved(lora=8, lr=None).lr == 1e-4
     assert resolved(lora=8, lr=3e-5).lr == 3e-5
 
 
@@ -111,7 +162,15 @@ def test_a_length_given_twice_is_refused() -> None:
         st.fixed_dictionaries({"epochs": st.floats(0.01, 100)}),
         st.fixed_dictionaries({"steps": st.integers(1, 10_000)}),
     ),
-    start=st.sampled_from([{"model": "m"}, {"arch": "a"}, {"model": "m", "lora": 4}]),
+    start=st.sampled_from(
+        [
+            {"model": "m"},
+            {"model": "m", "lr": 1e-3},
+            {"model": "m", "lr": 1e-3, "lock": "image"},
+            {"arch": "a"},
+            {"model": "m", "lora": 4},
+        ]
+    ),
     batch_size=st.one_of(st.none(), st.integers(2, 5000)),
 )
 def test_a_resolved_configuration_stays_as_it_is(

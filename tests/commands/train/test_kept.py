@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from clipcli.commands.train.kept import best_so_far, is_better, keep_mix, keep_start, keep_step, start_is_best
+from clipcli.commands.train.kept import best_so_far, is_better, keep_mix, keep_start, keep_step, start_is_best, verdict
 
 START = {"zero_shot_top1": 0.31}
 BETTER = {"zero_shot_top1": 0.734}
@@ -111,3 +111,38 @@ def test_a_mix_is_compared_with_the_start(
 def test_the_best_step_so_far() -> None:
     assert best_so_far(None, metrics={}, start={}) == ""
     assert best_so_far(20, metrics=BETTER, start={}) == "The best so far is step 20, by zero-shot top-1: 73.4%."
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        (
+            {"zero_shot_top1": 0.734, "retain_top1": 0.49},
+            "Gained: 42.4 points of zero-shot top-1 (31.0% to 73.4%); lost on --retain: 1.0 points (50.0% to 49.0%); "
+            "use it.",
+        ),
+        (
+            {"zero_shot_top1": 0.734, "retain_top1": 0.2},
+            "Gained: 42.4 points of zero-shot top-1 (31.0% to 73.4%); lost on --retain: 30.0 points (50.0% to 20.0%); "
+            "use it for images like these, and the model that it began with for others.",
+        ),
+        (
+            {"zero_shot_top1": 0.41, "retain_top1": 0.2},
+            "Gained: 10.0 points of zero-shot top-1 (31.0% to 41.0%); lost on --retain: 30.0 points (50.0% to 20.0%); "
+            "do not use it: more was lost than gained; --wise-ft auto mixes it with the model that it began with.",
+        ),
+        (
+            {"zero_shot_top1": 0.31, "retain_top1": 0.6},
+            "Gained: 0.0 points of zero-shot top-1 (31.0% to 31.0%); gained, if anything, on --retain: 10.0 points "
+            "(50.0% to 60.0%); do not use it: the model that it began with is as good.",
+        ),
+        (
+            {"zero_shot_top1": 0.41},
+            "Gained: 10.0 points of zero-shot top-1 (31.0% to 41.0%); what was lost elsewhere was not measured, as "
+            "there is no --retain; use it.",
+        ),
+        ({}, ""),
+    ],
+)
+def test_a_verdict_says_what_was_gained_and_lost_and_whether_to_use_it(end: dict[str, float], told: str) -> None:
+    assert verdict(START | {"retain_top1": 0.5}, end, most_lost=0.02) == told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from open_clip.loss import ClipLoss, SigLipLoss
@@ -167,3 +169,15 @@ def test_a_right_answer_of_other_data_counts(name: str) -> None:
         each = -(right * chances.log() + (1 - right) * (1 - chances).log())
         expected = each[asked].sum() / 4
     assert torch.allclose(grads, torch.autograd.grad(expected, [made.texts])[0], atol=1e-5)
+
+
+def test_a_class_is_one_answer_however_many_of_the_batch_are_of_it() -> None:
+    """Where all is alike the loss of an image is that of as many answers as there are classes, not of pairs."""
+    groups = Groups(torch.arange(4), torch.arange(4), torch.arange(4), torch.tensor([0, 0, 0, 1]), torch.zeros(4))
+    alike = Features(torch.ones(4, 1), torch.ones(4, 1), torch.tensor(1.0), None)
+    loss = ContrastiveLoss("clip", "class", "all", Processes())(alike, groups).loss
+    # Of an image of the class of three the targets are a third each, of 1/3 of a half; a text has one of four images.
+    images = (3 * (math.log(2) + math.log(3)) + math.log(2)) / 4
+    assert loss.item() == pytest.approx((images + math.log(4)) / 2)
+    plain = ContrastiveLoss("clip", "positive", "all", Processes())(alike, groups).loss
+    assert plain.item() == pytest.approx(math.log(4))

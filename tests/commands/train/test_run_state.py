@@ -32,6 +32,7 @@ VALUES: dict[str, Any] = {
     "best_step": 4,
     "best_metrics": {"zero_shot_top1": 0.5},
     "start_metrics": {"zero_shot_top1": 0.25},
+    "no_better": 2,
 }
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 
 import pytest
 import torch
+from small_data import in_memory
 
-from clipcli.commands.train.wise_ft import Weights, mix, parse_alpha, sweep
+from clipcli.commands.train.validation import Checks, ZeroShot
+from clipcli.commands.train.wise_ft import Weights, mix, parse_alpha, sample_share, sweep
 from clipcli.errors import UsageError
 from clipcli.events import Event, Mixed, result_of
 
-ALPHAS = [n / 10 for n in range(11)]
 START = {"w": torch.tensor([0.1, -2.0, 1e8]), "half": torch.tensor([1.0], dtype=torch.bfloat16), "n": torch.tensor(3)}
 TRAINED = {"w": torch.tensor([0.3, 4.0, -7.7]), "half": torch.tensor([2.0], dtype=torch.bfloat16), "n": torch.tensor(8)}
 
@@ -66,66 +67,84 @@ def chosen(
     """The choice of a sweep, all its mixes at the end, and the mixes that it yielded."""
     start, trained = {"alpha": torch.tensor(0.0)}, {"alpha": torch.tensor(1.0)}
 
-    def measure(weights: Weights) -> Generator[Event, None, tuple[float | None, float | None]]:
-        yield from ()
+    def measure(weights: Weights) -> tuple[float | None, float | None]:
         alpha = round(weights["alpha"].item(), 6)
         return validation(alpha), retention(alpha)
 
     told: list[Event] = []
-    alpha, points = result_of(sweep(start, trained, measure=measure, retain_drop=retain_drop), show=told.append)
+    sweeping = sweep(start, trained, measure=measure, retain_drop=retain_drop)
+    alpha, points = result_of(sweeping, show=told.append)
     return alpha, points, told
 
 
-def at(values: Sequence[float]) -> Callable[[float], float]:
-    """These values at the eleven mixes."""
-    return lambda alpha: values[round(10 * alpha)]
+def test_mixes_are_measured_coarse_to_fine() -> None:
+    alpha, points, told = chosen(lambda a: a, lambda a: 1 - a, retain_drop=0.4)
+    assert alpha == 0.375
+    assert [e.alpha for e in told if isinstance(e, Mixed)] == [0.0, 0.25, 0.5, 0.75, 1.0, 0.125, 0.375]
+    assert [p.alpha for p in points] == [0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0]
+    assert [p.validation for p in points] == [p.alpha for p in points]
+    assert [p.chosen for p in points] == [p.alpha == 0.375 for p in points]
 
 
-def test_all_eleven_mixes_are_measured_and_told_in_order() -> None:
-    alpha, points, told = chosen(lambda a: a, lambda a: 1 - a, retain_drop=0.35)
-    assert alpha == 0.3
-    assert [p.alpha for p in points] == ALPHAS
-    assert [p.validation for p in points] == pytest.approx(ALPHAS)
-    assert [p.retention for p in points] == pytest.approx(ALPHAS[::-1])
-    assert [p.chosen for p in points] == [a == 0.3 for a in ALPHAS]
-    assert [(e.alpha, e.chosen) for e in told if isinstance(e, Mixed)] == [(a, False) for a in ALPHAS]
-
-
-LATE_BEST = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9, 0.8, 0.7, 0.6]
+def peak(at: float) -> Callable[[float], float]:
+    """Best at one mix, and worse the farther from it."""
+    return lambda alpha: 1 - abs(alpha - at)
 
 
 @pytest.mark.parametrize(
     ("validation", "retention", "retain_drop", "alpha"),
     [
-        (LATE_BEST, [0.5] * 11, 0.0, 0.7),
-        (LATE_BEST, [0.5] * 7 + [0.4] * 4, 0.05, 0.6),
-        (LATE_BEST, [0.5] * 7 + [0.4] * 4, 0.15, 0.7),
+        (peak(0.75), lambda _: 0.5, 0.0, 0.75),
+        (peak(0.9), lambda _: 0.5, 0.0, 0.875),
+        (peak(1.0), lambda _: 0.5, 0.0, 1.0),
+        (peak(0.9), lambda a: 0.5 if a < 0.6 else 0.4, 0.05, 0.5),
+        (peak(0.9), lambda a: 0.5 if a < 0.7 else 0.4, 0.05, 0.625),
+        (peak(0.9), lambda a: 0.5 if a < 0.6 else 0.4, 0.15, 0.875),
         # What dips in between and comes back is allowed where it is back.
-        (LATE_BEST, [0.5] + [0.1] * 6 + [0.5] * 4, 0.05, 0.7),
-        (LATE_BEST, [0.5] + [0.1] * 10, 0.05, 0.0),
-        (LATE_BEST, [0.5] + [0.1] * 10, 1.0, 0.7),
+        (peak(0.7), lambda a: 0.1 if 0 < a < 0.7 else 0.5, 0.05, 0.75),
+        (peak(0.7), lambda a: 0.1 if a else 0.5, 0.05, 0.0),
         # The drop is from the start, not from the best retention.
-        (LATE_BEST, [0.5] + [0.9] * 5 + [0.49] * 5, 0.01, 0.7),
-        (LATE_BEST, [0.5] + [0.5] * 6 + [0.75] * 4, 0.0, 0.7),
+        (peak(0.75), lambda a: 0.5 if a == 0 else 0.9 if a < 0.5 else 0.49, 0.01, 0.75),
     ],
 )
 def test_the_best_by_validation_that_retains_enough_is_chosen(
-    validation: list[float], retention: list[float], retain_drop: float, alpha: float
+    validation: Callable[[float], float], retention: Callable[[float], float], retain_drop: float, alpha: float
 ) -> None:
-    made, points, _ = chosen(at(validation), at(retention), retain_drop=retain_drop)
+    made, points, _ = chosen(validation, retention, retain_drop=retain_drop)
     assert made == alpha
     assert [p.alpha for p in points if p.chosen] == [alpha]
 
 
 def test_without_retention_validation_alone_decides() -> None:
-    made, points, _ = chosen(at(LATE_BEST), retain_drop=0.0)
-    assert made == 0.7
+    made, points, _ = chosen(peak(0.7), retain_drop=0.0)
+    assert made == 0.75
     assert {p.retention for p in points} == {None}
 
 
 @pytest.mark.parametrize(
-    ("validation", "alpha"),
-    [([0.5] * 11, 0.0), ([0.0] * 11, 0.0), ([0.1] * 4 + [0.6] * 7, 0.4), ([0.1, 0.6] * 5 + [0.6], 0.1)],
+    ("validation", "alpha"), [(lambda _: 0.5, 0.0), (lambda _: 0.0, 0.0), (lambda a: 0.6 if a > 0.3 else 0.1, 0.375)]
 )
-def test_of_equally_good_mixes_the_one_nearest_to_the_start_is_chosen(validation: list[float], alpha: float) -> None:
-    assert chosen(at(validation))[0] == alpha
+def test_of_equally_good_mixes_the_one_nearest_to_the_start_is_chosen(
+    validation: Callable[[float], float], alpha: float
+) -> None:
+    assert chosen(validation)[0] == alpha
+
+
+@pytest.mark.parametrize(
+    ("images", "steps", "share"), [(500, 1, 1.0), (4000, 1, 0.25), (4000, 100, 0.2742857142857143)]
+)
+def test_the_mixes_take_a_quarter_of_training_at_most(images: int, steps: int, share: float) -> None:
+    """100 steps of 102.4 pairs are 30,720 passes, of which a quarter over seven mixes is 1,097 images."""
+    data = ZeroShot((in_memory("a"),) * (images - 2), (0,) * (images - 2), (("a",), ("b",)))
+    checks = Checks(data, None, None)
+    assert checks.size == images
+    assert sample_share(checks, steps=steps, batch_size=1024 // 10) == pytest.approx(share, rel=0.01)
+
+
+def test_a_sample_is_spread_over_images_and_prompts() -> None:
+    items = tuple(in_memory(str(n)) for n in range(9))
+    data = ZeroShot(items, tuple(n % 3 for n in range(9)), (("a", "b", "c", "d"),) * 3)
+    sample = data.sample(0.34)
+    assert [item.id for item in sample.items] == ["0", "4", "8"]
+    assert sample.truth == (0, 1, 2)
+    assert sample.prompts == (("a",),) * 3
