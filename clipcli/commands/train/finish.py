@@ -70,7 +70,7 @@ def _earlier_best(session: Session) -> Generator[Event, None, Weights | None]:
     step = session.state.best_step
     if step is None:
         return None
-    weights = best_weights(step, run=session.run)
+    weights = best_weights(step, run=session.run, processes=session.processes)
     if weights is None:
         yield Warned(f"the best checkpoint, of step {step}, is gone; the last weights are taken")
     return None if step == session.state.step else weights
