@@ -19,7 +19,7 @@ from clipcli.backbones.runtime import Runtime
 from clipcli.commands.train.encoded_together import encode_images_together
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.settings import TrainConfig
-from clipcli.encoding.embed import encode
+from clipcli.encoding.encode import encode
 from clipcli.events import Event, ImagesEmbedded
 from clipcli.records import Embedded, Entry, ImageItem, Skipped
 
