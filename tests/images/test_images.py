@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import threading
 from collections.abc import Callable, Iterator
@@ -225,14 +224,6 @@ def test_any_file_that_is_cut_short_is_skipped_or_shown(format: str) -> None:
     for size in (10, 100, len(whole) // 2):
         read = _read(whole[:size])
         assert isinstance(read, np.ndarray) or read.reason
-
-
-@pytest.mark.skipif(importlib.util.find_spec("pillow_heif") is not None, reason="HEIC can be read here")
-@pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1"])
-def test_heic_without_its_plugin_names_the_pip_command(brand: bytes) -> None:
-    skipped = _read(b"\0\0\0\x18ftyp" + brand + b"\0" * 40)
-    assert isinstance(skipped, Skipped)
-    assert "pip install pillow-heif" in skipped.reason
 
 
 def _raise(error: Exception) -> Callable[[], bytes]:

@@ -100,10 +100,9 @@ def _chosen(
     look: Accuracy | None = None
     rates: list[Rate] = []
     locked = replace(trainee.config, **STORED)
-    if processes.leads:
-        look = (
-            None if trainee.config.lock else first_look(data.pairs, stored, trainee.for_evaluation(), seed=locked.seed)
-        )
+    with processes.together():
+        if processes.leads and not trainee.config.lock:
+            look = first_look(data.pairs, stored, trainee.for_evaluation(), seed=locked.seed)
     look = processes.gather_objects(look)[0]
     lines = [] if look is None else [("first_look", asdict(look))]
     if look is not None:
@@ -116,8 +115,9 @@ def _chosen(
         replace(trainee, config=replace(locked, distill=DISTILL if locked.distill is None else locked.distill))
     )
     held = _held(trainee, data)
-    if processes.leads:
-        rates = _tested(trainee, data, stored, held, runtime=runtime)
+    with processes.together():
+        if processes.leads:
+            rates = _tested(trainee, data, stored, held, runtime=runtime)
     rates = processes.from_leading(rates)
     trainee = _resolved(trainee, data, lr=rate_from(rates))
     lines += [("range_test", {"lr": rate, "loss": loss}) for rate, loss in rates]
