@@ -74,7 +74,7 @@ def test_a_shell_that_is_not_known(
     ("words", "completions"),
     [
         (["cla"], ["classify"]),
-        (["classify", "--max"], ["--max-images"]),
+        (["classify", "--max"], ["--max-images", "--max-pixels"]),
         (["classify", "--device", "c"], ["cpu", "cuda"]),
         (["train", "--loss", ""], ["clip", "siglip"]),
     ],

@@ -335,15 +335,15 @@ def test_other_weights_under_the_same_name_are_refused(
 
 
 def test_another_classifier_is_refused(classify: Command, model: str, labels: Path) -> None:
-    for name, prompts in (("one", "plain"), ("two", "imagenet-7")):
+    for name, prompts in (("one.safetensors", "plain"), ("two.safetensors", "imagenet-7")):
         with pytest.raises(SystemExit):
             main(["build-classifier", "--labels", str(labels), "--model", model, "--prompts", prompts, "-o", name])
-    classify.arguments = ["classify", "@list.txt", "--batch-size", "4", "--classifier", "one"]
+    classify.arguments = ["classify", "@list.txt", "--batch-size", "4", "--classifier", "one.safetensors"]
     classify("out.csv")
     as_killed("out.csv", 14)
-    said = classify("out.csv", "--resume", "--classifier", "two", code=2)
+    said = classify("out.csv", "--resume", "--classifier", "two.safetensors", code=2)
     assert "was begun otherwise: --classifier was another, of the same labels; give that again" in said
-    shutil.copy("one", "copy")
+    shutil.copy("one.safetensors", "copy")
     assert "Going on after 14 of 23 images." in classify("out.csv", "--resume", "--classifier", "copy")
 
 
