@@ -6,8 +6,6 @@ from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
-
 from clipcli.commands.train import wise_ft
 from clipcli.commands.train.checkpoints import export_model
 from clipcli.commands.train.examples import AFTER, write_examples
@@ -19,12 +17,11 @@ from clipcli.commands.train.session import Session
 from clipcli.commands.train.validation import headline, retention
 from clipcli.events import Event, Noted, Warned
 
-Weights = Mapping[str, Tensor]
 # What may be lost on --retain without a second thought: as much as chance may do on a few hundred images.
 _LITTLE = 0.02
 
 
-def finish(session: Session, starting: Weights, folder: RunFolder | None) -> Generator[Event, None, Kept]:
+def finish(session: Session, starting: wise_ft.Weights, folder: RunFolder | None) -> Generator[Event, None, Kept]:
     """Write the model of the run, and the last line of its metrics, and say what was kept.
 
     `starting` are the weights before the first step, which are kept where no step is better, and which `--wise-ft`
@@ -65,7 +62,7 @@ def _kept(session: Session, step: int, alpha: float, *, measured: Mapping[str, f
     return keep_step(step, steps=session.steps, metrics=state.metrics, start=start, best=state.best_step)
 
 
-def _earlier_best(session: Session) -> Generator[Event, None, Weights | None]:
+def _earlier_best(session: Session) -> Generator[Event, None, wise_ft.Weights | None]:
     """The weights of the best step by validation; `None` where that is the last step or is not known."""
     step = session.state.best_step
     if step is None:
@@ -77,8 +74,8 @@ def _earlier_best(session: Session) -> Generator[Event, None, Weights | None]:
 
 
 def _mixed(
-    session: Session, starting: Weights, trained: Weights, folder: RunFolder | None
-) -> Generator[Event, None, tuple[float, Weights]]:
+    session: Session, starting: wise_ft.Weights, trained: wise_ft.Weights, folder: RunFolder | None
+) -> Generator[Event, None, tuple[float, wise_ft.Weights]]:
     """The mix of starting and trained weights that `--wise-ft` asks for, after the share of the trained ones.
 
     The mixes of a sweep are logged.
@@ -94,7 +91,7 @@ def _mixed(
             f"--wise-ft auto measures its mixes on {share:.0%} of the images and prompts, spread evenly over all"
         )
 
-    def measure(weights: Weights) -> tuple[float | None, float | None]:
+    def measure(weights: wise_ft.Weights) -> tuple[float | None, float | None]:
         session.trainer.trainee.towers.load_state_dict(dict(weights))
         metrics = session.measured_on(sample).metrics
         return headline(metrics), retention(metrics)

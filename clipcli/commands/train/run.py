@@ -24,7 +24,7 @@ from clipcli.commands.train.defaults import resolve, without_lengths
 from clipcli.commands.train.finish import finish
 from clipcli.commands.train.held_out import hold_out
 from clipcli.commands.train.identity import checks_identity, start_identity
-from clipcli.commands.train.kept import best_so_far
+from clipcli.commands.train.kept import Kept, best_so_far
 from clipcli.commands.train.model import Trainee, default_loss, find_start, load_trainee
 from clipcli.commands.train.order import Order, parts_of
 from clipcli.commands.train.processes import Processes, local_process_count, process_group
@@ -84,11 +84,9 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
         resume = resume or processes.restarted
         with processes.together():
             config, start, data, checks = yield from _checked(config, resume=resume)
-        parts = parts_of(data.sizes, data.shares, batch_size=config.batch_size or 1)
-        path = Path(config.output or "")
         new = _new_state(config, start, data, checks)
         check_agreement(config, new.identity, data, processes=processes)
-        folder = _take_folder(path, config, processes, stack, resume=resume)
+        folder = _take_folder(Path(config.output or ""), config, processes, stack, resume=resume)
         with processes.together():
             trainee = load_trainee(start, config, runtime=runtime)
         yield ModelLoaded(start.name, str(runtime), str(trainee.backbone))
@@ -97,15 +95,14 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
         if folder is not None:
             folder.write_settings(config)
         yield from _warnings(trainee)
-        order = Order(parts, config.seed)
+        order = Order(parts_of(data.sizes, data.shares, batch_size=config.batch_size or 1), config.seed)
         batches = batches_for(trainee, data, order=order, runtime=runtime, processes=processes, stored=prepared.stored)
         trainee = with_fitting_bias(trainee, start, batches, runtime=runtime, processes=processes)
         starting = trainee.weights() if config.wise_ft is not None or checks.validates else {}
         trainer = Trainer(trainee, runtime=runtime, processes=processes, distillation=prepared.distillation)
-        new.steps = config.steps or 0
-        state = new
+        state, path = replace(new, steps=config.steps or 0), Path(config.output or "")
         if resume:
-            state = yield from resume_run(trainer, new, data=data, run=path, folder=folder, processes=processes)
+            state = yield from resume_run(trainer, state, data=data, run=path, folder=folder, processes=processes)
         session = Session(
             trainer,
             state=state,
@@ -119,29 +116,42 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
             folder=folder,
             stop=stop or Flag(),
         )
-        kept = None
-        try:
-            yield from session.go()
-            if session.done:
-                kept = yield from finish(session, starting, folder)
-        except BaseException:
-            # A run that failed gets a report too, if it can be written; the failure says more than its error would.
-            with suppress(ClipcliError):
-                _write_report(folder)
-            raise
-        _write_report(folder)
-        return Trained(
-            folder=path,
-            step=state.step,
-            steps=state.step if session.done else session.steps,
-            metrics=state.metrics,
-            kept=kept.sentence if kept else _so_far(state),
-            verdict=kept.verdict if kept else "",
-            worse=kept is not None and kept.worse,
-            skipped=len(state.skipped),
-            cut_captions=state.cut_captions,
-            collapsed=leaves_collapsed(state) and not (kept and kept.step == 0),
-        )
+        kept = yield from _to_its_end(session, starting, folder)
+        return _trained(session, kept)
+
+
+def _to_its_end(
+    session: Session, starting: wise_ft.Weights, folder: RunFolder | None
+) -> Generator[Event, None, Kept | None]:
+    """Take the steps, and write the report. Returns what is kept in the end, `None` if the run was stopped before."""
+    kept = None
+    try:
+        yield from session.go()
+        if session.done:
+            kept = yield from finish(session, starting, folder)
+    except BaseException:
+        # A run that failed gets a report too, if it can be written; the failure says more than its error would.
+        with suppress(ClipcliError):
+            _write_report(folder)
+        raise
+    _write_report(folder)
+    return kept
+
+
+def _trained(session: Session, kept: Kept | None) -> Trained:
+    state = session.state
+    return Trained(
+        folder=session.run,
+        step=state.step,
+        steps=state.step if session.done else session.steps,
+        metrics=state.metrics,
+        kept=kept.sentence if kept else _so_far(state),
+        verdict=kept.verdict if kept else "",
+        worse=kept is not None and kept.worse,
+        skipped=len(state.skipped),
+        cut_captions=state.cut_captions,
+        collapsed=leaves_collapsed(state) and not (kept and kept.step == 0),
+    )
 
 
 def resolved(
