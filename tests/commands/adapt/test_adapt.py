@@ -50,7 +50,7 @@ def corrections_of(tree: Path, target: Path, *, classes: Sequence[str] = CLASSES
 def told(corrections: Path, classifier: clipcli.Classifier, **options: object) -> tuple[Adapted, list[Event]]:
     """The result, and what was said on the way."""
     events: list[Event] = []
-    settings = AdaptSettings(corrections=[corrections], classifier=classifier, **{**FP32, **options})
+    settings = AdaptSettings(corrections=[corrections], classifier=classifier, **{"engine": "torch", **FP32, **options})
     return result_of(run(settings), show=events.append), events
 
 

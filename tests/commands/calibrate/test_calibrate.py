@@ -37,7 +37,7 @@ def classifier(model: str) -> clipcli.Classifier:
 def told(data: Path | str, classifier: clipcli.Classifier, **options: object) -> tuple[Calibrated, list[Event]]:
     """The result, and what was said on the way."""
     events: list[Event] = []
-    settings = CalibrateSettings(str(data), classifier=classifier, **{**FP32, **options})
+    settings = CalibrateSettings(str(data), classifier=classifier, **{"engine": "torch", **FP32, **options})
     return result_of(run(settings), show=events.append), events
 
 
