@@ -92,8 +92,6 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
         yield ModelLoaded(start.name, str(runtime), str(trainee.backbone))
         prepared = yield from prepare(trainee, data, runtime=runtime, processes=processes)
         trainee, config = prepared.trainee, prepared.trainee.config
-        if folder is not None:
-            folder.write_settings(config)
         yield from _warnings(trainee)
         order = Order(parts_of(data.sizes, data.shares, batch_size=config.batch_size or 1), config.seed)
         batches = batches_for(trainee, data, order=order, runtime=runtime, processes=processes, stored=prepared.stored)
@@ -103,6 +101,8 @@ def run(config: TrainConfig, *, resume: bool = False, stop: Flag | None = None) 
         state, path = replace(new, steps=config.steps or 0), Path(config.output or "")
         if resume:
             state = yield from resume_run(trainer, state, data=data, run=path, folder=folder, processes=processes)
+        if folder is not None:
+            folder.write_settings(config)
         session = Session(
             trainer,
             state=state,
