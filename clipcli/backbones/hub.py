@@ -15,6 +15,7 @@ from typing import Any
 
 from clipcli.backbones import transformers_config
 from clipcli.backbones.checkpoint import CONFIG_NAME, Checkpoint, Fetch, read_config
+from clipcli.backbones.offline import why_offline
 from clipcli.errors import ModelUnavailable, UnknownName
 from clipcli.events import Downloading, Event
 
@@ -222,6 +223,7 @@ def _listed(names: Sequence[str]) -> str:
 def _offline_reason() -> str:
     from huggingface_hub import constants
 
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set and it is not in the local cache"
+    forbidden = why_offline()
+    if forbidden is not None:
+        return f"{forbidden} is set and it is not in the local cache"
     return f"{constants.ENDPOINT} cannot be reached and it is not in the local cache"

@@ -208,7 +208,15 @@ class TableColumns(Reading):
 
 
 @record
-class Hardware(Settings):
+class Network(Settings):
+    """Whether a model that is not on this machine may be fetched."""
+
+    offline: bool = setting(default=False, group="what", harmless=True, rare=True)
+    """Fetch nothing: a model that is not on this machine is an error. Without it nothing but models is fetched."""
+
+
+@record
+class Hardware(Network):
     """The device and precision of a model, and whether its embeddings are cached."""
 
     device: str = setting(default="auto", group="speed", metavar="D", choices=DEVICES, also=NUMBERED)

@@ -62,7 +62,7 @@ RECORDS = (
     ),
 )
 TABLE = pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]})
-HARDWARE = {"device": "cpu", "precision": "fp32", "cache": False}
+HARDWARE = {"device": "cpu", "precision": "fp32", "cache": False, "offline": True}
 ENCODING = {
     **HARDWARE,
     "batch_size": 4,
