@@ -354,6 +354,15 @@ class Planned(Settings):
 
 
 @record
+class ForSpreadsheets(Settings):
+    """Whether CSV is written for spreadsheets."""
+
+    spreadsheet_safe: bool = setting(default=False, group="output", harmless=True, rare=True)
+    """Put an apostrophe before what a spreadsheet would take for a formula in a path or label of a .csv; clipcli reads
+    the names themselves back."""
+
+
+@record
 class Overwriting(Settings):
     """Leave to replace files."""
 

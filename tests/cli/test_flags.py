@@ -15,7 +15,7 @@ from clipcli.settings import described
 from .conftest import Run
 
 FLAGS = {
-    "classify": "offline no-offline "
+    "classify": "spreadsheet-safe no-spreadsheet-safe offline no-offline "
     "labels classifier prompts model output format top-k score device precision batch-size workers decode "
     "engine cache no-cache cache-size verify no-verify resume no-resume overwrite no-overwrite "
     "keep-columns image-column manifest no-manifest report report-images exclude keep-names no-keep-names "
@@ -51,7 +51,7 @@ FLAGS = {
     "no-keep-duplicates color taxonomy"
     " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
     "frames",
-    "evaluate": "offline no-offline "
+    "evaluate": "spreadsheet-safe no-spreadsheet-safe offline no-offline "
     "data labels classifier prompts model output compare linear-probe shots seeds image-column "
     "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine "
     "cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "

@@ -144,6 +144,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "update": True,
         "corrections": ["a.csv", "b.csv"],
         "keep_missing": True,
+        "spreadsheet_safe": True,
         "watch": True,
         "cluster": "ray",
     },
@@ -227,6 +228,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
     },
     EmbeddingsFile: {"output": "e.npy", "format": "npy", "overwrite": True},
     EvaluateSettings: {
+        "spreadsheet_safe": True,
         "max_pixels": 1000,
         "truncated": "accept",
         "isolate": True,
