@@ -44,13 +44,13 @@ def paths(path: str) -> list[str]:
     return [row.path for row in read_rows(path)[1]]
 
 
-def label(run: Run, model: str, *more: object) -> list[object]:
+def label(model: str, *more: object) -> list[object]:
     return ["classify", "@list.txt", "--labels", LABELS, "--prompts", "plain", "--model", model, "-q", *more]
 
 
 def test_no_cell_is_a_formula_and_clipcli_reads_the_names_back(run: Run, odd: tuple[str, ...], model: str) -> None:
-    assert run(*label(run, model, "-o", "plain.csv")).code == 0
-    assert run(*label(run, model, "-o", "safe.csv", "--spreadsheet-safe")).code == 0
+    assert run(*label(model, "-o", "plain.csv")).code == 0
+    assert run(*label(model, "-o", "safe.csv", "--spreadsheet-safe")).code == 0
     header, *rows = table("safe.csv")
     assert header == ["path", "label", "score", "error", "apostrophe_before"]
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
@@ -64,27 +64,27 @@ def test_no_cell_is_a_formula_and_clipcli_reads_the_names_back(run: Run, odd: tu
 
 
 def test_resume_and_update_go_on_with_the_names(run: Run, odd: tuple[str, ...], model: str) -> None:
-    first = label(run, model, "-o", "safe.csv", "--spreadsheet-safe", "--update")
+    first = label(model, "-o", "safe.csv", "--spreadsheet-safe", "--update")
     assert run(*first).code == 0
     before = Path("safe.csv").read_bytes()
     # It is up to date, and stays safe where the option is left out.
-    assert run(*label(run, model, "-o", "safe.csv", "--update")).code == 0
+    assert run(*label(model, "-o", "safe.csv", "--update")).code == 0
     assert Path("safe.csv").read_bytes() == before
     Path("list.txt").write_text("\n".join(odd[:2]) + "\n")
-    assert run(*label(run, model, "-o", "safe.csv", "--update")).code == 0
+    assert run(*label(model, "-o", "safe.csv", "--update")).code == 0
     assert table("safe.csv")[0][-1] == COLUMN
     assert paths("safe.csv") == list(odd[:2])
     # As Excel saves it where a comma is for decimals.
     rows = table("safe.csv")
     with open("safe.csv", "w", encoding="utf-8-sig", newline="") as file:
         csv.writer(file, delimiter=";").writerows(rows)
-    assert run(*label(run, model, "-o", "safe.csv", "--update")).code == 0
+    assert run(*label(model, "-o", "safe.csv", "--update")).code == 0
     assert paths("safe.csv") == list(odd[:2])
     assert table("safe.csv")[0][-1] == COLUMN
 
 
 def test_a_run_that_was_stopped_is_resumed(run: Run, odd: tuple[str, ...], model: str) -> None:
-    whole = label(run, model, "--spreadsheet-safe", "--batch-size", 1)
+    whole = label(model, "--spreadsheet-safe", "--batch-size", 1)
     assert run(*whole, "-o", "whole.csv").code == 0
     Path("list.txt").write_text("\n".join(odd[:3]) + "\n")
     assert run(*whole, "-o", "safe.csv").code == 0
@@ -94,7 +94,7 @@ def test_a_run_that_was_stopped_is_resumed(run: Run, odd: tuple[str, ...], model
 
 
 def test_review_sort_tag_and_evaluate_read_the_names(run: Run, odd: tuple[str, ...], model: str) -> None:
-    assert run(*label(run, model, "-o", "safe.csv", "--spreadsheet-safe")).code == 0
+    assert run(*label(model, "-o", "safe.csv", "--spreadsheet-safe")).code == 0
     done = run("sort", "safe.csv", "--into", "sorted", "--list")
     assert done.code == 0, done.err
     assert "'=1" not in done.out
@@ -102,7 +102,18 @@ def test_review_sort_tag_and_evaluate_read_the_names(run: Run, odd: tuple[str, .
     assert run("tag", "safe.csv").code == 0
     assert run("review", "safe.csv", "--html", "page.html", "-q").code == 0
     assert '"=1+1.jpg"' in Path("page.html").read_text()
-    measured = ("evaluate", "safe.csv", "--labels", LABELS, "--allow-empty", "--model", model, "--prompts", "plain", "-q")
+    measured = (
+        "evaluate",
+        "safe.csv",
+        "--labels",
+        LABELS,
+        "--allow-empty",
+        "--model",
+        model,
+        "--prompts",
+        "plain",
+        "-q",
+    )
     done = run(*measured, "-o", "out", "--spreadsheet-safe")
     assert done.code == 0, done.err
     header, *rows = table("out/predictions.csv")
@@ -114,21 +125,21 @@ def test_review_sort_tag_and_evaluate_read_the_names(run: Run, odd: tuple[str, .
 
 
 def test_corrections_name_images_as_they_are(run: Run, odd: tuple[str, ...], model: str) -> None:
-    assert run(*label(run, model, "-o", "safe.csv", "--spreadsheet-safe", "--update")).code == 0
+    assert run(*label(model, "-o", "safe.csv", "--spreadsheet-safe", "--update")).code == 0
     Path("right.csv").write_text(f"path,label,reviewed_at\n{odd[0]},-dog,2026-01-01T00:00:00+00:00\n")
-    assert run(*label(run, model, "-o", "safe.csv", "--update", "--corrections", "right.csv")).code == 0
+    assert run(*label(model, "-o", "safe.csv", "--update", "--corrections", "right.csv")).code == 0
     row = next(iter(read_rows("safe.csv")[1]))
     assert (row.path, row.labels[0]) == (odd[0], "-dog")
 
 
 def test_other_formats_need_it_not(run: Run, odd: tuple[str, ...], model: str) -> None:
-    done = run(*label(run, model, "-o", "safe.jsonl", "--spreadsheet-safe"))
+    done = run(*label(model, "-o", "safe.jsonl", "--spreadsheet-safe"))
     assert (done.code, odd[0]) == (2, "=1+1.jpg")
     assert done.err == "clipcli: --spreadsheet-safe is for CSV, and jsonl holds no formulas; drop it\n"
 
 
 def test_a_wide_output_has_safe_columns(run: Run, odd: tuple[str, ...], model: str) -> None:
-    assert run(*label(run, model, "-o", "wide.csv", "--multi-label", "--wide", "--spreadsheet-safe")).code == 0
+    assert run(*label(model, "-o", "wide.csv", "--multi-label", "--wide", "--spreadsheet-safe")).code == 0
     assert table("wide.csv")[0] == ["path", "labels", "'=SUM(1,2)", "'-dog", "'@home", "error", COLUMN]
     schema, rows = read_rows("wide.csv")
     assert schema.wide == ("=SUM(1,2)", "-dog", "@home")
