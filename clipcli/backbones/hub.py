@@ -15,9 +15,9 @@ from typing import Any
 
 from clipcli.backbones import transformers_config
 from clipcli.backbones.checkpoint import CONFIG_NAME, Checkpoint, Fetch, read_config
-from clipcli.backbones.offline import why_offline
 from clipcli.errors import ModelUnavailable, UnknownName
 from clipcli.events import Downloading, Event
+from clipcli.offline import why_offline
 
 PREFIX = "hf-hub:"
 # A message names so many of the models that are here.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from clipcli import backbones
 from clipcli.backbones.checkpoint import IMAGE, TEXT
-from clipcli.backbones.offline import offline
 from clipcli.encoding.engines import quick
 from clipcli.encoding.engines.prepared import OPENVINO, PreparedTexts
 from clipcli.errors import CacheUnusable, WeightsMismatch
@@ -22,6 +21,7 @@ from clipcli.memory import models
 from clipcli.memory.images import ImageStore
 from clipcli.memory.memory import Memory
 from clipcli.memory.models import ModelFacts, ModelRequest, facts_of
+from clipcli.offline import offline
 
 if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from clipcli.backbones.offline import offline, why_offline
+import clipcli
 from clipcli.cli import COMMANDS, command_of
 from clipcli.cli.flags import Command
+from clipcli.errors import UsageError
+from clipcli.offline import is_offline, offline, why_offline
 from clipcli.settings import described
 
 from .conftest import Run
@@ -24,6 +26,7 @@ WORK = {
     "models": "--cached",
     "cache": "",
     "classify": "photos --labels cat,dog --model MODEL --prompts plain --offline",
+    "merge": "0.csv 1.csv -o merged.csv",
     "build-classifier": "--labels cat,dog --model MODEL --prompts plain --offline",
     "evaluate": "known.csv --model MODEL --labels cat,dog --prompts plain --offline",
     "calibrate": "known.csv --classifier classes.safetensors --model MODEL --offline",
@@ -64,6 +67,9 @@ def write_known(photos: Path) -> None:
 def test_every_command_works_without_a_socket(run: Run, photos: Path, model: str, tried: list[str]) -> None:
     assert set(WORK) == set(COMMANDS)
     write_known(photos)
+    for n in (0, 1):
+        part = f"photos --shard {n}/2 --labels cat,dog --model {model} --prompts plain -q -o {n}.csv"
+        assert run("classify", *part.split()).code == 0
     for command, arguments in WORK.items():
         journal = next(iter(sorted(Path("sorted").glob("*.jsonl"))), "")
         words = arguments.replace("MODEL", model).replace("JOURNAL", str(journal)).split()
@@ -98,6 +104,35 @@ def test_a_config_file_can_forbid_it(run: Run, photos: Path, tried: list[str]) -
     Path("c.yaml").write_text(f"inputs: [{photos}]\nlabels: [cat, dog]\nmodel: {MISSING}\noffline: yes\n")
     assert "--offline is set" in run("classify", "--config", "c.yaml").err
     assert tried == []
+
+
+@pytest.mark.parametrize(
+    "address", ["https://example.org/photos/", "s3://bucket/photos", "@https://example.org/list.txt"]
+)
+def test_addresses_are_refused(run: Run, model: str, tried: list[str], address: str) -> None:
+    done = run("classify", address, "--labels", "cat,dog", "--model", model, "--offline")
+    assert done.code == 2
+    assert done.err.endswith("is on another machine, and --offline is set; copy it here, or drop --offline\n")
+    assert tried == []
+    assert not is_offline()
+
+
+def test_an_address_in_a_table_costs_its_row(run: Run, photos: Path, model: str, tried: list[str]) -> None:
+    Path("t.csv").write_text(f"path\n{photos / 'a.jpg'}\nhttps://example.org/a.jpg\n")
+    assert run("classify", "t.csv", "--labels", "cat,dog", "--model", model, "--offline", "-o", "o.csv").code == 3
+    assert "https://example.org/a.jpg is on another machine, and --offline is set" in Path("o.csv").read_text()
+    assert tried == []
+
+
+def test_a_program_can_be_offline(photos: Path, model: str, tried: list[str]) -> None:
+    with pytest.raises(UsageError, match="is on another machine, and offline is set"):
+        list(clipcli.classify(["s3://bucket/photos"], labels=["cat", "dog"], model=model, offline=True))
+    loaded = clipcli.load(model, offline=True)
+    with pytest.raises(UsageError, match="is on another machine"):
+        list(loaded.classify(["s3://bucket/photos"], labels=["cat", "dog"]))
+    assert len(list(loaded.classify([str(photos / "a.jpg")], labels=["cat", "dog"]))) == 1
+    assert tried == []
+    assert not is_offline()
 
 
 def test_runs_side_by_side_are_offline_until_the_last_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,13 +18,13 @@ from clipcli.backbones.architectures import find_architecture
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.checkpoint import Architecture
 from clipcli.backbones.load import initialise, load
-from clipcli.backbones.offline import offline
 from clipcli.backbones.runtime import Runtime
 from clipcli.backbones.towers import Towers, batch_norms
 from clipcli.commands.train.image_size import at_image_size, check_image_size
 from clipcli.commands.train.settings import TrainConfig
 from clipcli.errors import BadFile, MissingExtra, UsageError, install
 from clipcli.events import Event
+from clipcli.offline import offline
 
 # The initial bias, and logit scale as a logarithm, of SigLIP (Zhai et al. 2023, section 3.2).
 _SIGLIP_BIAS, _SIGLIP_LOGIT_SCALE = -10, 2.302585
