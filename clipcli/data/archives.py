@@ -36,7 +36,11 @@ def checked_zip(path: str) -> zipfile.ZipFile:
     size = _size_of_list(path)
     if size > MOST_OF_LIST:
         raise TooLarge(f"its list of members takes {size:,} bytes, more than {MOST_OF_LIST:,}; split it")
-    return zipfile.ZipFile(path)
+    try:
+        return zipfile.ZipFile(path)
+    # zipfile lets what it meets in a damaged list through.
+    except (NotImplementedError, ValueError, IndexError, OverflowError, struct.error) as e:
+        raise zipfile.BadZipFile(str(e)) from None
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -125,7 +125,7 @@ def test_an_address_in_a_table_costs_its_row(run: Run, photos: Path, model: str,
 
 
 def test_a_program_can_be_offline(photos: Path, model: str, tried: list[str]) -> None:
-    with pytest.raises(UsageError, match="is on another machine, and offline is set"):
+    with pytest.raises(UsageError, match="is on another machine, and offline=True is set"):
         list(clipcli.classify(["s3://bucket/photos"], labels=["cat", "dog"], model=model, offline=True))
     loaded = clipcli.load(model, offline=True)
     with pytest.raises(UsageError, match="is on another machine"):
