@@ -106,3 +106,10 @@ def test_the_hash_in_a_page_is_that_of_its_script() -> None:
     assert len(scripts) == 1
     assert f"script-src 'sha256-{digest}';" in html
     assert "&lt;b&gt;" in html
+
+
+def test_the_tests_that_the_promises_name_are_there() -> None:
+    text = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)`", text)
+    assert len(named) > 10
+    assert [name for name in named if not (Path(__file__).parents[1] / name).is_file()] == []
