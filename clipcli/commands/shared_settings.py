@@ -209,10 +209,10 @@ class TableColumns(Reading):
 
 @record
 class Network(Settings):
-    """Whether a model that is not on this machine may be fetched."""
+    """Whether what is not on this machine may be fetched."""
 
     offline: bool = setting(default=False, group="what", harmless=True, rare=True)
-    """Fetch nothing: a model that is not on this machine is an error. Without it nothing but models is fetched."""
+    """Fetch nothing: a model that is not on this machine is an error, and so is an address such as https://."""
 
 
 @record

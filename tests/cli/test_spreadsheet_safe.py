@@ -162,3 +162,13 @@ def test_any_text_is_defused_and_read_back(texts: list[str]) -> None:
     assert is_safe(header)
     assert original_columns(header) == columns
     assert original_cells(header, cells) == texts
+
+
+def test_parts_are_merged_as_they_are(run: Run, odd: tuple[str, ...], model: str) -> None:
+    assert run(*label(model, "-o", "whole.csv", "--spreadsheet-safe")).code == 0
+    for n in (0, 1):
+        assert run(*label(model, "-o", f"{n}.csv", "--spreadsheet-safe", "--shard", f"{n}/2")).code == 0
+    done = run("merge", "0.csv", "1.csv", "-o", "merged.csv")
+    assert done.code == 0, done.err
+    assert Path("merged.csv").read_bytes() == Path("whole.csv").read_bytes()
+    assert paths("merged.csv") == list(odd)
