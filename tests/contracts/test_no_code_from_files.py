@@ -59,6 +59,13 @@ def test_nothing_runs_or_unpacks_what_a_file_says() -> None:
     assert found == []
 
 
+def test_json_and_yaml_of_files_are_parsed_in_one_place() -> None:
+    parsers = {"json.loads", "json.load", "yaml.safe_load", "yaml.compose"}
+    found = {place.partition(":")[0] for place, name, _ in calls() if name in parsers}
+    # The last two read what clipcli itself has written, into the package and into its cache.
+    assert found == {"parsed.py", "backbones/catalogue.py", "encoding/label_checks.py"}
+
+
 def test_only_one_module_unpickles_files_and_it_refuses_all_but_tensors() -> None:
     users = [
         str(path.relative_to(PACKAGE))
