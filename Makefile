@@ -1,6 +1,7 @@
 # make demo   label real photos and print the result
 # make test   run the tests; make fast leaves the slow ones out
 # make check  lint, types and tests
+# make fuzz   give the readers of files any bytes, for MINUTES=10; what fails goes to tests/fuzz/crashes
 # make mutants  what share of small faults the fast tests notice (25 minutes)
 # make docs   write anew what the docs have from the code
 # make tiny   make the bundled model again, in runs/ (two hours; goes on with the step that was stopped)
@@ -13,11 +14,12 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data
 TINY := $(CURDIR)/examples/pretrain-tiny
 RUNS := $(CURDIR)/runs
+MINUTES ?= 10
 SOURCES := $(RUNS)/sources
 CONFIG := $(TINY)/open_clip_config.json
 STEP := $(BIN)/python $(TINY)
 
-.PHONY: demo test fast check mutants docs tiny clean
+.PHONY: demo test fast check fuzz mutants docs tiny clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/python examples/demo_photos.py $(VENV)/demo-photos
@@ -39,6 +41,9 @@ check: $(VENV)/dev.installed
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(MAKE) test
+
+fuzz: $(VENV)/dev.installed
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz $(MINUTES)
 
 mutants: $(VENV)/dev.installed
 	$(BIN)/python -m pip install --quiet cosmic-ray

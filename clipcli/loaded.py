@@ -109,6 +109,11 @@ class LoadedModel:
         """The model's name as outputs hold it."""
         return self._model.name
 
+    @property
+    def offline(self) -> bool:
+        """True if nothing is fetched for it."""
+        return self._settings.offline
+
     def __repr__(self) -> str:
         return f"<clipcli model {self.name}, {self.dimensions} dimensions>"
 

@@ -17,7 +17,7 @@ DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "clipcli"
 # The packages and modules from top to bottom: each imports only from itself and from those before it.
 ROOMS = (
-    *("version", "errors", "records", "events", "notices", "settings"),
+    *("version", "errors", "records", "events", "notices", "offline", "parsed", "settings"),
     *("files", "classes", "data", "backbones", "images", "memory", "encoding", "scoring", "outputs", "report"),
     *("actions", "commands", "loaded", "cli"),
 )

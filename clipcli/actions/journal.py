@@ -23,6 +23,7 @@ from clipcli.files.atomic import part_of, rename_new, sync_folder
 from clipcli.files.identity import state_of
 from clipcli.files.locks import is_locked, lock_file
 from clipcli.files.manifest import now
+from clipcli.parsed import json_of
 from clipcli.version import __version__
 
 # The version of the journal's format. It changes when lines change.
@@ -197,7 +198,7 @@ def read_journal(path: Path) -> Record:
     except OSError as e:
         raise InputNotFound(f"cannot read {path}: {e.strerror or e}; give a {PREFIX}….jsonl") from None
     try:
-        header, *rest = map(json.loads, lines)
+        header, *rest = map(json_of, lines)
         if header[_KEY] != VERSION:
             raise BadFile(f"{path} is a journal of another version of clipcli ({header['clipcli']}); use that one")
         steps, has_ended = _steps(rest, _Moved(header["place"], os.path.abspath(path.parent)))

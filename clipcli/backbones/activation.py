@@ -17,6 +17,7 @@ from clipcli.backbones.checkpoint import CONFIG_NAME, Checkpoint, file_hash
 from clipcli.backbones.transformers_config import CONFIG_NAME as TRANSFORMERS_CONFIG_NAME
 from clipcli.backbones.transformers_config import activation_in
 from clipcli.events import Warned
+from clipcli.parsed import json_of
 
 _SUFFIX = "-quickgelu"
 # Buffers of the models that OpenAI published, which no other code saves.
@@ -73,7 +74,7 @@ def _is_from_openai(weights: Path) -> bool:
 def _stated_beside(weights: Path) -> bool | None:
     """What a configuration beside the weights says, of open_clip or of transformers."""
     try:
-        config = json.loads((weights.parent / CONFIG_NAME).read_text(encoding="utf-8"))["model_cfg"]
+        config = json_of((weights.parent / CONFIG_NAME).read_text(encoding="utf-8"))["model_cfg"]
         return bool(config.get("quick_gelu"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return activation_in(weights.parent / TRANSFORMERS_CONFIG_NAME)

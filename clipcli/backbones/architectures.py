@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from clipcli.backbones import tags
 from clipcli.backbones.checkpoint import CONFIG_NAME, Architecture, read_config
 from clipcli.errors import BadFile, InputNotFound, unknown
+from clipcli.parsed import json_of
 
 _PARTS = ("embed_dim", "vision_cfg", "text_cfg")
 
@@ -44,7 +44,7 @@ def _in_file(path: Path) -> Architecture:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json_of(path.read_text(encoding="utf-8"))
     except OSError as e:
         raise InputNotFound(f"cannot read {path}: {e.strerror}; check the path after --arch") from None
     except ValueError as e:

@@ -15,6 +15,7 @@ from clipcli.backbones.devices import PRECISIONS
 from clipcli.errors import BadFile, ModelUnavailable
 from clipcli.events import Event
 from clipcli.files.identity import state_of
+from clipcli.parsed import json_of
 
 # The two towers, by name.
 IMAGE, TEXT = "image", "text"
@@ -72,7 +73,7 @@ def read_config(path: Path, *, name: str) -> Config:
     Raises `ModelUnavailable` if there is no such file, and `BadFile` if it is no configuration.
     """
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json_of(path.read_text(encoding="utf-8"))
         model_cfg = config["model_cfg"]
         preprocess_cfg = config.get("preprocess_cfg") or {}
         if not all(key in model_cfg for key in ("embed_dim", "vision_cfg", "text_cfg")):

@@ -17,6 +17,7 @@ from clipcli.backbones import transformers_config
 from clipcli.backbones.checkpoint import CONFIG_NAME, Checkpoint, Fetch, read_config
 from clipcli.errors import ModelUnavailable, UnknownName
 from clipcli.events import Downloading, Event
+from clipcli.offline import why_offline
 
 PREFIX = "hf-hub:"
 # A message names so many of the models that are here.
@@ -222,6 +223,7 @@ def _listed(names: Sequence[str]) -> str:
 def _offline_reason() -> str:
     from huggingface_hub import constants
 
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set and it is not in the local cache"
+    forbidden = why_offline()
+    if forbidden is not None:
+        return f"{forbidden} is set and it is not in the local cache"
     return f"{constants.ENDPOINT} cannot be reached and it is not in the local cache"

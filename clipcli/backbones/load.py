@@ -178,7 +178,9 @@ def _tokenizer(architecture: Architecture) -> Tokenizer:
         )
     with _tokenizer_errors(architecture):
         length = architecture.model_cfg["text_cfg"].get("context_length")
-        tokenizer: Tokenizer = open_clip.get_tokenizer(architecture.tokenizer, context_length=length)
+        # A configuration may ask for the code of its tokenizer to be run: this overrides it.
+        plain = {"trust_remote_code": False} if architecture.model_cfg["text_cfg"].get("hf_tokenizer_name") else {}
+        tokenizer: Tokenizer = open_clip.get_tokenizer(architecture.tokenizer, context_length=length, **plain)
     return tokenizer
 
 
@@ -186,7 +188,7 @@ def _tokenizer(architecture: Architecture) -> Tokenizer:
 def _tokenizer_errors(architecture: Architecture) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as e:
+    except (OSError, TypeError, ValueError) as e:
         raise ModelUnavailable(
             f"cannot get the tokenizer of {architecture.name} ({one_line(e)}); "
             "give --model a directory that holds it, or copy the hub cache from a machine that has it"

@@ -181,3 +181,7 @@ def _normalised(features: Tensor | tuple[Tensor, ...]) -> Tensor:
 def _need_transformers() -> None:
     if importlib.util.find_spec("transformers") is None:
         raise MissingExtra(f"this model needs transformers; run {install('transformers', 'sentencepiece')}")
+    from transformers import dynamic_module_utils
+
+    # For a configuration with code of its own it would ask on the terminal whether to run it; so it refuses at once.
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from clipcli.backbones.checkpoint import Config
 from clipcli.errors import BadFile, ModelUnavailable
+from clipcli.parsed import json_of
 
 CONFIG_NAME = "config.json"
 # It has the tokenizer of the model, which is open_clip's for CLIP.
@@ -74,7 +74,7 @@ def is_clip(config: Path) -> bool:
 def activation_in(config: Path) -> bool | None:
     """True where a `config.json` of transformers states QuickGELU, false where another; `None` where none is stated."""
     try:
-        stated = json.loads(config.read_text(encoding="utf-8"))["text_config"]["hidden_act"]
+        stated = json_of(config.read_text(encoding="utf-8"))["text_config"]["hidden_act"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return _ACTIVATIONS.get(stated)
@@ -82,7 +82,7 @@ def activation_in(config: Path) -> bool | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
+        stated = json_of(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
         raise BadFile(f"cannot read {path} ({e}); get it anew") from None
     if not isinstance(stated, dict):

@@ -19,6 +19,7 @@ from clipcli.classes.nested import is_nested, note_nested, of_yaml, read_nested
 from clipcli.errors import BadFile, InputNotFound
 from clipcli.files.text import decoded
 from clipcli.notices import Notice, Notices
+from clipcli.parsed import yaml_node
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
@@ -86,15 +87,16 @@ def _read_yaml(text: str, path: str) -> Iterator[LabelledClass]:
     import yaml
 
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        # What holds itself is found where it is read, with its line.
+        root = yaml_node(text, circular=True)
     except yaml.MarkedYAMLError as e:
         line = e.problem_mark.line + 1 if e.problem_mark else 1
         raise BadFile(f"{path} line {line}: not YAML: {e.problem}; check the indentation and quotes") from None
     except yaml.reader.ReaderError as e:
         line = text.count("\n", 0, e.position) + 1
         raise BadFile(f"{path} line {line}: not YAML: a control character; remove it") from None
-    except RecursionError:
-        raise BadFile(f"{path}: labels nest too deep; take out some of the groups") from None
+    except ValueError as e:
+        raise BadFile(f"{path}: {e}; take out some of the groups") from None
     if root is None:
         return
     given = of_yaml(root, path)

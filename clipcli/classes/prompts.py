@@ -14,6 +14,7 @@ from clipcli.classes.labels import LabelledClass
 from clipcli.classes.mapping import MappedLabels
 from clipcli.errors import BadFile, InputNotFound, UnknownName, one_line, unknown
 from clipcli.notices import Notices
+from clipcli.parsed import yaml_of
 
 DEFAULT_PROMPTS = "imagenet"
 FILE_SUFFIXES = (".yaml", ".yml", ".txt")
@@ -88,11 +89,9 @@ def _read_txt(path: Path) -> PromptSet:
 
 
 def _read_yaml(path: Path, *, name: str) -> PromptSet:
-    import yaml
-
     try:
-        content = yaml.safe_load(_text(path))
-    except yaml.YAMLError as e:
+        content = yaml_of(_text(path))
+    except ValueError as e:
         raise BadFile(f"{path}: not YAML: {one_line(e)}; check the indentation and quotes") from None
     if isinstance(content, list):
         content = {"templates": content}

@@ -207,6 +207,8 @@ def _checked_format(file: RowsFile, settings: ClassifySettings, terminal: Termin
     check_update(settings, file)
     check_cluster(settings, file)
     format = choose_format(file.output, file.format)
+    if file.spreadsheet_safe and format != "csv":
+        raise UsageError(f"--spreadsheet-safe is for CSV, and {format} holds no formulas; drop it")
     check_is_not_read(file.output, [*_files_read(settings, terminal), *file.corrections])
     check_output(
         file.output,

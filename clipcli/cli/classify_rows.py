@@ -47,6 +47,8 @@ class RowsOutput:
         # Of a resumed run, all rows may be there already.
         self.is_there = earlier is not None and earlier.is_output
         self._former = update.former if update else None
+        # An output that is safe stays so.
+        self._safe = file.spreadsheet_safe or (self._former is not None and self._former.schema.spreadsheet_safe)
         before = earlier.manifest if earlier else self._former.manifest if self._former else None
         self._begun = earlier.manifest.begun if earlier else now()
         self._model = before.model if before else None
@@ -65,6 +67,7 @@ class RowsOutput:
 
         if self._output is None:
             schema = schema_of(self._settings, provenance, has_source=self._update is not None)
+            schema = replace(schema, spreadsheet_safe=self._safe)
             manifest = Manifest(provenance=provenance, model=self._model, format=self._format, begun=self._begun)
             self._output = stack.enter_context(self._open(schema=schema, manifest=manifest, at_least=at_least))
             # Before the output is closed, also if the run is stopped.

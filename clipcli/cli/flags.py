@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Annotated, Any, TypeVar, overload
 
 import typer
 
 from clipcli.cli.help import RARE
+from clipcli.offline import offline
 from clipcli.settings import (
     GROUPS,
     Described,
@@ -28,6 +30,8 @@ from clipcli.settings import (
 
 First = TypeVar("First", bound=Settings)
 Second = TypeVar("Second", bound=Settings)
+# What keeps the command that runs from the network, from when its settings are known until it ends.
+_OFFLINE = ExitStack()
 # The values of the flags that were given, by the names of their settings.
 FlagValues = dict[str, Any]
 
@@ -62,7 +66,8 @@ class Command:
         values = {name: value for name, value in flags.items() if value is not None and value != []}
         terminal_names = {field.name for field in dataclasses.fields(Terminal)} & values.keys()
         terminal = Terminal(**{name: values.pop(name) for name in terminal_names})
-        return self._body(values, terminal)
+        with _OFFLINE:
+            return self._body(values, terminal)
 
     def function(self) -> Callable[..., int]:
         """The command as a function for typer, which makes flags of the parameters in its signature."""
@@ -100,10 +105,17 @@ def settings_of(flags: Mapping[str, Any], terminal: Terminal, /, *records: type[
     values = ({} if terminal.config is None else read_yaml(terminal.config)) | dict(flags)
     field_names = [[field.name for field in dataclasses.fields(record)] for record in records]
     check_names(values, [name for names in field_names for name in names], command=records[0].command)
-    return tuple(
+    made = tuple(
         build_record(record, {name: values[name] for name in names if name in values})
         for record, names in zip(records, field_names, strict=True)
     )
+    keep_from_network(*made)
+    return made
+
+
+def keep_from_network(*made: Settings) -> None:
+    """Keep the command that runs from the network until it ends, if one of its records says so."""
+    _OFFLINE.enter_context(offline(any(getattr(one, "offline", False) for one in made)))
 
 
 def _completion(choices: Mapping[str, str] | None) -> Callable[[str], list[str]] | None:

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from clipcli.cli import exit_codes
-from clipcli.cli.flags import FlagValues, Terminal, flags_of
+from clipcli.cli.flags import FlagValues, Terminal, flags_of, keep_from_network
 from clipcli.cli.garbage import Show, pause_collector
 from clipcli.cli.signals import handle_stops
 from clipcli.commands.train.config_file import gather_config
@@ -41,6 +41,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     """
     resume = bool(flags.pop("resume", False))
     config = gather_config(flags, file=terminal.config, resume=resume)
+    keep_from_network(config)
     if terminal.show_config and not config.data:
         from clipcli.commands.train.defaults import without_lengths
 

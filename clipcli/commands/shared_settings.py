@@ -208,7 +208,15 @@ class TableColumns(Reading):
 
 
 @record
-class Hardware(Settings):
+class Network(Settings):
+    """Whether what is not on this machine may be fetched."""
+
+    offline: bool = setting(default=False, group="what", harmless=True, rare=True)
+    """Fetch nothing: a model that is not on this machine is an error, and so is an address such as https://."""
+
+
+@record
+class Hardware(Network):
     """The device and precision of a model, and whether its embeddings are cached."""
 
     device: str = setting(default="auto", group="speed", metavar="D", choices=DEVICES, also=NUMBERED)
@@ -343,6 +351,15 @@ class Planned(Settings):
 
     list: bool = setting(default=False, group="output", one_way=True)
     """Print what becomes of each file, in place of numbers alone."""
+
+
+@record
+class ForSpreadsheets(Settings):
+    """Whether CSV is written for spreadsheets."""
+
+    spreadsheet_safe: bool = setting(default=False, group="output", harmless=True, rare=True)
+    """Put an apostrophe before what a spreadsheet would take for a formula in a path or label of a .csv; clipcli reads
+    the names themselves back."""
 
 
 @record

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import io
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
 
 from clipcli.notices import Notice, Notices
+from clipcli.parsed import json_of
 from clipcli.records import Reference
 
 LISTED = Notice(
@@ -99,7 +99,7 @@ def _listed(text: str) -> list[object] | None:
     """The texts of a list that is written as text; `None` if this is none. Raises `Uncaptioned` for a broken one."""
     text = text.strip()
     try:
-        content = json.loads(text)
+        content = json_of(text)
     except (ValueError, RecursionError):
         try:
             content = ast.literal_eval(text)
@@ -123,7 +123,7 @@ def _under_a_key(text: str) -> object:
     if not text.strip():
         return None
     try:
-        content = json.loads(text)
+        content = json_of(text)
     except (ValueError, RecursionError):
         raise Uncaptioned("caption file is not JSON") from None
     if not isinstance(content, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 
 from clipcli.classes.labels import LabelledClass
@@ -13,6 +12,7 @@ from clipcli.data.columns import whole_number
 from clipcli.data.tars import LABEL_SUFFIX
 from clipcli.errors import BadFile, some_of
 from clipcli.notices import Notices
+from clipcli.parsed import json_of
 from clipcli.records import Reference
 
 _LABEL_KEYS = ("label", "class", "class_name", "cls", "category")
@@ -118,7 +118,7 @@ def name_in_texts(texts: Mapping[str, Reference], *, read: Callable[[Reference],
 def name_in_json(text: str) -> str:
     """The class name in a JSON object, under a key such as `label`; empty if there is none."""
     try:
-        content = json.loads(text)
+        content = json_of(text)
     except (ValueError, RecursionError):
         return ""
     values = [content[key] for key in _LABEL_KEYS if key in content] if isinstance(content, dict) else []

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import Any, BinaryIO
 
+from clipcli.data.archives import checked_zip, read_member
 from clipcli.files.identity import state_of
 from clipcli.files.remote import is_remote, open_bytes, read_remote
 from clipcli.records import WHOLE, Cell, Content, Frame, Held, Reference, Span
@@ -92,7 +93,7 @@ def open_zip(path: str) -> zipfile.ZipFile:
 @lru_cache(maxsize=_ZIPS_KEPT)
 def _opened_zip(_process: int, path: str, _state: tuple[int, ...]) -> zipfile.ZipFile:
     # A zip that drops out of the cache is closed by its destructor, when no thread uses it any more.
-    return zipfile.ZipFile(path)
+    return checked_zip(path)
 
 
 def _read_file(path: str, _: None) -> bytes:
@@ -108,7 +109,7 @@ def _read_file(path: str, _: None) -> bytes:
 def _read_zip(path: str, name: str) -> bytes:
     try:
         # ZipFile serialises its reads by itself.
-        return open_zip(path).read(name)
+        return read_member(open_zip(path), name)
     except KeyError:
         raise OSError(f"{path} has changed since it was listed: it holds no {name}") from None
 

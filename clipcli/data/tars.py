@@ -13,11 +13,12 @@ import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
+from clipcli.data.archives import BoundedReads
 from clipcli.data.captions import caption_suffix
 from clipcli.data.file_names import is_hidden, is_image_name, without_suffix
-from clipcli.errors import one_line
+from clipcli.errors import BadFile, one_line
 from clipcli.files.remote import is_remote, open_bytes
 from clipcli.records import Reference, Span
 
@@ -108,11 +109,13 @@ def _collect(file: BinaryIO, path: str, found: dict[str, KeyGroup]) -> str | Non
     offset, size = 0, file.seek(0, os.SEEK_END)
     file.seek(0)
     try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
+        # Its type asks for more of a file than tarfile uses.
+        with tarfile.open(fileobj=cast(BinaryIO, BoundedReads(file)), mode="r:") as archive:
             for name, span in _members(archive, end=size):
                 _add(name, Reference("span", path, span), found)
             offset = archive.offset
-    except tarfile.TarError as e:
+    # tarfile lets what it meets in headers through, and a header before a header makes it call itself.
+    except (tarfile.TarError, BadFile, ValueError, OverflowError, IndexError, RecursionError) as e:
         return f"cut off or damaged: {e}"
     # tarfile takes any header that it cannot parse for the end; the real end is a block of zeros.
     file.seek(offset)

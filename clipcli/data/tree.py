@@ -162,7 +162,8 @@ class Data:
             archive = open_zip(path)
         except (OSError, zipfile.BadZipFile) as e:
             raise InputNotFound(f"cannot read {path}: {e}; check the file") from None
-        entries = [(_parts(entry.filename), entry.filename) for entry in archive.infolist() if not entry.is_dir()]
+        members = [entry.filename for entry in archive.infolist() if not _is_folder_in_zip(entry)]
+        entries = [(_parts(name), name) for name in members]
         depth = len(inside)
         kept: dict[tuple[str, ...], bool] = {(): True}
         for parts, name in sorted(entries):
@@ -193,7 +194,7 @@ def _top_folders(text: str) -> list[str]:
     else:
         path, inside = split_zip(text) or (text, ())
         depth = len(inside)
-        entries = [(_parts(entry.filename), entry.is_dir()) for entry in open_zip(path).infolist()]
+        entries = [(_parts(entry.filename), _is_folder_in_zip(entry)) for entry in open_zip(path).infolist()]
         names = {
             parts[depth]
             for parts, is_folder in entries
@@ -210,6 +211,11 @@ def split_zip(text: str) -> tuple[str, tuple[str, ...]] | None:
         if path.lower().endswith(".zip") and os.path.isfile(path):
             return path, _parts("/".join(parts[n:]))
     return None
+
+
+def _is_folder_in_zip(entry: zipfile.ZipInfo) -> bool:
+    # `ZipInfo.is_dir` fails on a member without a name.
+    return entry.filename.endswith("/")
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from clipcli.memory import models
 from clipcli.memory.images import ImageStore
 from clipcli.memory.memory import Memory
 from clipcli.memory.models import ModelFacts, ModelRequest, facts_of
+from clipcli.offline import offline
 
 if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone
@@ -57,6 +58,8 @@ class ModelSettings(DecodingSettings, Protocol):
     def engine(self) -> str: ...
     @property
     def verify(self) -> bool: ...
+    @property
+    def offline(self) -> bool: ...
 
 
 class Model:
@@ -88,7 +91,8 @@ class Model:
         """Get the model's files, downloading them if need be. Raises `UnknownName`, `ModelUnavailable` or `BadFile`."""
         if self._checkpoint is None:
             fetch = self._fetch or backbones.find(self._request.model)
-            self._checkpoint = yield from fetch()
+            with offline(self.settings.offline):
+                self._checkpoint = yield from fetch()
         return self._checkpoint
 
     @property
@@ -124,7 +128,7 @@ class Model:
             return self._backbone
         checkpoint, runtime = yield from self._checked()
         yield Loading(checkpoint.name, backbones.place_of(checkpoint), checkpoint.weights.stat().st_size)
-        with self.watch.on("load"):
+        with self.watch.on("load"), offline(self.settings.offline):
             from clipcli.backbones.load import load
 
             backbone = self._backbone = load(checkpoint, runtime=runtime, towers=towers, inference=True)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from clipcli.errors import BadFile
 from clipcli.files.atomic import write_text
+from clipcli.parsed import json_of
 from clipcli.records import ModelRecord, Provenance
 from clipcli.version import __version__
 
@@ -132,7 +133,7 @@ def _content(file: Path) -> dict[str, Any] | None:
     """The JSON object of a file's manifest, of any version; `None` if missing. Raises `BadFile` for other files."""
     path = manifest_path(file)
     try:
-        content = json.loads(path.read_bytes())
+        content = json_of(path.read_bytes())
     except FileNotFoundError:
         return None
     except (ValueError, IsADirectoryError):

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from clipcli.errors import ClipcliError, InputNotFound, MissingExtra, UsageError, install, one_line
+from clipcli.offline import is_offline
 
 # One letter before a colon is a drive of Windows.
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://")
 # The packages that fsspec needs for these kinds of addresses.
 _NEEDS = {"s3": "s3fs", "gs": "gcsfs", "hf": "huggingface_hub", "http": "aiohttp", "https": "aiohttp"}
 _READ_ONLY = ("http", "https")
+# Addresses of this machine.
+_HERE = ("file", "local", "memory")
 # What is read at once of a tar whose headers are looked through: its members may be far larger.
 _HEADERS = 1 << 14
 
@@ -52,6 +55,8 @@ def _file_system(kind: str, host: str) -> Any:
 def file_system(address: str) -> Any:
     """The file system of an address, in which it is a path. Raises `MissingExtra` and `UsageError`."""
     kind, _, rest = address.partition("://")
+    if is_offline() and kind not in _HERE:
+        raise UsageError(f"{address} is on another machine, and --offline is set; copy it here, or drop --offline")
     return _file_system(kind, rest.partition("/")[0])
 
 

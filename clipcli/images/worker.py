@@ -19,6 +19,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from clipcli.parsed import json_of
+
 LENGTH = struct.Struct("<Q")
 FORK, WAIT, KILL = b"f", b"w", b"k"
 _LENGTHS = struct.Struct("<QQ")
@@ -69,7 +71,7 @@ def receive_answer(
 ) -> tuple[dict[str, Any], memoryview]:
     """The head and the body of a worker's answer. Raises as `receive`, and `ValueError` for what is none."""
     start, body = receive(stream, most=most, remaining=remaining)
-    head = json.loads(bytes(start))
+    head = json_of(bytes(start))
     if not isinstance(head, dict):
         raise ValueError("an answer without a head")
     return head, body

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from clipcli.files.atomic import replacing
 from clipcli.files.identity import state_of
 from clipcli.memory.cache import cache_path
+from clipcli.parsed import json_of
 from clipcli.version import __version__
 
 # All indexes together may be as large as this; those that were used least recently go first.
@@ -92,8 +93,8 @@ def read_index(key: str) -> FolderIndex | None:
     try:
         content = np.memmap(path, np.uint8, "r")
         begin = 8 + int.from_bytes(content[:8].tobytes(), "little")
-        header = json.loads(content[8:begin].tobytes())
-        about = json.loads(header.pop("__metadata__")["index"])
+        header = json_of(content[8:begin].tobytes())
+        about = json_of(header.pop("__metadata__")["index"])
         parts = {name: _part(content[begin:], **place) for name, place in header.items()}
         with suppress(OSError):
             os.utime(path)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from clipcli.backbones import bundled
 from clipcli.files.identity import state_of
 from clipcli.memory.memory import Memory
+from clipcli.parsed import json_of
 from clipcli.records import ModelRecord
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def look_up(request: ModelRequest, *, memory: Memory) -> ModelFacts | None:
     kept = memory.get_bytes([request.key])
     if not kept:
         return None
-    content = json.loads(kept[request.key])
+    content = json_of(kept[request.key])
     content["files"] = tuple(tuple(file) for file in content["files"])
     facts = ModelFacts(**content)
     return facts if facts.files == files_around(Path(facts.weights)) else None

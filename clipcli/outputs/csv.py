@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
 from clipcli.classes.joined import join_labels, split_labels
+from clipcli.data.tables.formulas import defused_cells, defused_columns, is_safe, original_cells, original_columns
 from clipcli.errors import BadFile
 from clipcli.outputs.text import close_text, lines_of, open_text, writable
 from clipcli.records import Row
@@ -47,16 +49,24 @@ class CsvWriter:
         self._schema = schema
         self._stream = open_text(path, errors="surrogateescape")
         self._csv = csv_writer(self._stream)
-        self._csv.writerow(map(writable, schema.columns))
+        self._columns = [writable(name) for name in schema.columns]
+        self._texts = [kind in (str, list[str]) for kind in schema.types]
+        self._csv.writerow(defused_columns(self._columns) if schema.spreadsheet_safe else self._columns)
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write the rows and flush."""
-        self._csv.writerows([_field(value) for value in self._schema.fields(row)] for row in rows)
+        self._csv.writerows(self._fields(row) for row in rows)
         self._stream.flush()
 
     def close(self) -> None:
         """Close the file."""
         close_text(self._stream)
+
+    def _fields(self, row: Row) -> list[object]:
+        fields = [_field(value) for value in self._schema.fields(row)]
+        if not self._schema.spreadsheet_safe:
+            return [*fields]
+        return defused_cells(self._columns, fields, texts=self._texts)
 
 
 def read_rows(path: str, *, cut: bool) -> tuple[Schema, Iterator[Row]] | None:
@@ -73,15 +83,18 @@ def read_rows(path: str, *, cut: bool) -> tuple[Schema, Iterator[Row]] | None:
             f"{path} was saved by another program, as Excel does, with semicolons or a mark at its beginning; clipcli"
             " classify --update reads it so, and writes it as it was"
         )
-    schema = Schema.of(header, path=path)
-    return schema, _rows(records, schema, path=path, cut=cut)
+    safe = is_safe(header)
+    schema = replace(Schema.of(original_columns(header) if safe else header, path=path), spreadsheet_safe=safe)
+    return schema, _rows(records, schema, path=path, cut=cut, header=header)
 
 
-def _rows(records: _csv.Reader, schema: Schema, *, path: str, cut: bool) -> Iterator[Row]:
+def _rows(records: _csv.Reader, schema: Schema, *, path: str, cut: bool, header: list[str]) -> Iterator[Row]:
     types, line = schema.types, records.line_num + 1
     try:
         for record in records:
             where = f"{path} line {line}"
+            if schema.spreadsheet_safe:
+                record = _original(record, header, where=where)
             values = [_value(text, kind) for text, kind in zip(record, types, strict=False)]
             yield schema.row(values if len(values) == len(record) else record, path=where)
             line = records.line_num + 1
@@ -89,6 +102,13 @@ def _rows(records: _csv.Reader, schema: Schema, *, path: str, cut: bool) -> Iter
         # The file was cut at a line end within a quoted field.
         if not cut:
             raise no_row(f"{path} line {line}", str(e)) from None
+
+
+def _original(record: list[str], header: list[str], *, where: str) -> list[str]:
+    try:
+        return original_cells(header, record)
+    except ValueError as e:
+        raise no_row(where, str(e)) from None
 
 
 def _field(value: Value) -> str | float:

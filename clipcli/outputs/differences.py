@@ -10,7 +10,7 @@ from clipcli.records import ModelRecord, Provenance
 # Every setting changes rows, except the harmless ones. Some settings are compared by content and not as written: a
 # file of labels may have been renamed.
 _HARMLESS = {
-    *("batch_size", "workers", "cache", "no_cache", "cache_size", "verify", "quiet", "verbose"),
+    *("batch_size", "workers", "cache", "no_cache", "cache_size", "verify", "quiet", "verbose", "offline"),
     *("output", "format", "resume", "overwrite", "no_manifest"),
     *("isolate", "untrusted", "decode_timeout", "decode_memory"),
 }

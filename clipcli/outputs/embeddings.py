@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from clipcli.errors import BadFile, InputNotFound, MissingExtra, OutputFailed, UsageError, install, unknown
 from clipcli.files.atomic import replacing, write_bytes, write_text
 from clipcli.files.names import original, plain
+from clipcli.parsed import json_of
 from clipcli.records import ModelRecord
 from clipcli.version import __version__
 
@@ -156,7 +157,7 @@ def _write_npy(embeddings: Embeddings, path: Path) -> None:
 def _read_npy(path: Path) -> Content:
     import numpy as np
 
-    about = json.loads(_beside(path).read_text(encoding="utf-8"))
+    about = json_of(_beside(path).read_text(encoding="utf-8"))
     return about, about["ids"], np.load(path, mmap_mode="r", allow_pickle=False)
 
 
@@ -173,7 +174,7 @@ def _read_safetensors(path: Path) -> Content:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
-        about = json.loads((file.metadata() or {})["clipcli"])
+        about = json_of((file.metadata() or {})["clipcli"])
         return about, about["ids"], file.get_tensor("embeddings")
 
 
@@ -195,7 +196,7 @@ def _read_parquet(path: Path) -> Content:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
-    about = json.loads(table.schema.metadata[b"clipcli"])
+    about = json_of(table.schema.metadata[b"clipcli"])
     ids = table.column("path" if about["of"] == IMAGES else "text").to_pylist()
     chunks = [chunk.flatten().to_numpy() for chunk in table.column("embedding").chunks]
     flat = np.concatenate(chunks) if chunks else np.empty(0, np.float32)
@@ -217,7 +218,7 @@ def _read_folder(path: Path) -> Content:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path / "metadata" / "metadata_0.parquet")
-    about = json.loads(table.schema.metadata[b"clipcli"])
+    about = json_of(table.schema.metadata[b"clipcli"])
     name, column = ("img_emb", "image_path") if about["of"] == IMAGES else ("text_emb", "caption")
     return (
         about,

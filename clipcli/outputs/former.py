@@ -86,7 +86,7 @@ def _read(path: Path, notices: Notices) -> tuple[Schema, tuple[Row, ...]]:
             raise
     with path.open("rb") as stream:
         table = read_csv(stream, str(path), notices)
-        schema = Schema.of(table.columns, path=str(path))
+        schema = replace(Schema.of(table.columns, path=str(path)), spreadsheet_safe=table.spreadsheet_safe)
         return schema, tuple(_rows(table.rows("path", table.columns[1:]), schema))
 
 

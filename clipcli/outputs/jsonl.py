@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from clipcli.outputs.text import close_text, lines_of, open_text
+from clipcli.parsed import json_of
 from clipcli.records import Row
 from clipcli.scoring.schema import Schema, no_row
 
@@ -57,7 +58,7 @@ def _rows(first: dict[str, object], others: Iterator[dict[str, object]], schema:
 def _objects(path: str, *, cut: bool) -> Iterator[dict[str, object]]:
     for number, line in enumerate(lines_of(path, errors="backslashreplace", cut=cut), 1):
         try:
-            values = json.loads(line)
+            values = json_of(line)
         except ValueError:
             values = None
         if not isinstance(values, dict):

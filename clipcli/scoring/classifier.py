@@ -21,6 +21,7 @@ from clipcli.classes.tree import Tree, tree_of
 from clipcli.errors import BadFile, InputNotFound, OutputFailed, UsageError
 from clipcli.files.atomic import write_bytes
 from clipcli.memory.classes import RECIPE
+from clipcli.parsed import json_of
 from clipcli.scoring.adaptation import Adaptation
 from clipcli.scoring.calibration import Calibration
 from clipcli.scoring.several_calibration import SeveralCalibration
@@ -85,7 +86,7 @@ class Classifier:
         try:
             with safe_open(path, framework="numpy") as file:
                 known = {*METADATA, *OPTIONAL}
-                values = {name: json.loads(text) for name, text in (file.metadata() or {}).items() if name in known}
+                values = {name: json_of(text) for name, text in (file.metadata() or {}).items() if name in known}
                 names = set(file.keys())
                 tensors = {name: file.get_tensor(name) for name in TENSORS if name in names}
             values["labels"] = tuple(values["labels"])

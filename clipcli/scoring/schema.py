@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from clipcli.errors import BadFile, UsageError
 from clipcli.records import Row
@@ -32,6 +32,8 @@ class Schema:
 
     `kept` are the names of the kept columns in the tables; one that an output has as its own, such as `label`, is
     written as `input_label`. Raises `UsageError` if two columns then have the same name.
+
+    With `spreadsheet_safe`, CSV is written as `clipcli.data.tables.formulas` says; the columns are the same.
     """
 
     top_k: int = 1
@@ -40,6 +42,7 @@ class Schema:
     wide: tuple[str, ...] = ()
     has_paths: bool = False
     has_source: bool = False
+    spreadsheet_safe: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         duplicate = _first_twice(self._of_labels)

@@ -16,6 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from clipcli.errors import ClipcliError, ClipcliWarning
 from clipcli.events import Event, Warned
+from clipcli.offline import offline
 from clipcli.records import Rows
 from clipcli.settings.described import Described, described
 from clipcli.settings.record import Settings
@@ -78,8 +79,10 @@ def _public(function: Callable[..., Any], *, record: Any, read: Any = None, owne
         show = functools.partial(_warn, named, arguments)
         with _errors_name_arguments(named, arguments):
             values = record(**arguments) if read is None else read(dict(arguments))
-            result = function(*args[:count], values, show)
-        each = functools.partial(_each, settings=named, values=arguments)
+            is_offline = any(getattr(one, "offline", False) for one in (values, *args[:count]))
+            with offline(is_offline):
+                result = function(*args[:count], values, show)
+        each = functools.partial(_each, settings=named, values=arguments, is_offline=is_offline)
         if isinstance(result, Rows):
             return result.through(each)
         return each(result) if inspect.isgenerator(result) else result
@@ -147,8 +150,10 @@ def _errors_name_arguments(settings: Mapping[str, Described], values: Mapping[st
         raise
 
 
-def _each(results: Iterator[Any], settings: Mapping[str, Described], values: Mapping[str, Any]) -> Iterator[Any]:
-    with _errors_name_arguments(settings, values):
+def _each(
+    results: Iterator[Any], settings: Mapping[str, Described], values: Mapping[str, Any], *, is_offline: bool
+) -> Iterator[Any]:
+    with _errors_name_arguments(settings, values), offline(is_offline):
         yield from results
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clipcli.errors import BadFile, InputNotFound, one_line
+from clipcli.parsed import yaml_of
 from clipcli.settings.described import described
 from clipcli.settings.record import Settings
 
@@ -33,13 +34,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
     Raises `InputNotFound` if it cannot be read, and `BadFile` if it is not a YAML mapping.
     """
-    import yaml
-
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
+        content = yaml_of(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as e:
         raise InputNotFound(f"cannot read {path}: {e.strerror}; check the path after --config") from None
-    except (yaml.YAMLError, ValueError) as e:
+    except ValueError as e:
         raise BadFile(f"{path}: not YAML: {one_line(e)}; check the indentation and quotes") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise BadFile(f"{path}: no settings in it; write one a line, as in 'epochs: 5'")

@@ -133,7 +133,7 @@ def test_what_is_no_hierarchy_is_an_error_with_its_line(tmp_path: Path, content:
 
 
 def test_endless_nesting_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match=r"labels\.yaml: labels nest too deep"):
+    with pytest.raises(BadFile, match=r"labels\.yaml: it nests too deep"):
         _read(tmp_path, "[" * 9000)
 
 

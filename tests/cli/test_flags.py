@@ -15,7 +15,8 @@ from clipcli.settings import described
 from .conftest import Run
 
 FLAGS = {
-    "classify": "labels classifier prompts model output format top-k score device precision batch-size workers decode "
+    "classify": "spreadsheet-safe no-spreadsheet-safe offline no-offline "
+    "labels classifier prompts model output format top-k score device precision batch-size workers decode "
     "engine cache no-cache cache-size verify no-verify resume no-resume overwrite no-overwrite "
     "keep-columns image-column manifest no-manifest report report-images exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates max-images sample color taxonomy back-off refine no-refine unknown no-unknown "
@@ -24,28 +25,34 @@ FLAGS = {
     " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
     "frames also null no-null frame-rows no-frame-rows",
     "merge": "output format overwrite no-overwrite",
-    "build-classifier": "labels prompts model output device precision cache no-cache overwrite no-overwrite "
+    "build-classifier": "offline no-offline "
+    "labels prompts model output device precision cache no-cache overwrite no-overwrite "
     "keep-names no-keep-names keep-duplicates no-keep-duplicates taxonomy refine-on vocabulary no-vocabulary"
     " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory",
-    "calibrate": "labels classifier prompts model output image-column label-column device precision batch-size workers "
+    "calibrate": "offline no-offline "
+    "labels classifier prompts model output image-column label-column device precision batch-size workers "
     "decode engine cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates color taxonomy multi-label no-multi-label unknown-folder"
     " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
     "frames",
-    "find": "like not duplicates top min-score json null html overwrite no-overwrite model image-column exclude device "
+    "find": "offline no-offline "
+    "like not duplicates top min-score json null html overwrite no-overwrite model image-column exclude device "
     "precision batch-size workers decode color engine cache no-cache cache-size verify no-verify"
     " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
     "frames",
-    "embed": "texts output format overwrite no-overwrite model image-column exclude device precision batch-size "
+    "embed": "offline no-offline "
+    "texts output format overwrite no-overwrite model image-column exclude device precision batch-size "
     "workers decode color engine cache no-cache cache-size verify no-verify"
     " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
     "frames also null no-null",
-    "adapt": "corrections images labels classifier prompts model output device precision batch-size workers decode "
+    "adapt": "offline no-offline "
+    "corrections images labels classifier prompts model output device precision batch-size workers decode "
     "engine cache no-cache cache-size verify no-verify overwrite no-overwrite keep-names no-keep-names keep-duplicates "
     "no-keep-duplicates color taxonomy"
     " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
     "frames",
-    "evaluate": "data labels classifier prompts model output compare linear-probe shots seeds image-column "
+    "evaluate": "spreadsheet-safe no-spreadsheet-safe offline no-offline "
+    "data labels classifier prompts model output compare linear-probe shots seeds image-column "
     "label-column caption-column allow-empty no-allow-empty device precision batch-size workers decode engine "
     "cache no-cache cache-size verify no-verify overwrite no-overwrite exclude keep-names no-keep-names "
     "keep-duplicates no-keep-duplicates color taxonomy back-off refine no-refine unknown-folder multi-label "
@@ -56,7 +63,8 @@ FLAGS = {
     "sort": "into apply by folders min-score top-k list",
     "tag": "min-score top-k apply untag embed sidecars under list",
     "undo": "",
-    "train": "output model arch image-size prompts labels image-column caption-column max-skipped epochs steps "
+    "train": "offline no-offline "
+    "output model arch image-size prompts labels image-column caption-column max-skipped epochs steps "
     "batch-size micro-batch seed loss duplicates negatives lr image-lr text-lr warmup weight-decay beta2 "
     "grad-clip-norm crop flip no-flip augment cutmix lock unlock-groups lora average freeze-batch-norm "
     "no-freeze-batch-norm val zero-shot retain val-every wise-ft retain-drop device precision workers "
@@ -134,6 +142,7 @@ def test_every_command_takes_a_file_and_shows_its_settings(run: Run, labels: Pat
         "truncated": "error",
         "isolate": False,
         "untrusted": False,
+        "offline": False,
     }
     Path("evaluate.yaml").write_text("data: {photos: a, sketches: b}\nprompts: plain,name\nshots: [1, full]\n")
     shown = yaml.safe_load(run("evaluate", "--config", "evaluate.yaml", "--engine", "torch", "--show-config").out)

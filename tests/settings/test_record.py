@@ -62,7 +62,7 @@ RECORDS = (
     ),
 )
 TABLE = pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]})
-HARDWARE = {"device": "cpu", "precision": "fp32", "cache": False}
+HARDWARE = {"device": "cpu", "precision": "fp32", "cache": False, "offline": True}
 ENCODING = {
     **HARDWARE,
     "batch_size": 4,
@@ -144,6 +144,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "update": True,
         "corrections": ["a.csv", "b.csv"],
         "keep_missing": True,
+        "spreadsheet_safe": True,
         "watch": True,
         "cluster": "ray",
     },
@@ -227,6 +228,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
     },
     EmbeddingsFile: {"output": "e.npy", "format": "npy", "overwrite": True},
     EvaluateSettings: {
+        "spreadsheet_safe": True,
         "max_pixels": 1000,
         "truncated": "accept",
         "isolate": True,

@@ -47,6 +47,7 @@ class _ModelSettings:
 
     device: str
     precision: str
+    offline: bool
     batch_size: int | None = None
     workers: int | None = None
     decode: str = "exact"
@@ -80,6 +81,7 @@ def run(options: BuildClassifierSettings) -> Generator[Event, None, Built]:
     settings = _ModelSettings(
         device=options.device,
         precision=options.precision,
+        offline=options.offline,
         max_pixels=options.max_pixels,
         truncated=options.truncated,
         isolate=options.isolate,

@@ -7,6 +7,7 @@ from typing import Any
 from clipcli.commands.classify.kept_columns import split_columns
 from clipcli.commands.shared_settings import (
     Encoding,
+    ForSpreadsheets,
     LabelsOrClassifier,
     ModelName,
     OptionalInputs,
@@ -163,7 +164,7 @@ def labels_written(settings: Labelling) -> int:
 
 
 @record
-class RowsFile(Overwriting):
+class RowsFile(Overwriting, ForSpreadsheets):
     """The file that the command line writes rows to; the Python API returns them instead."""
 
     command = "classify"

@@ -13,6 +13,7 @@ from clipcli.classes.normal_form import composed
 from clipcli.commands.evaluate.classification import estimate_metrics
 from clipcli.commands.evaluate.results import AnyRun, Difference, Run, count_images, prompts_in_words
 from clipcli.data.class_names import folded
+from clipcli.data.tables.formulas import original_records
 from clipcli.errors import BadFile, InputNotFound, some_of
 from clipcli.outputs.read import is_output, read_rows
 from clipcli.records import Skipped
@@ -88,7 +89,7 @@ def read_other_labels(path: str) -> dict[str, str | None]:
             labels[image] = label
     except OSError as e:
         raise InputNotFound(f"cannot read {path}: {e.strerror or e}; check --compare") from None
-    except csv.Error as e:
+    except (csv.Error, ValueError) as e:
         raise BadFile(f"{path}: {e}; is a quote missing?") from None
     return labels
 
@@ -108,10 +109,12 @@ def _rows_of_output(path: str) -> Iterator[tuple[str, str | None]]:
 def _rows_of_table(path: str) -> Iterator[tuple[str, str | None]]:
     """The paths and labels of any CSV with these columns."""
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.DictReader(file, strict=True)
-        _check_columns(list(reader.fieldnames or []), path)
-        for row in reader:
-            yield row["path"], row["label"] or None
+        records = original_records(csv.reader(file, strict=True))
+        columns = next(records, [])
+        _check_columns(columns, path)
+        for record in filter(None, records):
+            row = dict(zip(columns, record, strict=False))
+            yield row.get("path", ""), row.get("label") or None
 
 
 def _check_columns(columns: list[str], path: str) -> None:

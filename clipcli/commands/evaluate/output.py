@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,15 @@ from clipcli.commands.evaluate.results import (
     SeveralRun,
     entries_of,
 )
+from clipcli.data.tables.formulas import defused_cells, defused_columns
 from clipcli.errors import OutputExists, OutputFailed, UsageError
 from clipcli.files.atomic import write_text
 from clipcli.outputs.csv import csv_writer
 from clipcli.records import Skipped
 
 PREDICTIONS, CONFUSION, METRICS, REPORT = "predictions.csv", "confusion.csv", "metrics.json", "report.html"
+# The columns of predictions.csv that hold numbers, as text.
+_NUMBERS = re.compile(r"scores|(truth_)?score(_\d+)?|rank")
 # The files that each run has, and all files of an evaluation with one run.
 RUN_FILES = (PREDICTIONS, CONFUSION)
 FILES = (*RUN_FILES, METRICS, REPORT)
@@ -63,16 +67,16 @@ def existing_files(folder: Path) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def write_files(folder: Path, evaluation: Evaluation) -> None:
+def write_files(folder: Path, evaluation: Evaluation, *, spreadsheet_safe: bool = False) -> None:
     """Write all files but the report: those of the first run to the folder, those of the others to subfolders.
 
     Other files of an earlier evaluation in the folder are removed. Raises `OutputFailed`.
     """
     files: dict[Path, str] = {}
     for run, subfolder in zip(evaluation.runs, run_folders(evaluation), strict=True):
-        files[folder / subfolder / PREDICTIONS] = _as_csv(prediction_rows(run, evaluation.labels))
+        files[folder / subfolder / PREDICTIONS] = _as_csv(prediction_rows(run, evaluation.labels), spreadsheet_safe)
         if isinstance(run, Run):
-            files[folder / subfolder / CONFUSION] = _as_csv(confusion_rows(run, evaluation.labels))
+            files[folder / subfolder / CONFUSION] = _as_csv(confusion_rows(run, evaluation.labels), spreadsheet_safe)
     files[folder / METRICS] = json.dumps(as_json(evaluation), indent=1) + "\n"
     _remove([path for path in existing_files(folder) if path not in files])
     for path, text in files.items():
@@ -144,10 +148,18 @@ def confusion_rows(run: Run, labels: Sequence[str]) -> list[list[object]]:
     return rows + [[label, *counts.tolist()] for label, counts in zip(labels, run.confusion, strict=True)]
 
 
-def _as_csv(rows: Sequence[Sequence[object]]) -> str:
+def _as_csv(rows: Sequence[Sequence[object]], spreadsheet_safe: bool) -> str:
     stream = io.StringIO()
-    csv_writer(stream).writerows(rows)
+    csv_writer(stream).writerows(_safe(rows) if spreadsheet_safe else rows)
     return stream.getvalue()
+
+
+def _safe(rows: Sequence[Sequence[object]]) -> Iterator[list[object]]:
+    columns = [str(name) for name in rows[0]]
+    texts = [not _NUMBERS.fullmatch(name) for name in columns]
+    yield [*defused_columns(columns)]
+    for row in rows[1:]:
+        yield defused_cells(columns, row, texts=texts)
 
 
 def _remove(paths: Sequence[Path]) -> None:

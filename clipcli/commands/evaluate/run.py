@@ -54,7 +54,7 @@ def run(options: EvaluateSettings) -> Generator[Event, None, Evaluation]:
     else:
         evaluation = yield from captions.run(options, data, notices)
     if folder is not None:
-        write_files(folder, evaluation)
+        write_files(folder, evaluation, spreadsheet_safe=options.spreadsheet_safe)
         write_report(folder, evaluation)
     return evaluation
 

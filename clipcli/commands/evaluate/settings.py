@@ -15,13 +15,20 @@ from clipcli.commands.evaluate.parsing import (
     split_list,
     split_prompts,
 )
-from clipcli.commands.shared_settings import Encoding, LabelColumn, LabelsOrClassifier, Overwriting, TableColumns
+from clipcli.commands.shared_settings import (
+    Encoding,
+    ForSpreadsheets,
+    LabelColumn,
+    LabelsOrClassifier,
+    Overwriting,
+    TableColumns,
+)
 from clipcli.scoring.kinds import THRESHOLD
 from clipcli.settings import AsText, AsTexts, Reads, record, setting
 
 
 @record
-class EvaluateSettings(Encoding, Overwriting, LabelColumn, TableColumns, LabelsOrClassifier):
+class EvaluateSettings(Encoding, Overwriting, ForSpreadsheets, LabelColumn, TableColumns, LabelsOrClassifier):
     """The data, classes and models of an evaluation; `data` holds a pair of name and path for each DATA."""
 
     command = "evaluate"

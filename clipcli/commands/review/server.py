@@ -22,6 +22,7 @@ from clipcli.commands.review.page import LARGE, SMALL, page_of
 from clipcli.commands.review.run import Review
 from clipcli.errors import ClipcliError
 from clipcli.images.thumbnail import small_jpeg
+from clipcli.parsed import json_of
 from clipcli.report.review import POLICY_OF_SERVER
 
 _HOST = "127.0.0.1"
@@ -109,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.BAD_REQUEST)
             return
         try:
-            answer = step(json.loads(self.rfile.read(int(size))))
+            answer = step(json_of(self.rfile.read(int(size))))
         except (ValueError, TypeError, KeyError):
             self._refuse(HTTPStatus.BAD_REQUEST)
         except ClipcliError as e:

@@ -11,6 +11,7 @@ from clipcli.commands.train.run_lines import read_text
 from clipcli.commands.train.validation import Nearest
 from clipcli.files.atomic import write_text
 from clipcli.images.thumbnail import thumbnails
+from clipcli.parsed import json_of
 from clipcli.report import Gallery, Group, Section, Thumbnail
 
 EXAMPLES_FILE = "examples.json"
@@ -49,5 +50,5 @@ def _found(one: dict[str, Any]) -> str:
 
 def _read(run: Path) -> dict[str, Any]:
     text = read_text(run / EXAMPLES_FILE)
-    examples: dict[str, Any] = {} if text is None else json.loads(text)
+    examples: dict[str, Any] = {} if text is None else json_of(text)
     return examples

@@ -24,6 +24,7 @@ from clipcli.commands.train.image_size import at_image_size, check_image_size
 from clipcli.commands.train.settings import TrainConfig
 from clipcli.errors import BadFile, MissingExtra, UsageError, install
 from clipcli.events import Event
+from clipcli.offline import offline
 
 # The initial bias, and logit scale as a logarithm, of SigLIP (Zhai et al. 2023, section 3.2).
 _SIGLIP_BIAS, _SIGLIP_LOGIT_SCALE = -10, 2.302585
@@ -113,7 +114,8 @@ def find_start(config: TrainConfig) -> Generator[Event, None, Architecture]:
     if config.arch is not None:
         architecture = find_architecture(config.arch)
     else:
-        architecture = yield from backbones.find(config.model or "")()
+        with offline(config.offline):
+            architecture = yield from backbones.find(config.model or "")()
     if "multimodal_cfg" in architecture.model_cfg:
         raise UsageError(f"{architecture.name} is a CoCa model, whose captioner clipcli does not train; choose another")
     return architecture if config.image_size is None else at_image_size(architecture, config.image_size)
@@ -132,12 +134,13 @@ def load_trainee(start: Architecture, config: TrainConfig, *, runtime: Runtime) 
     fp32 = replace(runtime, precision="fp32")
     # For random weights, of the model and of adapters.
     torch.manual_seed(config.seed)
-    if isinstance(start, backbones.Checkpoint):
-        backbone = load(start, runtime=fp32, resize=config.image_size is not None)
-        start = _fit_bias(start, backbone.towers, config)
-    else:
-        start = _with_bias_for_loss(start, config)
-        backbone = initialise(start, runtime=fp32)
+    with offline(config.offline):
+        if isinstance(start, backbones.Checkpoint):
+            backbone = load(start, runtime=fp32, resize=config.image_size is not None)
+            start = _fit_bias(start, backbone.towers, config)
+        else:
+            start = _with_bias_for_loss(start, config)
+            backbone = initialise(start, runtime=fp32)
     _check_vocabulary(backbone, start)
     if config.image_size is not None:
         check_image_size(backbone, config.image_size)

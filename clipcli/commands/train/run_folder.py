@@ -17,6 +17,7 @@ from clipcli.errors import OutputExists, OutputFailed, UsageError
 from clipcli.files.atomic import replacing, write_text
 from clipcli.outputs.csv import csv_writer
 from clipcli.outputs.text import writable
+from clipcli.parsed import json_of
 from clipcli.settings import read_yaml, to_yaml
 
 METRICS_FILE, SKIPPED_FILE = "metrics.jsonl", "skipped.csv"
@@ -88,7 +89,7 @@ class RunFolder:
         kept = []
         for line in file.read_text(encoding="utf-8").split("\n"):
             try:
-                values = json.loads(line)
+                values = json_of(line)
             except ValueError:
                 # The run was killed while it wrote this line.
                 continue

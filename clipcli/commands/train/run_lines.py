@@ -6,13 +6,13 @@ line counts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clipcli.errors import InputNotFound
+from clipcli.parsed import json_of
 
 Line = dict[str, Any]
 _ORDERED = ("step", "validation", "collapse", "wise_ft", "range_test")
@@ -85,7 +85,7 @@ def read_text(path: Path) -> str | None:
 def _record(text: str) -> Line | None:
     """The record in a line; `None` where it is incomplete or no record."""
     try:
-        line = json.loads(text)
+        line = json_of(text)
     except ValueError:
         return None
     return line if isinstance(line, dict) and isinstance(line.get("kind"), str) else None

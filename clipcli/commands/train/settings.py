@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clipcli.backbones.devices import DEVICES, NUMBERED
-from clipcli.commands.shared_settings import Names, TableColumns
+from clipcli.commands.shared_settings import Names, Network, TableColumns
 from clipcli.settings import AsNumberOrText, AsText, AsTexts, build_record, record, setting
 
 LOSSES = {
@@ -41,7 +41,7 @@ PRECISIONS = {
 
 
 @record
-class TrainConfig(TableColumns, Names):
+class TrainConfig(TableColumns, Names, Network):
     """All settings of a training run."""
 
     command = "train"

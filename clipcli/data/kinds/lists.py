@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator
 from typing import TextIO
 
@@ -12,6 +11,7 @@ from clipcli.data.samples import Reading, Sample
 from clipcli.data.tree import Data
 from clipcli.errors import BadFile, InputNotFound
 from clipcli.files.remote import open_bytes
+from clipcli.parsed import json_of
 from clipcli.records import Skipped
 
 _BLOCK = 1 << 20
@@ -92,7 +92,7 @@ def _parts(stream: TextIO) -> Iterator[str]:
 def _of_json(line: str) -> str | None:
     """The path in a line of JSON: a text, or an object that has it; `None` if there is none."""
     try:
-        value = json.loads(line)
+        value = json_of(line)
     except ValueError:
         return None
     if isinstance(value, dict):

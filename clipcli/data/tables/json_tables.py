@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from clipcli.data.tables.lines import lines_of
 from clipcli.data.tables.table import Row, Table
 from clipcli.errors import BadFile
 from clipcli.notices import Notice, Notices
+from clipcli.parsed import json_of
 
 # Objects may have different keys: the columns are the keys of this many together.
 _OBJECTS_FOR_COLUMNS = 100
@@ -32,7 +33,7 @@ def read_jsonl(stream: BinaryIO, name: str, _: Notices) -> Table:
 def read_json(stream: BinaryIO, name: str, notices: Notices) -> Table:
     """A table of a list of JSON objects, or of COCO. Raises `BadFile` if it is neither."""
     try:
-        content = json.loads(stream.read().decode("utf-8-sig", "surrogateescape"))
+        content = json_of(stream.read().decode("utf-8-sig", "surrogateescape"))
     except (ValueError, RecursionError) as e:
         where, reason = (
             (f"{name} line {e.lineno}", e.msg) if isinstance(e, json.JSONDecodeError) else (name, "too deep")
@@ -60,7 +61,7 @@ def _objects(stream: BinaryIO, name: str) -> Iterator[tuple[str, dict[str, Any]]
             continue
         where = f"{name} line {number}"
         try:
-            record = json.loads(line)
+            record = json_of(line)
         except (ValueError, RecursionError) as e:
             reason = e.msg if isinstance(e, json.JSONDecodeError) else "it cannot be read"
             raise BadFile(f"{where}: not JSON: {reason}; write one JSON object a line") from None
@@ -96,25 +97,34 @@ def _of_coco(content: Mapping[str, Any], name: str, notices: Notices) -> Table:
 def _captions(content: Mapping[str, Any], name: str, notices: Notices) -> Iterator[Row]:
     by_image = _by_image(content, name, notices)
     for image in content["images"]:
-        captions = [one["caption"] for one in by_image[image.get("id")]]
+        captions = [one["caption"] for one in by_image.get(_id(image, "id"), ())]
         yield f"{name} image {image.get('id')}", {"file_name": image.get("file_name"), "caption": captions}
 
 
 def _classes(content: Mapping[str, Any], name: str, notices: Notices) -> Iterator[Row]:
-    names = {one.get("id"): one.get("name") for one in content.get("categories", ()) if isinstance(one, dict)}
+    categories = content.get("categories")
+    names = {_id(one, "id"): one.get("name") for one in categories} if _are_objects(categories) and categories else {}
     by_image = _by_image(content, name, notices)
     for image in content["images"]:
-        for one in by_image[image.get("id")] or [{}]:
-            label = names.get(one.get("category_id"))
+        for one in by_image.get(_id(image, "id")) or [{}]:
+            label = names.get(_id(one, "category_id"))
             yield f"{name} image {image.get('id')}", {"file_name": image.get("file_name"), "label": label}
 
 
-def _by_image(content: Mapping[str, Any], name: str, notices: Notices) -> dict[object, Sequence[Mapping[str, Any]]]:
+def _by_image(content: Mapping[str, Any], name: str, notices: Notices) -> dict[object, list[Mapping[str, Any]]]:
     """The annotations of each image, by its id, in the order of the file."""
-    found: dict[object, list[Mapping[str, Any]]] = {image.get("id"): [] for image in content["images"]}
+    found: dict[object, list[Mapping[str, Any]]] = {_id(image, "id"): [] for image in content["images"]}
+    found.pop(None, None)
     for n, annotation in enumerate(content["annotations"], 1):
-        if annotation.get("image_id") in found:
-            found[annotation["image_id"]].append(annotation)
+        number = _id(annotation, "image_id")
+        if number in found:
+            found[number].append(annotation)
         else:
             notices.add(NO_IMAGE, f"annotation {n} of {name}")
-    return dict(found)
+    return found
+
+
+def _id(one: Mapping[str, Any], key: str) -> str | float | None:
+    """The id under a key; `None` for what is no id."""
+    value = one.get(key)
+    return value if isinstance(value, str | int | float) else None

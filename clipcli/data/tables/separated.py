@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from clipcli.data.captions import is_utf8
 from clipcli.data.file_names import is_image_name
+from clipcli.data.tables.formulas import is_safe, original_cells, original_columns
 from clipcli.data.tables.lines import Record, lines_of
 from clipcli.data.tables.literal import literal_records
 from clipcli.data.tables.table import Row, Table, Unreadable
@@ -96,7 +97,10 @@ def _quoted(lines: Iterator[str], name: str, mark: str) -> Iterator[Record]:
 
 def _table(records: Iterator[Record], name: str, mark: str, notices: Notices) -> Table:
     header = next(records, Record(1, []))
-    columns = [column.replace("\ufeff", "").strip() for column in header.fields]
+    written = [column.replace("\ufeff", "").strip() for column in header.fields]
+    safe = is_safe(written)
+    columns = original_columns(written) if safe else written
+    records = _originals(records, written, name) if safe else records
     if not any(columns):
         raise BadFile(f"{name} line 1: an empty table; begin with the names of its columns")
     if not all(map(is_utf8, columns)):
@@ -123,7 +127,16 @@ def _table(records: Iterator[Record], name: str, mark: str, notices: Notices) ->
                 notices.add(BLANKS, where)
             yield where, {column: fields[n] for column, n in numbers.items() if n < len(fields)}
 
-    return Table(name, names, rows)
+    return Table(name, names, rows, spreadsheet_safe=safe)
+
+
+def _originals(records: Iterator[Record], columns: Sequence[str], name: str) -> Iterator[Record]:
+    """The records of a file that was written with these columns for spreadsheets, as they were before."""
+    for record in records:
+        try:
+            yield record._replace(fields=original_cells(columns, record.fields))
+        except ValueError as e:
+            raise BadFile(f"{name} line {record.line}: {e}; mend the row, or take it out") from None
 
 
 def _count_columns(columns: Sequence[str], name: str, notices: Notices) -> None:

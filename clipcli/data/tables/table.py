@@ -23,13 +23,15 @@ class Table:
     `rows(image, others)` reads the rows once, with at least the cells of the column `image` and the columns `others`. A
     row is its location, as in `t.csv line 3`, and its cells by column. Where images are stored in the cells, the cell
     is a `Reference`, and the image is not read. What is odd in a table is counted while its rows are read, not when it
-    is opened. `binary` are the columns that hold bytes.
+    is opened. `binary` are the columns that hold bytes. `spreadsheet_safe` says that the file was written so, as
+    `formulas` says; the columns and rows are those before that.
     """
 
     name: str
     columns: Sequence[str]
     rows: Callable[[str, Sequence[str]], Iterator[Row]]
     binary: Sequence[str] = ()
+    spreadsheet_safe: bool = False
 
     @property
     def texts(self) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from clipcli.errors import CacheUnusable
 from clipcli.files.atomic import part_of
 from clipcli.memory.cache import cache_path
+from clipcli.parsed import json_of
 
 _VERDICT, _TOWER = "verdict.json", "tower.bin"
 
@@ -44,7 +45,7 @@ def engines_path() -> Path:
 def verdict_on(key: str) -> Verdict | None:
     """The verdict on a tower, or `None` if it was never converted."""
     try:
-        return Verdict(**json.loads((engines_path() / key / _VERDICT).read_text(encoding="utf-8")))
+        return Verdict(**json_of((engines_path() / key / _VERDICT).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
