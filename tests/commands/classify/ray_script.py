@@ -22,7 +22,7 @@ from clipcli.commands.classify.ray_workers import Columns
 NOTES = Path(sys.argv[1])
 
 
-def decode_or_die(columns: Columns, *, how: Any, notes: str = str(NOTES)) -> Columns:
+def decode_or_die(columns: Columns, *, wanted: Any, notes: str = str(NOTES)) -> Columns:
     """As `decode`, noting which images it decodes; it kills its process at some."""
     from clipcli.commands.classify.ray_workers import decode
 
@@ -36,7 +36,7 @@ def decode_or_die(columns: Columns, *, how: Any, notes: str = str(NOTES)) -> Col
         with open(killed, "a") as file:
             file.write(f"{os.getpid()}\n")
         os.kill(os.getpid(), signal.SIGKILL)
-    return decode(columns, how=how)
+    return decode(columns, wanted=wanted)
 
 
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=100 << 20)
