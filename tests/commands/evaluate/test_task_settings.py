@@ -17,7 +17,8 @@ from clipcli.settings.described import described
 CHOOSE = {"data", "labels", "classifier", "label_column", "multi_label"}
 FOR_ALL = {
     *("model", "output", "overwrite", "exclude", "image_column", "device", "precision", "cache", "cache_size"),
-    *("batch_size", "workers", "decode", "color", "engine", "verify"),
+    *("batch_size", "workers", "decode", "color", "engine", "verify", "frames", "offline", "spreadsheet_safe"),
+    *("max_pixels", "truncated", "isolate", "untrusted", "decode_timeout", "decode_memory"),
 }
 SOME_TASKS: dict[str, tuple[Any, set[str]]] = {
     "prompts": ("plain", {CLASSIFICATION, SEVERAL_LABELS}),
