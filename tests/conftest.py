@@ -51,6 +51,11 @@ PREPROCESS_CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long `tests/faults` tries faults."""
+    parser.addoption("--rounds", type=int, default=1, help="so many times as many faults are tried")
+
+
 @pytest.fixture(autouse=True)
 def _alone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test has caches of its own, and reaches nothing but this machine."""

@@ -2,7 +2,7 @@
 
 Values are bytes, most often of a float32 vector. Keys are hashes of everything that a value depends on, so an entry is
 never stale. SQLite's write-ahead log makes each write atomic and lets several runs share the file. The entries least
-recently used are removed first.
+recently used are removed first. Each entry has a checksum: one that is not as it was written is as good as not there.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import os
 import re
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipcli.errors import CacheUnusable, UsageError
+from clipcli.errors import CacheUnusable, UsageError, one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 
 DEFAULT_SIZE = "5GB"
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, kind TEXT, value BLOB, used INTEGER);
+CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, kind TEXT, value BLOB, used INTEGER, checksum INTEGER);
 CREATE INDEX IF NOT EXISTS entries_by_use ON entries (used);
 """
+# The version of the schema. Before 1 there were no checksums: entries of then have none.
+_VERSION = 1
 _BUSY_SECONDS = 60
 _PAGE_SIZE = 16384
 _KEYS_PER_QUERY = 500
@@ -82,6 +85,8 @@ class Cache:
     def __init__(self, path: Path | None = None, *, limit: int | None = None) -> None:
         self.path = path or cache_path()
         self.limit = read_size(os.environ.get("CLIPCLI_CACHE_SIZE") or DEFAULT_SIZE) if limit is None else limit
+        # Keys of entries that were found damaged.
+        self.damaged: set[str] = set()
 
     def get(self, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The float32 vectors of those keys that are in the cache."""
@@ -90,7 +95,10 @@ class Cache:
         return {key: np.frombuffer(value, dtype="<f4") for key, value in self.get_bytes(keys).items()}
 
     def get_bytes(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """The values of those keys that are in the cache. They count as used now."""
+        """The values of those keys that are in the cache. They count as used now.
+
+        An entry that is not as it was written is left out, and its key is among those `damaged`.
+        """
         found: dict[str, bytes] = {}
         if not self.path.exists():
             return found
@@ -99,9 +107,13 @@ class Cache:
             for start in range(0, len(keys), _KEYS_PER_QUERY):
                 part = keys[start : start + _KEYS_PER_QUERY]
                 marks = ",".join("?" * len(part))
-                rows = list(connection.execute(f"SELECT key, value, used FROM entries WHERE key IN ({marks})", part))
-                found.update((key, value) for key, value, _ in rows)
-                stale = [(now, key) for key, _, used in rows if now - used > _USE_GRAIN]
+                query = f"SELECT key, value, used, checksum FROM entries WHERE key IN ({marks})"
+                rows = list(connection.execute(query, part))
+                whole = [row for row in rows if _is_whole(*row)]
+                self.damaged |= set(part) & ({row[0] for row in rows} - {row[0] for row in whole})
+                found.update((key, value) for key, value, _, _ in whole)
+                # A clock that was put back leaves times in the future.
+                stale = [(now, key) for key, _, used, _ in whole if abs(now - used) > _USE_GRAIN]
                 if stale:
                     connection.executemany("UPDATE entries SET used = ? WHERE key = ?", stale)
         return found
@@ -117,9 +129,9 @@ class Cache:
     def put_bytes(self, values: Mapping[str, bytes], *, kind: str) -> None:
         """Keep these values, all of them or none. Beyond the limit the least recently used are removed."""
         now = int(time.time())
-        entries = [(key, kind, value, now) for key, value in values.items()]
+        entries = [(key, kind, value, now, _checksum(key, value)) for key, value in values.items()]
         with self._connection() as connection:
-            connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)", entries)
+            connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)", entries)
             self._shrink(connection)
 
     def _shrink(self, connection: sqlite3.Connection) -> None:
@@ -183,8 +195,9 @@ class Cache:
                     yield connection
             finally:
                 connection.close()
-        except (sqlite3.Error, OSError) as e:
-            raise CacheUnusable(f"cannot use the cache {self.path}: {e}; try clipcli cache clear") from None
+        # SQLite says of some damage that memory is short, and its messages repeat bytes that are no text.
+        except (sqlite3.Error, OSError, MemoryError, UnicodeError) as e:
+            raise CacheUnusable(f"cannot use the cache {self.path}: {one_line(e)}; try clipcli cache clear") from None
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
@@ -201,9 +214,37 @@ def _prepare(connection: sqlite3.Connection) -> None:
             if "locked" not in str(e) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
-    connection.executescript(_SCHEMA)
+    [(version,)] = connection.execute("PRAGMA user_version")
+    if version > _VERSION:
+        raise sqlite3.DatabaseError("it is of a newer version of clipcli")
+    if version < _VERSION:
+        _bring_up_to_date(connection)
     # The log is synced at checkpoints only: a power cut may lose the last entries, but harms no others.
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Make the table, or add to one of an earlier version what it lacks."""
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        # Another run may have done it meanwhile.
+        if not any(column[1] == "checksum" for column in connection.execute("PRAGMA table_info(entries)")):
+            connection.execute("ALTER TABLE entries ADD COLUMN checksum INTEGER")
+        connection.execute(f"PRAGMA user_version={_VERSION}")
+
+
+def _checksum(key: str, value: bytes) -> int:
+    """The CRC-32 of an entry with its key: a damaged file may also give the entry of another key."""
+    return zlib.crc32(value, zlib.crc32(key.encode("utf-8", "surrogatepass")))
+
+
+def _is_whole(key: object, value: object, used: object, checksum: object) -> bool:
+    """True for an entry as it was written; of one without a checksum that is not known."""
+    if not (isinstance(key, str) and isinstance(value, bytes) and isinstance(used, int)):
+        return False
+    return checksum is None or checksum == _checksum(key, value)
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:

@@ -3,7 +3,8 @@
 An index lies beside the cache of embeddings and is about one folder, one model and one way of reading images. It is
 current while every folder below has the entries it had, told by the time of its last change, and every file is as it
 was, told as `files.identity` does. A folder that was changed within two seconds of being listed is not trusted: its
-time may be too coarse to tell of a later change. The file is in the format of safetensors, and written atomically.
+time may be too coarse to tell of a later change. The file is in the format of safetensors, with a checksum behind it,
+and written atomically.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import json
 import os
 import sys
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clipcli.errors import CacheUnusable, one_line
 from clipcli.files.atomic import replacing
 from clipcli.files.identity import state_of
 from clipcli.memory.cache import cache_path
@@ -32,6 +35,8 @@ MOST_BYTES = 8 << 30
 _SUFFIX = ".index"
 _UNSETTLED_NS = 2 * 10**9
 _ABSENT = 0
+# The checksum is over the sums of so many bytes each: as fast as memory, and any byte that changes changes it.
+_BLOCK, _CHECKSUM_SIZE = 1 << 16, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class FolderIndex:
 
 def index_key(root: str, *, exclude: Sequence[str], made_by: str) -> str:
     """The name of the index of a folder. A hash of a state may differ in another version of Python."""
-    content = [__version__, sys.implementation.cache_tag, os.path.abspath(root), *exclude, made_by]
+    content = ["index/2", __version__, sys.implementation.cache_tag, os.path.abspath(root), *exclude, made_by]
     return hashlib.sha256(json.dumps(content).encode("utf-8", "surrogateescape")).hexdigest()[:40]
 
 
@@ -88,10 +93,16 @@ def are_settled(root: str, folders: Sequence[str], *, listed_at: int) -> bool:
 
 
 def read_index(key: str) -> FolderIndex | None:
-    """The index, with its embeddings mapped into memory; `None` if there is none, or none that can be read."""
+    """The index, with its embeddings mapped into memory; `None` if there is none.
+
+    Raises `CacheUnusable` if it is not as it was written.
+    """
     path = indexes_path() / f"{key}{_SUFFIX}"
     try:
-        content = np.memmap(path, np.uint8, "r")
+        written = np.memmap(path, np.uint8, "r")
+        content, checksum = written[:-_CHECKSUM_SIZE], written[-_CHECKSUM_SIZE:]
+        if _checksum(content) != checksum.tobytes():
+            raise ValueError("its checksum is of another content")
         begin = 8 + int.from_bytes(content[:8].tobytes(), "little")
         header = json_of(content[8:begin].tobytes())
         about = json_of(header.pop("__metadata__")["index"])
@@ -108,8 +119,10 @@ def read_index(key: str) -> FolderIndex | None:
             said=tuple((warns, message) for warns, message in about["said"]),
             settled=about["settled"],
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise CacheUnusable(f"the index {path} is not as it was written ({one_line(e)})") from None
 
 
 def write_index(key: str, index: FolderIndex) -> None:
@@ -129,6 +142,9 @@ def write_index(key: str, index: FolderIndex) -> None:
     _remove_oldest(room=sum(tensor.nbytes for tensor in tensors.values()), but=path)
     with replacing(path) as part:
         save_file(tensors, part, metadata={"index": json.dumps(about)})
+        checksum = _checksum(np.memmap(part, np.uint8, "r"))
+        with part.open("ab") as file:
+            file.write(checksum)
 
 
 def usage() -> tuple[int, int]:
@@ -178,6 +194,13 @@ def _file_state(path: str) -> int:
         return hash(state_of(path))
     except (OSError, ValueError):
         return _ABSENT
+
+
+def _checksum(content: NDArray[np.uint8]) -> bytes:
+    """The CRC-32 of the sums of the content's blocks, each as numbers of 64 bits, and of the bytes behind them."""
+    whole = len(content) // _BLOCK * _BLOCK
+    sums = np.asarray(content[:whole]).view("<u8").reshape(-1, _BLOCK // 8).sum(axis=1, dtype="<u8")
+    return zlib.crc32(content[whole:].tobytes(), zlib.crc32(sums.tobytes())).to_bytes(_CHECKSUM_SIZE, "little")
 
 
 def _part(content: NDArray[np.uint8], *, dtype: str, shape: list[int], data_offsets: list[int]) -> NDArray[Any]:

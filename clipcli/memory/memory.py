@@ -40,6 +40,7 @@ class Memory:
     def __init__(self, cache: Cache | None) -> None:
         self._cache = cache
         self._failure: CacheUnusable | None = None
+        self._told_of_damage = False
 
     def __bool__(self) -> bool:
         """True while the cache is in use."""
@@ -62,7 +63,13 @@ class Memory:
         self._attempt(lambda cache: cache.put_bytes(values, kind=kind), None)
 
     def warnings(self) -> Iterator[Warned]:
-        """A warning if the cache has failed since the last call. Pipelines yield it as an event."""
+        """A warning if the cache has failed since the last call, and one of the first damage. Pipelines yield them."""
+        if self._cache is not None and self._cache.damaged and not self._told_of_damage:
+            self._told_of_damage = True
+            yield Warned(
+                f"the cache {self._cache.path} has entries that are not as they were written, as a failing disk leaves"
+                " them; they are made anew"
+            )
         failure, self._failure = self._failure, None
         if failure is not None:
             yield Warned(f"{failure}; going on without it")

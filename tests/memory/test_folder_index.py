@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clipcli.errors import CacheUnusable
 from clipcli.memory import folder_index
 from clipcli.memory.folder_index import (
     FolderIndex,
@@ -118,7 +119,8 @@ def test_a_key_is_of_one_folder_one_model_and_one_choice(root: Path, monkeypatch
 def test_a_torn_file_is_no_index(content: bytes) -> None:
     indexes_path().mkdir(parents=True)
     (indexes_path() / "k.index").write_bytes(content)
-    assert read_index("k") is None
+    with pytest.raises(CacheUnusable, match="not as it was written"):
+        read_index("k")
 
 
 def test_the_least_used_indexes_make_room(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

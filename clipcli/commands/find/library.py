@@ -20,6 +20,7 @@ from clipcli.commands.find.settings import FindSettings
 from clipcli.data.images import list_images
 from clipcli.encoding.embed import embed_images
 from clipcli.encoding.model import Model
+from clipcli.errors import CacheUnusable
 from clipcli.events import Event, Noted, Warned
 from clipcli.memory.folder_index import (
     FolderIndex,
@@ -76,7 +77,7 @@ def _folder(root: str, options: FindSettings, *, model: Model) -> Generator[Even
     """The images of a folder, from its index if that is current."""
     store = model.store
     key = index_key(root, exclude=options.exclude, made_by="" if store is None else store.made_by)
-    known = None if options.verify else read_index(key)
+    known = None if options.verify else (yield from _kept(key))
     if known is None or not known.is_current(root):
         index = yield from _indexed(root, options, known, model=model)
         if not _are_same(index, known):
@@ -90,6 +91,15 @@ def _folder(root: str, options: FindSettings, *, model: Model) -> Generator[Even
     unread = [_file(root, name) for name in known.names[count:]]
     skipped = tuple(Skipped(item, reason) for item, reason in zip(unread, known.reasons, strict=True))
     return Part(known.embeddings, known.names[:count], skipped, root=root)
+
+
+def _kept(key: str) -> Generator[Event, None, FolderIndex | None]:
+    """The index that an earlier run kept. If it is damaged, a `Warned` says so."""
+    try:
+        return read_index(key)
+    except CacheUnusable as e:
+        yield Warned(f"{e}; it is made anew")
+        return None
 
 
 def _indexed(

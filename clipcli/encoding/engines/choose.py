@@ -91,6 +91,9 @@ def prepare(backbone: Backbone, tower: str) -> Generator[Event, None, Verdict]:
     """
     key = _key(backbone, tower)
     verdict = store.verdict_on(key)
+    if verdict == store.DAMAGED:
+        yield Warned(f"What was kept of the {tower} tower of {backbone.name} is not as it was written.")
+        verdict = None
     if verdict is None:
         yield Noted(f"Converting the {tower} tower of {backbone.name} for OpenVINO, once …")
         # Torch, which converts, is not needed where a tower was converted already.

@@ -25,7 +25,7 @@ from clipcli.events import Noted
 
 OPENVINO = "openvino"
 # What towers take and give, and what is noted about them. A change of it needs another name.
-_FORM = "towers/1"
+_FORM = "towers/2"
 _TEXTS_PER_BATCH = 64
 _PROMPTS_AT_A_TIME = 256
 

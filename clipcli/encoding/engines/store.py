@@ -37,17 +37,22 @@ class Verdict:
     checksum: str | None = None
 
 
+# A verdict that is not as it was written: reading the tower refuses it, as no content has this checksum.
+DAMAGED = Verdict(None, None)
+
+
 def engines_path() -> Path:
     """The folder of all converted towers, beside the cache of embeddings."""
     return cache_path().parent / "engines"
 
 
 def verdict_on(key: str) -> Verdict | None:
-    """The verdict on a tower, or `None` if it was never converted."""
+    """The verdict on a tower; `None` if it was never converted, and `DAMAGED` if it is not as it was written."""
     try:
-        return Verdict(**json_of((engines_path() / key / _VERDICT).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        checksum, _, text = (engines_path() / key / _VERDICT).read_bytes().partition(b"\n")
+    except OSError:
         return None
+    return Verdict(**json_of(text.decode())) if checksum == _checksum(text) else DAMAGED
 
 
 def keep(key: str, make: Callable[[], tuple[bytes, Verdict]]) -> Verdict:
@@ -64,7 +69,8 @@ def keep(key: str, make: Callable[[], tuple[bytes, Verdict]]) -> Verdict:
         if verdict.problem is None:
             verdict = replace(verdict, checksum=hashlib.sha256(content).hexdigest())
             (part / _TOWER).write_bytes(content)
-        (part / _VERDICT).write_text(json.dumps(asdict(verdict)), encoding="utf-8")
+        text = json.dumps(asdict(verdict)).encode()
+        (part / _VERDICT).write_bytes(_checksum(text) + b"\n" + text)
         # A folder in its place has no readable verdict, or is the same tower from a run that was quicker.
         shutil.rmtree(target, ignore_errors=True)
         part.rename(target)
@@ -84,6 +90,10 @@ def read(key: str, verdict: Verdict) -> bytes:
     if hashlib.sha256(content).hexdigest() != verdict.checksum:
         raise EngineRefused("its file is not as it was written")
     return content
+
+
+def _checksum(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def forget(key: str) -> None:
