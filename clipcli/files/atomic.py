@@ -1,4 +1,8 @@
-"""Writes files atomically: under a hidden name beside the target, then moved into place."""
+"""Writes files atomically: under a hidden name beside the target, then moved into place.
+
+The content is on the disk before the file has its name, and the name when `put_in_place` returns: a power cut leaves the
+former file or the whole new one, where the disk keeps what it confirms.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +61,9 @@ def put_in_place(part: Path, target: Path) -> None:
         if not target.is_file():
             raise OSError(errno.EINVAL, "it is not a plain file")
         shutil.copymode(target, part)
+    _sync_file(part)
     part.replace(target)
+    sync_folder(target.parent)
 
 
 def parts_of(target: Path) -> list[Path]:
@@ -101,6 +107,20 @@ def _system_library() -> Any:
     import ctypes
 
     return None if sys.platform == "win32" else ctypes.CDLL(None, use_errno=True)
+
+
+def _sync_file(path: Path) -> None:
+    """Bring the content of a file to the disk. Raises `OSError`, as of a disk that is full or fails."""
+    # Windows syncs only what is open for writing.
+    descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as e:
+        # Some file systems, as of pipes of other programs, sync nothing.
+        if e.errno not in _NOT_SUPPORTED:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: str | Path) -> None:

@@ -100,14 +100,21 @@ def remove_manifest(file: Path) -> None:
 
 
 def manifests_without_parts(target: Path) -> list[Path]:
-    """Manifests of hidden files that no longer exist, left by runs that were killed after their output was in place."""
-    name = re.compile(re.escape(f".{target.name}.") + r"[0-9a-f]{8}\.part\.json")
+    """Manifests that are of no file, as runs leave them that were killed while they wrote one or put the output in place.
+
+    They are those of hidden files that no longer exist, and those that were not yet in place. While they are sought, no
+    other run may write the target.
+    """
+    name, part = re.escape(target.name), r"\.[0-9a-f]{8}\.part"
+    of_parts = re.compile(rf"\.{name}{part}\.json")
+    unfinished = re.compile(rf"\.{name}\.json{part}|\.\.{name}{part}\.json{part}")
     try:
-        manifests = [path for path in target.parent.iterdir() if name.fullmatch(path.name)]
+        beside = list(target.parent.iterdir())
     except OSError:
         # The folder may be writable and not listable; stray manifests do no harm.
         return []
-    return [path for path in manifests if not path.with_suffix("").exists()]
+    left = [path for path in beside if of_parts.fullmatch(path.name) and not path.with_suffix("").exists()]
+    return left + [path for path in beside if unfinished.fullmatch(path.name)]
 
 
 def sha256_of(file: Path) -> str:

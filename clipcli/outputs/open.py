@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clipcli.errors import OutputExists, OutputFailed
-from clipcli.files.atomic import part_of, put_in_place
+from clipcli.files.atomic import part_of, parts_of, put_in_place
 from clipcli.files.locks import is_locked, lock_file
 from clipcli.files.manifest import (
     COMPLETE,
@@ -167,8 +167,7 @@ class Output:
         for path in self._superseded:
             if not is_locked(path):
                 _remove(path)
-        for path in manifests_without_parts(target):
-            path.unlink(missing_ok=True)
+        _sweep(target)
 
     def _put_in_place(self, finished: Path, target: Path) -> None:
         """Write the manifest of the output, then move the output into place.
@@ -211,6 +210,17 @@ class Output:
             if self._replaces is None and self._rows >= self._at_least:
                 where = f" (the rows so far are in {self._part})"
         return OutputFailed(f"cannot write {self._output}: {error.strerror}{where}; free some space and {then}")
+
+
+def _sweep(target: Path) -> None:
+    """Remove what holds no rows of runs that were killed: hidden files that are empty, and manifests of none."""
+    # What cannot be removed does no harm.
+    with suppress(OSError):
+        for part in parts_of(target):
+            if not part.stat().st_size and not is_locked(part):
+                _remove(part)
+        for path in manifests_without_parts(target):
+            path.unlink(missing_ok=True)
 
 
 def _is_as_it_was(target: Path, final: Manifest) -> bool:

@@ -1,0 +1,107 @@
+"""Disks that are full, fail or vanish: one line says it, no traceback, and what is there can be gone on with."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+
+import pytest
+
+from .conftest import FAIL_FROM, FAIL_ONCE, Faulty, spread
+
+# In each test; in long rounds 50 times as many.
+FAULTS = 2
+OUTPUT = "rows/out.csv"
+ERRORS = {"full": errno.ENOSPC, "quota": errno.EDQUOT, "failing": errno.EIO, "read-only": errno.EROFS}
+
+
+@pytest.fixture
+def classify(faulty: Faulty, model: str) -> list[object]:
+    """A command that writes its rows in seven batches."""
+    return ["classify", "photos", "--labels", "labels.txt", "--model", model, "--batch-size", 2, "--output", OUTPUT]
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_the_rows(faulty: Faulty, classify: list[object], rounds: int, kind: str) -> None:
+    whole = faulty(*classify, watched="rows")
+    rows = (faulty.folder / OUTPUT).read_bytes()
+    assert whole.calls
+    failed = 0
+    for n, at in enumerate(spread(whole.calls, FAULTS * rounds, seed=kind)):
+        faulty.clear()
+        ended = faulty(*classify, at=at, action=FAIL_FROM if n % 2 else FAIL_ONCE, error=ERRORS[kind], watched="rows")
+        assert "Traceback" not in ended.said
+        assert ended.code in (1, 3), ended.said
+        if ended.code == 1:
+            failed += 1
+            [line] = [line for line in ended.said.splitlines() if os.strerror(ERRORS[kind]) in line]
+            assert OUTPUT in line
+        again = faulty(*classify, "--resume")
+        assert again.code == 3, again.said
+        assert (faulty.folder / OUTPUT).read_bytes() == rows
+    assert failed
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_the_cache(faulty: Faulty, classify: list[object], rounds: int, kind: str) -> None:
+    """A cache that cannot be written is said once; the rows are what they were."""
+    whole = faulty(*classify, watched="cache")
+    rows = (faulty.folder / OUTPUT).read_bytes()
+    assert whole.calls
+    for at in spread(whole.calls, FAULTS * rounds, seed=kind):
+        faulty.clear()
+        ended = faulty(*classify, at=at, action=FAIL_FROM, error=ERRORS[kind], watched="cache")
+        assert ended.code == 3, ended.said
+        assert ended.said.count("going on without it") == 1
+        assert (faulty.folder / OUTPUT).read_bytes() == rows
+        shutil.rmtree(faulty.folder / "rows")
+        (faulty.folder / "rows").mkdir()
+        again = faulty(*classify)
+        assert "going on without it" not in again.said
+        assert (faulty.folder / OUTPUT).read_bytes() == rows
+
+
+def test_an_update(faulty: Faulty, classify: list[object], rounds: int) -> None:
+    """The former output is left as it was, or the new one is whole."""
+    assert faulty(*classify).code == 3
+    (faulty.folder / "photos" / "new.png").write_bytes((faulty.folder / "photos" / "00.png").read_bytes())
+    former = {path.name: path.read_bytes() for path in (faulty.folder / "rows").iterdir()}
+
+    def begin() -> None:
+        faulty.clear()
+        for name, data in former.items():
+            (faulty.folder / "rows" / name).write_bytes(data)
+
+    update = [*classify, "--update"]
+    calls = faulty(*update, watched="rows").calls
+    wanted = (faulty.folder / OUTPUT).read_bytes()
+    assert calls
+    for at in spread(calls, FAULTS * rounds, seed="update"):
+        begin()
+        ended = faulty(*update, at=at, action=FAIL_FROM, error=errno.ENOSPC, watched="rows")
+        assert "Traceback" not in ended.said
+        assert (faulty.folder / OUTPUT).read_bytes() in (former["out.csv"], wanted)
+        assert faulty(*update).code == 3
+        assert (faulty.folder / OUTPUT).read_bytes() == wanted
+
+
+def test_sorting(faulty: Faulty, classify: list[object], rounds: int) -> None:
+    """Every photo is whole in one of its places, and undo brings it back."""
+    assert faulty(*classify).code == 3
+    command = ["sort", OUTPUT, "--into", "sorted", "--by", "copy", "--apply"]
+    before = {path.name: path.read_bytes() for path in (faulty.folder / "photos").iterdir()}
+    calls = faulty(*command, watched="sorted").calls
+    assert calls
+    for at in spread(calls, FAULTS * rounds, seed="sort"):
+        shutil.rmtree(faulty.folder / "sorted")
+        ended = faulty(*command, at=at, action=FAIL_FROM, error=errno.ENOSPC, watched="sorted")
+        assert ended.code == 1
+        assert "Traceback" not in ended.said
+        assert "No space left on device" in ended.said
+        assert {path.name: path.read_bytes() for path in (faulty.folder / "photos").iterdir()} == before
+        again = faulty(*command)
+        assert again.code == 0, again.said
+        sorted_photos = {path.name: path.read_bytes() for path in (faulty.folder / "sorted").rglob("*.png")}
+        assert sorted_photos.items() <= before.items()
+        assert len(sorted_photos) == 12
