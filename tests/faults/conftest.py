@@ -20,6 +20,7 @@ from PIL import Image
 HERE = Path(__file__).parent
 COUNT, KILL, FAIL_ONCE, FAIL_FROM = range(4)
 KILLED = -9
+OUTPUT = "rows/out.csv"
 
 
 @pytest.fixture
@@ -68,20 +69,13 @@ class Faulty:
         self.server.stdin.write(json.dumps([{**how, "arguments": list(map(str, one))} for one in commands]) + "\n")
         self.server.stdin.flush()
         answers = json.loads(self.server.stdout.readline())
-        return [_ended(answer["code"], answer["said"]) for answer in answers]
+        return [Ended(**answer) for answer in answers]
 
     def clear(self) -> None:
         """Remove what runs have made."""
         for name in ("cache", "rows"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         (self.folder / "rows").mkdir()
-
-
-def _ended(code: int, said: str) -> Ended:
-    if code == KILLED:
-        return Ended(code, said, None)
-    text, _, calls = said.rpartition("\n")
-    return Ended(code, text, int(calls))
 
 
 @pytest.fixture(scope="session")
@@ -118,6 +112,12 @@ def faulty(server: subprocess.Popen[str], tmp_path: Path) -> Faulty:
         Image.fromarray(pixels).save(folder / "photos" / f"{n:02}.png")
     (folder / "photos" / "05 bad.png").write_bytes(b"no image")
     return Faulty(server, folder, {"CLIPCLI_CACHE": str(folder / "cache"), "HF_HOME": str(folder / "hub")})
+
+
+@pytest.fixture
+def classify(model: str) -> list[object]:
+    """A command that writes its rows in seven batches."""
+    return ["classify", "photos", "--labels", "labels.txt", "--model", model, "--batch-size", 2, "--output", OUTPUT]
 
 
 def spread(calls: int, number: int, *, seed: str) -> list[int]:

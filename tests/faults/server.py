@@ -1,7 +1,8 @@
 """A process that runs commands of clipcli in children, with the calls that change files counted by `shim.c`.
 
 Started as a script with the shim loaded first. It reads a line of JSON for each command, and answers with one: how the
-child ended, how many calls it made, and what it said. torch is loaded once, in the parent, which computes nothing.
+child ended, how many calls it made, and what it said. torch, and what children import, is loaded once, in the parent,
+which computes nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import resource
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
 from typing import Any
 
 _LOADED = ("torch", "open_clip", "clipcli.cli", "clipcli.cli.classify", "clipcli.cli.train")
@@ -52,8 +54,17 @@ def child(command: dict[str, Any], said: int) -> None:
         code = 99
     sys.stdout.flush()
     sys.stderr.flush()
-    os.write(said, f"\n{shim.faults_count()}".encode())
+    report = {"calls": shim.faults_count(), "modules": sorted(sys.modules)}
+    os.write(said, f"\n{json.dumps(report)}".encode())
     os._exit(code)
+
+
+def _load(modules: list[str]) -> None:
+    """Import what a child imported, so that the next ones need not."""
+    for module in modules:
+        if module not in sys.modules:
+            with suppress(ImportError):
+                importlib.import_module(module)
 
 
 def _address_space() -> int:
@@ -71,7 +82,7 @@ def serve() -> None:
         commands = json.loads(line)
         for command in commands:
             # What a child says goes to a file, which takes any length.
-            said = tempfile.TemporaryFile()
+            said = tempfile.TemporaryFile()  # noqa: SIM115
             pid = os.fork()
             if pid == 0:
                 child(command, said.fileno())
@@ -80,9 +91,13 @@ def serve() -> None:
         for pid, said in list(running.items()):
             _, status = os.waitpid(pid, 0)
             said.seek(0)
-            text = said.read().decode("utf-8", "replace")
-            answers.append({"code": os.waitstatus_to_exitcode(status), "said": text})
+            text, calls = said.read().decode("utf-8", "replace"), None
             said.close()
+            if os.WIFEXITED(status):
+                text, _, report = text.rpartition("\n")
+                calls = json.loads(report)["calls"]
+                _load(json.loads(report)["modules"])
+            answers.append({"code": os.waitstatus_to_exitcode(status), "said": text, "calls": calls})
         running.clear()
         sys.stdout.write(json.dumps(answers) + "\n")
         sys.stdout.flush()

@@ -6,36 +6,28 @@ import errno
 import os
 import shutil
 
-import pytest
-
-from .conftest import FAIL_FROM, FAIL_ONCE, Faulty, spread
+from .conftest import FAIL_FROM, FAIL_ONCE, OUTPUT, Faulty, spread
 
 # In each test; in long rounds 50 times as many.
 FAULTS = 2
-OUTPUT = "rows/out.csv"
-ERRORS = {"full": errno.ENOSPC, "quota": errno.EDQUOT, "failing": errno.EIO, "read-only": errno.EROFS}
+# A full disk, a failing one, a quota, and a file system that became read-only.
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS)
 
 
-@pytest.fixture
-def classify(faulty: Faulty, model: str) -> list[object]:
-    """A command that writes its rows in seven batches."""
-    return ["classify", "photos", "--labels", "labels.txt", "--model", model, "--batch-size", 2, "--output", OUTPUT]
-
-
-@pytest.mark.parametrize("kind", ERRORS)
-def test_the_rows(faulty: Faulty, classify: list[object], rounds: int, kind: str) -> None:
+def test_the_rows(faulty: Faulty, classify: list[object], rounds: int) -> None:
     whole = faulty(*classify, watched="rows")
     rows = (faulty.folder / OUTPUT).read_bytes()
     assert whole.calls
     failed = 0
-    for n, at in enumerate(spread(whole.calls, FAULTS * rounds, seed=kind)):
+    for n, at in enumerate(spread(whole.calls, 2 * FAULTS * rounds, seed="rows")):
         faulty.clear()
-        ended = faulty(*classify, at=at, action=FAIL_FROM if n % 2 else FAIL_ONCE, error=ERRORS[kind], watched="rows")
+        error, action = ERRORS[n % len(ERRORS)], FAIL_FROM if n % 3 else FAIL_ONCE
+        ended = faulty(*classify, at=at, action=action, error=error, watched="rows")
         assert "Traceback" not in ended.said
         assert ended.code in (1, 3), ended.said
         if ended.code == 1:
             failed += 1
-            [line] = [line for line in ended.said.splitlines() if os.strerror(ERRORS[kind]) in line]
+            [line] = [line for line in ended.said.splitlines() if os.strerror(error) in line]
             assert OUTPUT in line
         again = faulty(*classify, "--resume")
         assert again.code == 3, again.said
@@ -43,15 +35,14 @@ def test_the_rows(faulty: Faulty, classify: list[object], rounds: int, kind: str
     assert failed
 
 
-@pytest.mark.parametrize("kind", ERRORS)
-def test_the_cache(faulty: Faulty, classify: list[object], rounds: int, kind: str) -> None:
+def test_the_cache(faulty: Faulty, classify: list[object], rounds: int) -> None:
     """A cache that cannot be written is said once; the rows are what they were."""
     whole = faulty(*classify, watched="cache")
     rows = (faulty.folder / OUTPUT).read_bytes()
     assert whole.calls
-    for at in spread(whole.calls, FAULTS * rounds, seed=kind):
+    for n, at in enumerate(spread(whole.calls, FAULTS * rounds, seed="cache")):
         faulty.clear()
-        ended = faulty(*classify, at=at, action=FAIL_FROM, error=ERRORS[kind], watched="cache")
+        ended = faulty(*classify, at=at, action=FAIL_FROM, error=ERRORS[n % len(ERRORS)], watched="cache")
         assert ended.code == 3, ended.said
         assert ended.said.count("going on without it") == 1
         assert (faulty.folder / OUTPUT).read_bytes() == rows

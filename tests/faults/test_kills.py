@@ -1,4 +1,4 @@
-"""SIGKILL at calls that are spread over a whole run: no row is lost, doubled or shifted, and no entry of the cache torn."""
+"""SIGKILL at calls that are spread over a run: no row is lost, doubled or shifted, and no entry of the cache torn."""
 
 from __future__ import annotations
 
@@ -9,21 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
-from .conftest import KILL, KILLED, Faulty, spread
+from .conftest import KILL, KILLED, OUTPUT, Faulty, spread
 
 # In each test; in long rounds 50 times as many.
 KILLS = 2
-OUTPUT = "rows/out.csv"
 # The cache makes most of the calls: every other kill is at one that has to do with the rows.
 WATCHED = ("", "rows")
-
-
-@pytest.fixture
-def classify(faulty: Faulty, model: str) -> list[object]:
-    """A command that writes its rows in seven batches."""
-    return ["classify", "photos", "--labels", "labels.txt", "--model", model, "--batch-size", 2, "--output", OUTPUT]
 
 
 def kills(faulty: Faulty, command: list[object], number: int, *, begin: Callable[[], object]) -> Iterator[None]:
