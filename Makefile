@@ -2,6 +2,7 @@
 # make test   run the tests; make fast leaves the slow ones out
 # make check  lint, types and tests
 # make fuzz   give the readers of files any bytes, for MINUTES=10; what fails goes to tests/fuzz/crashes
+# make faults kill, cut the power of, and fill the disks of runs a hundred times each (an hour)
 # make mutants  what share of small faults the fast tests notice (25 minutes)
 # make docs   write anew what the docs have from the code
 # make tiny   make the bundled model again, in runs/ (two hours; goes on with the step that was stopped)
@@ -19,7 +20,7 @@ SOURCES := $(RUNS)/sources
 CONFIG := $(TINY)/open_clip_config.json
 STEP := $(BIN)/python $(TINY)
 
-.PHONY: demo test fast check fuzz mutants docs tiny clean
+.PHONY: demo test fast check fuzz faults mutants docs tiny clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/python examples/demo_photos.py $(VENV)/demo-photos
@@ -44,6 +45,9 @@ check: $(VENV)/dev.installed
 
 fuzz: $(VENV)/dev.installed
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz $(MINUTES)
+
+faults: $(VENV)/dev.installed
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults --rounds 50
 
 mutants: $(VENV)/dev.installed
 	$(BIN)/python -m pip install --quiet cosmic-ray

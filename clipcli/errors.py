@@ -24,6 +24,15 @@ from collections.abc import Iterable, Sequence
 
 _FEW = 8
 _SOME = 7
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "status_alloc_failed",
+    "bad_alloc",
+    "failed to map segment",
+)
 
 
 class ClipcliError(Exception):
@@ -116,6 +125,11 @@ def some_of(names: Sequence[str]) -> str:
     """The first few names in quotes, and how many more there are: for messages."""
     more = f" and {len(names) - _SOME} more" if len(names) > _SOME else ""
     return f"{', '.join(map(repr, names[:_SOME]))}{more}"
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """True for the errors by which torch, other libraries and Python say that memory is short."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)
 
 
 def one_line(error: Exception) -> str:

@@ -23,7 +23,7 @@ from clipcli.cli.flags import Command
 from clipcli.cli.help import HELP_FLAGS, Group, GroupedCommand
 from clipcli.cli.signals import expect_stops, say_unraisable
 from clipcli.cli.words import close_standard_output, take_standard_error
-from clipcli.errors import ClipcliError
+from clipcli.errors import ClipcliError, is_out_of_memory
 
 # The commands with their modules.
 COMMANDS = {
@@ -143,17 +143,27 @@ def _run(arguments: list[str], *, verbose: bool) -> int:
             raise
         close_standard_output()
         return exit_codes.DONE
-    except (ClipcliError, OSError) as e:
-        if verbose:
-            traceback.print_exc()
-        if isinstance(e, ClipcliError):
-            return e.exit_code if e.said_by_another else _report(str(e), e.exit_code)
-        return _report(f"the system refused: {e}; mend that and start again", exit_codes.FAILED)
     except typer.TyperException as e:
         message = e.format_message().rstrip(".?")
         command = next((a for a in arguments if a in COMMANDS), "")
         see = " ".join(part for part in ("clipcli", command, "--help") if part)
         return _report(f"{message[:1].lower()}{message[1:]}; see {see}", exit_codes.WRONG_USAGE)
+    except Exception as e:
+        if not isinstance(e, ClipcliError | OSError) and not is_out_of_memory(e):
+            raise
+        if verbose:
+            traceback.print_exc()
+        return _failed(e)
+
+
+def _failed(error: Exception) -> int:
+    """Say an error that is no fault of clipcli, and return the exit code."""
+    if isinstance(error, ClipcliError):
+        return error.exit_code if error.said_by_another else _report(str(error), error.exit_code)
+    if is_out_of_memory(error):
+        memory = "the memory is too small; close other programs or take a smaller model, and start again"
+        return _report(memory, exit_codes.FAILED)
+    return _report(f"the system refused: {error}; mend that and start again", exit_codes.FAILED)
 
 
 def _called(arguments: list[str]) -> object:

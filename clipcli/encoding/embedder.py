@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.backbones.encoders import ImageEncoder, check_finite
-from clipcli.errors import ClipcliError
+from clipcli.errors import ClipcliError, is_out_of_memory
 from clipcli.events import Warned
-
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "status_alloc_failed")
 
 
 class Embedder:
@@ -81,8 +79,3 @@ class Embedder:
 
             torch.cuda.empty_cache()
         return None
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """True for the errors by which torch, its libraries and Python say that memory is short."""
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)

@@ -1,7 +1,7 @@
 """Writes files atomically: under a hidden name beside the target, then moved into place.
 
-The content is on the disk before the file has its name, and the name when `put_in_place` returns: a power cut leaves the
-former file or the whole new one, where the disk keeps what it confirms.
+The content is on the disk before the file has its name, and the name when `put_in_place` returns: a power cut leaves
+the former file or the whole new one, where the disk keeps what it confirms.
 """
 
 from __future__ import annotations

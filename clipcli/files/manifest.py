@@ -100,7 +100,7 @@ def remove_manifest(file: Path) -> None:
 
 
 def manifests_without_parts(target: Path) -> list[Path]:
-    """Manifests that are of no file, as runs leave them that were killed while they wrote one or put the output in place.
+    """Manifests of no file, as runs leave them that were killed while they wrote one or put the output in place.
 
     They are those of hidden files that no longer exist, and those that were not yet in place. While they are sought, no
     other run may write the target.

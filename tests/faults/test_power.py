@@ -2,8 +2,8 @@
 
 The shim notes each call, and what a rename or a removal took away. From that two states of the disk are made that the
 cut may leave: in both a file has only as many bytes as were synced; in one each rename is on the disk at once, ahead
-of the content, and in the other none is that was made since its folder was synced. SQLite's own files are left as they are:
-it syncs by a plan of its own.
+of the content, and in the other none is that was made since its folder was synced. SQLite's own files are left as they
+are: it syncs by a plan of its own.
 """
 
 from __future__ import annotations

@@ -19,8 +19,7 @@ from clipcli.backbones.checkpoint import CONFIG_NAME
 from clipcli.backbones.directory import CHECKPOINTS_FOLDER, WEIGHTS_NAMES, saved_steps
 from clipcli.commands.train.model import Trainee
 from clipcli.commands.train.too_large import free_reserve, smaller_steps
-from clipcli.encoding.embedder import is_out_of_memory
-from clipcli.errors import BadFile, ClipcliError, OutputFailed
+from clipcli.errors import BadFile, ClipcliError, OutputFailed, is_out_of_memory
 from clipcli.files.atomic import part_of, replacing
 
 WEIGHTS_NAME = WEIGHTS_NAMES[0]

@@ -8,8 +8,7 @@ from typing import TypeVar
 import torch
 
 from clipcli.commands.train.settings import TrainConfig
-from clipcli.encoding.embedder import is_out_of_memory
-from clipcli.errors import ClipcliError
+from clipcli.errors import ClipcliError, is_out_of_memory
 
 Result = TypeVar("Result")
 

@@ -1,0 +1,62 @@
+"""Several runs at once on one cache and one output, and runs that have too little memory."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from .conftest import OUTPUT, Faulty
+
+
+@pytest.mark.parametrize("number", [2, 8])
+def test_runs_on_one_cache(faulty: Faulty, classify: list[object], number: int) -> None:
+    assert faulty(*classify).code == 3
+    rows = (faulty.folder / OUTPUT).read_bytes()
+    faulty.clear()
+    outputs = [f"rows/{n}.csv" for n in range(number)]
+    for ended in faulty.together([[*classify[:-1], output] for output in outputs]):
+        assert ended.code == 3, ended.said
+        assert "going on without it" not in ended.said
+    for output in outputs:
+        assert (faulty.folder / output).read_bytes() == rows
+    with closing(sqlite3.connect(faulty.folder / "cache" / "embeddings.sqlite")) as connection:
+        assert list(connection.execute("PRAGMA integrity_check")) == [("ok",)]
+        counts = dict(connection.execute("SELECT kind, COUNT(*) FROM entries GROUP BY kind"))
+    assert (counts["class embeddings"], counts["image embeddings"]) == (4, 12)
+
+
+@pytest.mark.parametrize("number", [2, 8])
+def test_runs_on_one_output(faulty: Faulty, classify: list[object], number: int) -> None:
+    """One of them writes it; the others say that it does, or come when it is there."""
+    assert faulty(*classify).code == 3
+    rows = (faulty.folder / OUTPUT).read_bytes()
+    faulty.clear()
+    ends = faulty.together([classify] * number)
+    assert sorted(ended.code for ended in ends)[-1] == 3
+    for ended in ends:
+        if ended.code != 3:
+            assert ended.code == 2, ended.said
+            assert "another run" in ended.said or "exists" in ended.said
+    assert (faulty.folder / OUTPUT).read_bytes() == rows
+    assert {path.name for path in (faulty.folder / "rows").iterdir()} == {"out.csv", "out.csv.json"}
+
+
+def test_a_run_with_too_little_memory(faulty: Faulty, classify: list[object], rounds: int) -> None:
+    """It ends with one line, or a library faults that got no memory; in any case another run goes on."""
+    assert faulty(*classify).code == 3
+    rows, codes = (faulty.folder / OUTPUT).read_bytes(), set()
+    for megabytes in [8, 48, 72, 1024] if rounds == 1 else [*range(4, 200, 4), 1024]:
+        faulty.clear()
+        ended = faulty(*classify, memory=megabytes << 20)
+        codes.add(ended.code)
+        assert "Traceback" not in ended.said
+        if ended.code == 1:
+            assert "memory" in ended.said.splitlines()[-1]
+        if ended.code != 3 or (faulty.folder / OUTPUT).read_bytes() != rows:
+            assert ended.code != 3 or b"needs more memory than it may have" in (faulty.folder / OUTPUT).read_bytes()
+            again = faulty(*classify, "--resume" if ended.code != 3 else "--overwrite")
+            assert again.code == 3, again.said
+        assert (faulty.folder / OUTPUT).read_bytes() == rows
+    assert {1, 3} <= codes
