@@ -32,6 +32,7 @@ _OUT_OF_MEMORY = (
     "status_alloc_failed",
     "bad_alloc",
     "failed to map segment",
+    "start new thread",
 )
 
 
