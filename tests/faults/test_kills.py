@@ -165,3 +165,27 @@ def test_sort(faulty: Faulty, classify: list[object], rounds: int) -> None:
 def contents(folder: Path) -> dict[str, bytes]:
     """The photos below a folder, by their names."""
     return {path.name: path.read_bytes() for path in folder.rglob("*.png")}
+
+
+def test_train(faulty: Faulty, models: dict[str, Path], rounds: int) -> None:
+    """What goes on from the last checkpoint has the weights of a run that was never killed."""
+    (faulty.folder / "photos" / "05 bad.png").unlink()
+    for photo in (faulty.folder / "photos").glob("*.png"):
+        photo.with_suffix(".txt").write_text(f"a thing of kind {photo.stem}\n")
+    start: list[object] = ["train", "photos", "--output", "run", "--model", models["resnet"], "--device", "cpu"]
+    start += ["--precision", "fp32", "--steps", 6, "--batch-size", 4, "--lr", "1e-3", "--save-every", 2]
+    run = faulty.folder / "run"
+    whole = faulty(*start, watched="run")
+    assert whole.code in (0, 3), whole.said
+    assert whole.calls
+    weights = tensors(run / "open_clip_model.safetensors")
+    for at in spread(whole.calls, rounds, seed="train"):
+        shutil.rmtree(run)
+        assert faulty(*start, at=at, action=KILL, watched="run").code == KILLED
+        ended = faulty("train", "--resume", "--output", "run")
+        # Before its first checkpoint there is nothing to go on with.
+        if ended.code not in (0, 3):
+            assert ended.code == 2, ended.said
+            shutil.rmtree(run, ignore_errors=True)
+            assert faulty(*start).code in (0, 3)
+        assert tensors(run / "open_clip_model.safetensors") == weights
