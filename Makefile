@@ -2,7 +2,7 @@
 # make test   run the tests; make fast leaves the slow ones out
 # make check  lint, types and tests
 # make fuzz   give the readers of files any bytes, for MINUTES=10; what fails goes to tests/fuzz/crashes
-# make faults kill, cut the power of, and fill the disks of runs a hundred times each (an hour)
+# make faults kill, cut the power of, and fill the disks of runs a hundred times each (long)
 # make mutants  what share of small faults the fast tests notice (25 minutes)
 # make docs   write anew what the docs have from the code
 # make tiny   make the bundled model again, in runs/ (two hours; goes on with the step that was stopped)

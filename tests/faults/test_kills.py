@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from clipcli.files.manifest import manifests_without_parts
+
 from .conftest import KILL, KILLED, OUTPUT, Faulty, spread
 
 # In each test; in long rounds 50 times as many.
@@ -54,7 +56,11 @@ def goes_on(faulty: Faulty, command: list[object], rows: bytes) -> None:
     assert ended.code == 3, ended.said
     assert "cache" not in ended.said.replace("comes from the cache", "")
     assert (faulty.folder / OUTPUT).read_bytes() == rows
-    assert {path.name for path in (faulty.folder / "rows").iterdir()} == {"out.csv", "out.csv.json"}
+    # After a kill at the very end there is nothing to write, and the manifest of no file waits for the next run.
+    stray = set(manifests_without_parts(faulty.folder / OUTPUT))
+    left = {path.name for path in set((faulty.folder / "rows").iterdir()) - stray}
+    assert left == {"out.csv", "out.csv.json"}
+    assert len(stray) <= 1
 
 
 def test_classify(faulty: Faulty, classify: list[object], rounds: int) -> None:
