@@ -33,6 +33,7 @@ _OUT_OF_MEMORY = (
     "bad_alloc",
     "failed to map segment",
     "start new thread",
+    "could not create a primitive",
 )
 
 
