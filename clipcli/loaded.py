@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from clipcli.commands.classify.settings import ClassifySettings, Labelling
-from clipcli.commands.shared_settings import Encoding, Inputs, ModelName
+from clipcli.commands.encoding_settings import Encoding
+from clipcli.commands.shared_settings import Inputs, ModelName
 from clipcli.errors import UsageError
 from clipcli.events import Event, ImagesEmbedded, Warned, result_of
 from clipcli.records import Rows, Skipped

@@ -77,7 +77,7 @@ def _alone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 @pytest.fixture(scope="session")
 def workers() -> Iterator[None]:
     """Worker processes that know the decoders of `odd_decoders`, which this process does not."""
-    from clipcli.images.isolate import HOUSE, PLUGINS
+    from clipcli.images.house import HOUSE, PLUGINS
 
     PLUGINS.append("odd_decoders")
     yield

@@ -49,10 +49,8 @@ def list_images(
     if not inputs:
         raise InputNotFound("no inputs were given; give images, folders, globs or lists")
     notices, listed = notices or Notices(), [] if listed is None else listed
-    found = [
-        one if isinstance(one, ImageItem) else Data(one, notices, tuple(exclude), listed, suffixes_of(also))
-        for one in inputs
-    ]
+    how = (notices, tuple(exclude), listed, suffixes_of(also))
+    found = [one if isinstance(one, ImageItem) else Data(one, *how) for one in inputs]
     kinds = {n: _kind(one) for n, one in enumerate(found) if isinstance(one, Data)}
     if keep:
         _check_keep(keep, [(one, kinds[n]) for n, one in enumerate(found) if isinstance(one, Data)])

@@ -137,7 +137,7 @@ def _encoded(
     """Yield the embeddings of the images, encoded by the models that do not remember them, and keep the new ones."""
     backbones: list[ImageEncoder] = []
     if limits_of(models[0].settings).isolate:
-        from clipcli.images.isolate import HOUSE
+        from clipcli.images.house import HOUSE
 
         # While the model is loaded.
         HOUSE.prepare()

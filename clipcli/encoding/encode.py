@@ -79,11 +79,12 @@ def _decoded(
     from clipcli.images.isolate import reader
     from clipcli.images.wanted import Wanted
 
-    limits = limits or Limits()
     ways: dict[object, Preprocessing] = {}
     for backbone in backbones:
         ways.setdefault(_pixels_of(backbone.preprocessing), backbone.preprocessing)
     size = max(backbone.runtime.batch_size for backbone in backbones)
+    how: dict[str, Any] = {"batch_size": size, "threads": threads, "notices": notices}
+    look: dict[str, Any] = {"color": color, "digests": digests, "limits": limits or Limits()}
     coming: Iterator[tuple[Batch, ...]]
     with ExitStack() as stack:
         if decode == "card":
@@ -92,22 +93,12 @@ def _decoded(
             if len(ways) > 1:
                 raise UsageError("--decode card decodes for models of one input size; take them one by one")
             [way] = ways.values()
-            found = card.batches(
-                items,
-                preprocessing=way,
-                device=backbones[0].runtime.device,
-                batch_size=size,
-                threads=threads,
-                color=color,
-                digests=digests,
-                notices=notices,
-                limits=limits,
-            )
-            coming = ((batch,) for batch in found)
+            device = backbones[0].runtime.device
+            coming = ((batch,) for batch in card.batches(items, preprocessing=way, device=device, **how, **look))
         else:
-            wanted = Wanted(ways=tuple(ways.values()), decode=decode, color=color, digests=digests, limits=limits)
+            wanted = Wanted(ways=tuple(ways.values()), decode=decode, **look)
             read = stack.enter_context(reader(wanted, watch=threads.watch))
-            coming = batches_for_each(len(ways), items, read=read, batch_size=size, threads=threads, notices=notices)
+            coming = batches_for_each(len(ways), items, read=read, **how)
         for batches in coming:
             by_way = dict(zip(ways, batches, strict=True))
             yield tuple(by_way[_pixels_of(backbone.preprocessing)] for backbone in backbones)

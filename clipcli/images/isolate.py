@@ -6,15 +6,12 @@ what it did. If the worker had decoded others before, which may have harmed it, 
 
 from __future__ import annotations
 
-import atexit
 import os
 import pickle
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from threading import Lock
@@ -23,12 +20,13 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from PIL import Image
 
-from clipcli.errors import ClipcliError, UsageError
+from clipcli.errors import ClipcliError
 from clipcli.images.decode import attempt, reason_of
+from clipcli.images.house import HOUSE
 from clipcli.images.limits import Limits
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.images.wanted import Found, Read, Wanted, reading
-from clipcli.images.worker import FORK, KILL, LENGTH, WAIT, receive_answer, send
+from clipcli.images.worker import receive_answer, send
 from clipcli.notices import Note, Notice, unsaid
 from clipcli.records import WHOLE, Content, Frame, Held, ImageItem, Skipped
 
@@ -41,11 +39,6 @@ class Attempt(Protocol):
     def __call__(self, item: ImageItem, use: Callable[[Content], Result], /) -> Result | Skipped: ...
 
 
-# Modules that workers import first, such as a Pillow plug-in of a program.
-PLUGINS: list[str] = []
-_PROGRAM = (
-    "import sys; sys.path[:] = {path!r}; from clipcli.images.worker import keep_house; keep_house({fd}, {plugins!r})"
-)
 _START_SECONDS = 600.0
 
 
@@ -55,96 +48,6 @@ class _Died(Exception):
 
 class _Gone(_Died):
     """A worker that took too long and was ended."""
-
-
-class _House:
-    """The process that forks the workers, started at the first need. It ends with this process."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._control: socket.socket | None = None
-        self._started_with: tuple[str, ...] = ()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def prepare(self) -> None:
-        """Start the process, without waiting for it."""
-        with self._lock:
-            if self._control is None or self._started_with != tuple(PLUGINS):
-                self._start()
-
-    def fork(self, end: socket.socket) -> int:
-        """A new worker, which has the `end` of a pair of sockets; returns its process id."""
-        self.prepare()
-        with self._lock:
-            return self._ask(FORK, [end.fileno()])
-
-    def how_it_ended(self, worker: int) -> int:
-        """The signal that ended a worker whose socket is closed; 0 if none did."""
-        with self._lock:
-            return self._ask(WAIT + LENGTH.pack(worker), [])
-
-    def kill(self, worker: int) -> None:
-        """Kill a worker, if it lives. It is not waited for: one that hangs in a read of the system ends only later."""
-        with self._lock:
-            if self._control is not None:
-                self._ask(KILL + LENGTH.pack(worker), [])
-
-    def _ask(self, question: bytes, descriptors: Sequence[int]) -> int:
-        assert self._control is not None
-        try:
-            socket.send_fds(self._control, [question], descriptors)
-            return int(LENGTH.unpack(receive_exactly(self._control))[0])
-        except (EOFError, OSError):
-            self._control.close()
-            self._control = None
-            raise ClipcliError(
-                "worker processes for decoding cannot be started; leave --isolate and --untrusted out"
-            ) from None
-
-    def _start(self) -> None:
-        if sys.platform == "win32":
-            raise UsageError("--isolate needs Linux or macOS; leave it out")
-        self.end()
-        self._started_with = tuple(PLUGINS)
-        ours, theirs = socket.socketpair()
-        program = _PROGRAM.format(path=sys.path, fd=theirs.fileno(), plugins=self._started_with)
-        # In a session of its own, Ctrl-C does not reach it: the end of this process does.
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        theirs.close()
-        self._control = ours
-        atexit.register(self.end)
-
-    def end(self) -> None:
-        """End the process, and with it all workers."""
-        atexit.unregister(self.end)
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        if self._process is not None:
-            self._process.wait()
-            self._process = None
-
-
-HOUSE = _House()
-
-
-def receive_exactly(control: socket.socket) -> bytes:
-    """One answer of the house. Raises `EOFError` and `OSError`."""
-    data = b""
-    while len(data) < LENGTH.size:
-        part = control.recv(LENGTH.size - len(data))
-        if not part:
-            raise EOFError
-        data += part
-    return data
 
 
 class _Worker:

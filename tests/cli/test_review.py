@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from clipcli.cli.help import _one_by_one
-from clipcli.outputs.corrections import Correction, append_corrections
+from clipcli.outputs.correction import Correction
+from clipcli.outputs.corrections import append_corrections
 
 from .conftest import Done, Run
 

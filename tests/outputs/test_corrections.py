@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from clipcli.errors import BadFile, InputNotFound, OutputFailed
 from clipcli.events import Noted, Warned
 from clipcli.notices import Notices
-from clipcli.outputs.corrections import Correction, append_corrections, read_corrections
+from clipcli.outputs.correction import Correction
+from clipcli.outputs.corrections import append_corrections, read_corrections
 
 NINE, TEN = "2026-05-01T09:00:00+00:00", "2026-05-01T10:00:00+00:00"
 HEADER = "path,label,reviewed_at\n"

@@ -18,12 +18,13 @@ from clipcli.commands.build_classifier.settings import BuildClassifierSettings, 
 from clipcli.commands.calibrate.settings import CalibrateSettings
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.commands.embed.settings import EmbeddingsFile, EmbedSettings
+from clipcli.commands.encoding_settings import Encoding, Hardware
 from clipcli.commands.evaluate.settings import EvaluateSettings
 from clipcli.commands.find.settings import FindSettings, Found
 from clipcli.commands.labels.settings import LabelsSettings
 from clipcli.commands.merge.settings import MergedFile, MergeSettings
 from clipcli.commands.review.settings import ReviewFile, ReviewSettings
-from clipcli.commands.shared_settings import Encoding, Hardware, OneModel
+from clipcli.commands.shared_settings import OneModel
 from clipcli.commands.sort.settings import PlanShown, SortSettings
 from clipcli.commands.tag.settings import PlanShown as TagPlanShown
 from clipcli.commands.tag.settings import TagSettings

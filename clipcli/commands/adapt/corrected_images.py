@@ -16,7 +16,8 @@ from clipcli.data.images import list_images
 from clipcli.errors import BadFile, UsageError, some_of
 from clipcli.events import Event, Warned
 from clipcli.notices import Notice, Notices
-from clipcli.outputs.corrections import Correction, read_corrections
+from clipcli.outputs.correction import Correction
+from clipcli.outputs.corrections import read_corrections
 from clipcli.records import ImageItem
 
 # The column of images. Its cells are what corrections are known by; an item is called by where its image was found.

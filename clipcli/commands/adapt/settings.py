@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clipcli.commands.shared_settings import IMAGES, Encoding, LabelsOrClassifier, OneModel, Overwriting
+from clipcli.commands.encoding_settings import Encoding
+from clipcli.commands.shared_settings import IMAGES, LabelsOrClassifier, OneModel, Overwriting
 from clipcli.settings import AsTexts, record, setting
 
 if TYPE_CHECKING:

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clipcli.commands.shared_settings import (
-    GIVEN_LABELS,
-    LABELS,
-    Decoding,
-    Hardware,
-    Labels,
-    OneModel,
-    Overwriting,
-    read_labels,
-)
+from clipcli.commands.encoding_settings import Decoding, Hardware
+from clipcli.commands.shared_settings import GIVEN_LABELS, LABELS, Labels, OneModel, Overwriting, read_labels
 from clipcli.settings import AsTexts, Reads, record, setting
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clipcli.commands.shared_settings import Encoding, LabelColumn, LabelsOrClassifier, OneModel, Overwriting
+from clipcli.commands.encoding_settings import Encoding
+from clipcli.commands.shared_settings import LabelColumn, LabelsOrClassifier, OneModel, Overwriting
 from clipcli.settings import AsText, Reads, as_text, record, setting
 
 

@@ -17,7 +17,7 @@ from clipcli.files.names import original
 from clipcli.memory.contents import contents_of, same_pixels
 from clipcli.memory.memory import Memory
 from clipcli.notices import Notices
-from clipcli.outputs.corrections import Correction
+from clipcli.outputs.correction import Correction
 from clipcli.records import MODEL, PERSON, ImageItem, Provenance, Row
 
 MISSING = "missing: the image is no longer among the inputs"

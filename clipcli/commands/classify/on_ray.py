@@ -19,9 +19,9 @@ from typing import Any
 from clipcli.commands.classify.provenance import digest_of_names
 from clipcli.commands.classify.ray_cluster import connected, imported_ray, in_words
 from clipcli.commands.classify.ray_workers import Labeller, Labelling, decode
-from clipcli.commands.classify.run import Work, read_work
 from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.commands.classify.several import schema_of
+from clipcli.commands.classify.work import Work, read_work
 from clipcli.commands.given_classes import get_classifier
 from clipcli.errors import OutputExists, UsageError
 from clipcli.events import Event, ImagesEmbedded, InputsFound, ModelLoaded, Noted, RowsPlanned, RowsReady

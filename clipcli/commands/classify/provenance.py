@@ -9,7 +9,7 @@ from typing import Any
 
 from clipcli.classes.labels import LabelledClass
 from clipcli.classes.prompts import PromptedClasses
-from clipcli.classes.tree import tree_of
+from clipcli.classes.tree import Tree, tree_of
 from clipcli.records import ImageItem, Provenance, Sharding
 from clipcli.scoring.classifier import Classifier
 
@@ -43,11 +43,7 @@ def provenance_of(
         command="classify",
         settings=settings,
         model=model,
-        classes=tuple(
-            {"label": labelled.label, "aliases": labelled.aliases, "descriptions": labelled.descriptions}
-            | ({} if tree is None else {"groups": groups})
-            for labelled, groups in zip(classes, tree.groups if tree else repeat(None), strict=False)
-        ),
+        classes=_as_json(classes, tree),
         prompts=prompts,
         templates=templates,
         classifier=classifier,
@@ -57,6 +53,15 @@ def provenance_of(
         kept=tuple(kept),
         scores=scores,
         shard=shard,
+    )
+
+
+def _as_json(classes: Iterable[LabelledClass], tree: Tree | None) -> tuple[dict[str, Any], ...]:
+    """The classes as a manifest holds them, with their groups if they are in some."""
+    return tuple(
+        {"label": labelled.label, "aliases": labelled.aliases, "descriptions": labelled.descriptions}
+        | ({} if tree is None else {"groups": groups})
+        for labelled, groups in zip(classes, tree.groups if tree else repeat(None), strict=False)
     )
 
 

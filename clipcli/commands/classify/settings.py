@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from clipcli.commands.classify.kept_columns import split_columns
+from clipcli.commands.encoding_settings import Encoding
 from clipcli.commands.shared_settings import (
-    Encoding,
     ForSpreadsheets,
     LabelsOrClassifier,
     ModelName,

@@ -15,7 +15,7 @@ from clipcli.encoding.model import Model
 from clipcli.errors import UsageError, some_of
 from clipcli.events import Downloading, Event, Loading, ModelKnown, ModelLoaded, RowsPlanned, RowsReady
 from clipcli.files.names import original
-from clipcli.outputs.corrections import Corrections
+from clipcli.outputs.correction import Corrections
 from clipcli.outputs.differences import differences, differences_of_models
 from clipcli.outputs.former import Former
 from clipcli.records import ImageItem, Provenance, Row

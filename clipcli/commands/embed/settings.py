@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from clipcli.commands.shared_settings import Encoding, ModelName, OptionalInputs, Overwriting
+from clipcli.commands.encoding_settings import Encoding
+from clipcli.commands.shared_settings import ModelName, OptionalInputs, Overwriting
 from clipcli.outputs.embeddings import FORMATS
 from clipcli.settings import AsText, record, setting
 

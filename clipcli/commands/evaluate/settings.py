@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from clipcli.commands.encoding_settings import Encoding
 from clipcli.commands.evaluate.parsing import (
     ALL_SHOTS,
     NO_DATA,
@@ -15,14 +16,7 @@ from clipcli.commands.evaluate.parsing import (
     split_list,
     split_prompts,
 )
-from clipcli.commands.shared_settings import (
-    Encoding,
-    ForSpreadsheets,
-    LabelColumn,
-    LabelsOrClassifier,
-    Overwriting,
-    TableColumns,
-)
+from clipcli.commands.shared_settings import ForSpreadsheets, LabelColumn, LabelsOrClassifier, Overwriting, TableColumns
 from clipcli.scoring.kinds import THRESHOLD
 from clipcli.settings import AsText, AsTexts, Reads, record, setting
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clipcli.commands.shared_settings import IMAGES, INPUTS, Encoding, ModelName, Overwriting, Reading
+from clipcli.commands.encoding_settings import Encoding
+from clipcli.commands.shared_settings import IMAGES, INPUTS, ModelName, Overwriting, Reading
 from clipcli.settings import AsText, AsTexts, record, setting
 
 if TYPE_CHECKING:

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clipcli.commands.shared_settings import (
-    GIVEN_LABELS,
-    IMAGES,
-    LABELS,
-    Encoding,
-    KeepNames,
-    OneModel,
-    Reading,
-    read_labels,
-)
+from clipcli.commands.encoding_settings import Encoding
+from clipcli.commands.shared_settings import GIVEN_LABELS, IMAGES, LABELS, KeepNames, OneModel, Reading, read_labels
 from clipcli.settings import Reads, record, setting
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from threading import Lock
 
 from clipcli.commands.review.photos import Photo
 from clipcli.notices import Notices
-from clipcli.outputs.corrections import Correction, append_corrections, read_corrections
+from clipcli.outputs.correction import Correction
+from clipcli.outputs.corrections import append_corrections, read_corrections
 from clipcli.scoring.intervals import wilson
 
 Said = tuple[str, ...]

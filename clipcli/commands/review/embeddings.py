@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcli.commands.shared_settings import Encoding
+from clipcli.commands.encoding_settings import Encoding
 from clipcli.encoding.model import Model
 from clipcli.files.manifest import Manifest
 from clipcli.memory.memory import open_memory

@@ -20,7 +20,8 @@ from clipcli.events import Event, Noted, Warned
 from clipcli.images.decode import prepare_pillow
 from clipcli.notices import Notices
 from clipcli.outputs.check import CORRECTIONS, check_is_not_read, check_suffix
-from clipcli.outputs.corrections import Corrections, read_corrections
+from clipcli.outputs.correction import Corrections
+from clipcli.outputs.corrections import read_corrections
 
 # The keys from 1 to 0 that labels have.
 KEYS = 10

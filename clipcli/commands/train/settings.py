@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from clipcli.backbones.devices import DEVICES, NUMBERED
-from clipcli.commands.shared_settings import Names, Network, TableColumns
+from clipcli.commands.encoding_settings import Network
+from clipcli.commands.shared_settings import Names, TableColumns
 from clipcli.settings import AsNumberOrText, AsText, AsTexts, build_record, record, setting
 
 LOSSES = {

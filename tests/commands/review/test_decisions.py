@@ -12,7 +12,8 @@ from clipcli.commands.review.photos import Photo
 from clipcli.commands.review.serve import open_decisions
 from clipcli.errors import BadFile, UsageError
 from clipcli.notices import Notices
-from clipcli.outputs.corrections import Correction, append_corrections, read_corrections
+from clipcli.outputs.correction import Correction
+from clipcli.outputs.corrections import append_corrections, read_corrections
 from clipcli.records import PERSON, ImageItem, Reference, Row
 from clipcli.scoring.intervals import wilson
 

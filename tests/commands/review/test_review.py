@@ -9,7 +9,8 @@ import pytest
 import clipcli
 from clipcli.commands.review.page import _content
 from clipcli.errors import BadFile, InputNotFound, UsageError
-from clipcli.outputs.corrections import Correction, append_corrections
+from clipcli.outputs.correction import Correction
+from clipcli.outputs.corrections import append_corrections
 from clipcli.records import Row
 from clipcli.scoring.schema import Schema
 

@@ -1,0 +1,110 @@
+"""The process that forks the worker processes of `--isolate`, as this one sees it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from threading import Lock
+
+from clipcli.errors import ClipcliError, UsageError
+from clipcli.images.worker import FORK, KILL, LENGTH, WAIT
+
+# Modules that workers import first, such as a Pillow plug-in of a program.
+PLUGINS: list[str] = []
+_PROGRAM = (
+    "import sys; sys.path[:] = {path!r}; from clipcli.images.worker import keep_house; keep_house({fd}, {plugins!r})"
+)
+
+
+class _House:
+    """The process that forks the workers, started at the first need. It ends with this process."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._control: socket.socket | None = None
+        self._started_with: tuple[str, ...] = ()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def prepare(self) -> None:
+        """Start the process, without waiting for it."""
+        with self._lock:
+            if self._control is None or self._started_with != tuple(PLUGINS):
+                self._start()
+
+    def fork(self, end: socket.socket) -> int:
+        """A new worker, which has the `end` of a pair of sockets; returns its process id."""
+        self.prepare()
+        with self._lock:
+            return self._ask(FORK, [end.fileno()])
+
+    def how_it_ended(self, worker: int) -> int:
+        """The signal that ended a worker whose socket is closed; 0 if none did."""
+        with self._lock:
+            return self._ask(WAIT + LENGTH.pack(worker), [])
+
+    def kill(self, worker: int) -> None:
+        """Kill a worker, if it lives. It is not waited for: one that hangs in a read of the system ends only later."""
+        with self._lock:
+            if self._control is not None:
+                self._ask(KILL + LENGTH.pack(worker), [])
+
+    def _ask(self, question: bytes, descriptors: Sequence[int]) -> int:
+        assert self._control is not None
+        try:
+            socket.send_fds(self._control, [question], descriptors)
+            return int(LENGTH.unpack(receive_exactly(self._control))[0])
+        except (EOFError, OSError):
+            self._control.close()
+            self._control = None
+            raise ClipcliError(
+                "worker processes for decoding cannot be started; leave --isolate and --untrusted out"
+            ) from None
+
+    def _start(self) -> None:
+        if sys.platform == "win32":
+            raise UsageError("--isolate needs Linux or macOS; leave it out")
+        self.end()
+        self._started_with = tuple(PLUGINS)
+        ours, theirs = socket.socketpair()
+        program = _PROGRAM.format(path=sys.path, fd=theirs.fileno(), plugins=self._started_with)
+        # In a session of its own, Ctrl-C does not reach it: the end of this process does.
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        theirs.close()
+        self._control = ours
+        atexit.register(self.end)
+
+    def end(self) -> None:
+        """End the process, and with it all workers."""
+        atexit.unregister(self.end)
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+
+
+HOUSE = _House()
+
+
+def receive_exactly(control: socket.socket) -> bytes:
+    """One answer of the house. Raises `EOFError` and `OSError`."""
+    data = b""
+    while len(data) < LENGTH.size:
+        part = control.recv(LENGTH.size - len(data))
+        if not part:
+            raise EOFError
+        data += part
+    return data
