@@ -300,6 +300,17 @@ def test_missing_images_are_kept_where_they_were_and_marked(update: Update) -> N
     assert did(update("--update", "--top-k", 2)) == counts(kept=4, dropped=2)
 
 
+def test_a_missing_image_behind_one_that_moved_is_kept(update: Update) -> None:
+    update("--update")
+    paths = list(rows_of())
+    assert paths[1:3] == ["photos/a.jpg", "photos/b.png"]
+    os.rename("photos/a.jpg", "photos/z.jpg")
+    Path("photos/b.png").unlink()
+    assert did(update("--update", "--keep-missing")) == f"{counts(kept=4, moved=1)}, 1 missing"
+    assert list(rows_of()) == [paths[0], *paths[2:], "photos/z.jpg"]
+    assert rows_of()["photos/b.png"][-1] == "missing: the image is no longer among the inputs"
+
+
 def test_corrected_rows_that_are_dropped_are_in_a_copy(update: Update) -> None:
     update("--update")
     edit("photos/a.jpg", "bird")

@@ -189,11 +189,12 @@ class Merge:
     def _with_missing(self, rows: Sequence[Row]) -> Iterator[RowsReady]:
         """All rows, with those of missing images behind the row that they stood behind."""
         after: defaultdict[str | None, list[Row]] = defaultdict(list)
+        here = {original(row.path) for row in rows}
         last = None
         for row in self._update.former.rows if self._update.former else ():
             if id(row) in self._gone:
                 after[last].append(self._missing(row))
-            elif original(row.path) in self._known:
+            elif original(row.path) in here:
                 last = original(row.path)
         part: list[Row] = []
         if after[None]:
