@@ -60,17 +60,16 @@ def append_corrections(file: str | Path, corrections: Iterable[Correction], *, s
 
     A last row that a kill cut short is removed first. With `several` images may have several labels.
 
-    Raises `OutputFailed`, and `BadFile` if the file is no file of corrections, or has no column for several labels.
+    Raises `OutputFailed`, and `BadFile` if the file is no file of corrections, has no column for several labels, or has
+    a quote without its end before other rows.
     """
     try:
         with open(file, "a+b") as stream:
             stream.seek(0)
             data = stream.read()
             columns = _columns_of(data, file=str(file), several=several)
-            whole = _whole_size(data)
-            rest = b""
-            if whole < len(data) and _is_row(data[whole:], columns):
-                whole, rest = len(data), b"\n"
+            whole = _end_of_rows(data, columns, file=str(file))
+            rest = b"\n" if data[whole - 1 : whole] not in (b"", b"\n") else b""
             rows = rest + _written(corrections, columns, header=whole == 0, file=str(file))
             stream.truncate(whole)
             stream.write(rows)
@@ -148,22 +147,41 @@ def _utc(text: str) -> str | None:
 
 def _without_cut(data: bytes, *, file: str, notices: Notices) -> bytes:
     """The content of a `.csv` without a last row that a kill cut short, which is counted."""
-    whole, line = _whole_size(data), data.split(b"\n", 1)[0].strip()
-    if whole == 0 and _begins_header(line):
+    line = data.split(b"\n", 1)[0].strip()
+    if _whole_size(data) == 0 and _begins_header(line):
         return b""
     ours = next((columns for columns in (COLUMNS, COLUMNS_OF_SEVERAL) if line == _header(columns)), None)
     # Of a table of another make nothing is known of how it was written.
-    if whole == len(data) or ours is None or _is_row(data[whole:], ours):
+    if ours is None:
         return data
-    notices.add(CUT, file)
+    whole = _end_of_rows(data, ours, file=file)
+    if whole < len(data):
+        notices.add(CUT, file)
     return data[:whole]
+
+
+def _end_of_rows(data: bytes, columns: Sequence[str], *, file: str) -> int:
+    """The size of the whole rows; the last of them may lack its line end.
+
+    Raises `BadFile` if the rest is no row that was cut short, but rows behind a quote without its end.
+    """
+    whole = _whole_size(data)
+    rest = data[whole:]
+    if not rest or _is_row(rest, columns):
+        return len(data)
+    if any(_is_row(line.replace(b'"', b""), columns) for line in rest.split(b"\n")):
+        number = data.count(b"\n", 0, whole) + 1
+        raise BadFile(f"{file} line {number}: a quote without its end; mend the quotes")
+    return whole
 
 
 def _whole_size(data: bytes) -> int:
     """The size of the rows that end with a line end: one that is not in quotes."""
     size = data.rfind(b"\n") + 1
-    while data.count(b'"', 0, size) % 2:
-        size = data.rfind(b"\n", 0, size - 1) + 1
+    quotes = data.count(b'"', 0, size)
+    while quotes % 2:
+        end, size = size, data.rfind(b"\n", 0, size - 1) + 1
+        quotes -= data.count(b'"', size, end)
     return size
 
 

@@ -124,6 +124,19 @@ def test_a_row_that_was_cut_is_counted(tmp_path: Path) -> None:
     assert message.startswith(f"1 last row of corrections was cut short, {file}: it was left out")
 
 
+@pytest.mark.parametrize("row", ['a.jpg,c"at', 'a.jpg,"cat', '"a.jpg,cat'])
+@pytest.mark.parametrize("more", [0, 5])
+def test_rows_behind_a_stray_quote_stay(tmp_path: Path, row: str, more: int) -> None:
+    file = tmp_path / "corrections.csv"
+    rows = "".join(f"{n}.jpg,dog,{TEN}\n" for n in range(more))
+    before = f"{HEADER}first.jpg,cat,{NINE}\n{row},{NINE}\n{rows}"
+    file.write_text(before)
+    for act in (lambda: read(file), lambda: append_corrections(file, TWO)):
+        with pytest.raises(BadFile, match=r"corrections\.csv line 3: a quote without its end; mend the quotes"):
+            act()
+    assert file.read_text() == before
+
+
 def test_a_row_takes_back_the_last_one_that_says_the_same(tmp_path: Path) -> None:
     file, others = tmp_path / "corrections.csv", tmp_path / "others.csv"
     cat, dog = (Correction("a.jpg", (label,), NINE) for label in ("cat", "dog"))
