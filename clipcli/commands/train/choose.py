@@ -108,7 +108,8 @@ def _chosen(
     if look is not None:
         yield Noted(_look_in_words(look))
         if look.after - look.before < _LEAST_GAIN:
-            return Prepared(_resolved(trainee, data, lr=FIELD_RATE), None, None, tuple(lines))
+            trainee = _resolved(trainee, data, lr=FIELD_RATE)
+            return Prepared(trainee, None, _held(trainee, data), tuple(lines))
     if locked.duplicates == "positive" and all(pair.label is not None for pair in data.pairs):
         locked = replace(locked, duplicates="class")
     trainee = lock(

@@ -85,6 +85,17 @@ def test_where_they_do_not_all_learns_at_the_rate_of_the_field(
     assert not torch.equal(before["visual.conv1.weight"], after["visual.conv1.weight"])
 
 
+@pytest.mark.parametrize("after", [0.34, 0.80])
+def test_texts_are_held_as_told_whatever_the_first_look_finds(
+    models: dict[str, Path], photos_by_class: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: float
+) -> None:
+    looks(monkeypatch, before=0.30, after=after)
+    weights: list[float] = []
+    monkeypatch.setattr(Distillation, "add_gradient", lambda self, *_, **__: weights.append(self.weight))
+    clipcli.train(photos_by_class, model=models["vit"], output=tmp_path / "run", distill=7.0, **HOW)
+    assert set(weights) == {7.0}
+
+
 def test_a_large_model_is_trained_as_the_field_does(
     models: dict[str, Path], photos_by_class: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
