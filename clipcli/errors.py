@@ -6,6 +6,7 @@
     │   ├── BadFile            a labels, prompts, config or classifier file with the wrong content
     │   ├── InputNotFound      no such image, folder or list, or one without images
     │   └── OutputExists       the output exists already
+    │       └── OutputChanged     it was changed while it was brought up to date
     ├── ModelUnavailable    1  the weights cannot be found or downloaded
     ├── WeightsMismatch     1  the weights do not belong to this architecture or classifier
     ├── UnsafeWeights       1  a pickle that wants to run code
@@ -65,6 +66,10 @@ class InputNotFound(UsageError):
 
 class OutputExists(UsageError):
     """Writing would replace a file, and the user has not allowed it."""
+
+
+class OutputChanged(OutputExists):
+    """The output was changed while it was brought up to date, and is left so."""
 
 
 class ModelUnavailable(ClipcliError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.data.file_names import suffix_of
-from clipcli.errors import InputNotFound, UsageError
+from clipcli.errors import InputNotFound, OutputChanged, UsageError
 from clipcli.events import Event, Warned
 from clipcli.notices import Notices
 from clipcli.outputs.check import is_stream
@@ -96,20 +96,29 @@ class BringUpToDate(Protocol):
 
 
 def watch(settings: ClassifySettings, file: RowsFile, display: Display, *, bring_up_to_date: BringUpToDate) -> None:
-    """Bring the output up to date whenever images arrive, change or go, with a line each time; ends by Ctrl-C alone."""
+    """Bring the output up to date whenever images arrive, change or go, with a line each time; ends by Ctrl-C alone.
+
+    An output that was saved during an update is brought up to date again at once.
+    """
     from clipcli.commands.classify.watch import due
 
     folders = [text for text in settings.inputs if isinstance(text, str)]
     last: Summary | None = None
     for unfinished in due(folders):
-        update = read_update(file, display, unfinished=unfinished)
-        try:
-            summary = bring_up_to_date(update, first=last is None)
-        except InputNotFound as e:
-            # A folder may be empty for a while.
-            if not all(map(os.path.isdir, folders)):
-                raise
-            display.say(f"{e}; waiting for images.")
+        summary: Summary | None = None
+        while summary is None:
+            update = read_update(file, display, unfinished=unfinished)
+            try:
+                summary = bring_up_to_date(update, first=last is None)
+            except OutputChanged:
+                display.say(f"{file.output} was changed meanwhile, as by hand; it is brought up to date again.")
+            except InputNotFound as e:
+                # A folder may be empty for a while.
+                if not all(map(os.path.isdir, folders)):
+                    raise
+                display.say(f"{e}; waiting for images.")
+                break
+        if summary is None:
             continue
         if last is None or summary.did_something(since=last):
             display.say(summary.of_update())

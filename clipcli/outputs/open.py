@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from clipcli.errors import OutputExists, OutputFailed
+from clipcli.errors import OutputChanged, OutputExists, OutputFailed
 from clipcli.files.atomic import part_of, parts_of, put_in_place
 from clipcli.files.locks import is_locked, lock_file
 from clipcli.files.manifest import (
@@ -46,7 +46,7 @@ class Output:
     does an end with the same rows, made in the same way; rows of images that are gone may be among them.
 
     Raises `OutputFailed` if the file cannot be written, and `OutputExists` at the end if someone else made the target
-    meanwhile, unless `overwrite` is true, or changed one that is brought up to date.
+    meanwhile, unless `overwrite` is true, or `OutputChanged` if they changed one that is brought up to date.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Output:
             return
         if self._replaces is not None and (not target.exists() or sha256_of(target) != self._replaces):
             _remove(part)
-            raise OutputExists(f"{self._output} was changed meanwhile, as by hand, and is left so; run this again")
+            raise OutputChanged(f"{self._output} was changed meanwhile, as by hand, and is left so; run this again")
         if target.exists() and not self._overwrite:
             raise OutputExists(f"{self._output} was made by someone else meanwhile; the rows are in {part}")
         if self._finish is None:

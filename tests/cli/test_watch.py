@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,8 @@ from clipcli.cli import classify_update
 from clipcli.commands.classify import watch
 from clipcli.encoding.model import Model
 from clipcli.errors import MissingExtra, UsageError
+from clipcli.outputs.open import Output
+from clipcli.records import Row
 
 from .conftest import Run
 
@@ -84,6 +86,37 @@ def test_an_empty_folder_is_waited_for(
     assert done.code == 130
     assert "no images in inbox; looked for" in done.err
     assert "predictions.csv: 0 kept, 1 new" in done.err
+
+
+@pytest.mark.usefixtures("photos")
+def test_what_is_saved_during_an_update_stays_and_the_watch_goes_on(
+    run: Run, labels: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, saved = Output.write, []
+
+    def edited_meanwhile(self: Output, rows: Sequence[Row]) -> None:
+        if Path("photos/z.jpg").exists() and not saved:
+            saved.append(Path("predictions.csv").read_text().replace("photos/b.png,model,", "photos/b.png,person,"))
+            Path("predictions.csv").write_text(saved[0])
+        write(self, rows)
+
+    def batches(_: list[str]) -> Iterator[frozenset[str]]:
+        yield frozenset()
+        shutil.copy("photos/a.jpg", "photos/z.jpg")
+        yield frozenset()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Output, "write", edited_meanwhile)
+    monkeypatch.setattr(watch, "due", batches)
+    done = run("classify", "photos", "--labels", labels, "--model", model, "--update", "--watch")
+    assert done.code == 130
+    said = [line for line in done.err.splitlines() if "predictions.csv" in line]
+    assert said[1:] == [
+        "predictions.csv was changed meanwhile, as by hand; it is brought up to date again.",
+        "predictions.csv: 5 kept, 1 new, 0 moved, 0 changed, 0 dropped, 1 corrected, 0 relabelled.",
+        "Stopped; predictions.csv is as the last line says.",
+    ]
+    assert "photos/b.png,person," in Path("predictions.csv").read_text()
 
 
 @pytest.fixture
