@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 
+from clipcli.errors import one_line
 from clipcli.notices import Notice, Notices
 from clipcli.parsed import json_of
 from clipcli.records import Reference
@@ -43,7 +44,7 @@ def captions_beside(texts: Mapping[str, Reference], *, read: Callable[[Reference
         data = read(texts[suffix])
     # A zip raises nearly anything on a damaged or encrypted file, and one bad caption must never stop a run.
     except Exception as e:
-        raise Uncaptioned(f"cannot read its {suffix}: {' '.join(str(e).split()) or type(e).__name__}") from None
+        raise Uncaptioned(f"cannot read its {suffix}: {one_line(e)}") from None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -99,6 +99,12 @@ def remove_manifest(file: Path) -> None:
         manifest_path(file).unlink(missing_ok=True)
 
 
+def remove_with_manifest(part: Path) -> None:
+    """Remove a hidden file and then its manifest, if they exist. Raises `OSError`."""
+    part.unlink(missing_ok=True)
+    manifest_path(part).unlink(missing_ok=True)
+
+
 def manifests_without_parts(target: Path) -> list[Path]:
     """Manifests of no file, as runs leave them that were killed while they wrote one or put the output in place.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from clipcli.errors import BadFile, OutputExists, UsageError
 from clipcli.files.atomic import parts_of
 from clipcli.files.locks import is_locked
-from clipcli.files.manifest import Manifest, manifest_path, read_manifest, sha256_of
+from clipcli.files.manifest import Manifest, manifest_path, read_manifest, remove_with_manifest, sha256_of
 from clipcli.files.remote import is_remote, remote_exists
 from clipcli.outputs.differences import differences
 from clipcli.outputs.read import read_begun
@@ -56,8 +56,7 @@ def remove_left_over(parts: Iterable[Path]) -> None:
         # What cannot be removed does no harm.
         with suppress(OSError):
             if not is_locked(part):
-                part.unlink(missing_ok=True)
-                manifest_path(part).unlink(missing_ok=True)
+                remove_with_manifest(part)
 
 
 def keep_changed(output: str) -> Path | None:

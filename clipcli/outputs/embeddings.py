@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipcli.errors import BadFile, InputNotFound, MissingExtra, OutputFailed, UsageError, install, unknown
+from clipcli.errors import BadFile, InputNotFound, MissingExtra, OutputFailed, UsageError, install, one_line, unknown
 from clipcli.files.atomic import replacing, write_bytes, write_text
 from clipcli.files.names import original, plain
 from clipcli.parsed import json_of
@@ -99,10 +99,8 @@ class Embeddings:
             raise
         # The readers of each format have errors of their own.
         except Exception as e:
-            reason = " ".join(str(e).split()) or type(e).__name__
-            raise BadFile(
-                f"{path} holds no embeddings of clipcli ({reason[:200]}); make it with clipcli embed"
-            ) from None
+            why = f"{path} holds no embeddings of clipcli ({one_line(e)})"
+            raise BadFile(f"{why}; make it with clipcli embed") from None
 
     def about(self) -> dict[str, Any]:
         """What is said beside the embeddings, but for the ids."""

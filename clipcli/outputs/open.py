@@ -16,11 +16,11 @@ from clipcli.files.manifest import (
     INTERRUPTED,
     Manifest,
     is_same_but_for_times,
-    manifest_path,
     manifests_without_parts,
     now,
     read_manifest,
     remove_manifest,
+    remove_with_manifest,
     sha256_of,
     write_manifest,
 )
@@ -91,7 +91,7 @@ class Output:
             self._write_manifest()
         except OSError as e:
             self._close()
-            _remove(Path(self._part))
+            remove_with_manifest(Path(self._part))
             raise OutputFailed(f"cannot write {self._output}: {e.strerror}; choose another --output") from None
 
     def set_model(self, model: ModelRecord) -> None:
@@ -123,7 +123,7 @@ class Output:
         try:
             self._writer.close()
             if self._replaces is not None and kind is not None:
-                _remove(Path(self._part))
+                remove_with_manifest(Path(self._part))
             elif self._target is not None:
                 self._end(Path(self._part), self._target)
         except OSError as e:
@@ -143,12 +143,12 @@ class Output:
 
     def _end(self, part: Path, target: Path) -> None:
         if self._rows < self._at_least:
-            _remove(part)
+            remove_with_manifest(part)
             return
         if self._failed:
             return
         if self._replaces is not None and (not target.exists() or sha256_of(target) != self._replaces):
-            _remove(part)
+            remove_with_manifest(part)
             raise OutputChanged(f"{self._output} was changed meanwhile, as by hand, and is left so; run this again")
         if target.exists() and not self._overwrite:
             raise OutputExists(f"{self._output} was made by someone else meanwhile; the rows are in {part}")
@@ -161,12 +161,12 @@ class Output:
                 self._put_in_place(finished, target)
             finally:
                 finished.unlink(missing_ok=True)
-        _remove(part)
+        remove_with_manifest(part)
         if is_remote(self._output):
             publish(self._output)
         for path in self._superseded:
             if not is_locked(path):
-                _remove(path)
+                remove_with_manifest(path)
         _sweep(target)
 
     def _put_in_place(self, finished: Path, target: Path) -> None:
@@ -218,7 +218,7 @@ def _sweep(target: Path) -> None:
     with suppress(OSError):
         for part in parts_of(target):
             if not part.stat().st_size and not is_locked(part):
-                _remove(part)
+                remove_with_manifest(part)
         for path in manifests_without_parts(target):
             path.unlink(missing_ok=True)
 
@@ -229,9 +229,3 @@ def _is_as_it_was(target: Path, final: Manifest) -> bool:
     if former is None or not target.exists() or sha256_of(target) != final.sha256:
         return False
     return is_same_but_for_times(former, final)
-
-
-def _remove(part: Path) -> None:
-    """Remove a hidden file and then its manifest, if they exist."""
-    part.unlink(missing_ok=True)
-    manifest_path(part).unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +24,6 @@ from clipcli.notices import Notice
 from clipcli.records import Batch, Embedded, Entry, ImageItem, Remembered, Row, Skipped
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.rows import to_rows
-
-if TYPE_CHECKING:
-    pass
 
 # Columns that Ray passes on: by name, with a value a row.
 Columns = dict[str, Any]

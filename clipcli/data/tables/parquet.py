@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from clipcli.data.columns import IMAGE, found_columns
 from clipcli.data.tables.table import Row, Table
-from clipcli.errors import BadFile, MissingExtra, install
+from clipcli.errors import BadFile, MissingExtra, install, one_line
 from clipcli.notices import Notices
 from clipcli.records import Cell, Reference
 
@@ -116,4 +116,4 @@ def _whole(path: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as e:
-        raise BadFile(f"cannot read {path}: {' '.join(str(e).split())}; check that it is whole") from None
+        raise BadFile(f"cannot read {path}: {one_line(e)}; check that it is whole") from None
