@@ -43,13 +43,13 @@ class TrainDisplay(Display):
                 super().show(event)
 
     def _step(self, event: StepDone) -> None:
-        numbers = (
+        numbers = [
             f"loss {event.loss:.4f}",
             f"rate {event.lr:.2e}",
             f"temperature {1 / event.logit_scale:.4f}",
             f"{event.images_per_second:,.0f} images/s",
-            format_size(event.memory),
-        )
+            *([] if event.memory is None else [format_size(event.memory)]),
+        ]
         self.detail = ("", *numbers)
         self.advance("Steps", event.step, event.steps, count=f"{event.step:,}/{event.steps:,}")
         if not self.live and (event.step == 1 or event.step % -(-event.steps // _LINES) == 0):

@@ -21,7 +21,7 @@ class StepDone:
 
     `lr` is the current learning rate of a tower without one of its own. `logit_scale` is the factor itself.
     `images_per_second` is the recent throughput of all processes. `memory` is the peak in bytes of this process, or of
-    its card. `seconds` have passed and `seconds_left` remain, without validations.
+    its card, if it is known. `seconds` have passed and `seconds_left` remain, without validations.
     """
 
     step: int
@@ -32,7 +32,7 @@ class StepDone:
     logit_scale: float
     grad_norm: float
     images_per_second: float
-    memory: int
+    memory: int | None
     seconds: float
     seconds_left: float
 

@@ -87,13 +87,16 @@ def test_colours_are_left_out_where_they_are_not_wanted(monkeypatch: pytest.Monk
     assert ("\x1b[33m" in stream.getvalue()) is not no_color
 
 
-def test_the_numbers_of_a_step_are_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("memory", "shown_memory"), [(5_200_000_000, ["  5.2 GB"]), (None, [])])
+def test_the_numbers_of_a_step_are_not_broken(
+    monkeypatch: pytest.MonkeyPatch, memory: int | None, shown_memory: list[str]
+) -> None:
     terminal(monkeypatch)
     display = TrainDisplay(quiet=False, verbose=False)
     display.show(
         StepDone(
             step=5, steps=10, epoch=1.0, loss=1.2345, lr=1e-3, logit_scale=14.3, grad_norm=1.0,
-            images_per_second=1234.0, memory=5_200_000_000, seconds=10.0, seconds_left=10.0,
+            images_per_second=1234.0, memory=memory, seconds=10.0, seconds_left=10.0,
         )
     )  # fmt: skip
     shown = Console(file=io.StringIO(), width=40)
@@ -104,5 +107,5 @@ def test_the_numbers_of_a_step_are_not_broken(monkeypatch: pytest.MonkeyPatch) -
     assert [line.rstrip() for line in lines[1:]] == [
         "  loss 1.2345  rate 1.00e-03",
         "  temperature 0.0699  1,234 images/s",
-        "  5.2 GB",
+        *shown_memory,
     ]

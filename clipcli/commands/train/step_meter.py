@@ -33,8 +33,8 @@ class StepMeter:
         self._times.clear()
         self._times.append(time.perf_counter())
 
-    def step_done(self, step: TakenStep, numbers: StepNumbers, *, memory: int) -> StepDone:
-        """The event of a step; `memory` is the peak in bytes."""
+    def step_done(self, step: TakenStep, numbers: StepNumbers, *, memory: int | None) -> StepDone:
+        """The event of a step; `memory` is the peak in bytes, if it is known."""
         self._times.append(step.time)
         images_per_second = self._batch_size * (len(self._times) - 1) / (step.time - self._times[0])
         return StepDone(
@@ -55,4 +55,4 @@ class StepMeter:
 def metrics_line(event: StepDone) -> dict[str, Any]:
     """The values of a step's line in `metrics.jsonl`; memory is in MB."""
     values = {name: getattr(event, name) for name in event.__slots__ if name not in _NOT_LOGGED}
-    return {**values, "memory_mb": event.memory / 1e6}
+    return {**values, "memory_mb": None if event.memory is None else event.memory / 1e6}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import resource
 import sys
 import time
 from collections.abc import Mapping
@@ -194,10 +193,14 @@ class Trainer:
             self.trainee.restore(state["raw_weights"], state["adapters"])
         self._optimizer.load_state_dict(state["optimizer"])
 
-    def memory(self) -> int:
-        """The peak memory in bytes: of the GPU, or on a CPU of the process."""
+    def memory(self) -> int | None:
+        """The peak memory in bytes: of the GPU, or on a CPU of the process; `None` for one on Windows."""
         if self._runtime.kind == "cuda":
             return torch.cuda.max_memory_allocated()
+        try:
+            import resource
+        except ImportError:
+            return None
         # Linux counts kilobytes, macOS bytes.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
+import clipcli
 from clipcli.commands.train.batches import TrainBatch
 from clipcli.commands.train.loss import Groups
+from clipcli.commands.train.run_lines import read_lines
 from clipcli.commands.train.step_meter import StepMeter, metrics_line
 from clipcli.commands.train.trainer import TakenStep
 
@@ -75,3 +79,15 @@ def test_the_line_of_a_step_holds_its_numbers_and_memory_in_megabytes(clock: lis
         "seconds": 2.0,
         "memory_mb": 3.5,
     }
+
+
+def test_without_a_count_of_memory_all_else_is_in_the_lines(
+    models: dict[str, Path], pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows has no module `resource`."""
+    monkeypatch.setitem(sys.modules, "resource", None)
+    run = tmp_path / "run"
+    clipcli.train(pairs, model=models["vit"], output=run, device="cpu", precision="fp32", lr=1e-3, steps=1)
+    [line] = read_lines(run / "metrics.jsonl").steps
+    assert (line["step"], line["memory_mb"]) == (1, None)
+    assert "Memory" not in (run / "report.html").read_text(encoding="utf-8")
