@@ -23,7 +23,7 @@ from clipcli.files.identity import state_of
 from clipcli.memory import contents
 from clipcli.memory.memory import Memory
 from clipcli.memory.models import ModelFacts
-from clipcli.records import Entry, ImageItem, ModelRecord, Remembered, Skipped
+from clipcli.records import WHOLE, Entry, ImageItem, ModelRecord, Remembered, Skipped
 
 KIND = "image embeddings"
 _AT_ONCE = 1024
@@ -199,8 +199,10 @@ class ImageStore:
             size, modified, *state = state_of(item.file)
         except (OSError, ValueError):
             return None
-        path = contents.place_of(item.id, item.file)
-        key = contents.key_of(self.made_by, path, size, modified)
+        path, frame = contents.place_of(item.id, item.file), item.reference.frame
+        # The second frame of three is another than the second of five.
+        of_frame = () if frame == WHOLE else (frame.number, frame.of)
+        key = contents.key_of(self.made_by, path, size, modified, *of_frame)
         of_size = contents.key_of(self.made_by, "size", size)
         return _Place(key, _STATE.pack(*(number & _MOST for number in state)), of_size, size, path)
 

@@ -46,6 +46,14 @@ def test_the_mean_of_frames_counts(folder: Path, model: str, isolate: bool) -> N
     np.testing.assert_allclose(first[1], alone[0], atol=1e-6)
 
 
+def test_a_frame_of_another_count_is_another_image(folder: Path, model: str) -> None:
+    """The second of three frames, and the second of five, have one name."""
+    alone = clipcli.embed([folder / f"{n}.png" for n in range(5)], model=model, cache=False).embeddings
+    for count, places in ((3, [0, 2, 4]), (5, [0, 1, 2, 3, 4]), (3, [0, 2, 4])):
+        found = clipcli.embed(folder / "in" / "b.webp", model=model, frames=count, cache=True)
+        np.testing.assert_allclose(found.embeddings[0], unit(alone[places]), atol=1e-6)
+
+
 @pytest.mark.parametrize("isolate", [False, True])
 def test_each_frame_has_a_row(folder: Path, model: str, isolate: bool) -> None:
     (folder / "in" / "d.gif").write_text("no image")
