@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from clipcli.errors import ClipcliError
+from clipcli.files.remote import is_remote
 from clipcli.images.decode import attempt, reason_of
 from clipcli.images.house import HOUSE
 from clipcli.images.limits import Limits
@@ -166,7 +167,7 @@ class Isolated:
         """What is `understood` of a worker's answer about an image, or why there is none."""
         path = item.reference.path
         # The working folder of workers is the one that this process had when they were first needed.
-        absolute = None if path is None else os.path.abspath(path)
+        absolute = path if path is None or is_remote(path) else os.path.abspath(path)
         question = pickle.dumps((replace(item.reference, path=absolute, frame=WHOLE), frame))
         with self._watch.on("decode"):
             while True:

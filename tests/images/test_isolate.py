@@ -198,3 +198,10 @@ def test_paths_are_those_of_the_working_folder(tmp_path: Path, monkeypatch: pyte
         monkeypatch.chdir(tmp_path / name)
         assert not isinstance(isolated.pixels(ImageItem("x", Reference("file", f"{name}.png"))), Skipped)
     isolated.close()
+
+
+def test_an_address_is_no_path(tmp_path: Path, isolated: Isolated) -> None:
+    pytest.importorskip("fsspec", reason="addresses need fsspec")
+    (tmp_path / "a.png").write_bytes(photo())
+    item = ImageItem("x", Reference("file", f"file://{tmp_path}/a.png"))
+    assert not isinstance(isolated.pixels(item), Skipped)
