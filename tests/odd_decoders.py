@@ -8,7 +8,7 @@ import time
 
 from PIL import Image, ImageFile
 
-KINDS = (b"HANGHANG", b"EATMEMRY", b"SEGFAULT", b"EXITEXIT", b"ABORTING", b"POISONED")
+KINDS = (b"HANGHANG", b"EATMEMRY", b"SEGFAULT", b"EXITEXIT", b"ABORTING", b"POISONED", b"GOESDEAF")
 state = {"poisoned": False}
 
 
@@ -35,6 +35,9 @@ class OddImage(ImageFile.ImageFile):
             os._exit(3)
         if self.kind == b"ABORTING":
             os.abort()
+        if self.kind == b"GOESDEAF":
+            os.closerange(3, 100)
+            time.sleep(1000)
         state["poisoned"] = self.kind == b"POISONED"
         self._im = Image.core.fill("RGB", (8, 8), (9, 9, 9))
 

@@ -65,7 +65,10 @@ class _Worker:
         self.done = 0
 
     def ask(self, question: bytes, *, most: int, seconds: float) -> tuple[dict[str, Any], memoryview]:
-        """The answer to a question. Raises `_Died`, and `_Gone` if there is none after so many seconds."""
+        """The answer to a question.
+
+        Raises `_Died`, `_Gone` if there is none after so many seconds, and `ValueError` for one that makes no sense.
+        """
         until = time.monotonic() + seconds
         try:
             self._stream.settimeout(seconds)
@@ -74,7 +77,7 @@ class _Worker:
         except TimeoutError:
             self.end()
             raise _Gone(f"not decoded after {seconds:g} s, and given up") from None
-        except (EOFError, OSError, ValueError):
+        except (EOFError, OSError):
             raise _Died(self._how_it_ended()) from None
         self.done += 1
         return found
@@ -86,8 +89,9 @@ class _Worker:
         self._stream.close()
 
     def _how_it_ended(self) -> str:
-        number = HOUSE.how_it_ended(self.id)
+        # A worker that lives ends once there is nobody to answer.
         self._stream.close()
+        number = HOUSE.how_it_ended(self.id)
         if not number:
             return "its decoder ended the worker process"
         name = signal.Signals(number).name

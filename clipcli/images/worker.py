@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ LENGTH = struct.Struct("<Q")
 FORK, WAIT, KILL = b"f", b"w", b"k"
 _LENGTHS = struct.Struct("<QQ")
 _MOST_HEAD = 1 << 20
+# What a worker may take to end once its socket is closed, and again once it is killed.
+_END_SECONDS = 1.0
 
 
 def send(to: socket.socket, head: bytes, *body: Any) -> None:
@@ -44,11 +47,12 @@ def receive(
 ) -> tuple[memoryview, memoryview]:
     """Receive a head and a body of at most so many bytes, within the seconds that are `remaining`.
 
-    Raises `EOFError` where the other side has ended, `TimeoutError`, and `OSError`, also for more bytes.
+    Raises `EOFError` where the other side has ended, `OSError`, which is `TimeoutError` after the seconds, and
+    `ValueError` for more bytes.
     """
     head, body = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size, remaining))
     if head > _MOST_HEAD or body > most:
-        raise OSError(f"an answer of {head} and {body} bytes")
+        raise ValueError(f"an answer of {head} and {body} bytes")
     both = memoryview(_exactly(stream, head + body, remaining))
     return both[:head], both[head:]
 
@@ -115,9 +119,8 @@ def _serve(control: socket.socket) -> None:
             ended[answer] = None
             os.close(descriptors[0])
         elif asked[:1] == WAIT and worker in ended:
-            status = ended.pop(worker)
-            status = os.waitpid(worker, 0)[1] if status is None else status
-            answer = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            last = _status(worker, ended)
+            answer = os.WTERMSIG(last) if os.WIFSIGNALED(last) else 0
         elif asked[:1] == KILL and ended.get(worker, 0) is None:
             os.kill(worker, signal.SIGKILL)
         control.sendall(LENGTH.pack(answer))
@@ -132,6 +135,20 @@ def _reap(ended: dict[int, int | None]) -> None:
         found, status = os.waitpid(worker, os.WNOHANG)
         if found:
             ended[worker] = status
+
+
+def _status(worker: int, ended: dict[int, int | None]) -> int:
+    """How a worker ended. One that lives on is killed: whoever asks for it must not wait for ever."""
+    for _ in range(2):
+        until = time.monotonic() + _END_SECONDS
+        while (status := ended[worker]) is None and time.monotonic() < until:
+            time.sleep(0.005)
+            _reap(ended)
+        if status is not None:
+            del ended[worker]
+            return status
+        os.kill(worker, signal.SIGKILL)
+    return signal.SIGKILL
 
 
 def _work(stream: socket.socket) -> None:

@@ -205,3 +205,15 @@ def test_an_address_is_no_path(tmp_path: Path, isolated: Isolated) -> None:
     (tmp_path / "a.png").write_bytes(photo())
     item = ImageItem("x", Reference("file", f"file://{tmp_path}/a.png"))
     assert not isinstance(isolated.pixels(item), Skipped)
+
+
+def test_a_worker_that_closes_its_socket_and_lives_is_not_waited_for(isolated: Isolated) -> None:
+    found = isolated.pixels(in_memory(b"GOESDEAF"))
+    assert found == Skipped(in_memory(b"GOESDEAF"), "its decoder died by SIGKILL, as for want of memory")
+
+
+def test_a_worker_that_says_too_much_is_not_waited_for(isolated: Isolated, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not isinstance(isolated.pixels(in_memory(photo())), Skipped)
+    monkeypatch.setattr(Isolated, "_most", 1)
+    item = in_memory(photo())
+    assert isolated.pixels(item) == Skipped(item, "its decoder gave an answer that makes no sense")
