@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from threading import Lock
 
-from clipcli.errors import ClipcliError, UsageError
+from clipcli.errors import ClipcliError, UsageError, one_line
 from clipcli.images.worker import FORK, KILL, LENGTH, WAIT
 
 # Modules that workers import first, such as a Pillow plug-in of a program.
@@ -18,6 +18,11 @@ PLUGINS: list[str] = []
 _PROGRAM = (
     "import sys; sys.path[:] = {path!r}; from clipcli.images.worker import keep_house; keep_house({fd}, {plugins!r})"
 )
+
+
+def cannot_start(why: str) -> ClipcliError:
+    """The error of a run whose workers cannot be started."""
+    return ClipcliError(f"worker processes for decoding cannot be started: {why}; leave --isolate and --untrusted out")
 
 
 class _House:
@@ -32,13 +37,12 @@ class _House:
     def prepare(self) -> None:
         """Start the process, without waiting for it."""
         with self._lock:
-            if self._control is None or self._started_with != tuple(PLUGINS):
-                self._start()
+            self._prepare()
 
     def fork(self, end: socket.socket) -> int:
         """A new worker, which has the `end` of a pair of sockets; returns its process id."""
-        self.prepare()
         with self._lock:
+            self._prepare()
             return self._ask(FORK, [end.fileno()])
 
     def how_it_ended(self, worker: int) -> int:
@@ -52,17 +56,20 @@ class _House:
             if self._control is not None:
                 self._ask(KILL + LENGTH.pack(worker), [])
 
+    def _prepare(self) -> None:
+        if self._control is None or self._started_with != tuple(PLUGINS):
+            self._start()
+
     def _ask(self, question: bytes, descriptors: Sequence[int]) -> int:
-        assert self._control is not None
+        if self._control is None:
+            raise cannot_start("the process that starts them has ended")
         try:
             socket.send_fds(self._control, [question], descriptors)
             return int(LENGTH.unpack(receive_exactly(self._control))[0])
         except (EOFError, OSError):
             self._control.close()
             self._control = None
-            raise ClipcliError(
-                "worker processes for decoding cannot be started; leave --isolate and --untrusted out"
-            ) from None
+            raise cannot_start("the process that starts them has ended") from None
 
     def _start(self) -> None:
         if sys.platform == "win32":
@@ -71,17 +78,21 @@ class _House:
         self._started_with = tuple(PLUGINS)
         ours, theirs = socket.socketpair()
         program = _PROGRAM.format(path=sys.path, fd=theirs.fileno(), plugins=self._started_with)
-        # In a session of its own, Ctrl-C does not reach it: the end of this process does.
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        theirs.close()
+        try:
+            with theirs:
+                # In a session of its own, Ctrl-C does not reach it: the end of this process does.
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", program],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                    env=os.environ | {"OMP_NUM_THREADS": "1"},
+                )
+        except OSError as e:
+            ours.close()
+            raise cannot_start(one_line(e)) from None
         self._control = ours
         atexit.register(self.end)
 

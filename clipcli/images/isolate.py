@@ -20,10 +20,10 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from PIL import Image
 
-from clipcli.errors import ClipcliError
+from clipcli.errors import ClipcliError, one_line
 from clipcli.files.remote import is_remote
 from clipcli.images.decode import attempt, reason_of
-from clipcli.images.house import HOUSE
+from clipcli.images.house import HOUSE, cannot_start
 from clipcli.images.limits import Limits
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.images.wanted import Found, Read, Wanted, reading
@@ -58,10 +58,12 @@ class _Worker:
         self._stream, theirs = socket.socketpair()
         self.done = 0
         try:
-            self.id = HOUSE.fork(theirs)
-        finally:
-            theirs.close()
-        self.ask(wanted, most=0, seconds=_START_SECONDS)
+            with theirs:
+                self.id = HOUSE.fork(theirs)
+            self.ask(wanted, most=0, seconds=_START_SECONDS)
+        except BaseException:
+            self._stream.close()
+            raise
         self.done = 0
 
     def ask(self, question: bytes, *, most: int, seconds: float) -> tuple[dict[str, Any], memoryview]:
@@ -184,7 +186,7 @@ class Isolated:
                     found = understood(head, body) if reason is None else Skipped(item, str(reason))
                 except _Died as e:
                     found, was_fresh = Skipped(item, str(e)), was_fresh or isinstance(e, _Gone)
-                except (KeyError, TypeError, ValueError):
+                except (KeyError, TypeError, ValueError, OverflowError):
                     worker.end()
                     found = Skipped(item, "its decoder gave an answer that makes no sense")
                 else:
@@ -223,7 +225,10 @@ class Isolated:
         return sum(height * width * 3 for height, width, _ in self._shapes) or self._wanted.limits.memory
 
     def _pixels(self, head: dict[str, Any], body: memoryview) -> Found:
-        """The pixels in an answer. Raises `KeyError`, `TypeError` or `ValueError` for one that makes no sense."""
+        """The pixels in an answer.
+
+        Raises `KeyError`, `TypeError`, `ValueError` or `OverflowError` for one that makes no sense.
+        """
         shapes = [[int(side) for side in shape] for shape in head["shapes"]]
         if self._shapes and shapes != self._shapes:
             raise ValueError(shapes)
@@ -238,7 +243,10 @@ class Isolated:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        worker = _Worker(self._first)
+        try:
+            worker = _Worker(self._first)
+        except (_Died, OSError, ValueError) as e:
+            raise cannot_start(one_line(e)) from None
         with self._lock:
             self._all.add(worker)
             closed = self._closed

@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 
 from clipcli.backbones.preprocessing import Preprocessing
+from clipcli.errors import ClipcliError
 from clipcli.images import isolate, worker
 from clipcli.images.batches import batches_for_each
 from clipcli.images.decode import attempt, decode
+from clipcli.images.house import HOUSE
 from clipcli.images.isolate import Isolated
 from clipcli.images.limits import Limits
 from clipcli.images.stopwatch import Stopwatch
@@ -164,6 +166,7 @@ def test_frames_are_counted_there() -> None:
         b"nonsense",
         b'{"shapes": [[1, 1, 3]], "digest": null, "notes": []}',
         b'{"shapes": [[32, 32, 3]], "digest": null, "notes": []}',
+        b'{"shapes": [[Infinity, 1, 3]], "digest": null, "notes": []}',
     ],
 )
 def test_an_answer_that_makes_no_sense_is_no_image(head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,3 +220,23 @@ def test_a_worker_that_says_too_much_is_not_waited_for(isolated: Isolated, monke
     monkeypatch.setattr(Isolated, "_most", 1)
     item = in_memory(photo())
     assert isolated.pixels(item) == Skipped(item, "its decoder gave an answer that makes no sense")
+
+
+def test_a_worker_that_dies_at_its_start_ends_the_run() -> None:
+    made = Isolated(Wanted(ways=(WAY,), limits=Limits(isolate=True)))
+    made._first = b"no pickle"
+    HOUSE.prepare()
+    open_before = len(os.listdir("/dev/fd"))
+    with pytest.raises(ClipcliError, match="cannot be started: its decoder ended the worker process; leave --isolate"):
+        made.pixels(in_memory(photo()))
+    assert len(os.listdir("/dev/fd")) == open_before
+
+
+def test_threads_whose_house_has_died_raise_one_error(isolated: Isolated) -> None:
+    assert not isinstance(isolated.pixels(in_memory(photo())), Skipped)
+    [number] = isolated.workers
+    assert HOUSE._process is not None
+    HOUSE._process.kill()
+    for _ in range(2):
+        with pytest.raises(ClipcliError, match="the process that starts them has ended"):
+            HOUSE.how_it_ended(number)
