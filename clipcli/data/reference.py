@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,7 @@ from typing import Any, BinaryIO
 
 from clipcli.data.archives import checked_zip, read_member
 from clipcli.files.identity import state_of
-from clipcli.files.remote import is_remote, open_bytes, read_remote
+from clipcli.files.remote import check_is_file, is_remote, open_bytes, read_remote
 from clipcli.records import WHOLE, Cell, Content, Frame, Held, Reference, Span
 
 DIGEST_SIZE = 16
@@ -99,9 +98,7 @@ def _opened_zip(_process: int, path: str, _state: tuple[int, ...]) -> zipfile.Zi
 def _read_file(path: str, _: None) -> bytes:
     if is_remote(path):
         return read_remote(path)
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        # Reading a pipe could wait for ever.
-        raise OSError(f"not a file: {path}")
+    check_is_file(path)
     with open(path, "rb") as file:
         return file.read()
 

@@ -5,7 +5,9 @@ What fsspec needs for a kind of address is a package of its own, such as `s3fs`.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -19,9 +21,12 @@ from clipcli.offline import is_offline
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://")
 # The packages that fsspec needs for these kinds of addresses.
 _NEEDS = {"s3": "s3fs", "gs": "gcsfs", "hf": "huggingface_hub", "http": "aiohttp", "https": "aiohttp"}
-_READ_ONLY = ("http", "https")
-# Addresses of this machine.
-_HERE = ("file", "local", "memory")
+_HTTP = ("http", "https")
+# Addresses of this machine, those of its disk first.
+_DISK = ("file", "local")
+_HERE = (*_DISK, "memory")
+# The most bytes that are fetched of an image whose server need not know its size.
+_MOST_WHOLE, _PART = 2 << 30, 1 << 20
 # What is read at once of a tar whose headers are looked through: its members may be far larger.
 _HEADERS = 1 << 14
 
@@ -63,7 +68,10 @@ def file_system(address: str) -> Any:
 def read_remote(address: str, start: int | None = None, end: int | None = None) -> bytes:
     """The bytes at an address, from `start` up to `end`. Raises `OSError`."""
     try:
-        data: bytes = file_system(address).cat_file(address, start=start, end=end)
+        system = _readable(address)
+        if start is end is None and kind_of_address(address) in _HTTP:
+            return _streamed(system, address)
+        data: bytes = system.cat_file(address, start=start, end=end)
     except (OSError, ClipcliError):
         raise
     # Each library raises errors of its own for a host that does not answer.
@@ -75,13 +83,44 @@ def read_remote(address: str, start: int | None = None, end: int | None = None) 
     return data
 
 
+def _streamed(system: Any, address: str) -> bytes:
+    """The bytes that a server sends, which may go on for ever. Raises `OSError`."""
+    data = bytearray()
+    # With a size the server is not asked for one first.
+    with system.open(address, "rb", block_size=0, size=1) as file:
+        while part := file.read(_PART):
+            data += part
+            if len(data) > _MOST_WHOLE:
+                raise OSError(f"it has more than {_MOST_WHOLE >> 30} GiB; copy it here")
+    return bytes(data)
+
+
+def _readable(address: str) -> Any:
+    """The file system of an address that is to be read.
+
+    Raises as `file_system`, and `OSError` for a pipe or a device of this machine, which could be read for ever.
+    """
+    system = file_system(address)
+    if kind_of_address(address) in _DISK:
+        from fsspec.core import strip_protocol
+
+        check_is_file(strip_protocol(address))
+    return system
+
+
+def check_is_file(path: str) -> None:
+    """Raise `OSError` for what is no plain file, such as a pipe: reading it could wait for ever."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(f"not a file: {path}")
+
+
 def open_remote(address: str) -> BinaryIO:
     """The file at an address, to look through: a little is read at a time, from where it is asked for.
 
     Raises `OSError`.
     """
     try:
-        file: BinaryIO = file_system(address).open(address, "rb", block_size=_HEADERS, cache_type="readahead")
+        file: BinaryIO = _readable(address).open(address, "rb", block_size=_HEADERS, cache_type="readahead")
         return file
     except (OSError, ClipcliError):
         raise
@@ -126,7 +165,7 @@ def remote_exists(address: str) -> bool:
 def check_writable(address: str) -> None:
     """Raise `UsageError` for an address of a kind that is only read, and `MissingExtra`."""
     kind = kind_of_address(address)
-    if kind in _READ_ONLY:
+    if kind in _HTTP:
         raise UsageError(f"{kind}:// is only read; write to a path, or to an s3://, gs:// or hf:// address")
     file_system(address)
 

@@ -20,6 +20,8 @@ from clipcli.records import ImageItem, Provenance, Sharding
 AUTO = "auto"
 # What stands for the shard in the name of an output.
 PLACEHOLDER = "{shard}"
+# What a place takes at most, below 2^63, and what is unpacked whatever a manifest says.
+_MOST_OF_PLACE, _MOST_UNPACKED = 9, 256 << 20
 _WRITTEN = re.compile(r"(\d{1,9})/(\d{1,9})")
 _AUTO = re.compile(r"auto(?:/(\d{1,9}))?")
 _TORCHRUN, _ARRAY, _KUBERNETES, _SRUN = (*("RANK", "SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "SLURM_PROCID"),)
@@ -139,7 +141,7 @@ def places_of(provenance: Provenance) -> list[int]:
     """The places of the rows of a shard in the whole run, by its manifest. Raises `ValueError` for damaged ones."""
     if provenance.shard is None:
         return list(range(provenance.images))
-    return _unpacked(provenance.shard["places"])
+    return _unpacked(provenance.shard["places"], images=provenance.images)
 
 
 def _packed(places: Sequence[int]) -> str:
@@ -157,11 +159,15 @@ def _packed(places: Sequence[int]) -> str:
     return base64.b64encode(zlib.compress(bytes(data))).decode()
 
 
-def _unpacked(text: str) -> list[int]:
+def _unpacked(text: str, *, images: int) -> list[int]:
+    """The places of so many images. Raises `ValueError` for a text of anything else."""
+    unpacking, most = zlib.decompressobj(), min(_MOST_OF_PLACE * images, _MOST_UNPACKED)
     try:
-        data = zlib.decompress(base64.b64decode(text, validate=True))
+        data = unpacking.decompress(base64.b64decode(text, validate=True), most + 1)
     except zlib.error as e:
         raise ValueError(str(e)) from None
+    if not unpacking.eof:
+        raise ValueError(f"places of more than {images:,} images, or cut off")
     places, before, gap, shift = [], -1, 0, 0
     for byte in data:
         gap |= (byte & 0x7F) << shift

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from small_server import serving
 from clipcli.data.images import list_images
 from clipcli.data.reference import read
 from clipcli.errors import ClipcliError, InputNotFound, MissingExtra, UsageError
-from clipcli.files.remote import check_writable, file_system, is_remote
+from clipcli.files import remote
+from clipcli.files.remote import check_writable, file_system, is_remote, open_remote, read_remote
 from clipcli.notices import Notices
 from clipcli.records import Span
 
@@ -145,3 +147,24 @@ def test_what_is_missing_is_named_with_its_command(monkeypatch: pytest.MonkeyPat
 def test_the_web_is_only_read() -> None:
     with pytest.raises(UsageError, match=r"^https:// is only read; write to a path, or to an s3://"):
         check_writable("https://h/rows.csv")
+
+
+@pytest.mark.parametrize("kind", ["file", "local"])
+def test_a_device_at_an_address_is_no_image(kind: str, tmp_path: Path) -> None:
+    """Reading it would fill the memory."""
+    (tmp_path / "a b.jpg").write_bytes(b"x")
+    os.mkfifo(tmp_path / "pipe")
+    assert read_remote(f"{kind}://{tmp_path}/a b.jpg") == b"x"
+    for opened in (read_remote, open_remote):
+        with pytest.raises(OSError, match="not a file"):
+            opened(f"{kind}://{tmp_path}/pipe")
+
+
+def test_a_server_that_sends_without_end_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp", reason="https:// needs aiohttp")
+    (tmp_path / "a.jpg").write_bytes(bytes(3 << 20))
+    with serving(tmp_path) as served:
+        assert len(read_remote(f"{served.address}/a.jpg")) == 3 << 20
+        monkeypatch.setattr(remote, "_MOST_WHOLE", 1 << 20)
+        with pytest.raises(OSError, match="copy it here"):
+            read_remote(f"{served.address}/a.jpg")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
@@ -114,8 +116,25 @@ def test_processes_of_one_command_line() -> None:
 
 @pytest.mark.parametrize("places", [[], [0], [0, 1, 2], [127, 128, 129, 400, 20_000, 3_000_000_000]])
 def test_places_come_back(places: list[int]) -> None:
-    sharding = sharding_of(Shard(0, 2), places, images=9, digest="d")
-    provenance = Provenance(
+    assert places_of(provenance_of(places, images=len(places))) == places
+
+
+@pytest.mark.parametrize("count", [3, 300_000])
+def test_places_of_more_images_than_there_are_are_not_unpacked(count: int) -> None:
+    """A manifest may come from anywhere, and a short one may stand for gigabytes."""
+    tracemalloc.start()
+    provenance = provenance_of(range(count), images=0)
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    with pytest.raises(ValueError, match="places of more than 0 images"):
+        places_of(provenance)
+    assert tracemalloc.get_traced_memory()[1] - before < 200_000
+    tracemalloc.stop()
+
+
+def provenance_of(places: Sequence[int], *, images: int) -> Provenance:
+    """What a manifest tells of a shard with these places."""
+    return Provenance(
         command="classify",
         settings={},
         model="m",
@@ -124,12 +143,11 @@ def test_places_come_back(places: list[int]) -> None:
         templates=None,
         classifier=None,
         inputs=(),
-        images=len(places),
+        images=images,
         images_digest="e",
         kept=(),
-        shard=sharding,
+        shard=sharding_of(Shard(0, 2), places, images=9, digest="d"),
     )
-    assert places_of(provenance) == places
 
 
 def test_places_take_less_than_two_bytes_an_image() -> None:
