@@ -47,6 +47,14 @@ def is_offline() -> bool:
     return _VARIABLE in os.environ
 
 
+def follow(on: bool) -> None:
+    """Be offline, or not, in a process that works for another, as that one is by now."""
+    if on:
+        os.environ[_VARIABLE] = "1"
+    else:
+        os.environ.pop(_VARIABLE, None)
+
+
 def why_offline() -> str | None:
     """What keeps the hub's client from the network, for messages; `None` if nothing does."""
     from huggingface_hub import constants

@@ -29,6 +29,7 @@ from clipcli.images.stopwatch import Stopwatch
 from clipcli.images.wanted import Found, Read, Wanted, reading
 from clipcli.images.worker import receive_answer, send
 from clipcli.notices import Note, Notice, unsaid
+from clipcli.offline import is_offline
 from clipcli.records import WHOLE, Content, Frame, Held, ImageItem, Skipped
 
 Result = TypeVar("Result")
@@ -174,7 +175,7 @@ class Isolated:
         path = item.reference.path
         # The working folder of workers is the one that this process had when they were first needed.
         absolute = path if path is None or is_remote(path) else os.path.abspath(path)
-        question = pickle.dumps((replace(item.reference, path=absolute, frame=WHOLE), frame))
+        question = pickle.dumps((replace(item.reference, path=absolute, frame=WHOLE), frame, is_offline()))
         with self._watch.on("decode"):
             while True:
                 worker = self._worker()

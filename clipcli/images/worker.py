@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from clipcli.offline import follow
 from clipcli.parsed import json_of
 
 LENGTH = struct.Struct("<Q")
@@ -161,7 +162,9 @@ def _work(stream: socket.socket) -> None:
         set_limits(wanted.limits.memory)
         send(stream, b"{}")
         while True:
-            answer(stream, look, *pickle.loads(receive(stream, most=1 << 62)[1]))
+            reference, frame, offline = pickle.loads(receive(stream, most=1 << 62)[1])
+            follow(offline)
+            answer(stream, look, reference, frame)
     except BaseException:
         os._exit(1)
 

@@ -24,6 +24,7 @@ from clipcli.images.stopwatch import Stopwatch
 from clipcli.images.threads import DecodeThreads
 from clipcli.images.wanted import Wanted, reading
 from clipcli.notices import Notices, unsaid
+from clipcli.offline import offline
 from clipcli.records import Frame, Held, ImageItem, Reference, Skipped, Span
 
 WAY = Preprocessing(
@@ -240,3 +241,14 @@ def test_threads_whose_house_has_died_raise_one_error(isolated: Isolated) -> Non
     for _ in range(2):
         with pytest.raises(ClipcliError, match="the process that starts them has ended"):
             HOUSE.how_it_ended(number)
+
+
+def test_workers_that_are_there_become_offline(isolated: Isolated) -> None:
+    pytest.importorskip("aiohttp", reason="https:// needs aiohttp")
+    item = ImageItem("x", Reference("file", "http://127.0.0.1:9/a.jpg"))
+    assert not isinstance(isolated.pixels(in_memory(photo())), Skipped)
+    for on in (True, False):
+        with offline(on):
+            found = isolated.pixels(item)
+        assert isinstance(found, Skipped)
+        assert ("--offline is set" in found.reason) == on
