@@ -101,7 +101,7 @@ def _listed(text: str) -> list[object] | None:
     text = text.strip()
     try:
         content = json_of(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         try:
             content = ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -125,7 +125,7 @@ def _under_a_key(text: str) -> object:
         return None
     try:
         content = json_of(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise Uncaptioned("caption file is not JSON") from None
     if not isinstance(content, dict):
         return None

@@ -119,7 +119,7 @@ def name_in_json(text: str) -> str:
     """The class name in a JSON object, under a key such as `label`; empty if there is none."""
     try:
         content = json_of(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         return ""
     values = [content[key] for key in _LABEL_KEYS if key in content] if isinstance(content, dict) else []
     return (name_in(values[0]) if values else None) or ""

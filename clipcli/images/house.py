@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from threading import Lock
 
 from clipcli.errors import ClipcliError, UsageError, one_line
-from clipcli.images.worker import FORK, KILL, LENGTH, WAIT
+from clipcli.images.worker import FORK, KILL, LENGTH, WAIT, receive_exactly
 
 # Modules that workers import first, such as a Pillow plug-in of a program.
 PLUGINS: list[str] = []
@@ -65,7 +65,7 @@ class _House:
             raise cannot_start("the process that starts them has ended")
         try:
             socket.send_fds(self._control, [question], descriptors)
-            return int(LENGTH.unpack(receive_exactly(self._control))[0])
+            return int(LENGTH.unpack(receive_exactly(self._control, LENGTH.size))[0])
         except (EOFError, OSError):
             self._control.close()
             self._control = None
@@ -108,14 +108,3 @@ class _House:
 
 
 HOUSE = _House()
-
-
-def receive_exactly(control: socket.socket) -> bytes:
-    """One answer of the house. Raises `EOFError` and `OSError`."""
-    data = b""
-    while len(data) < LENGTH.size:
-        part = control.recv(LENGTH.size - len(data))
-        if not part:
-            raise EOFError
-        data += part
-    return data

@@ -51,14 +51,18 @@ def receive(
     Raises `EOFError` where the other side has ended, `OSError`, which is `TimeoutError` after the seconds, and
     `ValueError` for more bytes.
     """
-    head, body = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size, remaining))
+    head, body = _LENGTHS.unpack(receive_exactly(stream, _LENGTHS.size, remaining))
     if head > _MOST_HEAD or body > most:
         raise ValueError(f"an answer of {head} and {body} bytes")
-    both = memoryview(_exactly(stream, head + body, remaining))
+    both = memoryview(receive_exactly(stream, head + body, remaining))
     return both[:head], both[head:]
 
 
-def _exactly(stream: socket.socket, size: int, remaining: Callable[[], float] | None) -> bytearray:
+def receive_exactly(stream: socket.socket, size: int, remaining: Callable[[], float] | None = None) -> bytearray:
+    """So many bytes, within the seconds that are `remaining`.
+
+    Raises `EOFError` where the other side has ended, and `OSError`, which is `TimeoutError` after the seconds.
+    """
     data = bytearray(size)
     view, done = memoryview(data), 0
     while done < size:

@@ -108,6 +108,30 @@ def test_many_prompts_are_left_to_torch(models: dict[str, Path], monkeypatch: py
 
 
 @pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize(
+    ("function", "error", "said"),
+    [
+        ("load", MemoryError("bad_alloc"), "bad_alloc"),
+        ("library", ImportError("no libtbb"), "it cannot be imported: no libtbb"),
+    ],
+)
+def test_a_good_tower_is_not_forgotten(
+    function: str, error: Exception, said: str, models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took half a minute to convert, and what failed was something else."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    assert prepared(models["vit"]) == [None, None]
+    with monkeypatch.context() as patched:
+        patched.setattr(openvino, function, fails)
+        warned = [event.message for event in embedded(opened(models["vit"]))[1] if isinstance(event, Warned)]
+        assert f"OpenVINO cannot be used for {models['vit']}: {said}; torch goes on" in warned
+    assert len(list(store.engines_path().glob("*/tower.bin"))) == 2
+
+
+@pytest.mark.usefixtures("fake")
 @pytest.mark.parametrize("tower", [IMAGE, TEXT])
 def test_a_broken_tower_is_said_once_and_made_anew(models: dict[str, Path], photos: Path, tower: str) -> None:
     assert prepared(models["vit"]) == [None, None]

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from clipcli.data.tables.lines import lines_of
 from clipcli.data.tables.table import Row, Table
-from clipcli.errors import BadFile
+from clipcli.errors import BadFile, one_line
 from clipcli.notices import Notice, Notices
 from clipcli.parsed import json_of
 
@@ -34,11 +34,9 @@ def read_json(stream: BinaryIO, name: str, notices: Notices) -> Table:
     """A table of a list of JSON objects, or of COCO. Raises `BadFile` if it is neither."""
     try:
         content = json_of(stream.read().decode("utf-8-sig", "surrogateescape"))
-    except (ValueError, RecursionError) as e:
-        where, reason = (
-            (f"{name} line {e.lineno}", e.msg) if isinstance(e, json.JSONDecodeError) else (name, "too deep")
-        )
-        raise BadFile(f"{where}: not JSON: {reason}; a table with one JSON object a line ends in .jsonl") from None
+    except ValueError as e:
+        where = f"{name} line {e.lineno}" if isinstance(e, json.JSONDecodeError) else name
+        raise BadFile(f"{where}: not JSON: {_reason(e)}; a table with one JSON object a line ends in .jsonl") from None
     if isinstance(content, dict) and _are_objects(content.get("images")):
         return _of_coco(content, name, notices)
     if not _are_objects(content):
@@ -62,12 +60,15 @@ def _objects(stream: BinaryIO, name: str) -> Iterator[tuple[str, dict[str, Any]]
         where = f"{name} line {number}"
         try:
             record = json_of(line)
-        except (ValueError, RecursionError) as e:
-            reason = e.msg if isinstance(e, json.JSONDecodeError) else "it cannot be read"
-            raise BadFile(f"{where}: not JSON: {reason}; write one JSON object a line") from None
+        except ValueError as e:
+            raise BadFile(f"{where}: not JSON: {_reason(e)}; write one JSON object a line") from None
         if not isinstance(record, dict):
             raise BadFile(f"{where}: not a JSON object; write one JSON object a line")
         yield where, record
+
+
+def _reason(error: ValueError) -> str:
+    return error.msg if isinstance(error, json.JSONDecodeError) else one_line(error)
 
 
 def _are_objects(content: object) -> bool:

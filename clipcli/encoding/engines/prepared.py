@@ -20,7 +20,7 @@ from clipcli.backbones.runtime import Runtime
 from clipcli.encoding.engines import openvino, store
 from clipcli.encoding.engines.openvino import Tower
 from clipcli.encoding.engines.store import EngineRefused, Verdict
-from clipcli.errors import one_line
+from clipcli.errors import is_out_of_memory, one_line
 from clipcli.events import Noted
 
 OPENVINO = "openvino"
@@ -125,16 +125,21 @@ def encodes(what: str, verdict: Verdict) -> Noted:
 def load_tower(key: str, verdict: Verdict, *, precision: str) -> Tower:
     """Load a converted tower. Its content is read and compared with its checksum while OpenVINO is imported.
 
-    Raises `EngineRefused` if its verdict is bad or its file is not as it was written; then it is forgotten.
+    Raises `EngineRefused` if its verdict is bad, OpenVINO cannot be imported, memory is short, or its file is not as it
+    was written: that one is forgotten.
     """
     if verdict.problem is not None:
         raise EngineRefused(verdict.problem)
-    try:
-        with ThreadPoolExecutor(1) as beside:
-            reading = beside.submit(store.read, key, verdict)
+    with ThreadPoolExecutor(1) as beside:
+        reading = beside.submit(store.read, key, verdict)
+        try:
             openvino.library()
-            return openvino.load(reading.result(), precision=precision)
+        except Exception as e:
+            raise EngineRefused(f"it cannot be imported: {one_line(e)}") from e
+    try:
+        return openvino.load(reading.result(), precision=precision)
     # OpenVINO raises nearly anything on a broken file. The next conversion makes it anew.
     except Exception as e:
-        store.forget(key)
+        if not is_out_of_memory(e):
+            store.forget(key)
         raise EngineRefused(one_line(e)) from e
