@@ -61,7 +61,13 @@ def _write(merging: Merging, file: MergedFile, display: Display, *, format: str)
     by_score = bool(made.get("unknown")) or made.get("back_off") is not None
     summary = Summary(file.output, unknown=unknown, several=bool(made.get("multi_label")), by_score=by_score)
     with Output(
-        file.output, format=format, schema=merging.schema, manifest=merging.manifest, overwrite=file.overwrite
+        file.output,
+        format=format,
+        schema=merging.schema,
+        manifest=merging.manifest,
+        overwrite=file.overwrite,
+        # Half a merge is of no use, and would replace a whole output.
+        at_least=merging.manifest.provenance.images,
     ) as output:
         for event in run(merging):
             if isinstance(event, RowsReady):
