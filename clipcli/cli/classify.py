@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipcli.cli import exit_codes
-from clipcli.cli.classify_rows import RowsOutput, write_rows
+from clipcli.cli.classify_rows import RowsOutput, keep_corrections, write_rows
 from clipcli.cli.classify_summary import Summary
 from clipcli.cli.classify_update import check_update, read_update, show_warnings, watch
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
@@ -25,7 +25,7 @@ from clipcli.files.locks import only_writer
 from clipcli.images.in_hand import left_in_hand, noting_images
 from clipcli.images.limits import limits_of
 from clipcli.outputs.check import check_is_not_read, check_output, choose_format, is_stream
-from clipcli.outputs.earlier import Earlier, find_earlier, keep_changed, left_over, remove_left_over
+from clipcli.outputs.earlier import Earlier, find_earlier, left_over, remove_left_over
 from clipcli.outputs.remote import is_there, local_path, remove_parts
 from clipcli.outputs.shards import PLACEHOLDER, shard_of_process, started_together
 from clipcli.settings import to_yaml
@@ -124,7 +124,7 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
     settings = _after_a_death(settings, file, display)
     update = read_update(file, display) if file.update else None
     replaced = left_over(file.output) if file.overwrite else []
-    _keep_corrections(file, display)
+    keep_corrections(file, display)
     answers = _answers(settings)
     is_update = update is not None and update.former is not None
     proposed = () if settings.shard else next_command(settings, file)
@@ -221,13 +221,6 @@ def _checked_format(file: RowsFile, settings: ClassifySettings, terminal: Termin
     if settings.refine and file.resume:
         raise UsageError(_NO_RESUME)
     return format
-
-
-def _keep_corrections(file: RowsFile, display: Display) -> None:
-    """Keep an output that would be replaced, if it was changed by hand."""
-    kept = keep_changed(file.output) if file.overwrite else None
-    if kept is not None:
-        display.show(Warned(f"{file.output} was changed since it was written, as by hand; it is kept as {kept}"))
 
 
 def _of_page(summary: Summary, file: RowsFile) -> str:

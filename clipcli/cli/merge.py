@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from clipcli.cli import clock, exit_codes
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.commands.merge.settings import MergedFile, MergeSettings
 from clipcli.events import RowsReady
-from clipcli.outputs.check import check_is_not_read, check_output, choose_format
+from clipcli.files.locks import only_writer
+from clipcli.outputs.check import check_is_not_read, check_output, choose_format, is_stream
+from clipcli.outputs.remote import local_path
 from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
@@ -36,12 +39,15 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     format = choose_format(file.output, file.format)
     check_is_not_read(file.output, settings.parts)
     check_output(file.output, overwrite=file.overwrite, manifest=True, addresses=True)
+    from clipcli.cli.classify_rows import keep_corrections
     from clipcli.cli.display import Display
     from clipcli.commands.merge.run import read
 
-    with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display:
+    lock = nullcontext() if is_stream(file.output) else only_writer(str(local_path(file.output)))
+    with lock, Display(quiet=terminal.quiet, verbose=terminal.verbose) as display:
         merging = read(settings, format=format)
         check_is_not_read(file.output, [part.path for part in merging.parts])
+        keep_corrections(file, display)
         summary = _write(merging, file, display, format=format)
     summary.show_counts(display)
     rows, count = summary.tally.rows, len(merging.parts)

@@ -20,6 +20,7 @@ from clipcli.backbones.backbone import Backbone
 from clipcli.commands.merge import run as merging_run
 from clipcli.errors import BadFile
 from clipcli.events import Event, RowsReady
+from clipcli.files.locks import only_writer
 from clipcli.files.manifest import manifest_path, read_manifest, write_manifest
 from clipcli.outputs.shards import number_of
 
@@ -239,3 +240,21 @@ def test_a_merge_that_is_stopped_leaves_the_output_as_it_was(
     assert run("merge", "0.csv", "1.csv", "-o", "all.csv", "--overwrite").code in (2, 130)
     assert Path("all.csv").read_text() == "what was there\n"
     assert not list(Path().glob(".all.csv*"))
+
+
+def test_corrections_made_by_hand_are_kept(run: Run, given: tuple[Any, ...]) -> None:
+    for n in range(2):
+        run(*given, "-o", f"{n}.csv", "--shard", f"{n}/2")
+    merge = ("merge", "0.csv", "1.csv", "-o", "all.csv")
+    run(*merge)
+    assert "kept as" not in run(*merge, "--overwrite").err
+    with Path("all.csv").open("a") as file:
+        file.write("mine.jpg,cat,1,dog,0,\n")
+    said = "all.csv was changed since it was written, as by hand; it is kept as all.csv.bak"
+    assert said in " ".join(run(*merge, "--overwrite").err.split())
+    assert Path("all.csv.bak").read_text(errors="surrogateescape").endswith("mine.jpg,cat,1,dog,0,\n")
+    with only_writer("all.csv"):
+        done = run(*merge, "--overwrite")
+    assert done.code == 2
+    assert "is writing " in done.err
+    assert not Path("all.csv.bak1").exists()
