@@ -26,7 +26,7 @@ from clipcli.images.in_hand import left_in_hand, noting_images
 from clipcli.images.limits import limits_of
 from clipcli.outputs.check import check_is_not_read, check_output, choose_format, is_stream
 from clipcli.outputs.earlier import Earlier, find_earlier, left_over, remove_left_over
-from clipcli.outputs.remote import is_there, local_path, remove_parts
+from clipcli.outputs.remote import is_there, local_path, remove_parts, settle, waits
 from clipcli.outputs.shards import PLACEHOLDER, shard_of_process, started_together
 from clipcli.settings import to_yaml
 
@@ -142,6 +142,7 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
     try:
         with noting_images(file.output, limits):
             write_rows(events, rows, summary, display, show=show)
+        settle(file.output)
         remove_left_over(replaced)
         if file.cluster is not None:
             remove_parts(file.output)
@@ -262,7 +263,7 @@ def _files_read(settings: ClassifySettings, terminal: Terminal) -> list[object]:
 
 def _find_earlier_rows(file: RowsFile, display: Display, *, format: str, top_k: int) -> Earlier | None:
     """The rows of an earlier run that `--resume` goes on with; without it, warn if there are some."""
-    if file.resume and (file.cluster is None or is_there(file.output)):
+    if file.resume and (file.cluster is None or is_there(file.output) or waits(file.output)):
         return find_earlier(file.output, format=format, top_k=top_k)
     for part in left_over(file.output)[:1] if not file.update else ():
         display.show(Warned(f"{part} holds rows of an interrupted run; --resume goes on with them"))

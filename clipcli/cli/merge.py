@@ -73,6 +73,7 @@ def _write(merging: Merging, file: MergedFile, display: Display, *, format: str)
         manifest=merging.manifest,
         overwrite=file.overwrite,
         # Half a merge is of no use, and would replace a whole output.
+        can_resume=False,
         at_least=merging.manifest.provenance.images,
     ) as output:
         for event in run(merging):

@@ -77,9 +77,18 @@ def test_a_run_that_was_stopped_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(Output, "write", fail_later)
         assert run(*given, "--batch-size", 2, "--no-cache", "-o", "memory://b/rows.csv").code == 1
-    assert len(bucket.cat_file("/b/rows.csv").splitlines()) == 5
+    # An address never has half an output.
+    assert not bucket.exists("/b/rows.csv")
+    rows = local_path("memory://b/rows.csv")
+    assert len(rows.read_bytes().splitlines()) == 5
+    done = run(*given, "-o", "memory://b/rows.csv")
+    assert (done.code, done.err.split(";")[0]) == (
+        2,
+        f"clipcli: {rows} has rows that are not at memory://b/rows.csv yet",
+    )
     assert run(*given, "--batch-size", 2, "--no-cache", "-o", "memory://b/rows.csv", "--resume").code == 3
     assert bucket.cat_file("/b/rows.csv") == Path("here.csv").read_bytes()
+    assert not list(rows.parent.iterdir())
 
 
 def test_what_cannot_be_written(run: Run, given: tuple[Any, ...], bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,4 +105,48 @@ def test_what_cannot_be_written(run: Run, given: tuple[Any, ...], bucket: Any, m
     assert done.err.startswith("clipcli: cannot write memory://b/rows.csv: quota; the rows are in ")
     rows = Path(done.err.partition("rows are in ")[2].partition(", and --resume")[0])
     assert rows.read_text().count("\n") == 8
-    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("is_older_there", [False, True])
+def test_rows_that_were_not_copied_are_copied_later(
+    run: Run, given: tuple[Any, ...], bucket: Any, monkeypatch: pytest.MonkeyPatch, *, is_older_there: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("quota")
+
+    to, rows = ("-o", "memory://b/rows.csv"), local_path("memory://b/rows.csv")
+    if is_older_there:
+        run(*given, *to, "--top-k", 1)
+    older = bucket.cat_file("/b/rows.csv") if is_older_there else None
+    with monkeypatch.context() as patched:
+        patched.setattr(type(bucket), "put_file", refuse)
+        assert run(*given, *to, *(["--overwrite"] if is_older_there else [])).code == 1
+    whole = rows.read_bytes()
+    assert whole.count(b"\n") == 8
+    if is_older_there:
+        assert bucket.cat_file("/b/rows.csv") == older
+    done = run(*given, *to, "--resume", "--labels", "fish, bird")
+    assert done.code == 2
+    assert rows.read_bytes() == whole
+    assert run(*given, *to).code == 2
+    assert run(*given, *to, "--resume").code == 3
+    assert bucket.cat_file("/b/rows.csv") == whole
+    assert bucket.exists("/b/rows.csv.json")
+    assert not list(rows.parent.iterdir())
+    # Nor does a copy of what is complete stay.
+    assert run(*given, *to, "--resume").code == 3
+    assert not list(rows.parent.iterdir())
+
+
+def test_a_merge_whose_copy_fails_is_run_again(
+    run: Run, given: tuple[Any, ...], bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("quota")
+
+    run(*given, "-o", "0.csv", "--shard", "0/1")
+    with monkeypatch.context() as patched:
+        patched.setattr(type(bucket), "put_file", refuse)
+        assert ", and run this again" in run("merge", "0.csv", "-o", "memory://b/all.csv").err
+    assert run("merge", "0.csv", "-o", "memory://b/all.csv").code == 3
+    assert bucket.cat_file("/b/all.csv") == Path("0.csv").read_bytes()
