@@ -21,12 +21,11 @@ from clipcli.commands.classify.settings import ClassifySettings, RowsFile, check
 from clipcli.data.tree import split_zip
 from clipcli.errors import UsageError
 from clipcli.events import Warned
-from clipcli.files.locks import only_writer
 from clipcli.images.in_hand import left_in_hand, noting_images
 from clipcli.images.limits import limits_of
 from clipcli.outputs.check import check_is_not_read, check_output, choose_format, is_stream
 from clipcli.outputs.earlier import Earlier, find_earlier, left_over, remove_left_over
-from clipcli.outputs.remote import is_there, local_path, remove_parts, settle, waits
+from clipcli.outputs.remote import is_there, local_path, remove_parts, settle, waits, writing
 from clipcli.outputs.shards import PLACEHOLDER, shard_of_process, started_together
 from clipcli.settings import to_yaml
 
@@ -65,7 +64,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         return exit_codes.DONE
     settings, file, of_shard = _of_shard(settings, file)
     is_file = not is_stream(file.output) and not os.path.isdir(file.output)
-    with only_writer(str(local_path(file.output))) if is_file else nullcontext():
+    with writing(file.output) if is_file else nullcontext():
         return _write(settings, file, terminal, of_shard)
 
 
@@ -140,7 +139,7 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
     if file.cluster is not None:
         events = _on_cluster(settings, file, file.cluster)
     try:
-        with noting_images(file.output, limits):
+        with noting_images(str(local_path(file.output)), limits):
             write_rows(events, rows, summary, display, show=show)
         settle(file.output)
         remove_left_over(replaced)
@@ -158,7 +157,7 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
 
 def _after_a_death(settings: ClassifySettings, file: RowsFile, display: Display) -> ClassifySettings:
     """The settings to resume a run with: in worker processes, where the run before was ended while it decoded."""
-    images = left_in_hand(Path(file.output)) if file.resume else []
+    images = left_in_hand(local_path(file.output)) if file.resume else []
     if not images:
         return settings
     names = " or ".join(images[:_FEW])

@@ -9,9 +9,8 @@ from clipcli.cli import clock, exit_codes
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.commands.merge.settings import MergedFile, MergeSettings
 from clipcli.events import RowsReady
-from clipcli.files.locks import only_writer
 from clipcli.outputs.check import check_is_not_read, check_output, choose_format, is_stream
-from clipcli.outputs.remote import local_path
+from clipcli.outputs.remote import forget, writing
 from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
@@ -43,12 +42,14 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     from clipcli.cli.display import Display
     from clipcli.commands.merge.run import read
 
-    lock = nullcontext() if is_stream(file.output) else only_writer(str(local_path(file.output)))
+    lock = nullcontext() if is_stream(file.output) else writing(file.output)
     with lock, Display(quiet=terminal.quiet, verbose=terminal.verbose) as display:
         merging = read(settings, format=format)
         check_is_not_read(file.output, [part.path for part in merging.parts])
         keep_corrections(file, display)
         summary = _write(merging, file, display, format=format)
+        for part in merging.parts:
+            forget(part.path)
     summary.show_counts(display)
     rows, count = summary.tally.rows, len(merging.parts)
     display.say()

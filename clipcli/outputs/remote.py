@@ -10,9 +10,12 @@ it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from clipcli.errors import InputNotFound, OutputFailed, UsageError
+from clipcli.files.locks import only_writer
 from clipcli.files.manifest import COMPLETE, manifest_path, read_manifest
 from clipcli.files.remote import check_writable, copy_here, copy_there, is_remote, remote_exists
 from clipcli.memory.cache import cache_path
@@ -38,6 +41,18 @@ def prepare(output: str) -> None:
         local_path(output).parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise OutputFailed(f"cannot write in {local_path(output).parent}: {e.strerror}; free it") from None
+
+
+@contextmanager
+def writing(output: str) -> Iterator[None]:
+    """Keep other runs of this machine from writing an output, as `only_writer`, also one at an address.
+
+    Raises as `prepare` and `only_writer`.
+    """
+    if is_remote(output):
+        prepare(output)
+    with only_writer(str(local_path(output)), called=output):
+        yield
 
 
 def is_there(output: str) -> bool:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from clipcli.errors import OutputFailed
+from clipcli.images.in_hand import note_path
 from clipcli.outputs.open import Output
-from clipcli.outputs.remote import local_path
+from clipcli.outputs.remote import local_path, writing
 
 from .conftest import Run
 
@@ -150,3 +151,31 @@ def test_a_merge_whose_copy_fails_is_run_again(
         assert ", and run this again" in run("merge", "0.csv", "-o", "memory://b/all.csv").err
     assert run("merge", "0.csv", "-o", "memory://b/all.csv").code == 3
     assert bucket.cat_file("/b/all.csv") == Path("0.csv").read_bytes()
+
+
+def test_parts_that_were_fetched_do_not_stay(run: Run, given: tuple[Any, ...], bucket: Any) -> None:
+    part = "memory://b/p.csv"
+    run(*given, "-o", part, "--shard", "0/1")
+    assert run("merge", part, "-o", "all.csv").code == 3
+    assert bucket.exists("/b/p.csv")
+    assert not list(local_path(part).parent.iterdir())
+
+
+def test_one_run_at_a_time_writes_to_an_address(run: Run, given: tuple[Any, ...], bucket: Any) -> None:
+    """Also the first one, whose folder in the cache is not there yet."""
+    with writing("memory://b/rows.csv"):
+        done = run(*given, "-o", "memory://b/rows.csv")
+    assert done.code == 2
+    assert "is writing memory://b/rows.csv; wait for its end" in done.err
+    assert not bucket.exists("/b/rows.csv")
+
+
+def test_a_decoder_that_ended_a_run_to_an_address_is_known(run: Run, given: tuple[Any, ...], bucket: Any) -> None:
+    with writing("memory://b/rows.csv"):
+        note = note_path(local_path("memory://b/rows.csv"))
+    note.write_bytes(b"memory://b/photos/broken.jpg\0")
+    done = run(*given[:-1], "-o", "memory://b/rows.csv", "--resume")
+    assert done.code == 3
+    assert "while it decoded memory://b/photos/broken.jpg" in " ".join(done.err.split())
+    assert bucket.exists("/b/rows.csv")
+    assert not note.exists()
