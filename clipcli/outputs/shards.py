@@ -21,8 +21,9 @@ AUTO = "auto"
 # What stands for the shard in the name of an output.
 PLACEHOLDER = "{shard}"
 _WRITTEN = re.compile(r"(\d{1,9})/(\d{1,9})")
-_AUTO = re.compile(r"auto(?:/(\d{1,9}))?")
+_AUTO = re.compile(r"auto(?:/0*([1-9]\d{0,8}))?")
 _TORCHRUN, _ARRAY, _KUBERNETES, _SRUN = (*("RANK", "SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "SLURM_PROCID"),)
+_STEP = "SLURM_STEP_NUM_TASKS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def _said(index: str, environment: Mapping[str, str], given: int | None) -> tupl
     number = _whole(index, environment)
     if index == _KUBERNETES and given is None:
         raise UsageError("Kubernetes does not say how many completions a job has; give --shard auto/N with its number")
-    if index == _ARRAY and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+    if index == _ARRAY and _STEP in environment and _whole(_STEP, environment) > 1:
         raise UsageError("this is an array of jobs of several tasks each; give --shard I/N, counted over all of them")
     if given is not None:
         return number, given, ""
@@ -102,7 +103,7 @@ def _said(index: str, environment: Mapping[str, str], given: int | None) -> tupl
                 " give the number, as in --shard auto/16, with an array from 0 to 15 or some of it"
             )
         return number, count, " and SLURM_ARRAY_TASK_COUNT"
-    of_step = "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in environment else "SLURM_NTASKS"
+    of_step = _STEP if _STEP in environment else "SLURM_NTASKS"
     name = "WORLD_SIZE" if index == _TORCHRUN else of_step
     return number, _whole(name, environment), f" and {name}"
 

@@ -94,6 +94,8 @@ REFUSED = [
         "give the number, as in --shard auto",
     ),
     ("auto", {**ARRAY, "SLURM_STEP_NUM_TASKS": "4"}, "an array of jobs of several tasks each; give --shard I/N"),
+    ("auto", {**ARRAY, "SLURM_STEP_NUM_TASKS": "x"}, "--shard auto needs SLURM_STEP_NUM_TASKS, which is 'x'"),
+    ("auto/0", {"RANK": "0", "WORLD_SIZE": "1"}, "--shard auto/0 is no shard"),
     ("auto/", {"RANK": "0", "WORLD_SIZE": "1"}, "--shard auto/ is no shard"),
 ]
 
