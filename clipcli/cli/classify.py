@@ -137,7 +137,7 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
     album = Album(file.report, most=file.report_images, limits=limits, **answers) if file.report else None
     events = run(settings, earlier=earlier, output=file.output, album=album, update=update)
     if file.cluster is not None:
-        events = _on_cluster(settings, file, file.cluster)
+        events = _on_cluster(settings, file, file.cluster, earlier)
     try:
         with noting_images(str(local_path(file.output)), limits):
             write_rows(events, rows, summary, display, show=show)
@@ -166,11 +166,11 @@ def _after_a_death(settings: ClassifySettings, file: RowsFile, display: Display)
     return replace(settings, isolate=True)
 
 
-def _on_cluster(settings: ClassifySettings, file: RowsFile, cluster: str) -> Iterator[Event]:
+def _on_cluster(settings: ClassifySettings, file: RowsFile, cluster: str, earlier: Earlier | None) -> Iterator[Event]:
     """The events of a run on a cluster; it imports what a run here may do without."""
     from clipcli.commands.classify.on_ray import run_on_ray
 
-    return run_on_ray(settings, cluster=cluster, output=file.output, resume=file.resume)
+    return run_on_ray(settings, cluster=cluster, output=file.output, resume=file.resume, earlier=earlier)
 
 
 def _answers(settings: ClassifySettings) -> dict[str, Any]:

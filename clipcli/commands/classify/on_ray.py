@@ -30,9 +30,12 @@ from clipcli.images.limits import limits_of
 from clipcli.images.wanted import Wanted
 from clipcli.notices import Notices
 from clipcli.outputs.differences import differences, differences_of_models
+from clipcli.outputs.earlier import Earlier
 from clipcli.outputs.merged import check_parts, merged_manifest, placed_rows, read_part
 from clipcli.outputs.open import Output
 from clipcli.outputs.remote import parts_folder
+from clipcli.outputs.resume import check as check_earlier
+from clipcli.outputs.resume import go_on
 from clipcli.outputs.shards import Shard, number_of, sharding_of
 from clipcli.records import ImageItem, ModelRecord, Provenance, Row
 
@@ -55,11 +58,14 @@ class _Plan:
     provenance: Provenance
 
 
-def run_on_ray(options: ClassifySettings, *, cluster: str, output: str, resume: bool) -> Iterator[Event]:
+def run_on_ray(
+    options: ClassifySettings, *, cluster: str, output: str, resume: bool, earlier: Earlier | None = None
+) -> Iterator[Event]:
     """As `run`, on a cluster: a local one for `ray`, or the one at an address such as `ray://head:10001`.
 
     Parts are in the folder `OUTPUT.parts` until the output is whole. With `resume` those that are there are not done
-    again. Raises as `run`, `MissingExtra` without Ray, and `ClipcliError` if the cluster cannot be used.
+    again, and nothing is if the output has all rows. Raises as `run`, also for an `earlier` output of another run,
+    `MissingExtra` without Ray, and `ClipcliError` if the cluster cannot be used.
     """
     ray = imported_ray()
     notices = Notices()
@@ -67,6 +73,12 @@ def run_on_ray(options: ClassifySettings, *, cluster: str, output: str, resume: 
     if options.refine or options.embeddings is not None:
         flag = "--refine" if options.refine else "--embeddings"
         raise UsageError(f"{flag} needs all embeddings in one process; drop it, or --cluster")
+    resumed = check_earlier(earlier, work.images, provenance=work.provenance) if earlier else None
+    if resumed is not None and resumed.count == len(work.images):
+        yield InputsFound(len(work.images), resumed.count, work.left_out)
+        yield RowsPlanned(work.provenance)
+        yield from resumed.rows(resumed.count)
+        return
     plans = _plans(work, output)
     done = _parts_done(plans, resume=resume)
     yield from notices.events()
@@ -84,7 +96,9 @@ def run_on_ray(options: ClassifySettings, *, cluster: str, output: str, resume: 
             seconds = time.perf_counter() - began
             yield Noted(f"The cluster labelled {count:,} images in {seconds:,.1f} s, {count / seconds:,.1f} images/s.")
         yield from notices.events()
-    yield from _merged(plans, work)
+    rows = _merged(plans, work)
+    # Of the output the rows are a beginning, which these replace.
+    yield from rows if resumed is None else go_on(resumed, rows, start=0)
 
 
 def _plans(work: Work, output: str) -> list[_Plan]:
