@@ -31,7 +31,7 @@ from clipcli.images.wanted import Wanted
 from clipcli.notices import Notices
 from clipcli.outputs.differences import differences, differences_of_models
 from clipcli.outputs.earlier import Earlier
-from clipcli.outputs.merged import check_parts, merged_manifest, placed_rows, read_part
+from clipcli.outputs.merged import allow_open_files, check_parts, merged_manifest, placed_rows, read_part
 from clipcli.outputs.open import Output
 from clipcli.outputs.remote import parts_folder
 from clipcli.outputs.resume import check as check_earlier
@@ -80,6 +80,8 @@ def run_on_ray(
         yield from resumed.rows(resumed.count)
         return
     plans = _plans(work, output)
+    # At the end all parts are read at once.
+    allow_open_files(len(plans))
     done = _parts_done(plans, resume=resume)
     yield from notices.events()
     yield InputsFound(len(work.images), left_out=work.left_out)
@@ -174,6 +176,11 @@ class _Rows:
         """The places of the images that have no row yet, part by part."""
         return list(self._part_of)
 
+    @property
+    def left(self) -> int:
+        """How many images have no row yet."""
+        return len(self._part_of)
+
     def made_by(self, model: ModelRecord) -> None:
         """Note the model of the next rows. Raises `UsageError` if it is another than that of the rows before."""
         different = [] if self._model is None else differences_of_models(self._model, model)
@@ -214,7 +221,7 @@ def _work_off(
                 note = notices.about(work.images[place].id)
                 for notice, detail in pickle.loads(noticed) if rows.add(int(place), pickle.loads(row)) else ():
                     note(notice, detail)
-            yield ImagesEmbedded(total - len(rows.missing), total)
+            yield ImagesEmbedded(total - rows.left, total)
     for place in rows.missing:
         item = work.images[place]
         rows.add(place, Row(item.id, (), (), ENDED, tuple(item.cells.get(name) for name in work.kept)))

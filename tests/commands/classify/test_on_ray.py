@@ -80,6 +80,18 @@ def test_a_whole_output_is_not_made_again(without_ray: tuple[str, ...], capsys: 
     assert Path("rows.csv").read_bytes() == before
 
 
+def test_files_that_cannot_be_open_at_once_are_said_before_the_work(
+    without_ray: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(count: int) -> None:
+        raise UsageError(f"{count} parts are read at once")
+
+    monkeypatch.setattr(on_ray, "allow_open_files", refuse)
+    run(*without_ray, "-o", "rows.csv", "--cluster", "ray")
+    assert "1 parts are read at once" in capsys.readouterr().err
+    assert not Path("rows.csv.parts").exists()
+
+
 @pytest.mark.slow
 def test_a_cluster_gives_the_bytes_of_one_process(tmp_path: Path, given: tuple[str, ...]) -> None:
     """One of the two workers is killed in the middle; and of two parts one is there, and is not done again."""
