@@ -23,7 +23,7 @@ from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.commands.classify.several import schema_of
 from clipcli.commands.classify.work import Work, read_work
 from clipcli.commands.given_classes import get_classifier
-from clipcli.errors import OutputExists, UsageError
+from clipcli.errors import ClipcliError, OutputExists, UsageError
 from clipcli.events import Event, ImagesEmbedded, InputsFound, ModelLoaded, Noted, RowsPlanned, RowsReady
 from clipcli.files.manifest import Manifest, now
 from clipcli.images.limits import limits_of
@@ -46,6 +46,10 @@ _IMAGES_A_BLOCK, _IMAGES_AT_ONCE = 64, 64
 _CHUNK = 1024
 # How often a block is tried again whose process ended.
 _TRIED_AGAIN = 2
+_ALL_FAIL = (
+    "the workers gave not one row; check that all machines have clipcli and the model's weights, and memory for the"
+    " model, as the log of Ray says"
+)
 ENDED = "decoding it ends the process, or takes more memory than there is"
 
 
@@ -212,16 +216,29 @@ class _Rows:
 def _work_off(
     plans: Sequence[_Plan], work: Work, labelling: Labelling, wanted: Wanted, *, notices: Notices
 ) -> Iterator[Event]:
-    """Label the images of the parts, and write each part once all its rows are there."""
+    """Label the images of the parts, and write each part once all its rows are there.
+
+    Raises `ClipcliError` if not one image has a row, of those done in blocks and of the first ones done alone.
+    """
     rows, total = _Rows(plans, work), len(work.images)
-    for at_once in (_IMAGES_A_BLOCK, 1):
-        for batch in _labelled(rows.missing, work.images, labelling, wanted, at_once=at_once):
+
+    def add(places: Sequence[int], *, at_once: int) -> Iterator[Event]:
+        for batch in _labelled(places, work.images, labelling, wanted, at_once=at_once):
             for place, row, noticed, model in zip(*(batch[name] for name in _COLUMNS), strict=True):
                 rows.made_by(pickle.loads(model))
                 note = notices.about(work.images[place].id)
                 for notice, detail in pickle.loads(noticed) if rows.add(int(place), pickle.loads(row)) else ():
                     note(notice, detail)
             yield ImagesEmbedded(total - rows.left, total)
+
+    todo = rows.left
+    yield from add(rows.missing, at_once=_IMAGES_A_BLOCK)
+    if todo and rows.left == todo:
+        # An image in each block may end the workers.
+        yield from add(rows.missing[:_IMAGES_A_BLOCK], at_once=1)
+        if rows.left == todo:
+            raise ClipcliError(_ALL_FAIL)
+    yield from add(rows.missing, at_once=1)
     for place in rows.missing:
         item = work.images[place]
         rows.add(place, Row(item.id, (), (), ENDED, tuple(item.cells.get(name) for name in work.kept)))

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -90,6 +91,23 @@ def test_files_that_cannot_be_open_at_once_are_said_before_the_work(
     run(*without_ray, "-o", "rows.csv", "--cluster", "ray")
     assert "1 parts are read at once" in capsys.readouterr().err
     assert not Path("rows.csv.parts").exists()
+
+
+def test_workers_that_all_fail_end_the_run(
+    without_ray: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Blocks were tried, and then the images alone."""
+    tried: list[tuple[int, int]] = []
+
+    def no_row(places: Sequence[int], *_: object, at_once: int) -> Iterator[object]:
+        tried.append((len(places), at_once))
+        return iter(())
+
+    monkeypatch.setattr(on_ray, "_labelled", no_row)
+    run(*without_ray, "-o", "rows.csv", "--cluster", "ray")
+    assert "clipcli: the workers gave not one row; check that all machines have clipcli" in capsys.readouterr().err
+    assert tried == [(6, 64), (6, 1)]
+    assert not Path("rows.csv").exists()
 
 
 @pytest.mark.slow
