@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipcli.cli import exit_codes
-from clipcli.cli.classify_rows import RowsOutput, write_rows
+from clipcli.cli.classify_rows import RowsOutput, keep_corrections, write_rows
 from clipcli.cli.classify_summary import Summary
 from clipcli.cli.classify_update import check_update, read_update, show_warnings, watch
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
@@ -21,12 +21,11 @@ from clipcli.commands.classify.settings import ClassifySettings, RowsFile, check
 from clipcli.data.tree import split_zip
 from clipcli.errors import UsageError
 from clipcli.events import Warned
-from clipcli.files.locks import only_writer
 from clipcli.images.in_hand import left_in_hand, noting_images
 from clipcli.images.limits import limits_of
 from clipcli.outputs.check import check_is_not_read, check_output, choose_format, is_stream
-from clipcli.outputs.earlier import Earlier, find_earlier, keep_changed, left_over, remove_left_over
-from clipcli.outputs.remote import is_there, local_path, remove_parts
+from clipcli.outputs.earlier import Earlier, find_earlier, left_over, remove_left_over
+from clipcli.outputs.remote import is_there, local_path, remove_parts, settle, waits, writing
 from clipcli.outputs.shards import PLACEHOLDER, shard_of_process, started_together
 from clipcli.settings import to_yaml
 
@@ -65,7 +64,7 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
         return exit_codes.DONE
     settings, file, of_shard = _of_shard(settings, file)
     is_file = not is_stream(file.output) and not os.path.isdir(file.output)
-    with only_writer(str(local_path(file.output))) if is_file else nullcontext():
+    with writing(file.output) if is_file else nullcontext():
         return _write(settings, file, terminal, of_shard)
 
 
@@ -124,7 +123,7 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
     settings = _after_a_death(settings, file, display)
     update = read_update(file, display) if file.update else None
     replaced = left_over(file.output) if file.overwrite else []
-    _keep_corrections(file, display)
+    keep_corrections(file, display)
     answers = _answers(settings)
     is_update = update is not None and update.former is not None
     proposed = () if settings.shard else next_command(settings, file)
@@ -138,10 +137,11 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
     album = Album(file.report, most=file.report_images, limits=limits, **answers) if file.report else None
     events = run(settings, earlier=earlier, output=file.output, album=album, update=update)
     if file.cluster is not None:
-        events = _on_cluster(settings, file, file.cluster)
+        events = _on_cluster(settings, file, file.cluster, earlier)
     try:
-        with noting_images(file.output, limits):
+        with noting_images(str(local_path(file.output)), limits):
             write_rows(events, rows, summary, display, show=show)
+        settle(file.output)
         remove_left_over(replaced)
         if file.cluster is not None:
             remove_parts(file.output)
@@ -157,7 +157,7 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
 
 def _after_a_death(settings: ClassifySettings, file: RowsFile, display: Display) -> ClassifySettings:
     """The settings to resume a run with: in worker processes, where the run before was ended while it decoded."""
-    images = left_in_hand(Path(file.output)) if file.resume else []
+    images = left_in_hand(local_path(file.output)) if file.resume else []
     if not images:
         return settings
     names = " or ".join(images[:_FEW])
@@ -166,11 +166,11 @@ def _after_a_death(settings: ClassifySettings, file: RowsFile, display: Display)
     return replace(settings, isolate=True)
 
 
-def _on_cluster(settings: ClassifySettings, file: RowsFile, cluster: str) -> Iterator[Event]:
+def _on_cluster(settings: ClassifySettings, file: RowsFile, cluster: str, earlier: Earlier | None) -> Iterator[Event]:
     """The events of a run on a cluster; it imports what a run here may do without."""
     from clipcli.commands.classify.on_ray import run_on_ray
 
-    return run_on_ray(settings, cluster=cluster, output=file.output, resume=file.resume)
+    return run_on_ray(settings, cluster=cluster, output=file.output, resume=file.resume, earlier=earlier)
 
 
 def _answers(settings: ClassifySettings) -> dict[str, Any]:
@@ -223,13 +223,6 @@ def _checked_format(file: RowsFile, settings: ClassifySettings, terminal: Termin
     return format
 
 
-def _keep_corrections(file: RowsFile, display: Display) -> None:
-    """Keep an output that would be replaced, if it was changed by hand."""
-    kept = keep_changed(file.output) if file.overwrite else None
-    if kept is not None:
-        display.show(Warned(f"{file.output} was changed since it was written, as by hand; it is kept as {kept}"))
-
-
 def _of_page(summary: Summary, file: RowsFile) -> str:
     """What became of the page, in a sentence."""
     if not summary.interrupted and not summary.reader_gone:
@@ -269,7 +262,7 @@ def _files_read(settings: ClassifySettings, terminal: Terminal) -> list[object]:
 
 def _find_earlier_rows(file: RowsFile, display: Display, *, format: str, top_k: int) -> Earlier | None:
     """The rows of an earlier run that `--resume` goes on with; without it, warn if there are some."""
-    if file.resume and (file.cluster is None or is_there(file.output)):
+    if file.resume and (file.cluster is None or is_there(file.output) or waits(file.output)):
         return find_earlier(file.output, format=format, top_k=top_k)
     for part in left_over(file.output)[:1] if not file.update else ():
         display.show(Warned(f"{part} holds rows of an interrupted run; --resume goes on with them"))

@@ -13,7 +13,7 @@ from clipcli.cli.garbage import Show
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded, RowsPlanned, RowsReady, Updated, Warned
 from clipcli.files.manifest import Manifest, now
-from clipcli.outputs.earlier import Earlier, keep_copy, left_over
+from clipcli.outputs.earlier import Earlier, keep_changed, keep_copy, left_over
 from clipcli.outputs.open import Output
 from clipcli.outputs.remote import local_path
 from clipcli.records import ModelRecord, Provenance, Row
@@ -21,6 +21,7 @@ from clipcli.records import ModelRecord, Provenance, Row
 if TYPE_CHECKING:
     from clipcli.cli.display import Display
     from clipcli.commands.classify.update import Update
+    from clipcli.commands.merge.settings import MergedFile
 
 # Rows that are written together in an update: a Parquet file depends on it, and must not change if its rows do not.
 _TOGETHER = 1024
@@ -135,6 +136,13 @@ def write_rows(events: Iterator[Event], rows: RowsOutput, summary: Summary, disp
         if provenance and not provenance.images:
             # A shard may have no image; merging it needs a file all the same.
             rows.open(stack, provenance, at_least=0)
+
+
+def keep_corrections(file: RowsFile | MergedFile, display: Display) -> None:
+    """Keep an output that would be replaced, if it was changed by hand."""
+    kept = keep_changed(file.output) if file.overwrite else None
+    if kept is not None:
+        display.show(Warned(f"{file.output} was changed since it was written, as by hand; it is kept as {kept}"))
 
 
 def _latest_model(model: ModelRecord | None, latest: ModelRecord | None) -> ModelRecord | None:

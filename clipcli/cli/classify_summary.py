@@ -26,6 +26,7 @@ from clipcli.events import (
     Updated,
 )
 from clipcli.outputs import STDOUT
+from clipcli.outputs.remote import local_path, waits
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -137,7 +138,8 @@ class Summary:
             return
         self.show_counts(display)
         if self.interrupted:
-            where = f"their rows are in {self.output}" if rows else "nothing was written"
+            output = local_path(self.output) if waits(self.output) else self.output
+            where = f"their rows are in {output}" if rows else "nothing was written"
             where = f"; {self.output} is as it was" if self.is_update else f"; {where}"
             display.say(f"Stopped after {rows:,} of {self.total:,} images{where}.")
             return

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from clipcli.cli import clock, exit_codes
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.commands.merge.settings import MergedFile, MergeSettings
 from clipcli.events import RowsReady
-from clipcli.outputs.check import check_is_not_read, check_output, choose_format
+from clipcli.outputs.check import check_is_not_read, check_output, choose_format, is_stream
+from clipcli.outputs.remote import forget, writing
 from clipcli.settings import to_yaml
 
 if TYPE_CHECKING:
@@ -36,13 +38,18 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
     format = choose_format(file.output, file.format)
     check_is_not_read(file.output, settings.parts)
     check_output(file.output, overwrite=file.overwrite, manifest=True, addresses=True)
+    from clipcli.cli.classify_rows import keep_corrections
     from clipcli.cli.display import Display
     from clipcli.commands.merge.run import read
 
-    with Display(quiet=terminal.quiet, verbose=terminal.verbose) as display:
+    lock = nullcontext() if is_stream(file.output) else writing(file.output)
+    with lock, Display(quiet=terminal.quiet, verbose=terminal.verbose) as display:
         merging = read(settings, format=format)
         check_is_not_read(file.output, [part.path for part in merging.parts])
+        keep_corrections(file, display)
         summary = _write(merging, file, display, format=format)
+        for part in merging.parts:
+            forget(part.path)
     summary.show_counts(display)
     rows, count = summary.tally.rows, len(merging.parts)
     display.say()
@@ -61,7 +68,14 @@ def _write(merging: Merging, file: MergedFile, display: Display, *, format: str)
     by_score = bool(made.get("unknown")) or made.get("back_off") is not None
     summary = Summary(file.output, unknown=unknown, several=bool(made.get("multi_label")), by_score=by_score)
     with Output(
-        file.output, format=format, schema=merging.schema, manifest=merging.manifest, overwrite=file.overwrite
+        file.output,
+        format=format,
+        schema=merging.schema,
+        manifest=merging.manifest,
+        overwrite=file.overwrite,
+        # Half a merge is of no use, and would replace a whole output.
+        can_resume=False,
+        at_least=merging.manifest.provenance.images,
     ) as output:
         for event in run(merging):
             if isinstance(event, RowsReady):

@@ -38,15 +38,16 @@ def is_locked(part: Path) -> bool:
 
 
 @contextmanager
-def only_writer(output: str) -> Iterator[None]:
+def only_writer(output: str, *, called: str | None = None) -> Iterator[None]:
     """Keep other runs from writing an output, from before it is read until the last byte of it is written.
 
     The lock is on a file of its own, `.NAME.lock`, as the output is replaced while it is written, and may not be there
-    yet. It is removed at the end; one that a kill left is taken over. Raises `UsageError` while another run has it.
+    yet. It is removed at the end; one that a kill left is taken over. Raises `UsageError` while another run has it, in
+    which the output is `called` so.
     """
     target = Path(output).resolve()
     path = target.with_name(f".{target.name}.lock")
-    descriptor = _taken(path, output)
+    descriptor = _taken(path, called or output)
     try:
         yield
     finally:

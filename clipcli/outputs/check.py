@@ -14,7 +14,7 @@ from clipcli.files.atomic import part_of
 from clipcli.files.manifest import has_foreign_manifest, manifest_path
 from clipcli.files.remote import is_remote
 from clipcli.outputs import STDOUT, WRITERS
-from clipcli.outputs.remote import is_there, local_path, prepare
+from clipcli.outputs.remote import is_there, local_path, prepare, waits
 
 # What outputs are that have one format, and how their names end.
 PAGE, CORRECTIONS, CLASSIFIER = "a page", "a table of corrections", "a classifier"
@@ -90,6 +90,12 @@ def check_output(
     if is_there(output) and not overwrite and not resume:
         others = "" if resume is None else ", --update to bring it up to date, --resume to go on with its rows"
         raise OutputExists(f"{output} exists; give another {flag}{others}, or --overwrite to replace it")
+    # What merge has left it makes anew.
+    if resume is False and not overwrite and waits(output):
+        raise OutputExists(
+            f"{path} has rows that are not at {output} yet; give --resume to go on with them, or --overwrite to start"
+            " anew"
+        )
     _check_folder(path, flag=flag)
     if manifest:
         check_manifest(path.resolve())

@@ -93,9 +93,7 @@ def find_earlier(output: str, *, format: str, top_k: int) -> Earlier | None:
     The caller is the output's only writer. Raises `UsageError` if the rows have no manifest, were changed since or have
     another format; `BadFile` or `OutputExists` if the output is no output of `classify`.
     """
-    if is_remote(output) and remote_exists(output):
-        fetch(output)
-    path = local_path(output)
+    path = fetch(output)
     parts = parts_of(path.resolve())
     begun, refused = _begun(path, parts)
     fitting = {file: made for file, made in begun.items() if _fits(made, format=format, top_k=top_k)}

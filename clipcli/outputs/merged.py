@@ -59,7 +59,9 @@ def read_part(path: str) -> Part:
         raise UsageError(f"{path} is no part: it was labelled without --shard; leave it out")
     try:
         part = Part(path, manifest, sharding, places_of(manifest.provenance))
-    except ValueError as e:
+        if not 0 <= part.shard.number < part.shard.count or sharding["images"] < len(part.places):
+            raise ValueError("there is no such shard")
+    except (ValueError, KeyError, TypeError) as e:
         raise BadFile(f"{manifest_path(file)} is damaged ({e}); label this shard anew") from None
     if manifest.state != COMPLETE:
         raise UsageError(
@@ -214,4 +216,10 @@ def allow_open_files(count: int) -> None:
             f"{count:,} parts are read at once, and the system lets a process open {hard:,} files; merge where"
             f" ulimit -Hn gives {wanted:,} or more"
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (ValueError, OSError):
+        # The limit of macOS is lower than the one that it tells.
+        raise UsageError(
+            f"{count:,} parts are read at once, and the system lets a process open fewer files; merge on another one"
+        ) from None

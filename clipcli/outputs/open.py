@@ -27,7 +27,7 @@ from clipcli.files.manifest import (
 from clipcli.files.remote import is_remote
 from clipcli.outputs import WRITERS
 from clipcli.outputs.check import check_manifest, is_stream
-from clipcli.outputs.remote import local_path, publish
+from clipcli.outputs.remote import forget, is_there, local_path, publish
 from clipcli.records import ModelRecord, Row
 from clipcli.scoring.schema import Schema
 
@@ -45,6 +45,9 @@ class Output:
     With `replaces`, the SHA-256 of a target that is brought up to date, an error leaves the target as it was, and so
     does an end with the same rows, made in the same way; rows of images that are gone may be among them.
 
+    What goes to an address is copied there once it is whole, and until then waits in the cache folder. Without
+    `can_resume`, errors do not speak of `--resume`.
+
     Raises `OutputFailed` if the file cannot be written, and `OutputExists` at the end if someone else made the target
     meanwhile, unless `overwrite` is true, or `OutputChanged` if they changed one that is brought up to date.
     """
@@ -61,8 +64,10 @@ class Output:
         at_least: int = 0,
         superseded: Sequence[Path] = (),
         replaces: str | None = None,
+        can_resume: bool = True,
     ) -> None:
         self._output = output
+        self._can_resume = can_resume and replaces is None
         self._replaces = replaces
         self._keep_manifest = keep_manifest
         self._overwrite = overwrite
@@ -150,8 +155,9 @@ class Output:
         if self._replaces is not None and (not target.exists() or sha256_of(target) != self._replaces):
             remove_with_manifest(part)
             raise OutputChanged(f"{self._output} was changed meanwhile, as by hand, and is left so; run this again")
-        if target.exists() and not self._overwrite:
+        if not self._overwrite and is_there(self._output):
             raise OutputExists(f"{self._output} was made by someone else meanwhile; the rows are in {part}")
+        forget(self._output)
         if self._finish is None:
             self._put_in_place(part, target)
         else:
@@ -162,8 +168,9 @@ class Output:
             finally:
                 finished.unlink(missing_ok=True)
         remove_with_manifest(part)
-        if is_remote(self._output):
-            publish(self._output)
+        if is_remote(self._output) and self._is_whole():
+            again = "run this again" if not self._can_resume else "--resume copies them"
+            publish(self._output, again=again if self._keep_manifest else "can be copied by hand")
         for path in self._superseded:
             if not is_locked(path):
                 remove_with_manifest(path)
@@ -182,10 +189,9 @@ class Output:
                 check_manifest(target)
             except OutputExists as e:
                 raise OutputExists(f"{e}; the rows are in {self._part}") from None
-            complete = self._replaces is not None or self._rows == manifest.provenance.images
             final = replace(
                 manifest,
-                state=COMPLETE if complete else INTERRUPTED,
+                state=COMPLETE if self._is_whole() else INTERRUPTED,
                 rows=self._rows,
                 skipped=self._skipped,
                 sha256=sha256_of(finished),
@@ -199,6 +205,11 @@ class Output:
         if manifest is None or not self._keep_manifest:
             remove_manifest(target)
 
+    def _is_whole(self) -> bool:
+        """True if all rows are there; of what is brought up to date there may be any number."""
+        images = self._rows if self._manifest is None else self._manifest.provenance.images
+        return self._replaces is not None or self._rows == images
+
     def _write_manifest(self) -> None:
         if self._manifest is not None:
             write_manifest(Path(self._part), self._manifest)
@@ -206,7 +217,7 @@ class Output:
     def _failure(self, error: OSError) -> OutputFailed:
         where, then = "", "start again"
         if self._target is not None:
-            then = "go on with --resume" if self._replaces is None else "run this again"
+            then = "go on with --resume" if self._can_resume else "run this again"
             if self._replaces is None and self._rows >= self._at_least:
                 where = f" (the rows so far are in {self._part})"
         return OutputFailed(f"cannot write {self._output}: {error.strerror}{where}; free some space and {then}")

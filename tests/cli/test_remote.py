@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from clipcli.errors import OutputFailed
+from clipcli.images.in_hand import note_path
 from clipcli.outputs.open import Output
-from clipcli.outputs.remote import local_path
+from clipcli.outputs.remote import local_path, writing
 
 from .conftest import Run
 
@@ -77,9 +78,18 @@ def test_a_run_that_was_stopped_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(Output, "write", fail_later)
         assert run(*given, "--batch-size", 2, "--no-cache", "-o", "memory://b/rows.csv").code == 1
-    assert len(bucket.cat_file("/b/rows.csv").splitlines()) == 5
+    # An address never has half an output.
+    assert not bucket.exists("/b/rows.csv")
+    rows = local_path("memory://b/rows.csv")
+    assert len(rows.read_bytes().splitlines()) == 5
+    done = run(*given, "-o", "memory://b/rows.csv")
+    assert (done.code, done.err.split(";")[0]) == (
+        2,
+        f"clipcli: {rows} has rows that are not at memory://b/rows.csv yet",
+    )
     assert run(*given, "--batch-size", 2, "--no-cache", "-o", "memory://b/rows.csv", "--resume").code == 3
     assert bucket.cat_file("/b/rows.csv") == Path("here.csv").read_bytes()
+    assert not list(rows.parent.iterdir())
 
 
 def test_what_cannot_be_written(run: Run, given: tuple[Any, ...], bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,4 +106,76 @@ def test_what_cannot_be_written(run: Run, given: tuple[Any, ...], bucket: Any, m
     assert done.err.startswith("clipcli: cannot write memory://b/rows.csv: quota; the rows are in ")
     rows = Path(done.err.partition("rows are in ")[2].partition(", and --resume")[0])
     assert rows.read_text().count("\n") == 8
-    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("is_older_there", [False, True])
+def test_rows_that_were_not_copied_are_copied_later(
+    run: Run, given: tuple[Any, ...], bucket: Any, monkeypatch: pytest.MonkeyPatch, *, is_older_there: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("quota")
+
+    to, rows = ("-o", "memory://b/rows.csv"), local_path("memory://b/rows.csv")
+    if is_older_there:
+        run(*given, *to, "--top-k", 1)
+    older = bucket.cat_file("/b/rows.csv") if is_older_there else None
+    with monkeypatch.context() as patched:
+        patched.setattr(type(bucket), "put_file", refuse)
+        assert run(*given, *to, *(["--overwrite"] if is_older_there else [])).code == 1
+    whole = rows.read_bytes()
+    assert whole.count(b"\n") == 8
+    if is_older_there:
+        assert bucket.cat_file("/b/rows.csv") == older
+    done = run(*given, *to, "--resume", "--labels", "fish, bird")
+    assert done.code == 2
+    assert rows.read_bytes() == whole
+    assert run(*given, *to).code == 2
+    assert run(*given, *to, "--resume").code == 3
+    assert bucket.cat_file("/b/rows.csv") == whole
+    assert bucket.exists("/b/rows.csv.json")
+    assert not list(rows.parent.iterdir())
+    # Nor does a copy of what is complete stay.
+    assert run(*given, *to, "--resume").code == 3
+    assert not list(rows.parent.iterdir())
+
+
+def test_a_merge_whose_copy_fails_is_run_again(
+    run: Run, given: tuple[Any, ...], bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("quota")
+
+    run(*given, "-o", "0.csv", "--shard", "0/1")
+    with monkeypatch.context() as patched:
+        patched.setattr(type(bucket), "put_file", refuse)
+        assert ", and run this again" in run("merge", "0.csv", "-o", "memory://b/all.csv").err
+    assert run("merge", "0.csv", "-o", "memory://b/all.csv").code == 3
+    assert bucket.cat_file("/b/all.csv") == Path("0.csv").read_bytes()
+
+
+def test_parts_that_were_fetched_do_not_stay(run: Run, given: tuple[Any, ...], bucket: Any) -> None:
+    part = "memory://b/p.csv"
+    run(*given, "-o", part, "--shard", "0/1")
+    assert run("merge", part, "-o", "all.csv").code == 3
+    assert bucket.exists("/b/p.csv")
+    assert not list(local_path(part).parent.iterdir())
+
+
+def test_one_run_at_a_time_writes_to_an_address(run: Run, given: tuple[Any, ...], bucket: Any) -> None:
+    """Also the first one, whose folder in the cache is not there yet."""
+    with writing("memory://b/rows.csv"):
+        done = run(*given, "-o", "memory://b/rows.csv")
+    assert done.code == 2
+    assert "is writing memory://b/rows.csv; wait for its end" in done.err
+    assert not bucket.exists("/b/rows.csv")
+
+
+def test_a_decoder_that_ended_a_run_to_an_address_is_known(run: Run, given: tuple[Any, ...], bucket: Any) -> None:
+    with writing("memory://b/rows.csv"):
+        note = note_path(local_path("memory://b/rows.csv"))
+    note.write_bytes(b"memory://b/photos/broken.jpg\0")
+    done = run(*given[:-1], "-o", "memory://b/rows.csv", "--resume")
+    assert done.code == 3
+    assert "while it decoded memory://b/photos/broken.jpg" in " ".join(done.err.split())
+    assert bucket.exists("/b/rows.csv")
+    assert not note.exists()

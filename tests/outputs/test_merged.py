@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from clipcli.errors import ClipcliError
+from clipcli.errors import BadFile, ClipcliError, UsageError
 from clipcli.files.manifest import Manifest, manifest_path, read_manifest, write_manifest
-from clipcli.outputs.merged import check_parts, placed_rows, read_part
+from clipcli.outputs.merged import allow_open_files, check_parts, placed_rows, read_part
 from clipcli.outputs.open import Output
 from clipcli.outputs.shards import Shard, number_of, sharding_of
 from clipcli.records import ModelRecord, Provenance, Row
@@ -133,6 +134,32 @@ def test_places_of_other_rows(parts: list[Path]) -> None:
     other = replace(part, sharding=sharding, places=[place + 1 for place in part.places])
     with pytest.raises(ClipcliError, match=r"has rows of other shards, by its manifest; label shard .* anew"):
         check_parts([other, *map(read_part, map(str, parts[1:]))])
+
+
+@pytest.mark.parametrize(
+    "damage", [{"places": 3}, {"places": None}, {"places": "?"}, {"number": "0"}, {"count": 0}, {"images": None}]
+)
+def test_a_manifest_that_is_damaged(tmp_path: Path, damage: dict[str, object]) -> None:
+    """Also one without what it needs to say of the shard."""
+    path = written(tmp_path / "0.csv", Shard(0, 2), [0, 2])
+    content = json.loads(manifest_path(path).read_text())
+    shard = content["provenance"]["shard"]
+    for broken in ({**shard, **damage}, {name: shard[name] for name in shard if name not in damage}):
+        content["provenance"]["shard"] = broken
+        manifest_path(path).write_text(json.dumps(content))
+        with pytest.raises(BadFile, match=r"0\.csv\.json is damaged .*; label this shard anew"):
+            read_part(str(path))
+
+
+def test_a_system_that_opens_fewer_files_than_it_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("current limit exceeds maximum limit")
+
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    with pytest.raises(UsageError, match=r"^1,000 parts are read at once, and the system lets a process open fewer"):
+        allow_open_files(1000)
 
 
 def test_shards_that_are_missing_are_counted(parts: list[Path]) -> None:

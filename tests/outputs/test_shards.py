@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import random
 import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
+from math import log1p
 
 import pytest
 
 from clipcli.errors import UsageError
 from clipcli.outputs.shards import (
     Shard,
-    places_in,
     places_of,
     read_shard,
     shard_of_process,
     sharding_of,
     started_together,
 )
-from clipcli.records import ImageItem, Provenance, Reference
+from clipcli.records import Provenance
 
 NAMES = ("a.jpg", "photos/b.png", "s.tar/000.jpg", "ü.jpg", "\udcff.jpg", "inputs[3]", "a.jpg ")
 
@@ -96,6 +98,8 @@ REFUSED = [
         "give the number, as in --shard auto",
     ),
     ("auto", {**ARRAY, "SLURM_STEP_NUM_TASKS": "4"}, "an array of jobs of several tasks each; give --shard I/N"),
+    ("auto", {**ARRAY, "SLURM_STEP_NUM_TASKS": "x"}, "--shard auto needs SLURM_STEP_NUM_TASKS, which is 'x'"),
+    ("auto/0", {"RANK": "0", "WORLD_SIZE": "1"}, "--shard auto/0 is no shard"),
     ("auto/", {"RANK": "0", "WORLD_SIZE": "1"}, "--shard auto/ is no shard"),
 ]
 
@@ -150,7 +154,10 @@ def provenance_of(places: Sequence[int], *, images: int) -> Provenance:
     )
 
 
-def test_places_take_less_than_two_bytes_an_image() -> None:
-    items = [ImageItem(f"{n}.jpg", Reference("file", f"{n}.jpg")) for n in range(20_000)]
-    places = places_in(Shard(0, 10), items)
-    assert len(sharding_of(Shard(0, 10), places, images=20_000, digest="d")["places"]) < 2 * len(places)
+@pytest.mark.parametrize(("shards", "size"), [(2, 0.44), (16, 0.94), (100, 1.5), (1000, 2.2), (10_000, 2.8)])
+def test_places_take_one_to_three_bytes_an_image(shards: int, size: float) -> None:
+    """The gaps between the places of a shard of 10,000 images are random."""
+    chance = random.Random(0)
+    places = list(accumulate(1 + int(chance.expovariate(1) / -log1p(-1 / shards)) for _ in range(10_000)))
+    packed = sharding_of(Shard(0, shards), places, images=places[-1] + 1, digest="d")["places"]
+    assert len(packed) / len(places) == pytest.approx(size, abs=0.06)

@@ -23,16 +23,19 @@ from clipcli.commands.classify.settings import ClassifySettings
 from clipcli.commands.classify.several import schema_of
 from clipcli.commands.classify.work import Work, read_work
 from clipcli.commands.given_classes import get_classifier
-from clipcli.errors import OutputExists, UsageError
+from clipcli.errors import ClipcliError, OutputExists, UsageError
 from clipcli.events import Event, ImagesEmbedded, InputsFound, ModelLoaded, Noted, RowsPlanned, RowsReady
 from clipcli.files.manifest import Manifest, now
 from clipcli.images.limits import limits_of
 from clipcli.images.wanted import Wanted
 from clipcli.notices import Notices
 from clipcli.outputs.differences import differences, differences_of_models
-from clipcli.outputs.merged import check_parts, merged_manifest, placed_rows, read_part
+from clipcli.outputs.earlier import Earlier
+from clipcli.outputs.merged import allow_open_files, check_parts, merged_manifest, placed_rows, read_part
 from clipcli.outputs.open import Output
 from clipcli.outputs.remote import parts_folder
+from clipcli.outputs.resume import check as check_earlier
+from clipcli.outputs.resume import go_on
 from clipcli.outputs.shards import Shard, number_of, sharding_of
 from clipcli.records import ImageItem, ModelRecord, Provenance, Row
 
@@ -43,6 +46,10 @@ _IMAGES_A_BLOCK, _IMAGES_AT_ONCE = 64, 64
 _CHUNK = 1024
 # How often a block is tried again whose process ended.
 _TRIED_AGAIN = 2
+_ALL_FAIL = (
+    "the workers gave not one row; check that all machines have clipcli and the model's weights, and memory for the"
+    " model, as the log of Ray says"
+)
 ENDED = "decoding it ends the process, or takes more memory than there is"
 
 
@@ -55,11 +62,14 @@ class _Plan:
     provenance: Provenance
 
 
-def run_on_ray(options: ClassifySettings, *, cluster: str, output: str, resume: bool) -> Iterator[Event]:
+def run_on_ray(
+    options: ClassifySettings, *, cluster: str, output: str, resume: bool, earlier: Earlier | None = None
+) -> Iterator[Event]:
     """As `run`, on a cluster: a local one for `ray`, or the one at an address such as `ray://head:10001`.
 
     Parts are in the folder `OUTPUT.parts` until the output is whole. With `resume` those that are there are not done
-    again. Raises as `run`, `MissingExtra` without Ray, and `ClipcliError` if the cluster cannot be used.
+    again, and nothing is if the output has all rows. Raises as `run`, also for an `earlier` output of another run,
+    `MissingExtra` without Ray, and `ClipcliError` if the cluster cannot be used.
     """
     ray = imported_ray()
     notices = Notices()
@@ -67,7 +77,15 @@ def run_on_ray(options: ClassifySettings, *, cluster: str, output: str, resume: 
     if options.refine or options.embeddings is not None:
         flag = "--refine" if options.refine else "--embeddings"
         raise UsageError(f"{flag} needs all embeddings in one process; drop it, or --cluster")
+    resumed = check_earlier(earlier, work.images, provenance=work.provenance) if earlier else None
+    if resumed is not None and resumed.count == len(work.images):
+        yield InputsFound(len(work.images), resumed.count, work.left_out)
+        yield RowsPlanned(work.provenance)
+        yield from resumed.rows(resumed.count)
+        return
     plans = _plans(work, output)
+    # At the end all parts are read at once.
+    allow_open_files(len(plans))
     done = _parts_done(plans, resume=resume)
     yield from notices.events()
     yield InputsFound(len(work.images), left_out=work.left_out)
@@ -84,7 +102,9 @@ def run_on_ray(options: ClassifySettings, *, cluster: str, output: str, resume: 
             seconds = time.perf_counter() - began
             yield Noted(f"The cluster labelled {count:,} images in {seconds:,.1f} s, {count / seconds:,.1f} images/s.")
         yield from notices.events()
-    yield from _merged(plans, work)
+    rows = _merged(plans, work)
+    # Of the output the rows are a beginning, which these replace.
+    yield from rows if resumed is None else go_on(resumed, rows, start=0)
 
 
 def _plans(work: Work, output: str) -> list[_Plan]:
@@ -160,6 +180,11 @@ class _Rows:
         """The places of the images that have no row yet, part by part."""
         return list(self._part_of)
 
+    @property
+    def left(self) -> int:
+        """How many images have no row yet."""
+        return len(self._part_of)
+
     def made_by(self, model: ModelRecord) -> None:
         """Note the model of the next rows. Raises `UsageError` if it is another than that of the rows before."""
         different = [] if self._model is None else differences_of_models(self._model, model)
@@ -191,16 +216,29 @@ class _Rows:
 def _work_off(
     plans: Sequence[_Plan], work: Work, labelling: Labelling, wanted: Wanted, *, notices: Notices
 ) -> Iterator[Event]:
-    """Label the images of the parts, and write each part once all its rows are there."""
+    """Label the images of the parts, and write each part once all its rows are there.
+
+    Raises `ClipcliError` if not one image has a row, of those done in blocks and of the first ones done alone.
+    """
     rows, total = _Rows(plans, work), len(work.images)
-    for at_once in (_IMAGES_A_BLOCK, 1):
-        for batch in _labelled(rows.missing, work.images, labelling, wanted, at_once=at_once):
+
+    def add(places: Sequence[int], *, at_once: int) -> Iterator[Event]:
+        for batch in _labelled(places, work.images, labelling, wanted, at_once=at_once):
             for place, row, noticed, model in zip(*(batch[name] for name in _COLUMNS), strict=True):
                 rows.made_by(pickle.loads(model))
                 note = notices.about(work.images[place].id)
                 for notice, detail in pickle.loads(noticed) if rows.add(int(place), pickle.loads(row)) else ():
                     note(notice, detail)
-            yield ImagesEmbedded(total - len(rows.missing), total)
+            yield ImagesEmbedded(total - rows.left, total)
+
+    todo = rows.left
+    yield from add(rows.missing, at_once=_IMAGES_A_BLOCK)
+    if todo and rows.left == todo:
+        # An image in each block may end the workers.
+        yield from add(rows.missing[:_IMAGES_A_BLOCK], at_once=1)
+        if rows.left == todo:
+            raise ClipcliError(_ALL_FAIL)
+    yield from add(rows.missing, at_once=1)
     for place in rows.missing:
         item = work.images[place]
         rows.add(place, Row(item.id, (), (), ENDED, tuple(item.cells.get(name) for name in work.kept)))

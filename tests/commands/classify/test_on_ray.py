@@ -6,11 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from clipcli.cli import main
+from clipcli.commands.classify import on_ray
 from clipcli.commands.classify.on_ray import run_on_ray
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile, check_cluster
 from clipcli.errors import OutputExists, UsageError
@@ -54,6 +57,57 @@ def on_a_cluster(folder: Path, *arguments: str) -> int:
     command = [sys.executable, str(SCRIPT), str(folder), *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, timeout=480, env=environment).returncode
+
+
+@pytest.fixture
+def without_ray(photos: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """The command, with a cluster whose workers give no row."""
+    monkeypatch.chdir(photos.parent)
+    monkeypatch.setattr(on_ray, "imported_ray", lambda: None)
+    monkeypatch.setattr(on_ray, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(on_ray, "in_words", lambda _: "no machine")
+    monkeypatch.setattr(on_ray, "_labelled", lambda *_, **__: iter(()))
+    return ("classify", "photos", "--labels", "cat, dog", "--model", model, "--no-cache", "--precision", "fp32")
+
+
+def test_a_whole_output_is_not_made_again(without_ray: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    run(*without_ray, "-o", "rows.csv")
+    before = Path("rows.csv").read_bytes()
+    capsys.readouterr()
+    run(*without_ray, "-o", "rows.csv", "--cluster", "ray", "--resume")
+    assert "complete, an earlier run had labelled all 6 images" in capsys.readouterr().err
+    run(*without_ray, "--labels", "cat, fish", "-o", "rows.csv", "--cluster", "ray", "--resume")
+    assert "rows.csv was begun otherwise: " in capsys.readouterr().err
+    assert Path("rows.csv").read_bytes() == before
+
+
+def test_files_that_cannot_be_open_at_once_are_said_before_the_work(
+    without_ray: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(count: int) -> None:
+        raise UsageError(f"{count} parts are read at once")
+
+    monkeypatch.setattr(on_ray, "allow_open_files", refuse)
+    run(*without_ray, "-o", "rows.csv", "--cluster", "ray")
+    assert "1 parts are read at once" in capsys.readouterr().err
+    assert not Path("rows.csv.parts").exists()
+
+
+def test_workers_that_all_fail_end_the_run(
+    without_ray: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Blocks were tried, and then the images alone."""
+    tried: list[tuple[int, int]] = []
+
+    def no_row(places: Sequence[int], *_: object, at_once: int) -> Iterator[object]:
+        tried.append((len(places), at_once))
+        return iter(())
+
+    monkeypatch.setattr(on_ray, "_labelled", no_row)
+    run(*without_ray, "-o", "rows.csv", "--cluster", "ray")
+    assert "clipcli: the workers gave not one row; check that all machines have clipcli" in capsys.readouterr().err
+    assert tried == [(6, 64), (6, 1)]
+    assert not Path("rows.csv").exists()
 
 
 @pytest.mark.slow
