@@ -102,9 +102,8 @@ def towers_for(items: Sequence[ImageItem], *, model: Model) -> tuple[str, ...]:
         return (IMAGE,)
     if model.is_prepared(IMAGE):
         return ()
-    looked_up = _looked_up(items[:_PART], [model.store])
-    limits = limits_of(model.settings)
     items, _ = with_frames(items[:_PART], model.settings.frames)
+    looked_up, limits = _looked_up(items, [model.store]), limits_of(model.settings)
     return () if all(_settled(entry, limits) is not None for entry in looked_up) else (IMAGE,)
 
 

@@ -9,6 +9,12 @@ import pytest
 from PIL import Image
 
 import clipcli
+from clipcli.backbones.checkpoint import IMAGE
+from clipcli.commands.embed.settings import EmbedSettings
+from clipcli.data.images import list_images
+from clipcli.encoding.embed import towers_for
+from clipcli.encoding.model import Model
+from clipcli.memory.memory import open_memory
 
 pytestmark = pytest.mark.usefixtures("workers")
 
@@ -44,6 +50,16 @@ def test_the_mean_of_frames_counts(folder: Path, model: str, isolate: bool) -> N
         np.testing.assert_allclose(found.embeddings[2], unit(alone[:2]), atol=1e-6)
     first = clipcli.embed(folder / "in", model=model, cache=True).embeddings
     np.testing.assert_allclose(first[1], alone[0], atol=1e-6)
+
+
+def test_no_tower_is_due_for_frames_that_are_remembered(folder: Path, model: str) -> None:
+    settings = EmbedSettings(folder / "in", frames=3)
+    items = list_images([str(folder / "in")])
+    opened = Model(model, settings, memory=open_memory(cache=True))
+    assert towers_for(items, model=opened) == (IMAGE,)
+    clipcli.embed(folder / "in", model=model, frames=3)
+    opened = Model(model, settings, memory=open_memory(cache=True))
+    assert towers_for(items, model=opened) == ()
 
 
 @pytest.mark.parametrize("isolate", [False, True])
