@@ -16,7 +16,7 @@ from clipcli.encoding.engines import quick
 from clipcli.encoding.engines.prepared import OPENVINO, PreparedTexts
 from clipcli.errors import CacheUnusable, WeightsMismatch
 from clipcli.events import Event, Later, Loading, ModelKnown, ModelLoaded, Warned
-from clipcli.images.limits import DecodingSettings
+from clipcli.images.limits import DecodingSettings, limits_of
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory import models
 from clipcli.memory.images import ImageStore
@@ -261,6 +261,6 @@ class Model:
             workers=settings.workers,
             stated=stated,
         )
-        check_decode(settings.decode, device=runtime.kind)
+        check_decode(settings.decode, device=runtime.kind, isolate=limits_of(settings).isolate)
         check_engine(settings.engine, runtime=runtime)
         return runtime
