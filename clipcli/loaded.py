@@ -150,6 +150,8 @@ class LoadedModel:
             image_column=settings.image_column,
             notices=notices,
             exclude=settings.exclude,
+            also=settings.also,
+            null=settings.null,
         )
         for event in notices.events():
             show(event)

@@ -124,6 +124,19 @@ def test_one_image_of_memory_is_a_row(photos: Path, model: str) -> None:
     assert one.tobytes() == loaded.embed_images(photos / "b.png").tobytes()
 
 
+def test_images_are_listed_as_the_settings_say(photos: Path, model: str) -> None:
+    loaded = clipcli.load(model, **HOW)
+    listed = photos / "list.txt"
+    listed.write_bytes(f"{photos}/a.jpg\0{photos}/b.png\0".encode())
+    both = [photos / "a.jpg", photos / "b.png"]
+    assert loaded.embed_images(f"@{listed}", null=True).tobytes() == loaded.embed_images(both).tobytes()
+    with Image.open(photos / "a.jpg") as image:
+        image.save(photos / "g.pdf")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert [len(loaded.embed_images(photos, also=also)) for also in ((), "pdf")] == [6, 7]
+
+
 def test_what_cannot_be_read_is_a_row_of_nan_and_said(photos: Path, model: str) -> None:
     (photos / "b-bad.jpg").write_text("no image")
     loaded = clipcli.load(model, **HOW)

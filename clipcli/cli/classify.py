@@ -192,6 +192,7 @@ def _watch(settings: ClassifySettings, file: RowsFile, display: Display, *, show
         rows = RowsOutput(file, settings, format=format, update=update)
         events = run(settings, output=file.output, update=update, model=model)
         write_rows(events, rows, summary, display, show=show if first else partial(show_warnings, show=show))
+        display.do_what_is_left()
         return summary
 
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
 from clipcli.data.file_names import suffix_of
 from clipcli.errors import InputNotFound, OutputChanged, UsageError
-from clipcli.events import Event, Warned
+from clipcli.events import Event, Later, Warned
 from clipcli.notices import Notices
 from clipcli.outputs.check import is_stream
 from clipcli.outputs.corrections import COLUMNS
@@ -84,8 +84,8 @@ def read_update(file: RowsFile, display: Display, *, unfinished: frozenset[str] 
 
 
 def show_warnings(event: Event, *, show: Show) -> None:
-    """Show an event only if it warns: what else there is to say was said at first."""
-    if isinstance(event, Warned):
+    """Show an event only if it warns or leaves work: what else there is to say was said at first."""
+    if isinstance(event, Warned | Later):
         show(event)
 
 

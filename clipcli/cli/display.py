@@ -27,6 +27,7 @@ from clipcli.events import (
     ImagesEmbedded,
     ImagesGathered,
     InputsFound,
+    Later,
     Loading,
     ModelKnown,
     ModelLoaded,
@@ -47,6 +48,8 @@ _BARS: dict[type[Event], str] = {ImagesEmbedded: "Photos", ImagesCompared: "Comp
 class Display:
     """Shows a pipeline's events; a context manager that leaves the terminal as it was.
 
+    At its end the work is done that was to wait until the output is there, unless there was an error.
+
     On a terminal no line is longer than it is wide. Elsewhere a message is one line, however long.
     """
 
@@ -60,6 +63,7 @@ class Display:
         # What the lines under the bars say, in parts that are not broken.
         self.detail: Sequence[str] = ()
         self._spent: tuple[TimeSpent, float] | None = None
+        self._later: list[Later] = []
         # Stdout is not redirected: rows may go there.
         self._view = Live(
             get_renderable=self.__rich__, console=self.console, redirect_stdout=False, redirect_stderr=False
@@ -88,6 +92,15 @@ class Display:
             total = clock.seconds()
             spent = replace(spent, start=at - spent.total, finish=total - at, total=total)
             self.say(f"  {where_time_went(spent)}")
+        if kind is None:
+            self.do_what_is_left()
+
+    def do_what_is_left(self) -> None:
+        """Do the work that was to wait until the output is there, and show its events."""
+        later, self._later = self._later, []
+        for one in later:
+            for event in one.work():
+                self.show(event)
 
     def __rich__(self) -> RenderableType:
         """The bars, and the lines under them."""
@@ -133,6 +146,8 @@ class Display:
                     self.say(f"  {details}")
             case TimeSpent():
                 self._spent = event, clock.seconds()
+            case Later():
+                self._later.append(event)
             case _:
                 self._show_progress(event)
 

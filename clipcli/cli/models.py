@@ -64,6 +64,7 @@ def command(
 def _prepare(model: str) -> None:
     """Prepare both towers of a model. Raises the errors of loading it, `MissingExtra`, and `CacheUnusable`."""
     from clipcli.backbones.checkpoint import IMAGE, TEXT
+    from clipcli.backbones.runtime import choose_runtime
     from clipcli.cli.display import Display
     from clipcli.encoding.engines import openvino, store
     from clipcli.encoding.model import Model
@@ -74,7 +75,9 @@ def _prepare(model: str) -> None:
     if openvino.version() is None:
         raise MissingExtra(f"--prepare needs OpenVINO; run {install('openvino')}")
     with Display(quiet=False, verbose=False) as display:
-        settings = LoadSettings(model=model, engine="openvino")
+        # What is known of a model is kept by the device that was asked for.
+        has_card = choose_runtime().kind != "cpu"
+        settings = LoadSettings(model=model, engine="openvino", device="cpu" if has_card else "auto")
         verdicts = result_of(
             Model(model, settings, memory=open_memory(cache=True)).prepare(IMAGE, TEXT), show=display.show
         )
@@ -83,6 +86,8 @@ def _prepare(model: str) -> None:
                 display.say(f"The {tower} tower is prepared; least cosine to torch {verdict.cosine:.5f}.")
             else:
                 display.say(f"The {tower} tower cannot be prepared: {verdict.problem}; torch runs it.", style="yellow")
+        if has_card:
+            display.say("Runs with --device cpu start without torch; on the card, as without --device, torch runs.")
         display.say(f"{store.engines_path()} holds {format_size(store.usage()[1])}.")
 
 

@@ -43,10 +43,10 @@ def embed(
 ) -> Generator[Event | Embedded, None, None]:
     """Embed all images with every model, in parts, in order. Bad images come as `Skipped`.
 
-    No model is loaded while all models remember the images. `TimeSpent` comes last. `images` is the number of images of
-    the whole run, by which an engine is chosen, if these are the rest of them. For a shard, `places` are those of the
-    items in the whole run: then batches are of the size that they have there, and embeddings are the same to the last
-    digit. Raises the errors of loading a model, and `ClipcliError` if a model gives NaN or infinity.
+    No model is loaded while all models remember the images. `Later` and `TimeSpent` come last. `images` is the number
+    of images of the whole run, by which an engine is chosen, if these are the rest of them. For a shard, `places` are
+    those of the items in the whole run: then batches are of the size that they have there, and embeddings are the same
+    to the last digit. Raises the errors of loading a model, and `ClipcliError` if a model gives NaN or infinity.
     """
     frames = models[0].settings.frames
     counts: Sequence[int] | None = None
@@ -102,9 +102,8 @@ def towers_for(items: Sequence[ImageItem], *, model: Model) -> tuple[str, ...]:
         return (IMAGE,)
     if model.is_prepared(IMAGE):
         return ()
-    looked_up = _looked_up(items[:_PART], [model.store])
-    limits = limits_of(model.settings)
     items, _ = with_frames(items[:_PART], model.settings.frames)
+    looked_up, limits = _looked_up(items, [model.store]), limits_of(model.settings)
     return () if all(_settled(entry, limits) is not None for entry in looked_up) else (IMAGE,)
 
 

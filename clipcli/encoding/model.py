@@ -6,7 +6,8 @@ memory. So a run that needs no new embedding loads neither the model nor torch.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from clipcli import backbones
@@ -14,8 +15,8 @@ from clipcli.backbones.checkpoint import IMAGE, TEXT
 from clipcli.encoding.engines import quick
 from clipcli.encoding.engines.prepared import OPENVINO, PreparedTexts
 from clipcli.errors import CacheUnusable, WeightsMismatch
-from clipcli.events import Event, Loading, ModelKnown, ModelLoaded, Warned
-from clipcli.images.limits import DecodingSettings
+from clipcli.events import Event, Later, Loading, ModelKnown, ModelLoaded, Warned
+from clipcli.images.limits import DecodingSettings, limits_of
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.memory import models
 from clipcli.memory.images import ImageStore
@@ -182,13 +183,17 @@ class Model:
             self._broken += [TEXT] if not self.is_prepared(TEXT) else []
         return (yield from self.load(*towers, TEXT))
 
-    def afterwards(self) -> Generator[Event, None, None]:
-        """After the last row, prepare towers whose files are broken, and those of a run that took long anyway."""
+    def afterwards(self) -> Iterator[Later]:
+        """What is to be done later: prepare towers whose files are broken, and those of a run that took long anyway."""
         due, self._broken = self._broken, []
         if self._backbone is not None and self.watch["encode"] >= LONG_RUN:
             due += [tower for tower in quick.unprepared(self.settings, self.facts) if tower not in due]
+        if due:
+            yield Later(partial(self._prepare_later, due))
+
+    def _prepare_later(self, towers: Sequence[str]) -> Generator[Event, None, None]:
         try:
-            for tower in due:
+            for tower in towers:
                 yield from self.prepare(tower)
         except CacheUnusable as e:
             yield Warned(f"{e}; later runs need torch")
@@ -256,6 +261,6 @@ class Model:
             workers=settings.workers,
             stated=stated,
         )
-        check_decode(settings.decode, device=runtime.kind)
+        check_decode(settings.decode, device=runtime.kind, isolate=limits_of(settings).isolate)
         check_engine(settings.engine, runtime=runtime)
         return runtime

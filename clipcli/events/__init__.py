@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
+from clipcli.events.later import Later
 from clipcli.events.models import ClassesEncoded, Downloading, Loading, ModelKnown, ModelLoaded
 from clipcli.events.progress import (
     FilesActedOn,
@@ -32,6 +33,7 @@ __all__ = [
     "ImagesGathered",
     "InputsFound",
     "LabelsDoubted",
+    "Later",
     "Loading",
     "Mixed",
     "ModelKnown",
@@ -80,6 +82,7 @@ Event = (
     | CheckpointSaved
     | Mixed
     | FilesActedOn
+    | Later
 )
 Result = TypeVar("Result")
 

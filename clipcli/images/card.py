@@ -25,17 +25,17 @@ from torch import Tensor
 from clipcli.backbones.library import open_clip
 from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.data.reference import digest_of
-from clipcli.errors import UsageError, one_line
+from clipcli.errors import one_line
 from clipcli.images.batches import to_batch
 from clipcli.images.colours import is_srgb
-from clipcli.images.decode import DEFAULT_LIMITS, attempt, decoding, prepare_pillow
+from clipcli.images.decode import DEFAULT_LIMITS, attempt, prepare_pillow
 from clipcli.images.limits import Limits
 from clipcli.images.lines import is_line
 from clipcli.images.resize import resize_steps, resizer
 from clipcli.images.threads import DecodeThreads
-from clipcli.images.wanted import Pixels
+from clipcli.images.wanted import Pixels, look_with
 from clipcli.notices import Notices
-from clipcli.records import Batch, Content, Held, ImageItem, Remembered, Skipped
+from clipcli.records import WHOLE, Batch, Content, Held, ImageItem, Remembered, Skipped
 
 _JPEG = b"\xff\xd8\xff"
 _END = b"\xff\xd9"
@@ -81,10 +81,8 @@ def batches(
     """Yield batches of the images in order, with plain JPEGs decoded on the device, looking two batches ahead.
 
     Bad images are `Skipped` in their batch. `color` and `notices` are as for `clipcli.images.batches.batches`, and
-    `limits` are for what Pillow decodes. The threads are closed at the end. Raises `UsageError` for `isolate`.
+    `limits` are for what Pillow decodes. The threads are closed at the end.
     """
-    if limits.isolate:
-        raise UsageError("--isolate keeps images from this process, and --decode card decodes in it; drop one of them")
     prepare_pillow()
     decoder = _Decoder(
         preprocessing,
@@ -125,8 +123,8 @@ class _Decoder:
         notices: Notices,
         limits: Limits,
     ) -> None:
-        self._color, self._notices, self._limits = color, notices, limits
-        self._resize, self._steps = resizer(preprocessing), resize_steps(preprocessing)
+        self._color, self._notices, self._steps = color, notices, resize_steps(preprocessing)
+        self._look = look_with([resizer(preprocessing)], color=color, digests=digests, limits=limits)
         self._device, self._threads, self._digests = device, threads, digests
         self._refusal: str | None = None
         # A stream of its own, beside the model's.
@@ -140,7 +138,7 @@ class _Decoder:
         if isinstance(one, Remembered):
             return lambda: (one.item, one)
         read = self._threads.submit(
-            partial(attempt, one, partial(self._jpeg_or_pixels, one.id), watch=self._threads.watch)
+            partial(attempt, one, partial(self._jpeg_or_pixels, one), watch=self._threads.watch)
         )
         return partial(_awaited, one, read)
 
@@ -154,47 +152,52 @@ class _Decoder:
         already_noted = self._refusal is not None
         for group in groups([(place, one) for place, one in enumerate(found) if isinstance(one, Jpeg)]):
             places, jpegs = zip(*group, strict=True)
-            for place, one in zip(places, self._decoded(jpegs, [items[n] for n in places]), strict=True):
-                found[place] = one
+            for place, after in zip(places, self._decoded(jpegs, [items[n] for n in places]), strict=True):
+                items[place], found[place] = after
         pixels = [one for one in found if isinstance(one, np.ndarray)]
         pairs = zip(items, found, strict=True)
         entries = [one if isinstance(one, Skipped | Remembered) else item for item, one in pairs]
         notes = () if already_noted or self._refusal is None else (self._refusal,)
         return replace(to_batch(entries, pixels), notes=notes)
 
-    def _decoded(self, jpegs: Sequence[Jpeg], items: Sequence[ImageItem]) -> Sequence[Found]:
+    def _decoded(self, jpegs: Sequence[Jpeg], items: Sequence[ImageItem]) -> Sequence[tuple[ImageItem, Found]]:
         """Decode the JPEGs of these items, by Pillow if the card refuses them. The first refusal is kept as a note."""
         watch = self._threads.watch
         try:
             with watch.on("decode"), self._queue():
-                return list(decode_on(self._device, jpegs, steps=self._steps).cpu().numpy())
+                return list(zip(items, decode_on(self._device, jpegs, steps=self._steps).cpu().numpy(), strict=True))
         # The decoder raises for the whole group if one JPEG is bad, memory is short, or it is not installed.
         except Exception as e:
             refusal = f"the card cannot decode JPEGs such as {items[0].id}: {one_line(e)}; Pillow decodes them"
             self._refusal = self._refusal or refusal
-            return [attempt(item, partial(self._by_pillow, item.id), watch=watch) for item in items]
+            return [_read(item, attempt(item, partial(self._by_pillow, item), watch=watch)) for item in items]
 
-    def _by_pillow(self, name: str, data: Content) -> Pixels:
-        with decoding(data, color=self._color, limits=self._limits, note=self._notices.about(name)) as image:
-            return np.array(self._resize(image))
+    def _by_pillow(self, item: ImageItem, data: Content) -> Read:
+        [pixels], digest = self._look(data, item.reference.frame, self._notices.about(item.id))
+        return pixels, digest
 
-    def _jpeg_or_pixels(self, name: str, data: Content) -> tuple[Jpeg | Pixels, bytes | None]:
-        if isinstance(data, Held):
-            return self._by_pillow(name, data), None
-        found = plain_jpeg(data, color=self._color) or self._by_pillow(name, data)
-        return found, digest_of(data) if self._digests else None
+    def _jpeg_or_pixels(self, item: ImageItem, data: Content) -> Read:
+        jpeg = None
+        if not isinstance(data, Held) and item.reference.frame == WHOLE:
+            jpeg = plain_jpeg(data, color=self._color)
+        if jpeg is None:
+            return self._by_pillow(item, data)
+        return jpeg, digest_of(jpeg.data) if self._digests else None
 
     def _queue(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
 
 
 def _awaited(item: ImageItem, read: Future[Read | Skipped]) -> tuple[ImageItem, Found]:
-    """The image, with the hash of its content where there is one, and what came of reading it."""
-    result = read.result()
+    return _read(item, read.result())
+
+
+def _read(item: ImageItem, result: Read | Skipped) -> tuple[ImageItem, Found]:
+    """The image, with the hash of its content where it may be remembered, and what came of reading it."""
     if isinstance(result, Skipped):
         return item, result
     found, digest = result
-    return item if digest is None else replace(item, digest=digest), found
+    return replace(item, digest=digest), found
 
 
 def groups(jpegs: Iterable[tuple[int, Jpeg]]) -> Iterator[list[tuple[int, Jpeg]]]:

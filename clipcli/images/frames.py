@@ -22,7 +22,7 @@ def each_frame(items: Sequence[ImageItem], most: int, *, limits: Limits) -> list
     prepare_pillow()
     isolated = Isolated(Wanted(limits=limits)) if limits.isolate else None
     count: Callable[[ImageItem], int | Skipped | None]
-    count = isolated.count if isolated else partial(attempt, use=_count)
+    count = isolated.count if isolated else partial(attempt, use=partial(_count, limits=limits))
     found: list[ImageItem] = []
     try:
         for item in items:
@@ -35,5 +35,5 @@ def each_frame(items: Sequence[ImageItem], most: int, *, limits: Limits) -> list
     return found
 
 
-def _count(data: Content) -> int | None:
-    return count_frames(data) if isinstance(data, bytes) else 1
+def _count(data: Content, *, limits: Limits) -> int | None:
+    return count_frames(data, limits=limits) if isinstance(data, bytes) else 1

@@ -19,9 +19,14 @@ TRUNCATED = {
 }
 
 
-def check_decode(decode: str, *, device: str) -> None:
-    """Check a way to decode. Raises `UnknownName` if it is not in the table, `UsageError` if the device cannot."""
+def check_decode(decode: str, *, device: str, isolate: bool = False) -> None:
+    """Check a way to decode, with `isolate` in workers.
+
+    Raises `UnknownName` if it is not in the table, `UsageError` if the device or a worker cannot.
+    """
     if decode not in DECODES:
         raise unknown("way to decode", decode, DECODES)
     if decode == "card" and device != "cuda":
         raise UsageError(f"no NVIDIA card decodes on {device}; give --decode exact or fast")
+    if decode == "card" and isolate:
+        raise UsageError("--isolate keeps images from this process, and --decode card decodes in it; drop one of them")

@@ -149,14 +149,17 @@ def accepting_truncated() -> Iterator[None]:
 _INSTALLING = Lock()
 
 
-def count_frames(data: bytes) -> int | None:
+def count_frames(data: bytes, *, limits: Limits) -> int | None:
     """How many frames or pages there are in these bytes; `None` for a video, which has many. Raises as `open_image`."""
     name = None if data.startswith(_USUAL) else format_of(data)
     if name == "video":
         return None
     if name == "PDF":
         return count_pages(data) if is_installed("PDF") else 1
-    return int(getattr(Image.open(io.BytesIO(data)), "n_frames", 1))
+    with LIFTED.up_to(limits.max_pixels):
+        image = Image.open(io.BytesIO(without_large_metadata(data)[0]))
+        check_size(image.size, most=limits.max_pixels)
+        return int(getattr(image, "n_frames", 1))
 
 
 @lru_cache

@@ -19,7 +19,7 @@ from clipcli.records import Content, ImageItem, Skipped
 _QUALITY = 75
 
 
-def thumbnails(items: Sequence[ImageItem], *, side: int, limits: Limits = DEFAULT_LIMITS) -> Iterator[str | None]:
+def thumbnails(items: Sequence[ImageItem], *, side: int, limits: Limits) -> Iterator[str | None]:
     """A thumbnail of each image, its longer side `side` pixels, in order; `None` where an image cannot be read."""
     with ThreadPoolExecutor(cores()) as pool, attempting(limits) as try_:
         yield from pool.map(lambda item: _thumbnail(item, side, limits, try_), items)

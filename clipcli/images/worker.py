@@ -168,12 +168,12 @@ def _work(stream: socket.socket) -> None:
         while True:
             reference, frame, offline = pickle.loads(receive(stream, most=1 << 62)[1])
             follow(offline)
-            answer(stream, look, reference, frame)
+            answer(stream, look, wanted.limits, reference, frame)
     except BaseException:
         os._exit(1)
 
 
-def answer(stream: socket.socket, look: Any, reference: Any, frame: Any) -> None:
+def answer(stream: socket.socket, look: Any, limits: Any, reference: Any, frame: Any) -> None:
     """Send what is found in an image, or why nothing is. Without a `frame`, the frames are counted."""
     import numpy as np
 
@@ -191,7 +191,7 @@ def answer(stream: socket.socket, look: Any, reference: Any, frame: Any) -> None
     try:
         data = read(reference)
         if frame is None:
-            head = {"count": count_frames(data)}
+            head = {"count": count_frames(data, limits=limits)}
         else:
             pixels, digest = look(data, frame, note)
             head = {"shapes": [one.shape for one in pixels], "digest": digest.hex() if digest else None, "notes": notes}

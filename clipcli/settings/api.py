@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from clipcli.errors import ClipcliError, ClipcliWarning
-from clipcli.events import Event, Warned
+from clipcli.events import Event, Later, Warned
 from clipcli.offline import offline
 from clipcli.records import Rows
 from clipcli.settings.described import Described, described
@@ -158,7 +158,13 @@ def _each(
 
 
 def _warn(settings: Mapping[str, Described], values: Mapping[str, Any], event: Event) -> None:
-    """Warn the caller, in whose code the warning is placed, of what the command line would say in yellow."""
+    """Warn the caller, in whose code the warning is placed, of what the command line would say in yellow.
+
+    Work that the command line does once its output is there is done at once.
+    """
+    if isinstance(event, Later):
+        for one in event.work():
+            _warn(settings, values, one)
     if not isinstance(event, Warned):
         return
     level, frame = 1, sys._getframe()

@@ -161,6 +161,7 @@ def put_data(folder: Path) -> None:
         photograph(folder / name, seed=n, images_per_class=6)
     pairs = noisy_pairs(folder / "pairs", 12)
     contents = {"tiny-imagenet": ("train", "val"), "clothing": ("train", "validation"), "flickr8k": ("train", "dev")}
+    contents["caltech101"] = ("val",)
     for name, parts in contents.items():
         with zipfile.ZipFile(folder / f"{name}.zip", "w") as archive:
             tree = pairs if name == "flickr8k" else folder / "train"

@@ -9,6 +9,12 @@ import pytest
 from PIL import Image
 
 import clipcli
+from clipcli.backbones.checkpoint import IMAGE
+from clipcli.commands.embed.settings import EmbedSettings
+from clipcli.data.images import list_images
+from clipcli.encoding.embed import towers_for
+from clipcli.encoding.model import Model
+from clipcli.memory.memory import open_memory
 
 pytestmark = pytest.mark.usefixtures("workers")
 
@@ -52,6 +58,16 @@ def test_a_frame_of_another_count_is_another_image(folder: Path, model: str) -> 
     for count, places in ((3, [0, 2, 4]), (5, [0, 1, 2, 3, 4]), (3, [0, 2, 4])):
         found = clipcli.embed(folder / "in" / "b.webp", model=model, frames=count, cache=True)
         np.testing.assert_allclose(found.embeddings[0], unit(alone[places]), atol=1e-6)
+
+
+def test_no_tower_is_due_for_frames_that_are_remembered(folder: Path, model: str) -> None:
+    settings = EmbedSettings(folder / "in", frames=3)
+    items = list_images([str(folder / "in")])
+    opened = Model(model, settings, memory=open_memory(cache=True))
+    assert towers_for(items, model=opened) == (IMAGE,)
+    clipcli.embed(folder / "in", model=model, frames=3)
+    opened = Model(model, settings, memory=open_memory(cache=True))
+    assert towers_for(items, model=opened) == ()
 
 
 @pytest.mark.parametrize("isolate", [False, True])

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from clipcli.actions.journal import read_journal
 from clipcli.actions.xml_places import BadXml
 from clipcli.actions.xmp import own_of, read_packet
@@ -112,11 +114,12 @@ def _xmp(path: Path) -> None:
 
 
 def _index(path: Path) -> None:
-    """An index of the cache: what cannot be read is as if it were not there."""
+    """An index of the cache, with the checksum that it would have."""
     with suppress(FileNotFoundError):
         place = folder_index.indexes_path() / "fuzz.index"
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(path.read_bytes())
+        content = path.read_bytes()
+        place.write_bytes(content + folder_index._checksum(np.frombuffer(content, np.uint8)))
         folder_index.read_index("fuzz")
 
 

@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,9 +26,10 @@ from clipcli.images import card
 from clipcli.images.card import Jpeg, groups, plain_jpeg
 from clipcli.images.decode import decode, read_pixels
 from clipcli.images.kinds import check_decode
+from clipcli.images.limits import Limits
 from clipcli.images.resize import resizer
 from clipcli.images.threads import DecodeThreads
-from clipcli.records import Batch, ImageItem, Reference, Remembered, Skipped
+from clipcli.records import Batch, Frame, ImageItem, Reference, Remembered, Skipped
 
 
 def preprocessing(
@@ -266,6 +268,12 @@ def test_without_a_card_there_is_an_error(device: str) -> None:
         check_decode("card", device=device)
 
 
+def test_a_card_decodes_nothing_for_workers() -> None:
+    with pytest.raises(UsageError, match="--isolate keeps images from this process"):
+        check_decode("card", device="cuda", isolate=True)
+    check_decode("exact", device="cuda", isolate=True)
+
+
 def test_on_a_card_a_stream_of_its_own_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
     stream, entered, asked = object(), [], []
 
@@ -309,6 +317,35 @@ def test_images_are_hashed_where_that_is_asked_for(on_card: list[int]) -> None:
     assert on_card == [1]
     (batch,) = card.batches(items, **settings, threads=DecodeThreads(1))
     assert all(getattr(entry, "digest", None) is None for entry in batch.entries)
+
+
+def test_the_frame_that_is_asked_for_is_decoded() -> None:
+    frames = [smooth(60, 50), smooth(60, 50).rotate(180)]
+    data = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    items = [
+        replace(one, reference=replace(one.reference, frame=Frame(n, 2)))
+        for n, one in enumerate([item(0, data), item(1, data)])
+    ]
+    settings: dict[str, Any] = {"preprocessing": preprocessing(), "device": "cpu", "batch_size": 4, "digests": True}
+    (batch,) = card.batches(items, **settings, threads=DecodeThreads(1))
+    for n, (entry, pixels) in enumerate(zip(batch.entries, batch.pixels, strict=True)):
+        np.testing.assert_array_equal(pixels, np.array(resizer(preprocessing())(frames[n])))
+        assert getattr(entry, "digest", None) == digest_of(data, Frame(n, 2))
+
+
+def test_what_there_is_of_a_truncated_image_is_not_remembered(on_card: list[int]) -> None:
+    whole = saved(smooth(300, 200))
+    (batch,) = card.batches(
+        [item(0, whole[: len(whole) // 2]), item(1, whole)],
+        preprocessing=preprocessing(),
+        device="cpu",
+        batch_size=4,
+        threads=DecodeThreads(1),
+        digests=True,
+        limits=Limits(truncated="accept"),
+    )
+    assert [getattr(entry, "digest", None) for entry in batch.entries] == [None, digest_of(whole)]
+    assert (len(batch.pixels), on_card) == (2, [1])
 
 
 def test_torchcodec_decodes_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,7 +186,7 @@ def test_frames_of_a_video_are_spread_evenly(format: str, codec: str) -> None:
         np.testing.assert_allclose(np.asarray(decode(data, frame=Frame(n, 4))).mean((0, 1)), colour, atol=14)
     middle = np.asarray(decode(data)).mean((0, 1))
     assert min(np.abs(middle - colour).max() for colour in (RED, BLUE)) < 14
-    assert opening.count_frames(data) is None
+    assert opening.count_frames(data, limits=Limits()) is None
 
 
 @needs("av")
@@ -210,7 +210,7 @@ def test_frames_of_an_animation_are_spread_evenly(format: str, options: dict) ->
     first, *others = (Image.new("RGB", (8, 8), (grey, grey, grey)) for grey in range(0, 250, 25))
     first.save(stream, format, save_all=True, append_images=others, **options)
     data = stream.getvalue()
-    assert opening.count_frames(data) == 10
+    assert opening.count_frames(data, limits=Limits()) == 10
     shown = [int(np.asarray(decode(data, frame=Frame(n, 3))).mean()) for n in range(3)]
     np.testing.assert_allclose(shown, [25, 125, 200], atol=3)
     assert int(np.asarray(decode(data)).mean()) == 0

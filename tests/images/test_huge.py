@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
+import struct
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,7 @@ from PIL import Image, ImageFilter
 
 from clipcli.images import huge
 from clipcli.images.decode import attempt, decode
+from clipcli.images.frames import each_frame
 from clipcli.images.limits import Limits
 from clipcli.records import ImageItem, Reference, Skipped
 
@@ -64,6 +69,22 @@ def test_strips_are_the_whole(format: str, mode: str, options: dict[str, Any], m
         assert np.abs(np.asarray(small, np.float32) - np.asarray(whole.reduce(3), np.float32)).mean() < 8
     else:
         np.testing.assert_array_equal(small, whole.reduce(3))
+
+
+@pytest.mark.usefixtures("workers")
+@pytest.mark.parametrize("isolate", [False, True])
+def test_frames_of_one_that_is_allowed_are_counted(isolate: bool, tmp_path: Path) -> None:
+    """20,000 × 20,000 pixels in each of three pages, of which there is nothing but the head."""
+    pages = [picture("L", (8, 8)) for _ in range(3)]
+    data = bytearray(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+    for tag in (256, 257):
+        for found in re.finditer(struct.pack("<HHI", tag, 4, 1), data):
+            data[found.end() : found.end() + 4] = struct.pack("<I", 20_000)
+    (tmp_path / "a.tif").write_bytes(data)
+    item = ImageItem("a.tif", Reference("file", str(tmp_path / "a.tif")))
+    allowed, forbidden = replace(ALLOWED, isolate=isolate), Limits(isolate=isolate)
+    assert [one.id for one in each_frame([item], 5, limits=allowed)] == [f"a.tif#frame={n}" for n in (1, 2, 3)]
+    assert each_frame([item], 5, limits=forbidden) == [item]
 
 
 def test_a_truncated_one_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ class Labelling(Prompts, OptionalInputs, LabelsOrClassifier):
     from Kubernetes as well."""
 
     frame_rows: bool = setting(default=False, group="output", rare=True)
-    """Write a row for each frame, as clip.mp4#frame=2, in place of one for their mean, with --frames."""
+    """Write a row for each of the N frames, as clip.mp4#frame=2, in place of one for their mean."""
 
     top_k: int = setting(default=1, group="output", metavar="K", least=1)
     """How many labels each image gets, best first."""

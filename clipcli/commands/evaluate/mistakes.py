@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clipcli.commands.evaluate.results import IndexArray, RetrievalRun, Run, count_images, entries_of
+from clipcli.images.limits import Limits
 from clipcli.images.thumbnail import thumbnails
 from clipcli.records import Skipped
 from clipcli.report import Gallery, Group, Section, Thumbnail
@@ -49,7 +50,7 @@ def pairs_of_mistakes(run: Run) -> list[tuple[int, int, int]]:
     return [(int(n) // len(wrong), int(n) % len(wrong), int(wrong.flat[n])) for n in order]
 
 
-def mistakes(run: Run, labels: Sequence[str]) -> list[Section]:
+def mistakes(run: Run, labels: Sequence[str], *, limits: Limits) -> list[Section]:
     """Thumbnails of images with a wrong label: the most frequent pairs of classes, of each the highest scores first."""
     predictions, pairs = run.predictions, pairs_of_mistakes(run)
     groups = []
@@ -58,30 +59,37 @@ def mistakes(run: Run, labels: Sequence[str]) -> list[Section]:
         most = of_pair[np.argsort(-predictions.scores[of_pair, 0], kind="stable")][:_MOST_OF_PAIR]
         captions = [f"said {labels[label]}, {predictions.scores[n, 0]:.0%}; is {labels[truth]}" for n in most]
         share = f"{count:,} of {run.confusion[truth].sum():,}"
-        groups += _group(run, most, captions, name=f"{labels[truth]} taken for {labels[label]}", note=share)
+        groups += _group(run, most, captions, limits, name=f"{labels[truth]} taken for {labels[label]}", note=share)
     more = len(pairs) - _MOST_PAIRS
     note = f"And {more:,} more pairs; confusion.csv has all." if more > 0 else None
     return [Gallery("Mistakes by pair of classes", groups, note)] if groups else []
 
 
-def retrieval_mistakes(run: RetrievalRun) -> list[Section]:
+def retrieval_mistakes(run: RetrievalRun, *, limits: Limits) -> list[Section]:
     """Thumbnails of the images whose own captions have the highest ranks, the highest first; rank 1 is no mistake."""
     wrong = np.flatnonzero(run.ranks > 1)
     most = wrong[np.argsort(-run.ranks[wrong], kind="stable")][:_MOST_OF_RETRIEVAL]
     captions = [f"Nearest: “{run.nearest[n]}”. Its own, rank {run.ranks[n]:,}: “{run.own[n]}”." for n in most]
-    groups = _group(run, most, captions)
+    groups = _group(run, most, captions, limits)
     return [Gallery("Images farthest from their captions", groups)] if groups else []
 
 
 def _group(
-    run: Run | RetrievalRun, indices: IndexArray, captions: Sequence[str], *, name: str = "", note: str = ""
+    run: Run | RetrievalRun,
+    indices: IndexArray,
+    captions: Sequence[str],
+    limits: Limits,
+    *,
+    name: str = "",
+    note: str = "",
 ) -> list[Group]:
     """Thumbnails of those images of the run that were read and have these indices among them."""
     images = [entry for entry in entries_of(run) if not isinstance(entry, Skipped)]
     items = [images[n] for n in indices]
+    pictures = thumbnails(items, side=_THUMBNAIL, limits=limits)
     shown = [
         Thumbnail(picture, caption, os.path.basename(item.id))
-        for picture, caption, item in zip(thumbnails(items, side=_THUMBNAIL), captions, items, strict=True)
+        for picture, caption, item in zip(pictures, captions, items, strict=True)
         if picture is not None
     ]
     return [Group(shown, name, note)] if shown else []

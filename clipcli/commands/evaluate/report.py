@@ -33,6 +33,7 @@ from clipcli.commands.evaluate.tables import (
     table_of_runs,
     table_of_unknown,
 )
+from clipcli.images.limits import Limits
 from clipcli.records import Skipped
 from clipcli.report import Bar, Charts, Headline, Number, Page, Section, Table, Verdict, write_page
 from clipcli.report.accuracy_charts import Interval, confusion_map, confusion_matrix, forest_plot, reliability_diagram
@@ -69,8 +70,11 @@ _LONG_NAMES = {
 }
 
 
-def write_report(folder: Path, evaluation: Evaluation) -> Path:
-    """Write `report.html` in the output's folder, and return its path. Raises `OutputFailed`."""
+def write_report(folder: Path, evaluation: Evaluation, *, limits: Limits) -> Path:
+    """Write `report.html` in the output's folder, its thumbnails within the limits, and return its path.
+
+    Raises `OutputFailed`.
+    """
     first = evaluation.runs[0]
     sections: list[Section] = [
         Verdict([*_verdict(first, evaluation.labels), *_difference_in_words(evaluation)]),
@@ -82,7 +86,7 @@ def write_report(folder: Path, evaluation: Evaluation) -> Path:
         sections += _unknown(first, evaluation)
     elif isinstance(first, Run):
         sections += [
-            *mistakes(first, evaluation.labels),
+            *mistakes(first, evaluation.labels, limits=limits),
             *_hierarchy(first, evaluation),
             *_charts(first, evaluation.labels),
             *_unknown(first, evaluation),
@@ -91,9 +95,9 @@ def write_report(folder: Path, evaluation: Evaluation) -> Path:
             _bins(first),
         ]
     elif isinstance(first, SeveralRun):
-        sections += sections_of_several(first, evaluation.labels)
+        sections += sections_of_several(first, evaluation.labels, limits=limits)
     else:
-        sections += retrieval_mistakes(first)
+        sections += retrieval_mistakes(first, limits=limits)
     sections += _skipped(evaluation)
     target = folder / REPORT
     write_page(target, Page(f"{first.data} · {first.model}", _subtitle(evaluation), sections))

@@ -16,6 +16,7 @@ from clipcli.data.task import CLASSIFICATION, SEVERAL_LABELS, task_of
 from clipcli.data.tree import Data
 from clipcli.errors import UsageError
 from clipcli.events import Event, result_of
+from clipcli.images.limits import limits_of
 from clipcli.notices import Notices
 from clipcli.outputs.check import check_is_not_read
 from clipcli.settings import Show, api
@@ -55,7 +56,7 @@ def run(options: EvaluateSettings) -> Generator[Event, None, Evaluation]:
         evaluation = yield from captions.run(options, data, notices)
     if folder is not None:
         write_files(folder, evaluation, spreadsheet_safe=options.spreadsheet_safe)
-        write_report(folder, evaluation)
+        write_report(folder, evaluation, limits=limits_of(options))
     return evaluation
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from clipcli.commands.evaluate.results import SeveralRun
 from clipcli.commands.evaluate.tables import row_of_label
+from clipcli.images.limits import Limits
 from clipcli.images.thumbnail import thumbnails
 from clipcli.records import Skipped
 from clipcli.report import Gallery, Group, Section, Table, Thumbnail
@@ -32,21 +33,22 @@ def verdict_of_several(run: SeveralRun) -> list[str]:
     return [f"{found:,} of {true:,} labels found.", f"{wrong:,} of {given:,} given are wrong: {per_image}."]
 
 
-def sections_of_several(run: SeveralRun, labels: Sequence[str]) -> list[Section]:
+def sections_of_several(run: SeveralRun, labels: Sequence[str], *, limits: Limits) -> list[Section]:
     """The images with the most labels missed or wrong, and a table of the labels, the worst first."""
     classes = sorted(run.classes, key=lambda one: (one.support == 0, one.f1, one.average_precision or 0))
     table = Table("Labels, the worst first", _COLUMNS, list(map(row_of_label, classes)), _NOTE)
-    return [*_worst(run, labels), table]
+    return [*_worst(run, labels, limits), table]
 
 
-def _worst(run: SeveralRun, labels: Sequence[str]) -> list[Section]:
+def _worst(run: SeveralRun, labels: Sequence[str], limits: Limits) -> list[Section]:
     wrong = (run.truth != run.given).sum(axis=1)
     worst = [int(n) for n in np.argsort(-wrong, kind="stable")[:_MOST_IMAGES] if wrong[n]]
     images = [entry for entry in run.entries if not isinstance(entry, Skipped)]
     items = [images[n] for n in worst]
+    pictures = thumbnails(items, side=_THUMBNAIL, limits=limits)
     shown = [
         Thumbnail(picture, _caption(run, n, labels), os.path.basename(item.id))
-        for picture, n, item in zip(thumbnails(items, side=_THUMBNAIL), worst, items, strict=True)
+        for picture, n, item in zip(pictures, worst, items, strict=True)
         if picture is not None
     ]
     note = "Images without a label missed or wrong are not shown." if len(worst) < _MOST_IMAGES else None

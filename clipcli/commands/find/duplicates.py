@@ -11,15 +11,18 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.backbones.devices import cores
 from clipcli.commands.find.library import Part
-from clipcli.data.reference import digest_of
+from clipcli.data.reference import content_of, digest_of
 from clipcli.events import Event, ImagesCompared
-from clipcli.images.decode import attempt, decode, prepare_pillow
+from clipcli.images.decode import decode, prepare_pillow
+from clipcli.images.isolate import attempting
+from clipcli.images.limits import Limits
 from clipcli.records import Content, ImageItem, Skipped
 
 # Photos that are scaled or compressed anew have a cosine to themselves of 0.8 or more in small models, and above 0.95
@@ -66,8 +69,11 @@ class _Look:
     hash: NDArray[np.bool_]
 
 
-def duplicates_in(parts: Sequence[Part], *, most: int | None) -> Generator[Event, None, list[Same]]:
-    """The groups of all parts together, the largest first, `most` of them. Yields `ImagesCompared`."""
+def duplicates_in(parts: Sequence[Part], *, most: int | None, limits: Limits) -> Generator[Event, None, list[Same]]:
+    """The groups of all parts together, the largest first, `most` of them, looked at within the limits.
+
+    Yields `ImagesCompared`.
+    """
     embeddings, items = _of_different_files(parts)
     looks: dict[int, _Look | None] = {}
     groups, least = _Groups(len(items)), _least_cosine(embeddings)
@@ -77,7 +83,7 @@ def duplicates_in(parts: Sequence[Part], *, most: int | None) -> Generator[Event
         for other in range(first, len(items), _BLOCK):
             pairs = _near_pairs(embeddings, first, other, least=least)
             wanted = sorted({n for row, columns in pairs for n in (row, *columns.tolist())} - looks.keys())
-            for n, look in zip(wanted, _looks([items[n] for n in wanted]), strict=True):
+            for n, look in zip(wanted, _looks([items[n] for n in wanted], limits), strict=True):
                 looks[n] = look
                 if look is not None:
                     hashes[n] = look.hash
@@ -158,19 +164,22 @@ class _Groups:
         return sorted(sorted(members) for members in self._members.values())
 
 
-def _looks(items: Sequence[ImageItem]) -> Iterator[_Look | None]:
+def _looks(items: Sequence[ImageItem], limits: Limits) -> Iterator[_Look | None]:
     """What is read off each image, in order; `None` where it cannot be read any more."""
     prepare_pillow()
-    with ThreadPoolExecutor(cores()) as pool:
-        for look in pool.map(lambda item: attempt(item, _look), items):
+    with ThreadPoolExecutor(cores()) as pool, attempting(limits) as try_:
+        for look in pool.map(lambda item: try_(item, partial(_look, item, limits)), items):
             yield None if isinstance(look, Skipped) else look
 
 
-def _look(data: Content) -> _Look:
+def _look(item: ImageItem, limits: Limits, data: Content) -> _Look:
     import imagehash
 
-    image = decode(data)
-    content = data if isinstance(data, bytes) else image.tobytes()
+    image = decode(data, limits=limits)
+    # A worker gives the pixels of a file, and not its bytes.
+    content = data if isinstance(data, bytes) else content_of(item.reference)
+    if not isinstance(content, bytes):
+        content = image.tobytes()
     bits = imagehash.phash(image, hash_size=_HASH_SIZE).hash.ravel()
     return _Look(image.width, image.height, len(content), digest_of(content), bits)
 

@@ -18,6 +18,7 @@ from clipcli.data.kinds import exists
 from clipcli.encoding.model import Model
 from clipcli.errors import MissingExtra, UsageError, install
 from clipcli.events import Event, InputsFound, Noted, Warned, result_of
+from clipcli.images.limits import limits_of
 from clipcli.memory.memory import open_memory
 from clipcli.records import Skipped
 from clipcli.settings import Show, api
@@ -73,7 +74,7 @@ def run(options: FindSettings) -> Generator[Event, None, Finding]:
         if model.facts is None:
             yield from model.load(IMAGE)
         parts = yield from _library(options, model=model)
-        groups = yield from duplicates_in(parts, most=options.top)
+        groups = yield from duplicates_in(parts, most=options.top, limits=limits_of(options))
         return _finding((), groups, parts, model)
     query, files = yield from read_query(options, model=model)
     parts = yield from _library(options, model=model)

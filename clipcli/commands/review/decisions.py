@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from threading import Lock
 
-from clipcli.commands.review.photos import Photo
+from clipcli.commands.review.photos import Photo, names_by_place
 from clipcli.notices import Notices
-from clipcli.outputs.correction import Correction
+from clipcli.outputs.correction import Correction, Corrections
 from clipcli.outputs.corrections import append_corrections, read_corrections
 from clipcli.scoring.intervals import wilson
 
@@ -37,6 +37,7 @@ class Decisions:
     ) -> None:
         self.file = file
         self._photos, self._several, self._others = photos, several, others
+        self._names = names_by_place(photos)
         self._said = dict(said)
         # How many steps were taken now, and not taken back.
         self._steps = 0
@@ -69,22 +70,29 @@ class Decisions:
         """
         with self._lock:
             numbers = {photo.row.path: n for n, photo in enumerate(self._photos)}
-            rows = [row for row in read_corrections([self.file], Notices()).standing if row.path in numbers]
-            last = [row for row in rows if row.reviewed_at == rows[-1].reviewed_at]
+            # Each as the file has it, and by the path of its row.
+            written = read_corrections([self.file], Notices())
+            both = zip(written.standing, self._as_called(written).standing, strict=True)
+            rows = [(row, called.path) for row, called in both if called.path in numbers]
+            last = [(row, path) for row, path in rows if row.reviewed_at == rows[-1][0].reviewed_at]
             if not last:
                 return {}
             time = _now()
-            undone = [replace(row, reviewed_at=time, undone=True) for row in last]
+            undone = [replace(row, reviewed_at=time, undone=True) for row, _ in last]
             append_corrections(self.file, undone, several=self._several)
             self._steps = max(0, self._steps - 1)
-            now = read_corrections([*self._others, self.file], Notices()).by_path
+            now = self._as_called(read_corrections([*self._others, self.file], Notices())).by_path
             back: dict[int, Said | None] = {}
-            for path in dict.fromkeys(row.path for row in last):
+            for path in dict.fromkeys(path for _, path in last):
                 photo = self._photos[numbers[path]]
                 by_row = photo.said if photo.is_by_person else None
                 back[numbers[path]] = now[path].labels if path in now else by_row
             self._said = {n: labels for n, labels in (self._said | back).items() if labels is not None}
             return back
+
+    def _as_called(self, corrections: Corrections) -> Corrections:
+        """The corrections by the paths that rows have, also those that were written in another folder."""
+        return corrections.as_called(self._names, Notices())
 
 
 def _now() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,12 @@ class Photo:
     def is_by_person(self) -> bool:
         """True if a person gave its labels before, which are in the row."""
         return self.row.source == PERSON
+
+
+def names_by_place(photos: Iterable[Photo]) -> dict[str, str]:
+    """How the rows call photos, by the absolute path of each."""
+    files = ((photo.row.path, photo.item.reference) for photo in photos)
+    return {os.path.abspath(at.path): path for path, at in files if at.kind == "file" and at.path}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from clipcli.commands.review.alike import groups_alike, likely_labels
 from clipcli.commands.review.decisions import Said
 from clipcli.commands.review.embeddings import stored_embeddings
 from clipcli.commands.review.order import doubtful_first, draw, with_drawn
-from clipcli.commands.review.photos import Photo, Rows, read_photos, with_labels_of
+from clipcli.commands.review.photos import Photo, Rows, names_by_place, read_photos, with_labels_of
 from clipcli.commands.review.settings import PHOTOS_IN_A_FILE, ReviewFile, ReviewSettings
 from clipcli.errors import BadFile, InputNotFound
 from clipcli.events import Event, Noted, Warned
@@ -59,7 +59,7 @@ def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None,
     notices = Notices()
     rows = read_photos(options.predictions, notices)
     files = _files(options, file)
-    before = read_corrections(files, notices).as_called(_names_by_place(rows), notices)
+    before = read_corrections(files, notices).as_called(names_by_place(rows.photos), notices)
     yield from notices.events()
     yield from _about(before, rows, options.predictions)
     if file.html is not None:
@@ -102,12 +102,6 @@ def _about(before: Corrections, rows: Rows, predictions: str) -> Iterator[Event]
     if others:
         are = "correction is of a photo" if len(others) == 1 else "corrections are of photos"
         yield Warned(f"{len(others):,} {are} that {predictions} has no label for, such as {others[0]}: left alone")
-
-
-def _names_by_place(rows: Rows) -> dict[str, str]:
-    """How the rows call photos, by the absolute path of each."""
-    files = ((photo.row.path, photo.item.reference) for photo in rows.photos)
-    return {os.path.abspath(at.path): path for path, at in files if at.kind == "file" and at.path}
 
 
 def _vanished(rows: Rows, predictions: str) -> Iterator[str]:

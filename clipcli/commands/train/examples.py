@@ -10,6 +10,7 @@ from typing import Any
 from clipcli.commands.train.run_lines import read_text
 from clipcli.commands.train.validation import Nearest
 from clipcli.files.atomic import write_text
+from clipcli.images.decode import DEFAULT_LIMITS
 from clipcli.images.thumbnail import thumbnails
 from clipcli.parsed import json_of
 from clipcli.report import Gallery, Group, Section, Thumbnail
@@ -26,7 +27,8 @@ def write_examples(run: Path, found: Sequence[Nearest], *, when: str) -> None:
         return
     examples: dict[str, Any] = {} if when == BEFORE else _read(run)
     if "pictures" not in examples:
-        examples["pictures"] = list(thumbnails([one.item for one in found], side=_THUMBNAIL))
+        items = [one.item for one in found]
+        examples["pictures"] = list(thumbnails(items, side=_THUMBNAIL, limits=DEFAULT_LIMITS))
     examples[when] = [{"path": one.item.id, "own": one.own, "nearest": one.nearest, "rank": one.rank} for one in found]
     write_text(run / EXAMPLES_FILE, json.dumps(examples) + "\n")
 

@@ -24,6 +24,8 @@ from clipcli.commands.evaluate.results import (
     RetrievalRun,
     Run,
 )
+from clipcli.images.decode import DEFAULT_LIMITS
+from clipcli.images.limits import Limits
 from clipcli.records import ImageItem, Reference, Skipped
 from clipcli.scoring.intervals import Estimate
 
@@ -74,7 +76,7 @@ def evaluation() -> Evaluation:
 
 
 def test_many_classes_have_a_table_of_what_is_confused(evaluation: Evaluation, tmp_path: Path) -> None:
-    page = write_report(tmp_path, evaluation).read_text(encoding="utf-8")
+    page = write_report(tmp_path, evaluation, limits=DEFAULT_LIMITS).read_text(encoding="utf-8")
     assert "Most confused" in page
     assert "Neighbours may share a cell" in page
     assert "among 60 classes" in page
@@ -99,14 +101,14 @@ def test_the_result_is_said_in_two_sentences(evaluation: Evaluation, tmp_path: P
     assert count == max(run.confusion[t, p] for t in range(CLASSES) for p in range(CLASSES) if t != p)
     labels = [f"{label} shorts" for label in evaluation.labels]
     assert "shorts are taken for" in verdict(run, labels)[1]
-    page = write_report(tmp_path, evaluation).read_text(encoding="utf-8")
+    page = write_report(tmp_path, evaluation, limits=DEFAULT_LIMITS).read_text(encoding="utf-8")
     assert page.index(said[0]) < page.index(said[1]) < page.index('class="numbers"')
     assert f"<h3>class {truth} taken for class {label}<small>{count} of {run.confusion[truth].sum()}</small>" in page
     assert re.search(rf"said class {label}, \d+%; is class {truth}<small>\d+\.png", page)
 
 
 def test_the_classes_come_worst_first_and_those_without_images_last(evaluation: Evaluation, tmp_path: Path) -> None:
-    page = write_report(tmp_path, evaluation).read_text(encoding="utf-8")
+    page = write_report(tmp_path, evaluation, limits=DEFAULT_LIMITS).read_text(encoding="utf-8")
     table = page[page.index("<h2>Classes, the worst first</h2>") :].partition("</table>")[0]
     rows = [re.findall(r"<td[^>]*>([^<]*)", row) for row in re.findall(r"<tr>.*?</tr>", table)[1:]]
     supports = [int(row[4]) for row in rows]
@@ -128,14 +130,16 @@ def retrieval(ranks: list[int]) -> RetrievalRun:
 
 def test_images_that_find_their_captions_are_no_mistakes(tmp_path: Path) -> None:
     evaluation = Evaluation("retrieval", (), (retrieval([1, 7, 1, 30]),), "cpu", "fp32")
-    page = write_report(tmp_path, evaluation).read_text(encoding="utf-8")
+    page = write_report(tmp_path, evaluation, limits=DEFAULT_LIMITS).read_text(encoding="utf-8")
     captions = re.findall(r"<figcaption>(.*?)<small>", page)
     assert captions == ["Nearest: “near 3”. Its own, rank 30: “own 3”.", "Nearest: “near 1”. Its own, rank 7: “own 1”."]
     assert "<p>2 of 4 images are nearest to one of their own captions.</p>" in page
     assert "<p>Of the farthest image the own caption has rank 30 of 40.</p>" in page
     (tmp_path / "right").mkdir()
     evaluation = Evaluation("retrieval", (), (retrieval([1, 1]),), "cpu", "fp32")
-    assert "figcaption>" not in write_report(tmp_path / "right", evaluation).read_text(encoding="utf-8")
+    assert "figcaption>" not in write_report(tmp_path / "right", evaluation, limits=DEFAULT_LIMITS).read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,11 +157,21 @@ def test_a_difference_has_a_verdict_in_words(
 ) -> None:
     estimate = Estimate((low + high) / 2, low, high, np.zeros(3))
     difference = Difference(metric, "b", "a", estimate, True, 9, 9)
-    page = write_report(tmp_path, replace(evaluation, differences=(difference,))).read_text(encoding="utf-8")
+    page = write_report(tmp_path, replace(evaluation, differences=(difference,)), limits=DEFAULT_LIMITS).read_text(
+        encoding="utf-8"
+    )
     assert f"<td>{verdict}</td>" in page
     words = {"better": "b is better than a: top-1", "worse": "b is worse than a: top-1"}
     sentence = words.get(verdict, "b cannot be told from a: top-1")
     assert (sentence in page, "<h2>Differences of the main figures</h2>" in page) == ((metric == "top1",) * 2)
+
+
+def test_thumbnails_are_made_within_the_limits(tmp_path: Path) -> None:
+    evaluation = Evaluation("retrieval", (), (retrieval([7]),), "cpu", "fp32")
+    page = write_report(tmp_path, evaluation, limits=Limits(max_pixels=500 * 300)).read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg") == 1
+    page = write_report(tmp_path, evaluation, limits=Limits(max_pixels=500 * 300 - 1)).read_text(encoding="utf-8")
+    assert "data:image/jpeg" not in page
 
 
 def test_the_files_of_odd_names(evaluation: Evaluation, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from clipcli.commands.find import duplicates
 from clipcli.commands.find.duplicates import Same, duplicates_in
 from clipcli.commands.find.library import Part
 from clipcli.events import ImagesCompared, result_of
+from clipcli.images.decode import DEFAULT_LIMITS
+from clipcli.images.limits import Limits
+from clipcli.records import Held
 
 ONE, OTHER = np.eye(2, 8, dtype=np.float32)
 
@@ -34,9 +38,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def groups(folder: Path, embeddings: list[np.ndarray], names: str = "a small,b,c,d,e,f", **options: int) -> list[Same]:
+def groups(
+    folder: Path,
+    embeddings: list[np.ndarray],
+    names: str = "a small,b,c,d,e,f",
+    most: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> list[Same]:
     part = Part(np.stack(embeddings), [f"{name}.jpg" for name in names.split(",")], (), root=str(folder))
-    return result_of(duplicates_in([part], most=options.get("most")))
+    return result_of(duplicates_in([part], most=most, limits=limits))
 
 
 def test_the_best_comes_first_and_copies_are_told(folder: Path) -> None:
@@ -66,11 +76,28 @@ def test_blocks_make_no_difference(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert groups(folder, rows, names, most=1) == whole[:1]
 
 
+def test_the_limits_on_decoding_hold(folder: Path) -> None:
+    assert groups(folder, [ONE, ONE], names="b,c", limits=Limits(max_pixels=160 * 120 - 1)) == []
+
+
+@pytest.mark.usefixtures("workers")
+def test_with_isolate_nothing_is_decoded_in_this_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [ONE, ONE, ONE, ONE, OTHER, OTHER]
+    here, decode = groups(folder, rows), duplicates.decode
+
+    def no_files(data: object, **options: Any) -> Image.Image:
+        assert isinstance(data, Held)
+        return decode(data, **options)
+
+    monkeypatch.setattr(duplicates, "decode", no_files)
+    assert groups(folder, rows, limits=Limits(isolate=True)) == here != []
+
+
 def test_progress_and_files_that_are_gone(folder: Path) -> None:
     (folder / "b.jpg").unlink()
     part = Part(np.stack([ONE, ONE, ONE]), ["b.jpg", "c.jpg", "d.jpg"], (), root=str(folder))
     events: list[object] = []
-    [same] = result_of(duplicates_in([part, part], most=None), show=events.append)
+    [same] = result_of(duplicates_in([part, part], most=None, limits=DEFAULT_LIMITS), show=events.append)
     assert [Path(photo.path).name for photo in same.photos] == ["c.jpg", "d.jpg"]
     assert events == [ImagesCompared(3, 3)]
 

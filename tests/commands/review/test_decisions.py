@@ -63,6 +63,24 @@ def test_steps_of_an_earlier_review_are_taken_back_too(tmp_path: Path) -> None:
     assert again.take_back() == {}
 
 
+def test_decisions_that_were_written_in_another_folder_stand_and_are_taken_back(written: Written) -> None:
+    written(labelled(3))
+    Path("elsewhere").mkdir()
+    others, file = "elsewhere/others.csv", "elsewhere/c.csv"
+    append_corrections(others, [Correction("../photos/001.png", ("dog",), "2026-01-01T00:00:00+00:00")])
+    append_corrections(file, [Correction("../photos/002.png", ("cat",), "2026-01-02T00:00:00+00:00")])
+    review = prepared(output=file, corrections=[others])
+    number = {photo.row.path: n for n, photo in enumerate(review.photos)}
+    one, two = number["photos/001.png"], number["photos/002.png"]
+    with open_decisions(review, file) as decisions:
+        assert decisions.said == {one: ("dog",), two: ("cat",)}
+        decisions.add({one: ("cow",)})
+        assert decisions.take_back() == {one: ("dog",)}
+        assert decisions.take_back() == {two: None}
+        assert decisions.said == {one: ("dog",)}
+    assert prepared(output=file, corrections=[others]).said == {one: ("dog",)}
+
+
 def test_what_a_row_of_a_person_says_counts_again(tmp_path: Path) -> None:
     row = Row("a.jpg", ("cow",), (1.0,), source=PERSON)
     by_person = Photo(row, ImageItem("a.jpg", Reference("file", "a.jpg")), ("cow",), 1.0)

@@ -27,9 +27,10 @@ HARMLESS = {
     "log_every",
     "tensorboard",
     "stop_on_collapse",
+    "offline",
 } | {*("micro_batch", "grad_checkpoint", "compile", "device")}
 OTHER: dict[str, Any] = (
-    {"exclude": ("*.gif",), "keep_names": True, "keep_duplicates": True}
+    {"exclude": ("*.gif",), "keep_names": True, "keep_duplicates": True, "offline": True}
     | {name: f"other {name}" for name in ("output", "model", "arch", "prompts", "labels", "val", "zero_shot")}
     | {"data": ("other",), "image_column": "file", "caption_column": "words", "retain": "old", "wise_ft": "auto"}
     | {"max_skipped": 0.5, "epochs": 2.5, "steps": 7, "batch_size": 9, "micro_batch": 3, "seed": 1, "loss": "siglip"}
