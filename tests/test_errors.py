@@ -16,9 +16,9 @@ def _drawn() -> dict[str, tuple[str, int]]:
     drawn = {"ClipcliError": ("Exception", 1)}
     parent = {1: "ClipcliError"}
     for line in (errors.__doc__ or "").splitlines():
-        found = re.match(r"    ((?:│   )?)[├└]── (\w+) +(\d?)", line)
+        found = re.match(r"    ((?:[│ ]   )*)[├└]── (\w+) +(\d?)", line)
         if found:
-            depth = 2 if found[1] else 1
+            depth = len(found[1]) // 4 + 1
             above = parent[depth]
             drawn[found[2]] = (above, int(found[3] or drawn[above][1]))
             parent[depth + 1] = found[2]
