@@ -8,11 +8,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clipcli.cli import exit_codes
 from clipcli.cli.classify_rows import RowsOutput, keep_corrections, write_rows
-from clipcli.cli.classify_summary import Summary
+from clipcli.cli.classify_summary import Summary, answers_of
 from clipcli.cli.classify_update import check_update, read_update, show_warnings, watch
 from clipcli.cli.flags import FlagValues, Terminal, flags_of, settings_of
 from clipcli.cli.garbage import Show, pause_collector
@@ -27,7 +27,7 @@ from clipcli.outputs.check import check_is_not_read, check_output, choose_format
 from clipcli.outputs.earlier import Earlier, find_earlier, left_over, remove_left_over
 from clipcli.outputs.remote import is_there, local_path, remove_parts, settle, waits, writing
 from clipcli.outputs.shards import PLACEHOLDER, shard_of_process, started_together
-from clipcli.settings import to_yaml
+from clipcli.settings import as_dict, to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,7 +124,7 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
     update = read_update(file, display) if file.update else None
     replaced = left_over(file.output) if file.overwrite else []
     keep_corrections(file, display)
-    answers = _answers(settings)
+    answers = answers_of(as_dict(settings))
     is_update = update is not None and update.former is not None
     proposed = () if settings.shard else next_command(settings, file)
     summary = Summary(file.output, next_command=proposed, is_update=is_update, **answers)
@@ -173,14 +173,6 @@ def _on_cluster(settings: ClassifySettings, file: RowsFile, cluster: str, earlie
     return run_on_ray(settings, cluster=cluster, output=file.output, resume=file.resume, earlier=earlier)
 
 
-def _answers(settings: ClassifySettings) -> dict[str, Any]:
-    """What summaries and pages must know of the labels that rows have."""
-    unknown = settings.unknown_label if settings.unknown else None
-    # The first and the second score of a row are then of two kinds.
-    by_score = settings.unknown or settings.back_off is not None
-    return {"unknown": unknown, "several": settings.multi_label, "by_score": by_score}
-
-
 def _watch(settings: ClassifySettings, file: RowsFile, display: Display, *, show: Show, format: str) -> int:
     """Bring the output up to date as images come and go; the model stays loaded. Ends by Ctrl-C."""
     from clipcli.commands.classify.run import model_of, run
@@ -188,7 +180,7 @@ def _watch(settings: ClassifySettings, file: RowsFile, display: Display, *, show
     model = model_of(settings)
 
     def bring_up_to_date(update: Update, *, first: bool) -> Summary:
-        summary = Summary(file.output, **_answers(settings))
+        summary = Summary(file.output, **answers_of(as_dict(settings)))
         rows = RowsOutput(file, settings, format=format, update=update)
         events = run(settings, output=file.output, update=update, model=model)
         write_rows(events, rows, summary, display, show=show if first else partial(show_warnings, show=show))

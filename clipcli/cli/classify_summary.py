@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from clipcli.cli import clock, exit_codes
 from clipcli.cli.columns import printable
@@ -36,6 +36,14 @@ if TYPE_CHECKING:
 _DONE_BY_UPDATE = ("kept", "new", "moved", "changed", "dropped", "corrected", "relabelled")
 # A narrower terminal has no room for a label and a file in one line.
 _NARROW = 60
+
+
+def answers_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What summaries and pages must know of the labels that rows have; `settings` are as a manifest holds them."""
+    unknown = settings["unknown_label"] if settings.get("unknown") else None
+    # The first and the second score of a row are then of two kinds.
+    by_score = bool(settings.get("unknown")) or settings.get("back_off") is not None
+    return {"unknown": unknown, "several": bool(settings.get("multi_label")), "by_score": by_score}
 
 
 class Summary:

@@ -59,14 +59,11 @@ def command(flags: FlagValues, terminal: Terminal) -> int:
 
 def _write(merging: Merging, file: MergedFile, display: Display, *, format: str) -> Summary:
     """Write the rows; returns their counts."""
-    from clipcli.cli.classify_summary import Summary
+    from clipcli.cli.classify_summary import Summary, answers_of
     from clipcli.commands.merge.run import run
     from clipcli.outputs.open import Output
 
-    made = merging.manifest.provenance.settings
-    unknown = made["unknown_label"] if made.get("unknown") else None
-    by_score = bool(made.get("unknown")) or made.get("back_off") is not None
-    summary = Summary(file.output, unknown=unknown, several=bool(made.get("multi_label")), by_score=by_score)
+    summary = Summary(file.output, **answers_of(merging.manifest.provenance.settings))
     with Output(
         file.output,
         format=format,

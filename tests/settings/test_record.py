@@ -64,6 +64,14 @@ RECORDS = (
 )
 TABLE = pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]})
 HARDWARE = {"device": "cpu", "precision": "fp32", "cache": False, "offline": True}
+DECODING: dict[str, Any] = {
+    "max_pixels": 1000,
+    "truncated": "accept",
+    "isolate": True,
+    "untrusted": True,
+    "decode_timeout": 2.5,
+    "decode_memory": 500_000_000,
+}
 ENCODING = {
     **HARDWARE,
     "batch_size": 4,
@@ -97,12 +105,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
     },
     UndoSettings: {"journals": ["sorted/clipcli-journal-1.jsonl", "b.jsonl"]},
     ClassifySettings: {
-        "max_pixels": 1000,
-        "truncated": "accept",
-        "isolate": True,
-        "untrusted": True,
-        "decode_timeout": 2.5,
-        "decode_memory": 500_000_000,
+        **DECODING,
         "frames": 4,
         "also": ["raw", "pdf"],
         "null": True,
@@ -152,12 +155,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
     MergeSettings: {"parts": ["a.csv", "b.csv"]},
     MergedFile: {"output": "rows.jsonl", "format": "jsonl", "overwrite": True},
     AdaptSettings: {
-        "max_pixels": 1000,
-        "truncated": "accept",
-        "isolate": True,
-        "untrusted": True,
-        "decode_timeout": 2.5,
-        "decode_memory": 500_000_000,
+        **DECODING,
         "frames": 4,
         "corrections": ["a.csv", "b.csv"],
         "images": ["photos"],
@@ -172,12 +170,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
     },
     AdaptedFile: {"output": "c.safetensors", "overwrite": True},
     BuildClassifierSettings: {
-        "max_pixels": 1000,
-        "truncated": "accept",
-        "isolate": True,
-        "untrusted": True,
-        "decode_timeout": 2.5,
-        "decode_memory": 500_000_000,
+        **DECODING,
         "labels": "labels.txt",
         "prompts": "a {}.",
         "model": "tiny",
@@ -190,12 +183,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
     },
     ClassifierFile: {"output": "c.safetensors", "overwrite": True},
     FindSettings: {
-        "max_pixels": 1000,
-        "truncated": "accept",
-        "isolate": True,
-        "untrusted": True,
-        "decode_timeout": 2.5,
-        "decode_memory": 500_000_000,
+        **DECODING,
         "frames": 4,
         "text": "a dog",
         "inputs": ["photos", "more"],
@@ -211,12 +199,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
     },
     Found: {"json": True, "null": True, "html": "page.html", "overwrite": True},
     EmbedSettings: {
-        "max_pixels": 1000,
-        "truncated": "accept",
-        "isolate": True,
-        "untrusted": True,
-        "decode_timeout": 2.5,
-        "decode_memory": 500_000_000,
+        **DECODING,
         "frames": 4,
         "also": ["raw", "pdf"],
         "null": True,
@@ -230,12 +213,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
     EmbeddingsFile: {"output": "e.npy", "format": "npy", "overwrite": True},
     EvaluateSettings: {
         "spreadsheet_safe": True,
-        "max_pixels": 1000,
-        "truncated": "accept",
-        "isolate": True,
-        "untrusted": True,
-        "decode_timeout": 2.5,
-        "decode_memory": 500_000_000,
+        **DECODING,
         "frames": 4,
         "data": {"photos": "a", "more": "b/c"},
         "labels": ["cat", "dog"],
