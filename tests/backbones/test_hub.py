@@ -10,12 +10,13 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from warm import warm
 
 from clipcli.backbones import tags
 from clipcli.backbones.hub_names import repository_of
@@ -74,15 +75,24 @@ def hub(models: dict[str, Path]) -> Iterator[Hub]:
     server.server_close()
 
 
-def clipcli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own."""
-    command = [sys.executable, "-m", "clipcli", *arguments]
-    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=120)
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def clipcli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """The command in a process of its own, which has torch already and nothing that knows of the hub."""
+    with warm(tmp_path_factory.mktemp("program"), imports=("torch", "torchvision")) as program:
+
+        def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+            variables = os.environ | environment
+            return subprocess.run([program, *arguments], env=variables, capture_output=True, text=True, timeout=120)
+
+        yield run
 
 
 @pytest.mark.slow
 def test_a_model_is_downloaded_once_and_then_used_without_the_network(
-    hub: Hub, photos: Path, labels: Path, models: dict[str, Path], tmp_path: Path
+    hub: Hub, photos: Path, labels: Path, models: dict[str, Path], tmp_path: Path, clipcli: Command
 ) -> None:
     arguments = ["classify", str(photos), "--labels", str(labels), "--prompts", "plain", "--output"]
     from_hub = clipcli(*arguments, str(tmp_path / "1.csv"), "--model", f"hf-hub:{REPOSITORY}", HF_ENDPOINT=hub.address)
@@ -122,14 +132,16 @@ def test_a_download_says_how_far_it_is(hub: Hub) -> None:
     assert events[-1][1] == events[-1][2]
 
 
-def test_a_repository_that_the_hub_does_not_have(hub: Hub, photos: Path, labels: Path) -> None:
+def test_a_repository_that_the_hub_does_not_have(hub: Hub, photos: Path, labels: Path, clipcli: Command) -> None:
     arguments = ["classify", str(photos), "--labels", str(labels), "--output", "-"]
     done = clipcli(*arguments, "--model", "hf-hub:no/body", HF_ENDPOINT=hub.address)
     assert done.returncode == 1
     assert "the hub has no such repository" in done.stderr
 
 
-def test_a_repository_without_a_model(hub: Hub, photos: Path, labels: Path, models: dict[str, Path]) -> None:
+def test_a_repository_without_a_model(
+    hub: Hub, photos: Path, labels: Path, models: dict[str, Path], clipcli: Command
+) -> None:
     arguments = ["classify", str(photos), "--labels", str(labels), "--output", "-"]
     config = models["vit"] / "open_clip_config.json"
     content = config.read_bytes()
@@ -151,7 +163,7 @@ def test_a_repository_without_a_model(hub: Hub, photos: Path, labels: Path, mode
 )
 @pytest.mark.parametrize("model", [[], ["--model", "hf-hub:some/body"]])
 def test_without_a_network_the_error_names_the_ways_out(
-    photos: Path, labels: Path, model: list[str], environment: dict[str, str], why: str
+    photos: Path, labels: Path, model: list[str], environment: dict[str, str], why: str, clipcli: Command
 ) -> None:
     done = clipcli("classify", str(photos), "--labels", str(labels), "--output", "-", *model, **environment)
     [line] = done.stderr.splitlines()
@@ -167,7 +179,7 @@ def test_without_a_network_the_error_names_the_ways_out(
         assert words in line
 
 
-def test_a_filled_cache_is_listed() -> None:
+def test_a_filled_cache_is_listed(clipcli: Command) -> None:
     """A published model whose weights lie in the hub's cache is shown."""
     repository = "models--laion--CLIP-ViT-B-32-256x256-DataComp-s34B-b86K"
     folder = Path(os.environ["HF_HOME"]) / "hub" / repository
@@ -183,7 +195,9 @@ def test_a_filled_cache_is_listed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [REPOSITORY, f"https://huggingface.co/{REPOSITORY}"])
-def test_a_name_of_the_hub_needs_no_prefix(hub: Hub, photos: Path, labels: Path, tmp_path: Path, name: str) -> None:
+def test_a_name_of_the_hub_needs_no_prefix(
+    hub: Hub, photos: Path, labels: Path, tmp_path: Path, name: str, clipcli: Command
+) -> None:
     arguments = ["classify", str(photos), "--labels", str(labels), "--prompts", "plain", "--model"]
     plain = clipcli(*arguments, name, "--output", str(tmp_path / "1.csv"), HF_ENDPOINT=hub.address)
     assert (plain.returncode, f"\nhf-hub:{REPOSITORY} on " in plain.stderr) == (0, True), plain.stderr
@@ -204,7 +218,7 @@ def test_a_name_of_the_hub_needs_no_prefix(hub: Hub, photos: Path, labels: Path,
 
 @pytest.mark.slow
 def test_a_model_that_transformers_saved_comes_from_the_hub(
-    hub: Hub, photos: Path, labels: Path, tmp_path: Path
+    hub: Hub, photos: Path, labels: Path, tmp_path: Path, clipcli: Command
 ) -> None:
     transformers = pytest.importorskip("transformers")
     sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48, "hidden_size": 32}

@@ -8,13 +8,14 @@ import re
 import runpy
 import shutil
 import subprocess
-import sys
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from places import ROOT
 from small_data import noisy_pairs, photograph
+from warm import warm
 
 from clipcli.backbones import DEFAULT_MODEL, bundled
 from clipcli.classes.prompts import load_prompts, prompt_set_names
@@ -111,14 +112,26 @@ def walk(tmp_path: Path, photos: Path) -> Path:
     return tmp_path
 
 
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """Runs scripts that call clipcli, all with one cache, as somebody does who reads page after page."""
+    place = tmp_path_factory.mktemp("shell")
+
+    def run(script: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        environment |= {"PATH": f"{place}:{os.environ['PATH']}", "CLIPCLI_CACHE": str(place / "cache")}
+        variables = os.environ | environment
+        return subprocess.run(script, cwd=folder, env=variables, capture_output=True, text=True, timeout=600)
+
+    with warm(place):
+        yield run
+
+
 @pytest.mark.slow
-def test_the_walk_through_the_examples_runs(walk: Path) -> None:
-    command = walk / "bin" / "clipcli"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m clipcli "$@"\n')
-    command.chmod(0o755)
-    environment = os.environ | {"PATH": f"{command.parent}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "walk.sh"], cwd=walk, env=environment, capture_output=True, text=True, timeout=300)
+def test_the_walk_through_the_examples_runs(walk: Path, shell: Shell) -> None:
+    done = shell(["bash", "walk.sh"], walk)
     assert done.returncode == 0, done.stderr
     written = ["predictions.csv", "best-two.jsonl", "mine.csv", "snapshot.csv", "by-classifier.csv", "globbed.csv"]
     assert all((walk / name).read_text().strip() for name in written)
@@ -128,7 +141,7 @@ def test_the_walk_through_the_examples_runs(walk: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", *sorted(page for page, text in PAGES.items() if "```sh" in text)])
-def test_the_commands_of_a_page_run(page: str, tmp_path: Path) -> None:
+def test_the_commands_of_a_page_run(page: str, tmp_path: Path, shell: Shell) -> None:
     """All blocks of commands, one after the other, on a few images; `tiny` stands for the default model."""
     commands = re.findall(r"```sh\n(.*?)```", PAGES.get(page, README), flags=re.DOTALL)
     pytest.importorskip("skimage", reason="the photos are scikit-image's: pip install 'scikit-image>=0.22'")
@@ -138,13 +151,7 @@ def test_the_commands_of_a_page_run(page: str, tmp_path: Path) -> None:
     decisions = [f"photos/{name}.png,{label},2026-01-01T12:00:00+00:00" for name, label in CORRECTIONS.items()]
     (tmp_path / "corrections.csv").write_text("\n".join(["path,label,reviewed_at", *decisions, ""]))
     put_data(tmp_path)
-    shim = tmp_path / "bin" / "clipcli"
-    shim.parent.mkdir()
-    shim.write_text(f"#!{sys.executable}\n{SHIM}")
-    shim.chmod(0o755)
-    environment = os.environ | {"PATH": f"{shim.parent}:{os.environ['PATH']}"}
-    script = ["bash", "-euo", "pipefail", "-c", "".join(commands)]
-    done = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    done = shell(["bash", "-euo", "pipefail", "-c", "".join(commands)], tmp_path, CLIPCLI_CHANGE=CHANGE)
     assert done.returncode == 0, done.stderr
 
 
@@ -169,18 +176,15 @@ def put_data(folder: Path) -> None:
                 archive.write(file, f"{part}/{file.relative_to(tree)}")
 
 
-# Calls clipcli with the bundled model where the default would be downloaded, and trains for two steps.
-SHIM = """
-import sys
-from clipcli.__main__ import program
+# The bundled model where the default would be downloaded, and two steps of training.
+CHANGE = """
 NEED_A_MODEL = ("classify", "build-classifier", "calibrate", "evaluate", "adapt", "find", "embed")
-command, *flags = sys.argv[1:]
+command, *flags = arguments
 if command == "train":
     long = [n for n, flag in enumerate(flags) if flag in ("--epochs", "--steps")]
     flags = [flag for n, flag in enumerate(flags) if n not in long and n - 1 not in long]
     flags += ["--steps", "2", "--batch-size", "8"]
 elif command in NEED_A_MODEL and not {"--classifier", "--model"} & set(flags):
     flags += ["--model", "tiny"]
-sys.argv[1:] = [command, *flags]
-program()
+arguments = [command, *flags]
 """
