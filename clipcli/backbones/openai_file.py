@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -67,7 +68,7 @@ def _resnet(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _side(positions: int) -> int:
-    side = round(positions**0.5)
+    side = math.isqrt(positions)
     if side * side != positions:
         raise ValueError(positions)
     return side

@@ -17,7 +17,7 @@ EXAMPLES = (
 
 @flags_of(ConvertSettings)
 def command(flags: FlagValues, terminal: Terminal) -> int:
-    """Write a model in the form that another library reads: a folder, which --model of all commands takes as well.
+    """Write a model in the form that another library reads: a folder, which all commands take as a model as well.
 
     That library reads it back and encodes a few images and texts. If its embeddings differ by more than 0.00001 from
     those of the model itself, nothing is left and it is an error; else the largest difference is said. A model that

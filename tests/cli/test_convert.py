@@ -30,7 +30,7 @@ def test_what_cannot_be_is_one_line(run: Run, models: dict[str, Path]) -> None:
     for arguments, says in (
         (
             (models["sigmoid"], "--to", "openai", "-o", "out"),
-            "its image tower is test_vit of timm; give --to open_clip or",
+            "tower is test_vit of timm; give --to open_clip or --to onnx",
         ),
         ((models["vit"], "--to", "tensorflow", "-o", "out"), "unknown --to 'tensorflow'; choose one of: open_clip,"),
         ((models["vit"], "-o", "out"), "give --to FORM"),

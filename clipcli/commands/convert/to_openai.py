@@ -90,7 +90,7 @@ def _write(folder: Path, source: Source) -> None:
     with traceable(), warnings.catch_warnings():
         # torch.jit is there to stay in old files, and deprecated for new ones; tracing warns about every branch.
         warnings.simplefilter("ignore")
-        script = torch.jit.trace_module(
+        script = torch.jit.trace_module(  # type: ignore[no-untyped-call]
             _Published(source).eval(),
             {"forward": (image, text), "encode_image": image, "encode_text": text},
             check_trace=False,
@@ -104,7 +104,7 @@ def _read(folder: Path, source: Source) -> Sequence[ReadBack]:
     path = str(folder / SCRIPT_NAME)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        script = torch.jit.load(path, map_location="cpu")
+        script = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
         loaded = open_clip.load_openai_model(path, precision="fp32", device="cpu")
     return [
         _encoding(script, source, by=f"torch.jit of torch {torch.__version__}", rounds=False),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -117,9 +117,8 @@ def _image_processor(preprocessing: Preprocessing) -> dict[str, Any]:
 def _read(folder: Path, _: Source) -> Sequence[ReadBack]:
     import transformers
 
-    model, said = transformers.CLIPModel.from_pretrained(
-        folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
-    )
+    with _quietly(transformers.utils.logging):
+        model, said = transformers.CLIPModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     wrong = [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in said[kind]]
     if wrong:
         raise ClipcliError(f"transformers does not read what was written: {wrong[0]}; take another form")
@@ -134,6 +133,20 @@ def _read(folder: Path, _: Source) -> Sequence[ReadBack]:
         return _pooled(model.get_text_features(**tokens))
 
     return [ReadBack(f"transformers {transformers.__version__}", images, texts)]
+
+
+@contextmanager
+def _quietly(log: Any) -> Iterator[None]:
+    """Keep transformers from showing bars, and from saying what is raised here."""
+    had_bars, said = log.is_progress_bar_enabled(), log.get_verbosity()
+    log.disable_progress_bar()
+    log.set_verbosity_error()
+    try:
+        yield
+    finally:
+        log.set_verbosity(said)
+        if had_bars:
+            log.enable_progress_bar()
 
 
 def _pooled(found: Any) -> Tensor:
