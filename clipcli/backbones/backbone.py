@@ -75,7 +75,7 @@ class Backbone:
         return self.towers.prompts_at_a_time()
 
     def untrained_tokens(self) -> frozenset[int]:
-        """The tokens whose embedding is zero; none where the text tower is not open_clip's own, or was it once."""
+        """The tokens whose embedding is zero; none where the text tower is not open_clip's own, now or before ONNX."""
         if isinstance(self.towers.text, OnnxTower):
             return self.towers.text.untrained
         table = getattr(getattr(self.towers.text, "token_embedding", None), "weight", None)

@@ -21,6 +21,4 @@ def check_form(name: str, architecture: Architecture) -> None:
     if why is None:
         return
     possible = [f"--to {other}" for other, form in FORMS.items() if form.refusal(architecture) is None]
-    raise UsageError(
-        f"{architecture.name} cannot be written for {name}: {why}; give {', '.join(possible[:-1])} or {possible[-1]}"
-    )
+    raise UsageError(f"{architecture.name} cannot be written for {name}: {why}; give {' or '.join(possible)}")

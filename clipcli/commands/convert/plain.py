@@ -27,7 +27,7 @@ def why_not_plain(architecture: Architecture) -> str | None:
         return "its tokenizer is not CLIP's own"
     if config.get("init_logit_bias") is not None:
         return "its logits have a bias"
-    if config.get("multimodal_cfg"):
+    if has_decoder(architecture):
         return "it has a decoder of texts"
     for tower, stated, kind, free in (
         ("image", vision, open_clip.model.CLIPVisionCfg, _FREE_IMAGE),
@@ -42,6 +42,11 @@ def why_not_plain(architecture: Architecture) -> str | None:
     if isinstance(size, list | tuple) and size[0] != size[1]:
         return "its images are not square"
     return None
+
+
+def has_decoder(architecture: Architecture) -> bool:
+    """True for CoCa, which writes captions as well."""
+    return bool(architecture.model_cfg.get("multimodal_cfg"))
 
 
 def _not_as_usual(stated: Mapping[str, Any], kind: Any, free: set[str]) -> str | None:

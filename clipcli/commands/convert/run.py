@@ -11,7 +11,7 @@ from clipcli import backbones
 from clipcli.backbones.checkpoint import Checkpoint
 from clipcli.backbones.runtime import choose_runtime
 from clipcli.commands.convert.settings import ConvertSettings
-from clipcli.errors import ClipcliError, MissingExtra, OutputExists, OutputFailed, UsageError, install
+from clipcli.errors import ClipcliError, MissingExtra, OutputExists, OutputFailed, UsageError, install, one_line
 from clipcli.events import Event, Loading, Noted, result_of
 from clipcli.files.atomic import replacing_folder
 from clipcli.settings import Show, api
@@ -87,7 +87,14 @@ def _converted(checkpoint: Checkpoint, part: Path, options: ConvertSettings) -> 
     source = Source(checkpoint, load(checkpoint, runtime=choose_runtime(device="cpu", precision="fp32")))
     yield Noted(f"Writing {checkpoint.name} for {options.to} …")
     form.write(part, source)
-    exact, *others = form.read(part, source)
+    try:
+        exact, *others = form.read(part, source)
+    # Loaders of other libraries raise nearly anything.
+    except Exception as e:
+        raise ClipcliError(
+            f"{options.to} does not read what was written of {checkpoint.name} ({one_line(e)}); nothing was left; "
+            "take another form"
+        ) from e
     difference = largest_difference(source.backbone, exact)
     if not difference <= MOST:
         raise ClipcliError(

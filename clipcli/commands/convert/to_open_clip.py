@@ -1,4 +1,4 @@
-"""A folder for open_clip, which clipcli reads as well: any model can have this form."""
+"""A folder for open_clip, which clipcli reads as well: any model can have this form that is loaded whole."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from clipcli.backbones.checkpoint import Architecture
 from clipcli.backbones.library import open_clip, with_transformers
 from clipcli.backbones.open_clip_folder import write_open_clip
 from clipcli.commands.convert.form import Form, ReadBack, Source, pictures
+from clipcli.commands.convert.plain import has_decoder
+
+
+def _refusal(architecture: Architecture) -> str | None:
+    return "it has a decoder of texts, which clipcli does not load" if has_decoder(architecture) else None
 
 
 def _write(folder: Path, source: Source) -> None:
@@ -38,7 +44,7 @@ def _read(folder: Path, source: Source) -> Sequence[ReadBack]:
 
 FORM = Form(
     packages=(),
-    refusal=lambda _: None,
+    refusal=_refusal,
     write=_write,
     read=_read,
     use='open_clip.create_model_and_transforms("local-dir:{folder}")',

@@ -18,7 +18,6 @@ from clipcli.backbones.transformers_config import CONFIG_NAME, INTERPOLATIONS
 from clipcli.backbones.transformers_weights import as_transformers
 from clipcli.commands.convert.form import Form, ReadBack, Source, pictures
 from clipcli.commands.convert.plain import image_size, why_not_plain
-from clipcli.errors import ClipcliError
 
 # CLIP's special tokens, as open_clip spells them and as transformers does.
 _SPECIAL = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
@@ -121,7 +120,7 @@ def _read(folder: Path, _: Source) -> Sequence[ReadBack]:
         model, said = transformers.CLIPModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     wrong = [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in said[kind]]
     if wrong:
-        raise ClipcliError(f"transformers does not read what was written: {wrong[0]}; take another form")
+        raise ValueError(f"it takes other weights, such as {wrong[0]}")
     processor = transformers.CLIPProcessor.from_pretrained(folder, local_files_only=True)
 
     def images(pixels: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -294,7 +295,7 @@ BOTH, ONLY = ("transformers", "openai"), ("openai",)
         (changed(text_cfg={"hf_tokenizer_name": "t5"}), {}, BOTH, "its tokenizer is not CLIP's own"),
         (changed(text_cfg={"vocab_size": 64000}), {}, BOTH, "its tokenizer is not CLIP's own"),
         ({**PLAIN, "init_logit_bias": -10}, {}, BOTH, "its logits have a bias"),
-        ({**PLAIN, "multimodal_cfg": {"layers": 1}}, {}, BOTH, "it has a decoder of texts"),
+        ({**PLAIN, "multimodal_cfg": {"layers": 1}}, {}, (*BOTH, "open_clip"), "it has a decoder of texts"),
         (changed(vision_cfg={"attentional_pool": True}), {}, BOTH, "its image tower has attentional_pool=True"),
         (changed(text_cfg={"new": 1}), {}, BOTH, "its text tower has new=1"),
         (changed(text_cfg={"no_causal_mask": True}), {}, BOTH, "its text tower has no_causal_mask=True"),
@@ -344,6 +345,33 @@ def test_a_folder_that_is_there_is_replaced_only_if_convert_wrote_it(plain: Path
     with pytest.raises(OutputFailed, match="there is no folder"):
         clipcli.convert(plain, to="open_clip", output=tmp_path / "a" / "b")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "out"]
+
+
+def test_what_another_library_does_not_read_is_said(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("size mismatch")
+
+    monkeypatch.setitem(forms.FORMS, "open_clip", replace(forms.FORMS["open_clip"], read=fail))
+    with pytest.raises(ClipcliError, match=r"open_clip does not read what was written of .*size mismatch"):
+        clipcli.convert(plain, to="open_clip", output=tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_onnx")
+def test_large_weights_in_onnx_lie_in_a_file_beside(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms.to_onnx, "_MOST_IN_ONE", 0)
+    clipcli.convert(plain, to="onnx", output=tmp_path / "out")
+    assert (tmp_path / "out" / "image.onnx.data").stat().st_size > (tmp_path / "out" / "image.onnx").stat().st_size
+    check_same(loaded(tmp_path / "out"), loaded(plain))
+    checkpoint = result_of(backbones.find(str(tmp_path / "out"))(), show=lambda _: None)
+    before = backbones.fingerprint_of(checkpoint)
+    (tmp_path / "out" / "text.onnx.data").write_bytes(b"")
+    assert backbones.fingerprint_of(checkpoint) != before
 
 
 def test_a_model_is_never_replaced_by_itself(plain: Path, tmp_path: Path) -> None:
