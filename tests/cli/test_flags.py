@@ -59,6 +59,7 @@ FLAGS = {
     "no-multi-label multi-label-at"
     " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
     "frames",
+    "convert": "offline no-offline to output overwrite no-overwrite",
     "review": "corrections max-images random output html browser no-browser "
     "max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory",
     "sort": "into apply by folders min-score top-k list",
