@@ -121,7 +121,7 @@ def stored(root: Path, count: int) -> tuple[float, float, float]:
     file = root / f"cache-{count}"
     record = ModelRecord("model", "fingerprint", "preprocessing", "fp32", None)
     cache = Cache(file, limit=1 << 40)
-    times = []
+    times: list[float] = []
     for _ in range(2):
         store = ImageStore(Memory(cache), record, made_with=(), verify=False)
         start, known, is_first = time.perf_counter(), 0, not times
