@@ -3,7 +3,7 @@
 A tool pays for the import whose command line loads its model library before it parses. The photo is labelled by whole
 processes, with ViT-B-32, random weights and 10 labels: by clipcli without its cache and, as in a second run, with it,
 and by what a user would pick instead. Where OpenVINO is installed, so are new photos, new labels and searches for new
-words with a model that was prepared; and the same is done with the bundled model, which gets the first run ever as well.
+words with a model that was prepared; and the same is done with the bundled model, with its first run ever.
 Run: python benchmarks/startup.py [PHOTO]
 """
 

@@ -21,7 +21,7 @@ from clipcli.events import Event, Noted, Warned
 # 7,000 images, and later runs save as well.
 PAYS_FROM = 5000
 # From this many images on, `auto` compiles on a card. Compiling takes about a minute, in which a card encodes tens of
-# thousands of images. An estimate, not yet measured.
+# thousands of images. An estimate.
 COMPILING_PAYS_FROM = 50_000
 _LEAST_TIMES_FASTER = 1.1
 

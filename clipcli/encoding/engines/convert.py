@@ -34,7 +34,7 @@ def converted(backbone: Backbone, tower: str) -> tuple[bytes, Verdict]:
         if isinstance(backbone.towers.visual, OnnxTower) or isinstance(backbone.towers.text, OnnxTower):
             raise EngineRefused("it is in ONNX, which ONNX Runtime runs")
         content, about = _image(backbone) if tower == IMAGE else _text(backbone)
-        encode = openvino.load(content, precision=backbone.runtime.precision)
+        encode = openvino.load(np.frombuffer(bytearray(content), np.uint8), precision=backbone.runtime.precision)
         if tower == IMAGE:
             images = PreparedImages.of(encode, about, name=backbone.name, runtime=backbone.runtime)
             cosine = least_cosine(of_tensors(images), backbone)
