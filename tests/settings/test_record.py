@@ -241,7 +241,13 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "keep_duplicates": True,
         "taxonomy": "wordnet",
     },
-    ReviewSettings: {"predictions": "a.csv", "corrections": ["b.csv", "c.csv"], "max_images": 9, "random": 7},
+    ReviewSettings: {
+        **DECODING,
+        "predictions": "a.csv",
+        "corrections": ["b.csv", "c.csv"],
+        "max_images": 9,
+        "random": 7,
+    },
     ReviewFile: {"output": "d.csv", "html": "page.html", "browser": False},
 }
 

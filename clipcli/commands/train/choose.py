@@ -26,6 +26,7 @@ from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.range_test import STEPS, Rate, range_test, rate_from
 from clipcli.commands.train.stored import StoredImages, store_images, stores_images
 from clipcli.events import Event, Noted
+from clipcli.images.limits import limits_of
 from clipcli.scoring.adaptation import Accuracy
 
 # Models of more parameters, and data of more images, are trained as the field trains them.
@@ -61,7 +62,9 @@ def prepare(
     if open_settings or stores_images(trainee.config):
         backbone = trainee.for_evaluation()
         items = [pair.item for pair in data.pairs]
-        stored = yield from store_images(items, backbone, runtime=runtime, processes=processes)
+        stored = yield from store_images(
+            items, backbone, runtime=runtime, processes=processes, limits=limits_of(trainee.config)
+        )
     if open_settings and stored is not None:
         return (yield from _chosen(trainee, data, stored, runtime=runtime, processes=processes))
     return Prepared(trainee, stored, _held(trainee, data))

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.runtime import Runtime
-from clipcli.commands.train.encoded_together import encode_images_together
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.settings import TrainConfig
 from clipcli.encoding.encode import encode
 from clipcli.events import Event, ImagesEmbedded
+from clipcli.images.decode import DEFAULT_LIMITS
+from clipcli.images.limits import Limits
 from clipcli.records import Embedded, Entry, ImageItem, Skipped
 
 Array = NDArray[np.float32]
@@ -30,8 +31,8 @@ Array = NDArray[np.float32]
 EncodeImages = Callable[..., tuple[Array, list[int], tuple[str, ...]]]
 
 
-def remembering() -> EncodeImages:
-    """`encode_images_together` for one image tower that stays as it is: what was encoded once is remembered."""
+def remembering(encode_images: EncodeImages) -> EncodeImages:
+    """The same for one image tower that stays as it is: what was encoded once is remembered."""
     known: dict[str, Array | None] = {}
 
     def look_up(
@@ -40,7 +41,7 @@ def remembering() -> EncodeImages:
         new = [item for item in items if item.id not in known]
         warnings: tuple[str, ...] = ()
         if new:
-            embeddings, kept, warnings = encode_images_together(new, backbone=backbone, processes=processes)
+            embeddings, kept, warnings = encode_images(new, backbone=backbone, processes=processes)
             known.update(dict.fromkeys(item.id for item in new))
             known.update({new[n].id: row for n, row in zip(kept, embeddings, strict=True)})
         rows = [(n, known[item.id]) for n, item in enumerate(items)]
@@ -82,14 +83,19 @@ class StoredImages:
 
 
 def store_images(
-    items: Sequence[ImageItem], backbone: Backbone, *, runtime: Runtime, processes: Processes
+    items: Sequence[ImageItem],
+    backbone: Backbone,
+    *,
+    runtime: Runtime,
+    processes: Processes,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Generator[Event, None, StoredImages]:
     """Encode all images, each process a part of them, in the precision of `runtime`."""
     own = items[processes.rank :: processes.count]
     entries: list[Entry] = []
     found: list[Array] = []
     with processes.together(), torch.autocast(runtime.kind, runtime.dtype, enabled=runtime.is_reduced):
-        for event in encode(own, backbones=[backbone]):
+        for event in encode(own, backbones=[backbone], limits=limits):
             if not isinstance(event, Embedded):
                 yield event
                 continue
