@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -84,6 +85,9 @@ def group() -> Iterator[Path]:
         found.rmdir()
         pytest.skip("control groups do not bound memory here")
     yield found
+    # Workers end after the run that they work for.
+    while (found / "cgroup.procs").read_text():
+        time.sleep(0.05)
     found.rmdir()
 
 
