@@ -14,9 +14,9 @@ from clipcli.outputs.open import Output
 
 
 @pytest.fixture
-def label(photos: Path, labels: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+def label(photos: Path, labels: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Labels six photos in three batches; returns the exit code."""
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(photos.parent)
     monkeypatch.setenv("CLIPCLI_CACHE", "cache")
     Path("rows").mkdir()
     command = ["classify", "photos", "--labels", str(labels), "--model", model, "--batch-size", "2", "-q"]
@@ -63,14 +63,8 @@ def test_the_photos(label: Callable[[], int], goes: Callable[[str], None]) -> No
     assert rows[-1].endswith("no such file")
 
 
-def test_the_output(
-    label: Callable[[], int],
-    goes: Callable[[str], None],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with monkeypatch.context():
-        goes("rows")
-        assert label() == 1
+def test_the_output(label: Callable[[], int], goes: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
+    goes("rows")
+    assert label() == 1
     said = "clipcli: cannot write rows/out.csv: its folder is gone, with the rows; run this again"
     assert capsys.readouterr().err.strip().splitlines()[-1] == said
