@@ -115,7 +115,7 @@ def test_what_was_noticed_is_said_of_all_parts_together(run: Run, given: tuple[A
     for n in range(3):
         run(*command, "-o", f"part-{n}.csv", "--shard", f"{n}/3")
     said = " ".join(run("merge", "part-0.csv", "part-1.csv", "part-2.csv", "-o", "all.csv").err.split())
-    for notice in ("6 images are only the thumbnails in their files, such as ", "1 hidden file", "1 file is no image"):
+    for notice in ("6 images are only the thumbnails in their files, such as ", "1 hidden image", "1 file is no image"):
         assert notice in alone
         assert said.count(notice) == 1
     manifest = json.loads(Path("part-0.csv.json").read_text())

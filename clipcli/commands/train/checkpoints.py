@@ -87,8 +87,14 @@ def save_checkpoint(run: Path, step: int, *, trainee: Trainee, state: Mapping[st
                 f"the memory does not hold what checkpoint {target} needs; {is_kept}go on with --resume {smaller}"
             ) from None
         free = f"{is_kept}free some space" + (" and go on with --resume" if kept else "")
-        raise OutputFailed(f"cannot write checkpoint {target}: {e}; {free}") from None
+        raise OutputFailed(f"cannot write checkpoint {target}: {_in_words(e)}; {free}") from None
     return SavedCheckpoint(step, target)
+
+
+def _in_words(error: Exception) -> str:
+    """Why a checkpoint was not written: of a file that is cut short torch says where in its code it saw that."""
+    is_cut = "inline_container" in str(error) or "PytorchStreamWriter" in str(error)
+    return "not all of it was written, as on a full disk" if is_cut else str(error)
 
 
 def prune(run: Path, *, best: int | None, keep_every: int | None) -> None:
