@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from clipcli.backbones.devices import DEVICES, NUMBERED, PRECISIONS
 from clipcli.encoding.engines.kinds import ENGINES
 from clipcli.images.kinds import COLORS, DECODES, TRUNCATED
@@ -120,3 +122,9 @@ class Encoding(Hardware, Decoding):
 
     verify: bool = setting(default=False, group="speed", rare=True)
     """Take an image's embedding from the cache only if its content is the same too."""
+
+
+def encoding_of(settings: Settings) -> Encoding:
+    """What another record says of decoding and encoding, with the defaults for what it does not say."""
+    names = [field.name for field in dataclasses.fields(Encoding)]
+    return Encoding(**{name: getattr(settings, name) for name in names if hasattr(settings, name)})
