@@ -287,14 +287,10 @@ def _sweep(run: RunLines) -> list[Section]:
 
 def _skipped(run: Path) -> list[Section]:
     records = original_records(csv.reader(io.StringIO(read_text(run / SKIPPED_FILE) or "")))
-    # The first is the header.
-    rows = [record for record in records if record][1:]
-    if not rows:
-        return []
-    cells = [(*row, None, None)[:2] for row in rows[:_SKIPPED_SHOWN]]
-    more = len(rows) - len(cells)
-    note = f"And {more:,} more in {SKIPPED_FILE}." if more else None
-    return [Table("Skipped images", ("path", "reason"), cells, note, text_columns=2)]
+    rows = [(*record, None)[:2] for record in records if record][1:]
+    more = len(rows) - _SKIPPED_SHOWN
+    note = f"And {more:,} more in {SKIPPED_FILE}." if more > 0 else None
+    return [Table("Skipped images", ("path", "reason"), rows[:_SKIPPED_SHOWN], note, text_columns=2)] if rows else []
 
 
 def _configuration(run: Path) -> list[Section]:
