@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from process_groups import in_group
+from safetensors.torch import load_file
 from small_data import in_memory, photograph
 
 import clipcli
@@ -20,7 +20,7 @@ from clipcli.commands.train.config_file import gather_config
 from clipcli.commands.train.data import TrainingData
 from clipcli.commands.train.distill import Distillation
 from clipcli.commands.train.held_out import hold_out
-from clipcli.commands.train.run import run
+from clipcli.commands.train.run import run as train
 from clipcli.commands.train.run_state import RunState
 from clipcli.data.pairs import Pair
 from clipcli.errors import UsageError
@@ -134,7 +134,7 @@ def test_two_processes_choose_and_learn_as_one_does(
     def work(rank: int, name: str) -> None:
         output = str(tmp_path / f"{name}{rank}")
         given = {"data": (str(data),), "model": str(models["vit"]), "output": output, "batch_size": 8, **HOW}
-        result_of(run(gather_config(given, resume=False)))
+        result_of(train(gather_config(given, resume=False)))
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
