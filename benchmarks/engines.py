@@ -1,8 +1,10 @@
 """How fast engines encode images on the processor: images a second, beside torch, and the share of the matrix rate.
 
 The image tower has random weights. The matrix rate is that of torch's product of two large matrices in the same
-precision, measured in turn with the rest. Prints a Markdown table, and what a conversion takes.
-Run: python benchmarks/engines.py [ARCH] [BATCH]
+precision, measured in turn with the rest. Prints a Markdown table, and what a conversion takes. With a folder of photos
+also what is left of those rates where photos are read and decoded beside, without a process's start: decoding takes the
+same cores, so that no program that decodes there comes nearer than the limit.
+Run: python benchmarks/engines.py [ARCH] [BATCH] [PHOTOS]
 """
 
 import contextlib
@@ -12,10 +14,11 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from load import save_random
 from side_by_side import RUNS
@@ -24,14 +27,21 @@ from torch.utils.flop_counter import FlopCounterMode
 from clipcli import backbones
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.checkpoint import IMAGE
+from clipcli.backbones.devices import cores
 from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
+from clipcli.data.images import list_images
+from clipcli.encoding.batch_size import with_batch_size
+from clipcli.encoding.encode import encode
 from clipcli.encoding.engines import openvino
 from clipcli.encoding.engines.agreement import least_cosine
 from clipcli.encoding.engines.choose import with_engine
 from clipcli.encoding.engines.convert import of_tensors
 from clipcli.encoding.engines.prepared import PreparedImages
 from clipcli.events import result_of
+from clipcli.images.stopwatch import Stopwatch
+from clipcli.notices import Notices
+from clipcli.records import ImageItem
 
 PRECISIONS = ("fp32", "bf16")
 SIDE = 2048
@@ -93,7 +103,43 @@ def cases(folder: Path, pixels: torch.Tensor) -> tuple[dict[str, Callable[[], ob
     return found, operations(torch_towers["fp32"], pixels)
 
 
-def main(arch: str, batch: int) -> None:
+def decoded_beside(encoder: Backbone | PreparedImages, items: Sequence[ImageItem]) -> tuple[float, float, float]:
+    """Images a second alone and end to end, and the seconds of a core that an image takes to read and decode."""
+    size = encoder.runtime.batch_size
+    height, width = encoder.preprocessing.size
+    pixels = np.random.default_rng(0).integers(0, 256, (size, height, width, 3), dtype=np.uint8)
+    embed = of_tensors(encoder) if isinstance(encoder, PreparedImages) else encoder.encode_images
+    given, batches = torch.from_numpy(pixels), len(items) // size
+    alone = seconds(lambda: [embed(given) for _ in range(batches)])
+    watch = Stopwatch()
+    whole = seconds(lambda: list(encode(items, backbones=[encoder], watch=watch)))
+    return batches * size / alone, len(items) / whole, (watch.cpu("read") + watch.cpu("decode")) / len(items)
+
+
+def end_to_end(folder: Path, photos: Path, *, count: int = 512) -> None:
+    """Print what is left of the engines' rates in bf16, medians."""
+    items = list_images([str(photos)], stdin=sys.stdin, notices=Notices())
+    items = (items * (count // len(items) + 1))[:count]
+    backbone = with_batch_size(tower(folder, "bf16"))
+    encoders: dict[str, Backbone | PreparedImages] = {"torch": backbone}
+    if openvino.version() is not None:
+        encoders["OpenVINO"] = result_of(with_engine(backbone, engine="openvino", images=1))
+    found: dict[str, list[tuple[float, float, float]]] = {engine: [] for engine in encoders}
+    for _ in range(RUNS):
+        for engine, encoder in encoders.items():
+            found[engine].append(decoded_beside(encoder, items))
+    print("\n| engine, bf16 | images/s | end to end | share | decoding | limit | share of the limit |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for engine, runs in found.items():
+        alone, whole, decoding = map(statistics.median, zip(*runs, strict=True))
+        limit = 1 / (1 / alone + decoding / cores())
+        print(
+            f"| {engine} | {alone:.1f} | {whole:.1f} | {100 * whole / alone:.0f} % | {1000 * decoding:.1f} ms "
+            f"| {limit:.1f} | {100 * whole / limit:.0f} % |"
+        )
+
+
+def main(arch: str, batch: int, photos: Path | None) -> None:
     """Measure in turn, and print medians."""
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as name:
@@ -110,6 +156,8 @@ def main(arch: str, batch: int) -> None:
         for _ in range(RUNS):
             for case, work in measured.items():
                 took[case].append(seconds(work))
+        if photos is not None:
+            end_to_end(folder, photos)
     print(f"{arch}, batches of {batch}, {torch.get_num_threads()} threads, {flops / 1e9:.1f} GFLOP an image")
     for precision in PRECISIONS:
         rates = [2 * SIDE**3 / one / 1e9 for one in took[f"matrix {precision}"]]
@@ -125,4 +173,9 @@ def main(arch: str, batch: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "ViT-B-32", int(sys.argv[2]) if len(sys.argv) > 2 else 32)
+    given = sys.argv[1:]
+    main(
+        given[0] if given else "ViT-B-32",
+        int(given[1]) if len(given) > 1 else 32,
+        Path(given[2]) if len(given) > 2 else None,
+    )

@@ -60,6 +60,9 @@ class Bench:
         save_random("ViT-B-32", self.model)
         save_for_transformers(self.model, self.theirs)
         self.environment = {**os.environ, "CLIPCLI_CACHE": str(root / "cache"), "TOKENIZERS_PARALLELISM": "false"}
+        # An installed program is compiled to Python's bytecode already; here the first run of each does it.
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self.environment["PYTHONPYCACHEPREFIX"] = str(root / "bytecode")
 
     def labels(self, count: int) -> Path:
         """A file of so many labels."""

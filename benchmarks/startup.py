@@ -3,8 +3,8 @@
 A tool pays for the import whose command line loads its model library before it parses. The photo is labelled by whole
 processes, with ViT-B-32, random weights and 10 labels: by clipcli without its cache and, as in a second run, with it,
 and by what a user would pick instead. Where OpenVINO is installed, so are new photos, new labels and searches for new
-words with a model that was prepared; and the same is done with the bundled model.
-Run: python benchmarks/startup.py PHOTO
+words with a model that was prepared; and the same is done with the bundled model, with its first run ever.
+Run: python benchmarks/startup.py [PHOTO]
 """
 
 import importlib.util
@@ -32,12 +32,15 @@ def cpu_seconds(arguments: list[str]) -> float:
     return after.children_user + after.children_system - before.children_user - before.children_system
 
 
+# Of folders, caches and labels, so that each is new.
+_NUMBERS = itertools.count()
+
+
 class Start:
     """Whole processes with one model, whose photos, labels and words are new where it matters."""
 
     def __init__(self, bench: Bench, photo: Path, *, model: str) -> None:
         self._bench, self._photo, self._model = bench, photo, model
-        self._number = itertools.count()
 
     def first_ever(self) -> float:
         """Seconds of a run with a cache of its own, which is empty."""
@@ -69,7 +72,7 @@ class Start:
         return folder
 
     def _next(self) -> int:
-        return next(self._number)
+        return next(_NUMBERS)
 
     def _classify(self, place: Path, labels: str, *, cache: str | None = None) -> float:
         output = ("-o", str(self._bench.root / "rows.csv"), "--overwrite")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from clipcli.commands.calibrate.settings import CalibrateSettings
     from clipcli.commands.classify.run import classify
     from clipcli.commands.classify.settings import ClassifySettings
+    from clipcli.commands.convert.run import Converted, convert
+    from clipcli.commands.convert.settings import ConvertSettings
     from clipcli.commands.embed.run import embed
     from clipcli.commands.embed.settings import EmbedSettings
     from clipcli.commands.evaluate.results import Evaluation
@@ -63,6 +65,8 @@ __all__ = [
     "Classifier",
     "ClassifySettings",
     "ClipcliError",
+    "ConvertSettings",
+    "Converted",
     "EmbedSettings",
     "Embeddings",
     "EvaluateSettings",
@@ -88,6 +92,7 @@ __all__ = [
     "build_classifier",
     "calibrate",
     "classify",
+    "convert",
     "embed",
     "evaluate",
     "find",
@@ -109,6 +114,8 @@ _MODULES = {
     "Classifier": "clipcli.scoring.classifier",
     "ClassifySettings": "clipcli.commands.classify.settings",
     "ClipcliError": "clipcli.errors",
+    "ConvertSettings": "clipcli.commands.convert.settings",
+    "Converted": "clipcli.commands.convert.run",
     "Embeddings": "clipcli.outputs.embeddings",
     "EmbedSettings": "clipcli.commands.embed.settings",
     "EvaluateSettings": "clipcli.commands.evaluate.settings",
@@ -134,6 +141,7 @@ _MODULES = {
     "build_classifier": "clipcli.commands.build_classifier.run",
     "calibrate": "clipcli.commands.calibrate.run",
     "classify": "clipcli.commands.classify.run",
+    "convert": "clipcli.commands.convert.run",
     "embed": "clipcli.commands.embed.run",
     "evaluate": "clipcli.commands.evaluate.run",
     "find": "clipcli.commands.find.run",

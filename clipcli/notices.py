@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
-from clipcli.events import Noted, Warned
+from clipcli.events import Counted, Noted, Warned
 
 _KINDS_SHOWN = 5
 
@@ -59,6 +59,13 @@ class Notices:
             kinds, _ = self._found.setdefault(notice, (Counter(), example))
             kinds[kind] += 1
 
+    def add_counted(self, counted: Counted) -> None:
+        """Add what was counted elsewhere, as in another process."""
+        notice = Notice(counted.one, counted.many, counted.then, counted.warns)
+        with self._lock:
+            kinds, _ = self._found.setdefault(notice, (Counter(), counted.example))
+            kinds.update(dict(counted.kinds))
+
     def about(self, example: str) -> Note:
         """A function that counts notices about this example."""
 
@@ -79,4 +86,5 @@ class Notices:
             found, self._found = self._found, {}
         for notice, (kinds, example) in found.items():
             message = notice.message(kinds, example)
-            yield Warned(message) if notice.warns else Noted(message)
+            counted = Counted(notice.one, notice.many, notice.then, notice.warns, tuple(kinds.items()), example)
+            yield (Warned if notice.warns else Noted)(message, counted=counted)

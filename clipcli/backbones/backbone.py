@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clipcli.backbones.encoders import check_finite
+from clipcli.backbones.onnx_towers import OnnxTower
 from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.backbones.runtime import Runtime
 from clipcli.backbones.towers import Towers
@@ -74,7 +75,9 @@ class Backbone:
         return self.towers.prompts_at_a_time()
 
     def untrained_tokens(self) -> frozenset[int]:
-        """The tokens whose embedding is zero; none where the text tower is not open_clip's own."""
+        """The tokens whose embedding is zero; none where the text tower is not open_clip's own, now or before ONNX."""
+        if isinstance(self.towers.text, OnnxTower):
+            return self.towers.text.untrained
         table = getattr(getattr(self.towers.text, "token_embedding", None), "weight", None)
         return frozenset() if table is None else frozenset((table == 0).all(dim=1).nonzero().flatten().tolist())
 

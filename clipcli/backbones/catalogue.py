@@ -12,6 +12,7 @@ from clipcli.backbones import bundled, hub, tags
 from clipcli.backbones.checkpoint import CONFIG_NAME, read_config
 from clipcli.backbones.directory import WEIGHTS_NAMES
 from clipcli.backbones.here import repositories_here
+from clipcli.backbones.transformers_config import CONFIG_NAME as TRANSFORMERS_CONFIG_NAME
 from clipcli.backbones.transformers_config import read_transformers_config
 from clipcli.errors import MissingExtra, ModelUnavailable
 
@@ -63,7 +64,11 @@ def bundled_model(name: str) -> ListedModel:
 
 def directory_model(folder: Path, *, name: str, origin: str) -> ListedModel:
     """Describe a model in a directory. Raises `ModelUnavailable` or `BadFile`."""
-    config = read_config(folder / CONFIG_NAME, name=name)
+    by_transformers = not (folder / CONFIG_NAME).exists() and (folder / TRANSFORMERS_CONFIG_NAME).exists()
+    if by_transformers:
+        config = read_transformers_config(folder, name=name)
+    else:
+        config = read_config(folder / CONFIG_NAME, name=name)
     model_cfg, preprocess_cfg = config["model_cfg"], config["preprocess_cfg"]
     weights = next((folder / file for file in WEIGHTS_NAMES if (folder / file).is_file()), None)
     parameters = count_parameters(model_cfg)

@@ -20,6 +20,8 @@ from clipcli.parsed import json_of
 # The two towers, by name.
 IMAGE, TEXT = "image", "text"
 CONFIG_NAME = "open_clip_config.json"
+# What a model in ONNX consists of: a file a tower, and one beside it for weights of more than 2 GB.
+ONNX_FILES = ("*.onnx", "*.onnx.data")
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model")
 
 
@@ -63,7 +65,7 @@ def fingerprint_of(checkpoint: Checkpoint) -> str:
     The same files give the same fingerprint in any folder.
     """
     architecture = json.dumps(checkpoint.model_cfg, sort_keys=True, default=str)
-    files = [checkpoint.weights, *_tokenizer_files(checkpoint)]
+    files = [checkpoint.weights, *_beside(checkpoint.weights), *_tokenizer_files(checkpoint)]
     return hashlib.sha256(" ".join([*map(file_hash, files), architecture]).encode()).hexdigest()
 
 
@@ -88,6 +90,12 @@ def read_config(path: Path, *, name: str) -> Config:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise BadFile(f"{path} is not an open_clip configuration ({e}); save the model anew with open_clip") from None
     return Config(model_cfg=model_cfg, preprocess_cfg=preprocess_cfg, precision=precision)
+
+
+def _beside(weights: Path) -> list[Path]:
+    """The other files that hold weights, of a model in ONNX, sorted by name."""
+    found = [path for pattern in ONNX_FILES for path in weights.parent.glob(pattern) if path != weights]
+    return sorted(found) if weights.suffix == ".onnx" else []
 
 
 def _tokenizer_files(checkpoint: Checkpoint) -> list[Path]:

@@ -13,7 +13,9 @@ from clipcli.backbones.checkpoint import CONFIG_NAME, Checkpoint, Fetch, read_co
 from clipcli.errors import ModelUnavailable
 from clipcli.events import Event
 
-# In the order in which open_clip looks for them.
+# As `clipcli convert` writes them: a TorchScript file such as OpenAI published, and the image tower of a model in ONNX.
+SCRIPT_NAME, ONNX_NAME = "model.pt", "image.onnx"
+# In the order in which open_clip looks for them; it does not know the last two.
 WEIGHTS_NAMES = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
@@ -23,6 +25,8 @@ WEIGHTS_NAMES = (
     "pytorch_model.bin",
     "pytorch_model.pth",
     "model.pth",
+    SCRIPT_NAME,
+    ONNX_NAME,
 )
 _OWN_NAMES = (WEIGHTS_NAMES[0], CONFIG_NAME)
 CHECKPOINTS_FOLDER = "checkpoints"

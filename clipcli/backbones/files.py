@@ -1,4 +1,7 @@
-"""Models as `ARCH/path/to/checkpoint.pt`: your own weights for an architecture of open_clip."""
+"""Models as `ARCH/path/to/checkpoint.pt`: your own weights for an architecture of open_clip.
+
+A TorchScript file as OpenAI published CLIP in needs no architecture before it.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,9 @@ def find(model: str) -> Fetch | None:
         return None
     arch, path = split_architecture(model)
     if arch is None:
+        bare = Path(model).expanduser().absolute()
+        if bare.is_file() and _is_script(bare):
+            return partial(_fetch_bare, bare)
         raise UnknownName(
             f"a checkpoint file needs its architecture before it, as in ViT-B-32/{model}; clipcli models lists them"
         )
@@ -34,8 +40,12 @@ def find(model: str) -> Fetch | None:
 def absolute_name(model: str) -> str | None:
     """The name with the file's absolute path, or `None` if there is no such file. The architecture is not checked."""
     arch, text = split_name(model)
-    path = Path(text).expanduser()
-    return f"{arch}/{path.absolute()}" if model.endswith(SUFFIXES) and path.is_file() else None
+    path, bare = Path(text).expanduser(), Path(model).expanduser()
+    if not model.endswith(SUFFIXES):
+        return None
+    if arch and path.is_file():
+        return f"{arch}/{path.absolute()}"
+    return str(bare.absolute()) if bare.is_file() else None
 
 
 def _fetch(arch: str, path: Path) -> Generator[Event, None, Checkpoint]:
@@ -49,6 +59,20 @@ def _fetch(arch: str, path: Path) -> Generator[Event, None, Checkpoint]:
         tokenizer=arch,
     )
     yield from activation_warnings(checkpoint, arch=arch)
+    return checkpoint
+
+
+def _is_script(path: Path) -> bool:
+    from clipcli.backbones.script import is_script
+
+    return is_script(path)
+
+
+def _fetch_bare(path: Path) -> Generator[Event, None, Checkpoint]:
+    from clipcli.backbones.openai_file import checkpoint_of
+
+    checkpoint = checkpoint_of(path)
+    yield from activation_warnings(checkpoint)
     return checkpoint
 
 

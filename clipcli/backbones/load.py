@@ -13,6 +13,7 @@ from clipcli.backbones.backbone import Backbone, Tokenizer
 from clipcli.backbones.checkpoint import IMAGE, TEXT, Architecture, Checkpoint, fingerprint_of
 from clipcli.backbones.folding import fold_batch_norms
 from clipcli.backbones.library import open_clip
+from clipcli.backbones.onnx_towers import is_onnx, load_onnx
 from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.backbones.runtime import Runtime
 from clipcli.backbones.towers import Towers, build_towers, cast_towers
@@ -52,8 +53,12 @@ def load(
 
     Raises `WeightsMismatch` if a weight is missing, left over or of another shape, `UnsafeWeights` for a pickle that
     wants to run code, `BadFile` for a file that is not a checkpoint or a configuration that open_clip does not know,
-    `ModelUnavailable` if the tokenizer cannot be had, and `MissingExtra` if transformers is needed.
+    `ModelUnavailable` if the tokenizer cannot be had, `MissingExtra` if transformers or ONNX Runtime is needed, and
+    `UsageError` for what a model in ONNX cannot do.
     """
+    if is_onnx(checkpoint):
+        in_onnx = load_onnx(checkpoint, towers=towers, runtime=runtime, inference=inference)
+        return _backbone(checkpoint, in_onnx, runtime=runtime, fingerprint=fingerprint_of(checkpoint))
     with torch.device("cpu"):
         model = build_towers(checkpoint.model_cfg, towers=towers, dtype=runtime.dtype)
     state = _read_weights(checkpoint, model)

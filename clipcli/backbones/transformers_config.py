@@ -36,7 +36,8 @@ _VISION_DEFAULTS = {
 }
 _ACTIVATIONS = {"quick_gelu": True, "gelu": False}
 _EPS = 1e-5
-_INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}
+# By the numbers that Pillow gives them.
+INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}
 # Where open_clip has the weights of models that are not read here.
 _ELSEWHERE = {"siglip": "ViT-B-16-SigLIP/webli", "siglip2": "ViT-B-16-SigLIP2/webli"}
 
@@ -145,7 +146,7 @@ def _preprocess_cfg(folder: Path, *, size: int) -> dict[str, Any]:
     return {
         "mean": stated["image_mean"],
         "std": stated["image_std"],
-        "interpolation": _INTERPOLATIONS[stated.get("resample", 3)],
+        "interpolation": INTERPOLATIONS[stated.get("resample", 3)],
         "resize_mode": "squash" if squashed else "shortest",
     }
 

@@ -1,4 +1,4 @@
-"""Renames the weights of transformers' `CLIPModel` to those of open_clip's `CLIP`."""
+"""Renames the weights of transformers' `CLIPModel` to those of open_clip's `CLIP`, and back."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ _OTHERS = {
 _TRANSPOSED = {"text_projection.weight": "text_projection", "visual_projection.weight": "visual.proj"}
 _BUFFERS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
 _LAYER = re.compile(r"(text_model|vision_model)\.encoder\.layers\.(\d+)\.(.+)\.(weight|bias)")
+_BACK = {theirs: name for name, theirs in (_OTHERS | _TRANSPOSED).items()}
+_TOWERS = {theirs: name for name, theirs in _LAYERS.items()}
+_IN_LAYER_BACK = {theirs: name for name, theirs in _IN_LAYER.items()}
+_RESBLOCK = re.compile(r"((?:visual\.)?transformer\.resblocks)\.(\d+)\.(.+)")
+_IN_PROJECTION = re.compile(r"attn\.in_proj_(weight|bias)")
 _QUERY = re.compile(r"(.+\.self_attn\.)q_proj\.(weight|bias)")
 
 
@@ -56,6 +61,30 @@ def converted(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif name not in _BUFFERS:
             new[_OTHERS.get(name, name)] = weight
     return new
+
+
+def as_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The other way round: open_clip's weights under the names of transformers' `CLIPModel`, each in its own memory.
+
+    Raises `KeyError` for one that a `CLIPModel` does not have.
+    """
+    named: dict[str, Tensor] = {}
+    for name, weight in state.items():
+        layer = _RESBLOCK.fullmatch(name)
+        if layer is None:
+            other = _BACK[name]
+            named[other] = weight.T if other in _TRANSPOSED else weight
+            continue
+        tower, number, rest = layer.groups()
+        before = f"{_TOWERS[tower]}.encoder.layers.{number}"
+        joint = _IN_PROJECTION.fullmatch(rest)
+        if joint:
+            parts = zip("qkv", weight.chunk(3), strict=True)
+            named |= {f"{before}.self_attn.{part}_proj.{joint[1]}": one for part, one in parts}
+        else:
+            module, _, kind = rest.rpartition(".")
+            named[f"{before}.{_IN_LAYER_BACK[module]}.{kind}"] = weight
+    return {name: weight.clone(memory_format=torch.contiguous_format) for name, weight in named.items()}
 
 
 def _with_joint_projections(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

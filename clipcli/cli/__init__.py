@@ -35,6 +35,7 @@ COMMANDS = {
     "evaluate": "clipcli.cli.evaluate",
     "review": "clipcli.cli.review",
     "train": "clipcli.cli.train",
+    "convert": "clipcli.cli.convert",
     "labels": "clipcli.cli.labels",
     "sort": "clipcli.cli.sort",
     "tag": "clipcli.cli.tag",

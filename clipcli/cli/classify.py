@@ -123,6 +123,9 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
     settings = _after_a_death(settings, file, display)
     update = read_update(file, display) if file.update else None
     replaced = left_over(file.output) if file.overwrite else []
+    if earlier is not None and earlier.is_output:
+        # A run that was killed once its output was in place has left what it went on with.
+        replaced += earlier.parts
     keep_corrections(file, display)
     answers = answers_of(as_dict(settings))
     is_update = update is not None and update.former is not None

@@ -11,9 +11,21 @@ from typing import TYPE_CHECKING
 from clipcli.cli.classify_summary import Summary
 from clipcli.cli.garbage import Show
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
-from clipcli.events import Event, InputsFound, ModelKnown, ModelLoaded, RowsPlanned, RowsReady, Updated, Warned
+from clipcli.events import (
+    Counted,
+    Event,
+    InputsFound,
+    ModelKnown,
+    ModelLoaded,
+    Noted,
+    RowsPlanned,
+    RowsReady,
+    Updated,
+    Warned,
+)
 from clipcli.files.manifest import Manifest, now
 from clipcli.outputs.earlier import Earlier, keep_changed, keep_copy, left_over
+from clipcli.outputs.noticed import Noticed, for_manifest, of_manifest
 from clipcli.outputs.open import Output
 from clipcli.outputs.remote import local_path
 from clipcli.records import ModelRecord, Provenance, Row
@@ -49,10 +61,12 @@ class RowsOutput:
         self.is_there = earlier is not None and earlier.is_output
         self._former = update.former if update else None
         # An output that is safe stays so.
-        self._safe = file.spreadsheet_safe or (self._former is not None and self._former.schema.spreadsheet_safe)
+        was_safe = self._former is not None and self._former.schema.spreadsheet_safe
+        self._safe = file.spreadsheet_safe or settings.untrusted or was_safe
         before = earlier.manifest if earlier else self._former.manifest if self._former else None
         self._begun = earlier.manifest.begun if earlier else now()
         self._model = before.model if before else None
+        self._noticed = Noticed(images=of_manifest(before.noticed if before else None).images)
         self._output: Output | None = None
         self._waiting: list[Row] = []
 
@@ -71,8 +85,26 @@ class RowsOutput:
             schema = replace(schema, spreadsheet_safe=self._safe)
             manifest = Manifest(provenance=provenance, model=self._model, format=self._format, begun=self._begun)
             self._output = stack.enter_context(self._open(schema=schema, manifest=manifest, at_least=at_least))
+            self._record()
             # Before the output is closed, also if the run is stopped.
             stack.callback(self._write_rest)
+
+    def note(self, event: Event, *, planned: bool) -> None:
+        """Keep what is said of the inputs, before the rows are planned, and then of the images."""
+        noticed = self._noticed
+        match event:
+            case InputsFound():
+                self._noticed = replace(noticed, left_out=event.left_out)
+            case Warned(counted=Counted() as counted) | Noted(counted=Counted() as counted) if planned:
+                self._noticed = replace(noticed, images=(*noticed.images, counted))
+            case Warned(counted=Counted() as counted) | Noted(counted=Counted() as counted):
+                self._noticed = replace(noticed, inputs=(*noticed.inputs, counted))
+        self._record()
+
+    def _record(self) -> None:
+        """Keep what was said in the manifest of a shard, so that a merge can say it."""
+        if self._output and self._settings.shard is not None:
+            self._output.set_noticed(for_manifest(self._noticed))
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write more rows."""
@@ -131,6 +163,7 @@ def write_rows(events: Iterator[Event], rows: RowsOutput, summary: Summary, disp
                 case Updated():
                     for warning in rows.warnings(event):
                         show(warning)
+            rows.note(event, planned=provenance is not None)
             summary.add(event)
             show(event)
         if provenance and not provenance.images:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from clipcli.backbones.devices import DEVICES, NUMBERED, PRECISIONS
 from clipcli.encoding.engines.kinds import ENGINES
 from clipcli.images.kinds import COLORS, DECODES, TRUNCATED
@@ -49,15 +51,21 @@ class Decoding(Settings):
     truncated: str = setting(default="error", group="how", choices=TRUNCATED, explained=True, metavar="T", rare=True)
     """How truncated images are taken."""
 
-    isolate: bool = setting(default=False, group="how", rare=True)
+    isolate: bool = setting(default=False, group="how", harmless=True, rare=True)
     """Decode in worker processes that are watched: an image whose decoder hangs, dies or takes all memory is skipped,
     and the others go on."""
 
-    untrusted: bool = setting(default=False, group="how", rare=True)
-    """The images are from strangers: --isolate."""
+    untrusted: bool = setting(default=False, group="how", harmless=True, rare=True)
+    """The images are from strangers: --isolate, and names in a .csv are kept from being formulas of a spreadsheet."""
 
     decode_timeout: float | None = setting(
-        default=None, group="how", metavar="SECONDS", least=0.001, by_default=f"{SECONDS:g} with --isolate", rare=True
+        default=None,
+        group="how",
+        metavar="SECONDS",
+        least=0.001,
+        by_default=f"{SECONDS:g} with --isolate",
+        harmless=True,
+        rare=True,
     )
     """Skip an image that takes longer to read and decode; turns --isolate on."""
 
@@ -66,6 +74,7 @@ class Decoding(Settings):
         group="how",
         metavar="SIZE",
         by_default=f"{MEMORY // 10**9}GB with --isolate",
+        harmless=True,
         rare=True,
         reads=_memory,
         accepts="str | int | None",
@@ -113,3 +122,9 @@ class Encoding(Hardware, Decoding):
 
     verify: bool = setting(default=False, group="speed", rare=True)
     """Take an image's embedding from the cache only if its content is the same too."""
+
+
+def encoding_of(settings: Settings) -> Encoding:
+    """What another record says of decoding and encoding, with the defaults for what it does not say."""
+    names = [field.name for field in dataclasses.fields(Encoding)]
+    return Encoding(**{name: getattr(settings, name) for name in names if hasattr(settings, name)})

@@ -1,7 +1,6 @@
 """Chooses the batch size: what fits a card's memory, or what a processor encodes fastest.
 
 The same model on the same machine always gets the same batch size, so that embeddings are the same to the last digit.
-Not yet run on a card.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Copies the next batch of pixels to a card while it encodes this one. Not yet run on a card."""
+"""Copies the next batch of pixels to a card while it encodes this one."""
 
 from __future__ import annotations
 

@@ -18,13 +18,14 @@ from clipcli.events.progress import (
     ThumbnailsMade,
 )
 from clipcli.events.rows import InputsFound, Refined, RowsPlanned, RowsReady, Updated
-from clipcli.events.said import LabelsDoubted, Noted, Warned
+from clipcli.events.said import Counted, LabelsDoubted, Noted, Warned
 from clipcli.events.time_spent import TimeSpent
 from clipcli.events.training import CheckpointSaved, Mixed, PairsFound, StepDone, Validated
 
 __all__ = [
     "CheckpointSaved",
     "ClassesEncoded",
+    "Counted",
     "Downloading",
     "Event",
     "FilesActedOn",

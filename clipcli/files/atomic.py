@@ -47,6 +47,36 @@ def replacing(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A new folder, which is moved to `path` at the end, in the place of one that is there, and removed after an error.
+
+    All its files get the mode that a new file has. Raises `OSError`.
+    """
+    target = path.resolve()
+    part, former = part_of(target), part_of(target)
+    part.mkdir()
+    try:
+        yield part
+        for file in (found for found in part.rglob("*") if found.is_file()):
+            # Some libraries write files that only the owner can read.
+            file.chmod(part.stat().st_mode & 0o666)
+            _sync_file(file)
+        if target.exists():
+            target.rename(former)
+        try:
+            part.rename(target)
+        except OSError:
+            if former.exists():
+                former.rename(target)
+            raise
+        sync_folder(target.parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        if target.exists():
+            shutil.rmtree(former, ignore_errors=True)
+
+
 def part_of(target: Path) -> Path:
     """A new hidden path beside the target: `.NAME.xxxxxxxx.part`, with random hex digits."""
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")

@@ -26,7 +26,7 @@ VERSION = 1
 RUNNING, COMPLETE, INTERRUPTED = "running", "complete", "interrupted"
 _KEY = "clipcli_manifest"
 # Fields that are left out where they are `None`.
-_OPTIONAL = {"scores", "shard"}
+_OPTIONAL = {"scores", "shard", "noticed"}
 Record = TypeVar("Record", "Manifest", ModelRecord, Provenance)
 
 
@@ -36,7 +36,8 @@ class Manifest:
 
     `model` is `None` until it is known. `rows` is the number of rows, `skipped` that of rows without labels, and
     `sha256` the hash of the output; they and `finished` are `None` while the run is going on. `state` is `running`,
-    `complete` or `interrupted`. Times are UTC in ISO 8601.
+    `complete` or `interrupted`. Times are UTC in ISO 8601. Of a shard `noticed` is what `clipcli.outputs.noticed` makes
+    of what was said about its images and all inputs; else it is `None`.
     """
 
     provenance: Provenance
@@ -49,6 +50,7 @@ class Manifest:
     sha256: str | None = None
     finished: str | None = None
     clipcli: str = __version__
+    noticed: Mapping[str, Any] | None = None
 
 
 def manifest_path(file: Path) -> Path:
@@ -136,9 +138,10 @@ def now() -> str:
 
 def _written(manifest: Manifest) -> str:
     content = {_KEY: VERSION, **asdict(manifest)}
-    for name in _OPTIONAL:
-        if content["provenance"][name] is None:
-            del content["provenance"][name]
+    for part in (content, content["provenance"]):
+        for name in _OPTIONAL & part.keys():
+            if part[name] is None:
+                del part[name]
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
 
 

@@ -25,7 +25,7 @@ _HTTP = ("http", "https")
 # Addresses of this machine, those of its disk first.
 _DISK = ("file", "local")
 _HERE = (*_DISK, "memory")
-# The most bytes that are fetched of an image whose server need not know its size.
+# The most bytes that are read of a whole file, whatever its host says of its size.
 _MOST_WHOLE, _PART = 2 << 30, 1 << 20
 # What is read at once of a tar whose headers are looked through: its members may be far larger.
 _HEADERS = 1 << 14
@@ -65,33 +65,48 @@ def file_system(address: str) -> Any:
     return _file_system(kind, rest.partition("/")[0])
 
 
-def read_remote(address: str, start: int | None = None, end: int | None = None) -> bytes:
-    """The bytes at an address, from `start` up to `end`. Raises `OSError`."""
+def read_remote(address: str, start: int = 0, end: int | None = None) -> bytes:
+    """The bytes at an address, from `start` up to `end`.
+
+    Raises `OSError`, without an `end` also for a file that is larger than 2 GiB, or has no end.
+    """
     try:
         system = _readable(address)
-        if start is end is None and kind_of_address(address) in _HTTP:
-            return _streamed(system, address)
+        if end is None:
+            return _whole(system, address)
         data: bytes = system.cat_file(address, start=start, end=end)
     except (OSError, ClipcliError):
         raise
     # Each library raises errors of its own for a host that does not answer.
     except Exception as e:
         raise OSError(f"cannot read it: {one_line(e)}") from e
-    if end is not None and len(data) > end - (start or 0):
+    if len(data) > end - start:
         # What came is the beginning of the file, not the part.
         raise OSError("the server sends no parts of files; copy the file here")
     return data
 
 
-def _streamed(system: Any, address: str) -> bytes:
-    """The bytes that a server sends, which may go on for ever. Raises `OSError`."""
+def _whole(system: Any, address: str) -> bytes:
+    """All bytes at an address, where a host may have or send any number of them. Raises `OSError`."""
+    most = _MOST_WHOLE + 1
+    # Web servers need not send parts of files.
+    data: bytes = (
+        _sent(system, address, most)
+        if kind_of_address(address) in _HTTP
+        else system.cat_file(address, start=0, end=most)
+    )
+    if len(data) == most:
+        raise OSError(f"it has more than {_MOST_WHOLE >> 30} GiB; copy it here")
+    return data
+
+
+def _sent(system: Any, address: str, most: int) -> bytes:
+    """The first bytes that a web server sends, at most so many."""
     data = bytearray()
     # With a size the server is not asked for one first.
     with system.open(address, "rb", block_size=0, size=1) as file:
-        while part := file.read(_PART):
+        while part := file.read(min(_PART, most - len(data))):
             data += part
-            if len(data) > _MOST_WHOLE:
-                raise OSError(f"it has more than {_MOST_WHOLE >> 30} GiB; copy it here")
     return bytes(data)
 
 
@@ -171,8 +186,13 @@ def check_writable(address: str) -> None:
 
 
 def copy_here(address: str, path: Path) -> None:
-    """Copy a file to a path. Raises `OSError`."""
-    path.write_bytes(read_remote(address))
+    """Copy a file of any size to a path. Raises `OSError`."""
+    try:
+        _readable(address).get_file(address, str(path))
+    except (OSError, ClipcliError):
+        raise
+    except Exception as e:
+        raise OSError(None, one_line(e)) from e
 
 
 def copy_there(path: Path, address: str) -> None:

@@ -1,4 +1,4 @@
-"""Decodes and resizes JPEGs on an NVIDIA card, for `--decode card`. Not yet run on a card.
+"""Decodes and resizes JPEGs on an NVIDIA card, for `--decode card`.
 
 The pixels are nearly those of Pillow, but not the same. Pillow decodes images that are no plain JPEGs, and those that
 the card refuses.

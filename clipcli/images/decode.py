@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ from clipcli.images.opening import (
 from clipcli.images.resize import Least, Resize
 from clipcli.images.silence import silence_for
 from clipcli.images.stopwatch import Stopwatch
+from clipcli.images.stored import Stored, stored_jpeg
 from clipcli.notices import Note, Notice, unsaid
 from clipcli.records import WHOLE, Content, Frame, Held, ImageItem, Skipped
 
@@ -128,21 +129,40 @@ def decoding(
     note: Note = unsaid,
 ) -> Iterator[Image.Image]:
     """As `decode`, for a `with` block in which the image is used: its pixels count in the budget until the end."""
+    whole = decoding_to_resize(data, least=least, color=color, limits=limits, frame=frame, note=note, whole=True)
+    with whole as image:
+        yield cast(Image.Image, image)
+
+
+@contextmanager
+def decoding_to_resize(
+    data: Content,
+    *,
+    least: Least | None = None,
+    color: str = "managed",
+    limits: Limits = DEFAULT_LIMITS,
+    frame: Frame = WHOLE,
+    note: Note = unsaid,
+    whole: bool = False,
+) -> Iterator[Image.Image | Stored]:
+    """As `decoding`, to be resized by a `resizer`: unless `whole`, a large JPEG is given as it is stored, sooner."""
     if isinstance(data, Held):
         with BUDGET.holding(data.pixels):
             yield _held_as_rgb(data, color=color, note=note)
         return
     with silence_for(data), LIFTED.up_to(limits.max_pixels):
-        image = _opened(data, least=least, limits=limits, frame=frame, note=note)
+        image: Image.Image | Stored
+        image = opened = _opened(data, least=least, limits=limits, frame=frame, note=note)
         with BUDGET.holding(image.width * image.height):
+            stored = None if whole else stored_jpeg(opened, data, color=color)
             try:
-                image = _upright(image, data, color=color, note=note)
+                image = stored or _upright(opened, data, color=color, note=note)
             except OSError as e:
                 if limits.truncated != "accept" or "truncated" not in str(e):
                     raise
                 with accepting_truncated():
-                    image = _opened(data, least=least, limits=limits, frame=frame, note=unsaid)
-                    image = _of_truncated(_upright(image, data, color=color, note=note), e, note=note)
+                    opened = _opened(data, least=least, limits=limits, frame=frame, note=unsaid)
+                    image = _of_truncated(_upright(opened, data, color=color, note=note), e, note=note)
             yield image
 
 

@@ -102,13 +102,20 @@ class _Worker:
         return f"its decoder died by {name}{why}"
 
 
+def _nobody(_: ImageItem) -> Note:
+    return unsaid
+
+
 @contextmanager
-def attempting(limits: Limits) -> Iterator[Attempt]:
-    """`attempt`, or with `isolate` its like that is given images which workers have decoded."""
+def attempting(limits: Limits, *, about: Callable[[ImageItem], Note] = _nobody) -> Iterator[Attempt]:
+    """`attempt`, or with `isolate` its like that is given images which workers have decoded.
+
+    What workers note of an image goes to the `Note` about it.
+    """
     if not limits.isolate:
         yield attempt
         return
-    isolated = Isolated(Wanted(limits=limits))
+    isolated = Isolated(Wanted(limits=limits), about=about)
     try:
         yield isolated.attempt
     finally:
@@ -134,8 +141,10 @@ class Isolated:
     What is `wanted` comes with the limits. Images that a program holds are looked at in its own process.
     """
 
-    def __init__(self, wanted: Wanted, *, watch: Stopwatch | None = None) -> None:
-        self._wanted, self._watch = wanted, watch or Stopwatch()
+    def __init__(
+        self, wanted: Wanted, *, watch: Stopwatch | None = None, about: Callable[[ImageItem], Note] = _nobody
+    ) -> None:
+        self._wanted, self._watch, self._about = wanted, watch or Stopwatch(), about
         self._first = pickle.dumps(wanted)
         self._look = wanted.look() if wanted.ways else None
         self._shapes = [[*way.size, 3] for way in wanted.ways]
@@ -203,7 +212,7 @@ class Isolated:
         """As `clipcli.images.decode.attempt`, with the image decoded in a worker. The workers give the whole image."""
         if isinstance(item.reference.member, Held):
             return attempt(item, use)
-        found = self.pixels(item)
+        found = self.pixels(item, self._about(item))
         if isinstance(found, Skipped):
             return found
         try:

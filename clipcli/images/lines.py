@@ -44,12 +44,10 @@ def middle_of_line(image: Image.Image, preprocessing: Preprocessing) -> Image.Im
     return part.resize((width, height), filter_, box=(0, rows.start, width, rows.end))
 
 
-def fitted_line(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """The image resized to fit into the model's input, at least one pixel wide, where open_clip would leave none."""
-    height, width = preprocessing.size
-    ratio = max(image.height / height, image.width / width)
-    size = max(1, round(image.width / ratio)), max(1, round(image.height / ratio))
-    return image.resize(size, filter_of(preprocessing))
+def fitted_size(size: tuple[int, int], most: tuple[int, int]) -> tuple[int, int]:
+    """The (width, height) at which an image of a `size` fits into `most`; open_clip would leave lines no pixel."""
+    ratio = max(size[1] / most[1], size[0] / most[0])
+    return max(1, round(size[0] / ratio)), max(1, round(size[1] / ratio))
 
 
 class _Side:

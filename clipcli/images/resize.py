@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from clipcli.images.lines import filter_of, fitted_line, is_line, middle_of_line, resized_size
+from clipcli.images.lines import filter_of, fitted_size, is_line, middle_of_line, resized_size
+from clipcli.images.passes import scaled
+from clipcli.images.stored import Stored
 
 if TYPE_CHECKING:
     from clipcli.backbones.preprocessing import Preprocessing
 
-Resize = Callable[[Image.Image], Image.Image]
+Resize = Callable[[Image.Image | Stored], Image.Image]
 
 
 # Gives the least (width, height) to decode an upright image of (width, height) at.
@@ -54,33 +56,34 @@ def _twice_fitted(size: tuple[int, int], *, width: int, height: int) -> tuple[in
 def resizer(preprocessing: Preprocessing) -> Resize:
     """A function that resizes and crops an RGB image to the model's input size, as uint8, exactly as open_clip does.
 
-    Of a line of pixels only the part that is left by the crop is computed.
+    A large image's pixels differ from open_clip's by a level at most. Of a line of pixels only the part that is left by
+    the crop is computed.
     """
     return partial(_RESIZES[preprocessing.resize_mode], preprocessing=preprocessing)
 
 
-def _covering(image: Image.Image, *, preprocessing: Preprocessing) -> Image.Image:
+def _covering(image: Image.Image | Stored, *, preprocessing: Preprocessing) -> Image.Image:
     """The image resized until both sides reach the model's, and cropped to its middle."""
-    if is_line(image.size):
+    if is_line(image.size) and isinstance(image, Image.Image):
         return middle_of_line(image, preprocessing)
     height, width = preprocessing.size
-    image = image.resize(resized_size(image.size, (width, height)), filter_of(preprocessing, covering=True))
-    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
-    return image.crop((left, top, left + width, top + height))
+    whole = scaled(image, resized_size(image.size, (width, height)), filter_of(preprocessing, covering=True))
+    left, top = round((whole.width - width) / 2), round((whole.height - height) / 2)
+    return whole.crop((left, top, left + width, top + height))
 
 
-def _fitted(image: Image.Image, *, preprocessing: Preprocessing) -> Image.Image:
+def _fitted(image: Image.Image | Stored, *, preprocessing: Preprocessing) -> Image.Image:
     """The image resized to fit into the model's input, in its middle, with the fill colour around it."""
     height, width = preprocessing.size
-    fitted = fitted_line(image, preprocessing)
-    whole = Image.new(image.mode, (width, height), (preprocessing.fill_color,) * 3)
+    fitted = scaled(image, fitted_size(image.size, (width, height)), filter_of(preprocessing))
+    whole = Image.new(fitted.mode, (width, height), (preprocessing.fill_color,) * 3)
     whole.paste(fitted, ((width - fitted.width) // 2, (height - fitted.height) // 2))
     return whole
 
 
-def _squashed(image: Image.Image, *, preprocessing: Preprocessing) -> Image.Image:
+def _squashed(image: Image.Image | Stored, *, preprocessing: Preprocessing) -> Image.Image:
     """The image in the size of the model's input, whatever its own proportions."""
-    return image.resize(preprocessing.size[::-1], filter_of(preprocessing))
+    return scaled(image, preprocessing.size[::-1], filter_of(preprocessing))
 
 
 _RESIZES: dict[str, Callable[..., Image.Image]] = {"shortest": _covering, "longest": _fitted, "squash": _squashed}

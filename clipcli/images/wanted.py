@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipcli.data.reference import digest_of
-from clipcli.images.decode import DEFAULT_LIMITS, TRUNCATED, attempt, decoding
+from clipcli.images.decode import DEFAULT_LIMITS, TRUNCATED, attempt, decoding_to_resize
 from clipcli.images.limits import Limits
 from clipcli.images.resize import Least, Resize, least_pixels, resizer
 from clipcli.images.stopwatch import Stopwatch
@@ -68,7 +68,10 @@ def look_with(
             noted.append(notice)
             note(notice, detail)
 
-        with decoding(data, least=least, color=color, limits=limits, frame=frame, note=note_here) as image:
+        decoding = decoding_to_resize(
+            data, least=least, color=color, limits=limits, frame=frame, note=note_here, whole=not resizes
+        )
+        with decoding as image:
             pixels = [np.array(resize(image)) for resize in resizes] or [np.array(image)]
         # What there is of a truncated file is not remembered: a later run may not accept it.
         if not digests or not isinstance(data, bytes) or TRUNCATED in noted:

@@ -90,14 +90,14 @@ def keep_house(descriptor: int, plugins: Sequence[str]) -> None:
     """Fork workers on demand, until the other side of the socket is closed; then end all of them."""
     import importlib
 
-    from clipcli.backbones.library import open_clip  # noqa: F401
     from clipcli.images.decode import prepare_pillow
 
     prepare_pillow()
     from PIL import Image
 
     Image.init()
-    for name in plugins:
+    # No torch: it takes seconds to start, and makes each fork slower.
+    for name in ("clipcli.images.wanted", "clipcli.backbones.preprocessing", *plugins):
         importlib.import_module(name)
     # What is there now is shared by all workers, as long as none of them looks through it for garbage.
     gc.collect()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipcli.backbones import bundled
+from clipcli.backbones.checkpoint import ONNX_FILES
 from clipcli.files.identity import state_of
 from clipcli.memory.memory import Memory
 from clipcli.parsed import json_of
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from clipcli.backbones.checkpoint import Checkpoint
 
 KIND = "models"
-_LIBRARIES = ("open_clip_torch", "torch", "timm")
+_LIBRARIES = ("open_clip_torch", "torch", "timm", "onnxruntime")
 # The files of a model, by the names that open_clip and transformers read.
-_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*config.json", "tokenizer*", "vocab*", "merges.txt")
+_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*config.json", "tokenizer*", "vocab*", "merges.txt", *ONNX_FILES)
 # The environment variables that decide where models from the hub are cached.
 _ENVIRONMENT = ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
 

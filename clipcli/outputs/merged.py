@@ -6,13 +6,14 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 from clipcli.errors import BadFile, InputNotFound, UsageError, some_of
 from clipcli.files.atomic import parts_of
 from clipcli.files.manifest import COMPLETE, Manifest, manifest_path, read_manifest, sha256_of
 from clipcli.outputs.differences import differences, differences_of_models
+from clipcli.outputs.noticed import Noticed, of_manifest
 from clipcli.outputs.read import read_rows
 from clipcli.outputs.remote import fetch, local_path
 from clipcli.outputs.shards import Shard, places_of
@@ -25,12 +26,13 @@ _OTHER_FILES = 64
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The output of one shard, and where its rows stand in the whole run."""
+    """The output of one shard, where its rows stand in the whole run, and what was said while they were made."""
 
     path: str
     manifest: Manifest
     sharding: Sharding
     places: Sequence[int]
+    noticed: Noticed = field(default_factory=Noticed)
 
     @property
     def shard(self) -> Shard:
@@ -58,7 +60,7 @@ def read_part(path: str) -> Part:
     if sharding is None:
         raise UsageError(f"{path} is no part: it was labelled without --shard; leave it out")
     try:
-        part = Part(path, manifest, sharding, places_of(manifest.provenance))
+        part = Part(path, manifest, sharding, places_of(manifest.provenance), of_manifest(manifest.noticed))
         if not 0 <= part.shard.number < part.shard.count or sharding["images"] < len(part.places):
             raise ValueError("there is no such shard")
     except (ValueError, KeyError, TypeError) as e:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from clipcli.errors import OutputChanged, OutputExists, OutputFailed
 from clipcli.files.atomic import part_of, parts_of, put_in_place
@@ -108,6 +109,11 @@ class Output:
             except OSError as e:
                 self._failed = True
                 raise self._failure(e) from None
+
+    def set_noticed(self, noticed: Mapping[str, Any]) -> None:
+        """Record what the run has said in the manifest that is written at the end."""
+        if self._manifest is not None:
+            self._manifest = replace(self._manifest, noticed=noticed)
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write and flush rows. Raises `OutputFailed`, and `BrokenPipeError` if the reader of a pipe is gone."""
@@ -216,6 +222,8 @@ class Output:
 
     def _failure(self, error: OSError) -> OutputFailed:
         where, then = "", "start again"
+        if self._target is not None and not self._target.parent.is_dir():
+            return OutputFailed(f"cannot write {self._output}: its folder is gone, with the rows; run this again")
         if self._target is not None:
             then = "go on with --resume" if self._can_resume else "run this again"
             if self._replaces is None and self._rows >= self._at_least:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from clipcli.memory.models import ModelFacts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Classifier:
     """Class embeddings `[C, D]`, L2-normalised float32, with their labels, model and prompt set.
 
@@ -65,6 +66,11 @@ class Classifier:
     tree: Tree | None = None
     adaptation: Adaptation | None = None
     several: SeveralCalibration | None = None
+
+    @cached_property
+    def exact_classes(self) -> NDArray[np.float64]:
+        """The class embeddings, or the weights in their place, in float64 `[C, D]`."""
+        return (self.class_embeddings if self.weights is None else self.weights).astype(np.float64)
 
     def save(self, path: str | Path) -> None:
         """Save the classifier to a file, atomically. Raises `OutputFailed`."""

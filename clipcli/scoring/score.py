@@ -21,6 +21,9 @@ Array = NDArray[np.float32]
 Float = TypeVar("Float", np.float32, np.float64)
 UNCALIBRATED = "the classifier is calibrated for softmax alone; scores of another kind are as the model gives them"
 
+# Up to so many best classes are looked for one by one.
+_FEW = 8
+
 ONE_CLASS = (
     "one class alone scores 1 on every image, whatever it shows; classify with --unknown to ask whether it is there, or"
     " add classes to choose from"
@@ -58,9 +61,8 @@ def cosine_of(embeddings: Array, classifier: Classifier) -> Array:
     They are summed in float64, so that a row does not depend on the number of rows. In float32 BLAS gives other last
     digits for other numbers of rows, and a run that goes on from the cache has other batches.
     """
-    classes = classifier.class_embeddings if classifier.weights is None else classifier.weights
     biases = 0.0 if classifier.biases is None else classifier.biases.astype(np.float64)
-    similarities: Array = (embeddings.astype(np.float64) @ classes.astype(np.float64).T + biases).astype(np.float32)
+    similarities: Array = (embeddings.astype(np.float64) @ classifier.exact_classes.T + biases).astype(np.float32)
     return similarities
 
 
@@ -71,8 +73,24 @@ def from_cosine(cosine: Array, classifier: Classifier, *, kind: str) -> Array:
 
 def best(scores: Array, k: int) -> NDArray[np.intp]:
     """Indices `[N, k]` of the best classes of `scores` `[N, C]`, best first; among equals the earlier class first."""
+    if k <= _FEW and (found := _best_one_by_one(scores, k)) is not None:
+        return found
     order: NDArray[np.intp] = np.argsort(-scores, axis=1, kind="stable")
     return order[:, :k]
+
+
+def _best_one_by_one(scores: Array, k: int) -> NDArray[np.intp] | None:
+    """As `best`, without sorting all classes; `None` for scores that are not finite, or too few."""
+    rows, left = np.arange(len(scores)), scores
+    found = np.empty((len(scores), min(k, scores.shape[1])), np.intp)
+    for place in range(found.shape[1]):
+        found[:, place] = left.argmax(axis=1)
+        if not np.isfinite(left[rows, found[:, place]]).all():
+            return None
+        if place + 1 < found.shape[1]:
+            left = left.copy() if place == 0 else left
+            left[rows, found[:, place]] = -np.inf
+    return found
 
 
 def logits_of(cosine: NDArray[Float], classifier: Classifier) -> NDArray[Float]:

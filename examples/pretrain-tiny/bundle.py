@@ -14,7 +14,7 @@ from student import TOKENS_SEEN
 from torch import Tensor
 
 from clipcli.backbones.checkpoint import CONFIG_NAME
-from clipcli.commands.train.checkpoints import WEIGHTS_NAME
+from clipcli.backbones.open_clip_folder import WEIGHTS_NAME
 
 TOKENS = "token_embedding.weight"
 DIGITS = 6

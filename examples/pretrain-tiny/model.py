@@ -15,8 +15,8 @@ from clipcli.backbones.architectures import find_architecture
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.checkpoint import CONFIG_NAME
 from clipcli.backbones.load import initialise
+from clipcli.backbones.open_clip_folder import WEIGHTS_NAME, to_open_clip
 from clipcli.backbones.runtime import choose_runtime
-from clipcli.commands.train.checkpoints import WEIGHTS_NAME, to_open_clip
 
 
 @dataclass(frozen=True, slots=True)

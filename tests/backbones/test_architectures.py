@@ -15,8 +15,8 @@ from open_clip import factory
 from clipcli.backbones.architectures import find_architecture
 from clipcli.backbones.checkpoint import Architecture
 from clipcli.backbones.load import initialise
+from clipcli.backbones.open_clip_folder import from_open_clip, to_open_clip
 from clipcli.backbones.runtime import choose_runtime
-from clipcli.commands.train.checkpoints import from_open_clip, to_open_clip
 from clipcli.errors import BadFile, InputNotFound, UnknownName, UsageError
 
 RUNTIME = choose_runtime(device="cpu", precision="fp32")

@@ -12,9 +12,9 @@ from safetensors.numpy import load_file, save_file
 
 import clipcli
 from clipcli.backbones import bundled
+from clipcli.backbones.open_clip_folder import WEIGHTS_NAME
 from clipcli.commands.classify.run import run
 from clipcli.commands.classify.settings import ClassifySettings
-from clipcli.commands.train.checkpoints import WEIGHTS_NAME
 from clipcli.data.reference import open_zip
 from clipcli.errors import WeightsMismatch
 from clipcli.events import ModelKnown, RowsReady

@@ -59,7 +59,9 @@ FLAGS = {
     "no-multi-label multi-label-at"
     " max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory "
     "frames",
-    "review": "corrections max-images random output html browser no-browser",
+    "convert": "offline no-offline to output overwrite no-overwrite",
+    "review": "corrections max-images random output html browser no-browser "
+    "max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory",
     "sort": "into apply by folders min-score top-k list",
     "tag": "min-score top-k apply untag embed sidecars under list",
     "undo": "",
@@ -70,7 +72,8 @@ FLAGS = {
     "no-freeze-batch-norm val zero-shot retain val-every wise-ft retain-drop device precision workers "
     "grad-checkpoint no-grad-checkpoint compile no-compile save-every keep-every log-every tensorboard "
     "no-tensorboard resume no-resume exclude keep-names no-keep-names keep-duplicates no-keep-duplicates "
-    "stop-on-collapse no-stop-on-collapse distill hold-out patience augment-views",
+    "stop-on-collapse no-stop-on-collapse distill hold-out patience augment-views "
+    "max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory",
 }
 
 

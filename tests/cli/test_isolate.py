@@ -1,4 +1,4 @@
-"""`--isolate`, `--untrusted` and runs that a decoder has ended: rows of other images stay as they are."""
+"""`--isolate` and runs that a decoder has ended: rows of other images stay as they are."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_rows_are_those_of_a_run_without(run: Run, photos: Path, labels: Path, m
     assert run(*common, "-o", "plain.csv").code == 0
     for n, kind in enumerate(("SEGFAULT", "HANGHANG", "nonsense")):
         (photos / f"c{n}.jpg").write_text(kind)
-    done = run(*common, "-o", "apart.csv", "--untrusted", "--decode-timeout", 2, "--report", "page.html")
+    done = run(*common, "-o", "apart.csv", "--isolate", "--decode-timeout", 2, "--report", "page.html")
     assert done.code == 3
     rows = Path("apart.csv").read_text().splitlines()
     bad = [row for row in rows if "/c" in row and "webp" not in row]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from torch import Tensor
 
 import clipcli
@@ -101,6 +102,27 @@ def test_the_counts_are_those_of_all_parts(run: Run, given: tuple[Any, ...]) -> 
     assert skipped == 4
     assert f" skipped       {skipped}" in said
     assert "   2 such as " in said
+
+
+def test_what_was_noticed_is_said_of_all_parts_together(run: Run, given: tuple[Any, ...], photos: Path) -> None:
+    """What all shards read is said as each of them says it, and what each read of its own is summed."""
+    (photos / "notes.pdf").write_text("x")
+    (photos / ".hidden.jpg").write_text("x")
+    for n in range(6):
+        Image.new("RGB", (20, 24)).save(photos / f"thumbnail {n}.tif", "TIFF", tiffinfo={254: 1})
+    command = [given[0], photos, *given[2:-1]]
+    alone = " ".join(run(*command, "-o", "one.csv").err.split())
+    for n in range(3):
+        run(*command, "-o", f"part-{n}.csv", "--shard", f"{n}/3")
+    said = " ".join(run("merge", "part-0.csv", "part-1.csv", "part-2.csv", "-o", "all.csv").err.split())
+    for notice in ("6 images are only the thumbnails in their files, such as ", "1 hidden image", "1 file is no image"):
+        assert notice in alone
+        assert said.count(notice) == 1
+    manifest = json.loads(Path("part-0.csv.json").read_text())
+    assert 0 < sum(number for one in manifest["noticed"]["images"] for _, number in one["kinds"]) < 6
+    del manifest["noticed"]["images"]
+    Path("part-0.csv.json").write_text(json.dumps(manifest))
+    assert "part-0.csv.json is damaged" in run("merge", "part-?.csv", "-o", "b.csv").err
 
 
 def test_a_part_that_was_stopped_goes_on(run: Run, given: tuple[Any, ...]) -> None:

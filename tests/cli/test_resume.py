@@ -191,6 +191,18 @@ def test_a_complete_output_is_left_as_it_is(classify: Command, monkeypatch: pyte
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == before
 
 
+def test_what_a_run_went_on_with_goes_though_it_was_killed_once_its_output_was_there(classify: Command) -> None:
+    classify("out.csv")
+    files = {path: path.read_bytes() for path in (Path("out.csv"), Path("out.csv.json"))}
+    part = as_killed("out.csv", rows=7)
+    for path, data in files.items():
+        path.write_bytes(data)
+    assert "complete" in classify("out.csv", "--resume")
+    assert not part.exists()
+    assert not manifest_path(part).exists()
+    assert {path: path.read_bytes() for path in files} == files
+
+
 def test_a_run_killed_at_its_very_end_is_put_in_place(classify: Command) -> None:
     classify("out.csv")
     whole = Path("out.csv").read_bytes()

@@ -61,6 +61,9 @@ def test_no_cell_is_a_formula_and_clipcli_reads_the_names_back(run: Run, odd: tu
     assert paths("safe.csv") == list(odd)
     # Without the option the names are as they are.
     assert [row[0] for row in table("plain.csv")[1:]] == list(odd)
+    # Who says that the images are from strangers need not think of it.
+    assert run(*label(model, "-o", "strange.csv", "--untrusted")).code == 0
+    assert table("strange.csv") == table("safe.csv")
 
 
 def test_resume_and_update_go_on_with_the_names(run: Run, odd: tuple[str, ...], model: str) -> None:

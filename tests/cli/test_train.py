@@ -14,8 +14,9 @@ from PIL import Image
 from safetensors import SafetensorError
 from small_data import noisy_pairs
 
+from clipcli.backbones import open_clip_folder
 from clipcli.cli import main
-from clipcli.commands.train import checkpoints, gradient
+from clipcli.commands.train import gradient
 
 
 @pytest.fixture
@@ -413,7 +414,7 @@ class TestMistakes:
     def test_a_full_disk(
         self, pairs: Path, model: str, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        save_file = checkpoints.save_file
+        save_file = open_clip_folder.save_file
         calls = iter(range(100))
 
         def full(*arguments: object) -> None:
@@ -421,7 +422,7 @@ class TestMistakes:
                 raise OSError(28, "No space left on device")
             save_file(*arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(checkpoints, "save_file", full)
+        monkeypatch.setattr(open_clip_folder, "save_file", full)
         assert train(pairs, "--steps", 8, "--lr", "1e-5", model=model, run=run) == 1
         said = capsys.readouterr().err.splitlines()[-1]
         assert "No space left on device" in said
@@ -432,14 +433,14 @@ class TestMistakes:
         self, pairs: Path, model: str, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """safetensors has an error of its own for it, which is no OSError."""
-        save_file = checkpoints.save_file
+        save_file = open_clip_folder.save_file
 
         def full(weights: object, path: Path) -> None:
             if path.parent == run:
                 raise SafetensorError("No space left on device")
             save_file(weights, path)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(checkpoints, "save_file", full)
+        monkeypatch.setattr(open_clip_folder, "save_file", full)
         assert train(pairs, "--steps", 2, model=model, run=run) == 1
         said = capsys.readouterr().err.splitlines()[-1]
         assert said.startswith(f"clipcli: cannot write the model to {run}: No space left on device; free some space")

@@ -30,6 +30,8 @@ BETWEEN_PROCESSES = {
     "images/isolate.py",
     "images/worker.py",
 }
+# Calls that read back what the command itself has just written, into a folder that nobody else knows.
+OF_OUR_OWN = {"commands/convert/to_openai.py": "torch.jit.load"}
 UNPACKS = {"extractall", "extract"}
 # Calls that are safe with this argument alone.
 ONLY_WITH = {"torch.load": ("weights_only", True), "np.load": ("allow_pickle", False)}
@@ -55,7 +57,8 @@ def test_nothing_runs_or_unpacks_what_a_file_says() -> None:
         wrong = name in FORBIDDEN or name.rpartition(".")[2] in UNPACKS
         wrong = wrong or (wanted is not None and given(call).get(wanted[0]) is not wanted[1])
         wrong = wrong or any(given(call).get(key) is value for key, value in NEVER_WITH.items())
-        found += [f"{place} {name}"] if wrong and place.partition(":")[0] not in BETWEEN_PROCESSES else []
+        file = place.partition(":")[0]
+        found += [f"{place} {name}"] if wrong and file not in BETWEEN_PROCESSES and OF_OUR_OWN.get(file) != name else []
     assert found == []
 
 

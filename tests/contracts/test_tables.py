@@ -15,6 +15,8 @@ from clipcli.classes.label_files import READERS
 from clipcli.classes.prompts import DEFAULT_PROMPTS, load_prompts, prompt_set_names
 from clipcli.cli import COMMANDS, command_of
 from clipcli.commands.classify.settings import ClassifySettings
+from clipcli.commands.convert import forms
+from clipcli.commands.convert.settings import FORMS
 from clipcli.commands.train import defaults, loss, settings
 from clipcli.data import reference
 from clipcli.data.kinds import KINDS
@@ -40,6 +42,10 @@ def test_every_score_has_its_function() -> None:
 
 def test_every_loss_has_its_function() -> None:
     assert set(loss.LOSS_FUNCTIONS) == set(settings.LOSSES)
+
+
+def test_every_form_is_made() -> None:
+    assert list(forms.FORMS) == list(FORMS)
 
 
 def test_every_default_is_of_a_setting() -> None:

@@ -167,6 +167,11 @@ def test_a_list_may_hold_names_that_are_not_utf8() -> None:
     assert _ids("@list.txt") == [os.fsdecode(b"\xff.jpg")]
 
 
+def test_backslashes_alone_are_not_the_whole_disk() -> None:
+    Path("list.txt").write_text("\\\n\\\\\n")
+    assert _ids("@list.txt") == ["\\", "\\\\"]
+
+
 def test_standard_input_is_a_list_among_the_inputs() -> None:
     _make("a.jpg", "b.jpg")
     assert _ids("b.jpg", "-", stdin="a.jpg\nmissing.jpg\n") == ["b.jpg", "a.jpg", "missing.jpg"]

@@ -16,7 +16,7 @@ from clipcli.data.images import list_images
 from clipcli.data.reference import read
 from clipcli.errors import ClipcliError, InputNotFound, MissingExtra, UsageError
 from clipcli.files import remote
-from clipcli.files.remote import check_writable, file_system, is_remote, open_remote, read_remote
+from clipcli.files.remote import check_writable, copy_here, file_system, is_remote, open_remote, read_remote
 from clipcli.notices import Notices
 from clipcli.records import Span
 
@@ -160,11 +160,28 @@ def test_a_device_at_an_address_is_no_image(kind: str, tmp_path: Path) -> None:
             opened(f"{kind}://{tmp_path}/pipe")
 
 
-def test_a_server_that_sends_without_end_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_is_read_of_a_whole_file_than_an_image_may_have(
+    tmp_path: Path, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may send without end, and a bucket hold anything."""
     pytest.importorskip("aiohttp", reason="https:// needs aiohttp")
     (tmp_path / "a.jpg").write_bytes(bytes(3 << 20))
+    bucket.pipe_file("/b/a.jpg", bytes(3 << 20))
     with serving(tmp_path) as served:
-        assert len(read_remote(f"{served.address}/a.jpg")) == 3 << 20
-        monkeypatch.setattr(remote, "_MOST_WHOLE", 1 << 20)
-        with pytest.raises(OSError, match="copy it here"):
-            read_remote(f"{served.address}/a.jpg")
+        for address in (f"{served.address}/a.jpg", "memory://b/a.jpg", f"file://{tmp_path}/a.jpg"):
+            for most in ((3 << 20) + 1, 3 << 20):
+                monkeypatch.setattr(remote, "_MOST_WHOLE", most)
+                assert read_remote(address) == bytes(3 << 20)
+            for most in (1 << 20, (3 << 20) - 1):
+                monkeypatch.setattr(remote, "_MOST_WHOLE", most)
+                with pytest.raises(OSError, match="copy it here"):
+                    read_remote(address)
+
+
+def test_an_output_of_any_size_is_copied(tmp_path: Path, bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.pipe_file("/b/rows.csv", bytes(3 << 20))
+    monkeypatch.setattr(remote, "_MOST_WHOLE", 1 << 20)
+    copy_here("memory://b/rows.csv", tmp_path / "rows.csv")
+    assert (tmp_path / "rows.csv").read_bytes() == bytes(3 << 20)
+    with pytest.raises(OSError, match="other"):
+        copy_here("memory://b/other.csv", tmp_path / "rows.csv")

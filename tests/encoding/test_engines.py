@@ -59,9 +59,9 @@ class Fake:
             raise self.failure
         return type(module).__name__.encode()
 
-    def load(self, content: bytes, *, precision: str) -> Tower:
+    def load(self, content: np.ndarray, *, precision: str) -> Tower:
         assert precision == self.backbone.runtime.precision
-        module = getattr(convert, content.decode())(self.backbone)
+        module = getattr(convert, content.tobytes().decode())(self.backbone)
 
         def tower(*inputs: np.ndarray) -> np.ndarray:
             with torch.inference_mode():
@@ -125,6 +125,23 @@ def test_what_cannot_be_converted_stays_in_torch(fake: Fake, backbone: Backbone)
     assert said[-1] == Warned(f"OpenVINO cannot be used for {backbone.name}: no such operation: aten::x; torch goes on")
     assert chosen(backbone, engine="auto", images=PAYS_FROM) == (backbone, [])
     assert fake.converted == 1
+
+
+def test_a_file_that_broke_without_being_touched_is_refused_before_the_first_image(
+    fake: Fake, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen(backbone)
+    [tower] = store.engines_path().rglob("tower.bin")
+    key, verdict = tower.parent.name, store.verdict_on(tower.parent.name)
+    assert verdict is not None
+    assert store.is_untouched(key, verdict)
+    tower.write_bytes(b"_FromTokens")
+    assert not store.is_untouched(key, verdict)
+    monkeypatch.setattr(store, "is_untouched", lambda *_: True)
+    kept, said = chosen(backbone)
+    assert kept is backbone
+    assert "its file is not as it was written; torch goes on" in said[-1].message
+    assert (tower.exists(), fake.converted) == (False, 1)
 
 
 def test_a_broken_file_is_made_anew_by_the_next_run(fake: Fake, backbone: Backbone) -> None:

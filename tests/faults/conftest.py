@@ -59,11 +59,17 @@ class Faulty:
         error: int = 0,
         keep: Path | None = None,
         memory: int = 0,
+        group: Path | None = None,
         watched: str = "",
     ) -> list[Ended]:
-        """Run several commands at once, each with the fault at its `at`-th call."""
+        """Run several commands at once, each with the fault at its `at`-th call, in a `group` of the system."""
         how = {"at": at, "action": action, "error": error, "memory": memory, "keep": keep and str(keep)}
-        how |= {"folder": str(self.folder), "watched": str(self.folder / watched), "environment": self.environment}
+        how |= {
+            "group": group and str(group),
+            "folder": str(self.folder),
+            "watched": str(self.folder / watched),
+            "environment": self.environment,
+        }
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         self.server.stdin.write(json.dumps([{**how, "arguments": list(map(str, one))} for one in commands]) + "\n")

@@ -32,6 +32,9 @@ def child(command: dict[str, Any], said: int) -> None:
         os.dup2(said, descriptor)
     os.environ.update(command["environment"])
     os.chdir(command["folder"])
+    if command["group"]:
+        with open(f"{command['group']}/cgroup.procs", "w", encoding="ascii") as file:
+            file.write(str(os.getpid()))
     if command["memory"]:
         resource.setrlimit(resource.RLIMIT_AS, (_address_space() + command["memory"],) * 2)
     shim = ctypes.CDLL(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,14 +19,21 @@ KILLS = 2
 WATCHED = ("", "rows")
 
 
-def kills(faulty: Faulty, command: list[object], number: int, *, begin: Callable[[], object]) -> Iterator[None]:
+def kills(
+    faulty: Faulty,
+    command: list[object],
+    number: int,
+    *,
+    begin: Callable[[], object],
+    watching: Sequence[str] = WATCHED,
+) -> Iterator[None]:
     """Kill the command at calls that are spread over it, each time from the same beginning."""
-    for n, watched in enumerate(WATCHED):
+    for n, watched in enumerate(watching):
         begin()
         whole = faulty(*command, watched=watched)
         assert whole.code in (0, 3), whole.said
         assert whole.calls
-        for at in spread(whole.calls, number // len(WATCHED), seed=f"{command} {n}"):
+        for at in spread(whole.calls, number // len(watching), seed=f"{command} {n}"):
             begin()
             assert faulty(*command, at=at, action=KILL, watched=watched).code == KILLED
             yield
@@ -66,6 +73,12 @@ def goes_on(faulty: Faulty, command: list[object], rows: bytes) -> None:
 def test_classify(faulty: Faulty, classify: list[object], rounds: int) -> None:
     rows = whole_rows(faulty, classify)
     for _ in kills(faulty, classify, KILLS * rounds, begin=faulty.clear):
+        goes_on(faulty, classify, rows)
+
+
+def test_cache_writes(faulty: Faulty, classify: list[object], rounds: int) -> None:
+    rows = whole_rows(faulty, classify)
+    for _ in kills(faulty, classify, KILLS * rounds, begin=faulty.clear, watching=["cache"]):
         goes_on(faulty, classify, rows)
 
 
@@ -185,7 +198,8 @@ def test_train(faulty: Faulty, models: dict[str, Path], rounds: int) -> None:
     assert whole.code in (0, 3), whole.said
     assert whole.calls
     weights = tensors(run / "open_clip_model.safetensors")
-    for at in spread(whole.calls, rounds, seed="train"):
+    # A run takes seconds.
+    for at in spread(whole.calls, 1 if rounds == 1 else KILLS * rounds, seed="train"):
         shutil.rmtree(run)
         assert faulty(*start, at=at, action=KILL, watched="run").code == KILLED
         ended = faulty("train", "--resume", "--output", "run")

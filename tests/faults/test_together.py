@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import time
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from .conftest import OUTPUT, Faulty
+from .conftest import KILLED, OUTPUT, Faulty
+
+# What bounds the memory of a group, by the version of groups.
+LIMITS = ("memory.limit_in_bytes", "memory.max")
 
 
 @pytest.mark.parametrize("number", [2, 8])
@@ -60,3 +68,50 @@ def test_a_run_with_too_little_memory(faulty: Faulty, classify: list[object], ro
             assert again.code == 3, again.said
         assert (faulty.folder / OUTPUT).read_bytes() == rows
     assert {1, 3} <= codes
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A control group of its own, in which memory is bounded."""
+    folder = Path("/sys/fs/cgroup/memory")
+    if not folder.is_dir():
+        folder = Path("/sys/fs/cgroup")
+    found = folder / f"clipcli-tests-{os.getpid()}"
+    try:
+        found.mkdir()
+    except OSError as e:
+        pytest.skip(f"no control group can be made here: {e.strerror}")
+    if not any((found / name).exists() for name in LIMITS):
+        found.rmdir()
+        pytest.skip("control groups do not bound memory here")
+    yield found
+    # Workers end after the run that they work for.
+    while (found / "cgroup.procs").read_text():
+        time.sleep(0.05)
+    found.rmdir()
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_group_with_too_little_memory(
+    faulty: Faulty, classify: list[object], group: Path, rounds: int, isolate: bool
+) -> None:
+    """The system kills a run that takes more, or with `--isolate` a worker; the rows so far are gone on with."""
+    [limit] = [group / name for name in LIMITS if (group / name).exists()]
+    Image.new("RGB", (6_000, 4_500), (9, 99, 200)).save(faulty.folder / "photos" / "08 large.png")
+    apart = ["--isolate"] if isolate else []
+    assert faulty(*classify, *apart).code == 3
+    rows, codes = (faulty.folder / OUTPUT).read_bytes(), set()
+    for megabytes in [100] if rounds == 1 else [*range(20, 400, 20), 2000]:
+        faulty.clear()
+        limit.write_text(str(megabytes << 20))
+        ended = faulty(*classify, *apart, group=group)
+        codes.add(ended.code)
+        assert "Traceback" not in ended.said
+        assert ended.code in (1, 3, KILLED), ended.said
+        if ended.code != 3:
+            assert faulty(*classify, *apart, "--resume").code == 3
+        elif (faulty.folder / OUTPUT).read_bytes() != rows:
+            assert b"its decoder died by SIGKILL" in (faulty.folder / OUTPUT).read_bytes()
+            assert faulty(*classify, *apart, "--overwrite").code == 3
+        assert (faulty.folder / OUTPUT).read_bytes() == rows
+    assert rounds == 1 or 3 in codes

@@ -76,7 +76,7 @@ def _inputs(path: Path) -> None:
 
 def _list(path: Path) -> None:
     # It must not look through the whole machine.
-    if any(line.strip().startswith((b"/", b"~", b"..")) for line in path.read_bytes().splitlines()):
+    if any(line.strip().startswith((b"/", b"\\", b"~", b"..")) for line in path.read_bytes().splitlines()):
         return
     list_images([f"@{path}"], stdin=io.StringIO(), notices=Notices())
 

@@ -118,6 +118,14 @@ def test_an_image_before_is_not_blamed_on_the_next(isolated: Isolated) -> None:
     assert not isinstance(isolated.pixels(in_memory(b"POISONED")), Skipped)
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what a process has loaded")
+def test_workers_load_no_torch(isolated: Isolated) -> None:
+    """It would take seconds to start them."""
+    isolated.pixels(in_memory(photo()))
+    [worker_id] = isolated.workers
+    assert "libtorch" not in Path(f"/proc/{worker_id}/maps").read_text()
+
+
 def test_batches_keep_their_order(isolated: Isolated) -> None:
     datas = [photo(n) for n in range(6)]
     items = [in_memory(data, str(n)) for n, data in enumerate(datas)]

@@ -134,3 +134,19 @@ def test_a_calibrated_classifier_gives_a_softmax_whatever_its_model_gives() -> N
     assert choose_score("auto", siglip) == "sigmoid"
     assert choose_score("auto", replace(siglip, calibration=calibration)) == "softmax"
     assert choose_score("sigmoid", replace(siglip, calibration=calibration)) == "sigmoid"
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_the_best_are_those_of_a_stable_sort(k: int) -> None:
+    rng = np.random.default_rng(k)
+    for scores in (
+        rng.standard_normal((40, 9)).astype(np.float32),
+        rng.integers(-2, 2, (40, 9)).astype(np.float32) * np.float32(-0.0),
+        rng.integers(0, 3, (40, 3)).astype(np.float32),
+        np.where(rng.random((40, 9)) < 0.4, np.nan, 1).astype(np.float32),
+        np.where(rng.random((40, 9)) < 0.8, -np.inf, 1).astype(np.float32),
+        np.empty((0, 4), np.float32),
+    ):
+        before = scores.copy()
+        np.testing.assert_array_equal(best(scores, k), np.argsort(-scores, axis=1, kind="stable")[:, :k])
+        np.testing.assert_array_equal(scores, before)

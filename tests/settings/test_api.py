@@ -130,7 +130,7 @@ def test_what_is_wrong_with_a_call_is_raised_by_it() -> None:
     "function",
     [
         *(clipcli.classify, clipcli.build_classifier, clipcli.evaluate, clipcli.train, clipcli.load),
-        *(clipcli.calibrate, clipcli.labels, clipcli.sort, clipcli.tag, clipcli.undo, clipcli.embed),
+        *(clipcli.calibrate, clipcli.labels, clipcli.sort, clipcli.tag, clipcli.undo, clipcli.embed, clipcli.convert),
     ],
 )
 def test_every_function_has_its_settings(function: Callable[..., Any]) -> None:
@@ -146,6 +146,7 @@ def test_every_function_has_its_settings(function: Callable[..., Any]) -> None:
         "tag": clipcli.TagSettings,
         "undo": clipcli.UndoSettings,
         "embed": clipcli.EmbedSettings,
+        "convert": clipcli.ConvertSettings,
     }
     parameters = inspect.signature(function).parameters
     settings = described(records[function.__name__])

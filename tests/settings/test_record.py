@@ -17,6 +17,7 @@ from clipcli.commands.adapt.settings import AdaptedFile, AdaptSettings
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings, ClassifierFile
 from clipcli.commands.calibrate.settings import CalibrateSettings
 from clipcli.commands.classify.settings import ClassifySettings, RowsFile
+from clipcli.commands.convert.settings import ConvertSettings
 from clipcli.commands.embed.settings import EmbeddingsFile, EmbedSettings
 from clipcli.commands.encoding_settings import Encoding, Hardware
 from clipcli.commands.evaluate.settings import EvaluateSettings
@@ -50,6 +51,7 @@ RECORDS = (
     *(ClassifySettings, RowsFile, BuildClassifierSettings, ClassifierFile, EvaluateSettings, TrainRequest),
     *(AdaptSettings, AdaptedFile, CalibrateSettings, LabelsSettings, ReviewSettings, ReviewFile, SortSettings),
     *(
+        ConvertSettings,
         MergeSettings,
         MergedFile,
         PlanShown,
@@ -210,6 +212,7 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "image_column": "i",
         **ENCODING,
     },
+    ConvertSettings: {"model": "run", "to": "onnx", "output": "out", "overwrite": True, "offline": True},
     EmbeddingsFile: {"output": "e.npy", "format": "npy", "overwrite": True},
     EvaluateSettings: {
         "spreadsheet_safe": True,
@@ -241,7 +244,13 @@ OTHER: dict[type[Settings], dict[str, Any]] = {
         "keep_duplicates": True,
         "taxonomy": "wordnet",
     },
-    ReviewSettings: {"predictions": "a.csv", "corrections": ["b.csv", "c.csv"], "max_images": 9, "random": 7},
+    ReviewSettings: {
+        **DECODING,
+        "predictions": "a.csv",
+        "corrections": ["b.csv", "c.csv"],
+        "max_images": 9,
+        "random": 7,
+    },
     ReviewFile: {"output": "d.csv", "html": "page.html", "browser": False},
 }
 

@@ -10,6 +10,7 @@ from clipcli import backbones
 from clipcli.classes.prompts import read_prompted_classes
 from clipcli.commands.build_classifier.refined import refined_on
 from clipcli.commands.build_classifier.settings import BuildClassifierSettings
+from clipcli.commands.encoding_settings import encoding_of
 from clipcli.commands.given_classes import check_standard_input
 from clipcli.data.images import list_images
 from clipcli.encoding.embed import towers_for
@@ -41,28 +42,6 @@ class Built:
     skipped: tuple[Skipped, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ModelSettings:
-    """The settings of the model: those of how images are encoded have their defaults."""
-
-    device: str
-    precision: str
-    offline: bool
-    batch_size: int | None = None
-    workers: int | None = None
-    decode: str = "exact"
-    color: str = "managed"
-    frames: int | None = None
-    engine: str = "auto"
-    verify: bool = False
-    max_pixels: int | None
-    truncated: str
-    isolate: bool
-    untrusted: bool
-    decode_timeout: float | None
-    decode_memory: int | None
-
-
 def run(options: BuildClassifierSettings) -> Generator[Event, None, Built]:
     """As `build_classifier`, with its events."""
     check_standard_input(options.labels, options.refine_on)
@@ -78,18 +57,7 @@ def run(options: BuildClassifierSettings) -> Generator[Event, None, Built]:
     items = list_images(options.refine_on, stdin=sys.stdin, notices=notices) if options.refine_on else []
     yield from notices.events()
     memory = open_memory(cache=options.cache)
-    settings = _ModelSettings(
-        device=options.device,
-        precision=options.precision,
-        offline=options.offline,
-        max_pixels=options.max_pixels,
-        truncated=options.truncated,
-        isolate=options.isolate,
-        untrusted=options.untrusted,
-        decode_timeout=options.decode_timeout,
-        decode_memory=options.decode_memory,
-    )
-    model = Model(options.model or backbones.DEFAULT_MODEL, settings, memory=memory)
+    model = Model(options.model or backbones.DEFAULT_MODEL, encoding_of(options), memory=memory)
     towers = towers_for(items, model=model) if items else ()
     builder = build_with_vocabulary if options.vocabulary else build
     [classifier] = yield from builder([prompted], model=model, towers=towers)

@@ -15,7 +15,8 @@ from clipcli.commands.classify.several import check_several, decide_several_labe
 from clipcli.commands.classify.unknowns import check_unknown, look_for_unknown
 from clipcli.errors import UsageError
 from clipcli.events import Event, Noted, Warned
-from clipcli.records import Decided, Embedded, Scores
+from clipcli.records import Decided, Embedded, Scores, Skipped
+from clipcli.scoring.blocks import blocks
 from clipcli.scoring.classifier import Classifier
 from clipcli.scoring.decide import decide
 from clipcli.scoring.score import ONE_CLASS, UNCALIBRATED, choose_score, score
@@ -67,11 +68,19 @@ def labeller_of(classifier: Classifier, options: ClassifySettings) -> Generator[
     names = classifier.labels if tree is None else tree.names(classifier.labels)
     paths = None if tree is None else (*map(written_path, tree.paths(classifier.labels)), None)
 
-    def decide_best(images: Embedded) -> Decided:
+    def decide_few(images: Embedded) -> Decided:
         scores = Scores(images.entries, score(images.embeddings[0], classifier, kind=kind))
         decided = decide(scores, top_k=labels_written(options))
         if tree is not None and options.back_off is not None:
             decided = backed_off(decided, scores, tree, at=options.back_off, top_k=labels_written(options))
+        return decided
+
+    def decide_best(images: Embedded) -> Decided:
+        # The images that were read have a row each, and are decided a few at a time if there are many classes.
+        read = [entry for entry in images.entries if not isinstance(entry, Skipped)]
+        parts = blocks(len(read), width=len(classifier.labels))
+        few = (Embedded(tuple(read[rows]), (images.embeddings[0][rows],)) for rows in parts)
+        decided = Decided(images.entries, tuple(one for part in few for one in decide_few(part).decisions))
         if not options.unknown:
             return decided
         found = images.embeddings[0]

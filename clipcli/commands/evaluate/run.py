@@ -55,7 +55,7 @@ def run(options: EvaluateSettings) -> Generator[Event, None, Evaluation]:
     else:
         evaluation = yield from captions.run(options, data, notices)
     if folder is not None:
-        write_files(folder, evaluation, spreadsheet_safe=options.spreadsheet_safe)
+        write_files(folder, evaluation, spreadsheet_safe=options.spreadsheet_safe or options.untrusted)
         write_report(folder, evaluation, limits=limits_of(options))
     return evaluation
 

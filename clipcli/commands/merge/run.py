@@ -20,6 +20,7 @@ from clipcli.outputs.merged import (
     read_part,
     schema_of_parts,
 )
+from clipcli.outputs.noticed import as_notices, of_all
 from clipcli.scoring.schema import Schema
 
 _AT_ONCE = 1024
@@ -53,10 +54,15 @@ def _expanded(text: str) -> Iterable[str]:
 
 
 def run(merging: Merging) -> Iterator[Event]:
-    """The rows of all parts, in the order of the run that they are parts of. Raises `BadFile`."""
-    provenance = merging.manifest.provenance
-    yield InputsFound(provenance.images)
+    """The rows of all parts, in the order of the run that they are parts of, and what was said of them in all.
+
+    Raises `BadFile`.
+    """
+    provenance, noticed = merging.manifest.provenance, of_all([part.noticed for part in merging.parts])
+    yield from as_notices(noticed.inputs).events()
+    yield InputsFound(provenance.images, left_out=noticed.left_out)
     yield RowsPlanned(provenance)
     rows = (row for _, row in placed_rows(merging.parts))
     while chunk := tuple(islice(rows, _AT_ONCE)):
         yield RowsReady(chunk)
+    yield from as_notices(noticed.images).events()

@@ -10,7 +10,6 @@ from clipcli.commands.review.decisions import Said
 from clipcli.commands.review.photos import Photo
 from clipcli.commands.review.run import Review
 from clipcli.events import ThumbnailsMade
-from clipcli.images.decode import DEFAULT_LIMITS
 from clipcli.images.thumbnail import thumbnails
 from clipcli.outputs.check import check_page
 from clipcli.outputs.text import writable
@@ -38,7 +37,7 @@ def page_of(review: Review, said: Mapping[int, Said], *, output: str) -> str:
 def write_html(review: Review, path: str) -> Generator[ThumbnailsMade, None, None]:
     """Write the page as one file, with the pictures in it. Raises `OutputFailed`."""
     pictures: list[str | None] = []
-    for picture in thumbnails([photo.item for photo in review.photos], side=_IN_A_FILE, limits=DEFAULT_LIMITS):
+    for picture in thumbnails([photo.item for photo in review.photos], side=_IN_A_FILE, limits=review.limits):
         pictures.append(picture)
         yield ThumbnailsMade(len(pictures), len(review.photos))
     content = _content(review, review.said, output="corrections.csv", served=False)

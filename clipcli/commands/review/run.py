@@ -17,7 +17,9 @@ from clipcli.commands.review.photos import Photo, Rows, names_by_place, read_pho
 from clipcli.commands.review.settings import PHOTOS_IN_A_FILE, ReviewFile, ReviewSettings
 from clipcli.errors import BadFile, InputNotFound
 from clipcli.events import Event, Noted, Warned
-from clipcli.images.decode import prepare_pillow
+from clipcli.files.manifest import Manifest
+from clipcli.images.decode import DEFAULT_LIMITS, prepare_pillow
+from clipcli.images.limits import Limits, limits_of
 from clipcli.notices import Notices
 from clipcli.outputs.check import CORRECTIONS, check_is_not_read, check_suffix
 from clipcli.outputs.correction import Corrections
@@ -33,7 +35,8 @@ class Review:
 
     `drawn` are the numbers of those that come at random, in their order, and `alike` those of photos that look alike.
     `labels` are those to choose from, with their groups. `said` is what was said about photos before, by number, and
-    `total` the number of all photos of the output. `corrections` are files that were read and are not written.
+    `total` the number of all photos of the output. `corrections` are files that were read and are not written. `limits`
+    are those of decoding the photos.
     """
 
     predictions: str
@@ -46,6 +49,7 @@ class Review:
     said: Mapping[int, Said]
     total: int
     corrections: tuple[str, ...] = ()
+    limits: Limits = DEFAULT_LIMITS
 
 
 def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None, Review]:
@@ -77,8 +81,16 @@ def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None,
     place = {photo.row.path: n for n, photo in enumerate(review.photos)}
     known = {n: photo.said for n, photo in enumerate(review.photos) if photo.is_by_person}
     known |= {place[path]: correction.labels for path, correction in before.by_path.items() if path in place}
-    review = replace(review, said=known, corrections=tuple(name for name in files if name != file.output))
+    others = tuple(name for name in files if name != file.output)
+    review = replace(review, said=known, corrections=others, limits=_limits(options, rows.manifest))
     return review if most is None else _first(review, most)
+
+
+def _limits(options: ReviewSettings, manifest: Manifest | None) -> Limits:
+    """The limits of decoding: in workers, also where the photos were labelled so."""
+    before: Mapping[str, object] = {} if manifest is None else manifest.provenance.settings
+    limits = limits_of(options)
+    return replace(limits, isolate=limits.isolate or bool(before.get("isolate") or before.get("untrusted")))
 
 
 def _files(options: ReviewSettings, file: ReviewFile) -> list[str]:

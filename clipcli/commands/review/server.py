@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import lru_cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +21,7 @@ from clipcli.commands.review.decisions import Decisions, Said
 from clipcli.commands.review.page import LARGE, SMALL, page_of
 from clipcli.commands.review.run import Review
 from clipcli.errors import ClipcliError
+from clipcli.images.isolate import attempting
 from clipcli.images.thumbnail import small_jpeg
 from clipcli.parsed import json_of
 from clipcli.report.review import POLICY_OF_SERVER
@@ -43,6 +44,8 @@ class ReviewServer:
         self._server = ThreadingHTTPServer((_HOST, 0), lambda *given: _Handler(self, *given))
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
+        self._ending = ExitStack()
+        self._attempt = self._ending.enter_context(attempting(review.limits))
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property
@@ -59,9 +62,11 @@ class ReviewServer:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self._ending.close()
 
     def _picture(self, number: int, side: int) -> bytes | None:
-        return small_jpeg(self.review.photos[number].item, side=side)
+        review = self.review
+        return small_jpeg(review.photos[number].item, side=side, limits=review.limits, try_=self._attempt)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clipcli.commands.encoding_settings import Decoding
 from clipcli.commands.shared_settings import Predictions
 from clipcli.settings import AsTexts, Settings, record, setting
 
@@ -10,8 +11,8 @@ PHOTOS_IN_A_FILE = 500
 
 
 @record
-class ReviewSettings(Predictions):
-    """The labels to review, and which photos come first."""
+class ReviewSettings(Predictions, Decoding):
+    """The labels to review, which photos come first, and how they are decoded to be shown."""
 
     command = "review"
 

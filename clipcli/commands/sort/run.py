@@ -69,7 +69,7 @@ def run(options: SortSettings, *, stop: threading.Event | None = None) -> Genera
     yield from notices.events()
     lack = plan.size - shutil.disk_usage(existing_folder(plan.into)).free
     if lack > 0:
-        message = f"{plan.into} needs {lack / 1e6:,.0f} MB more than there are free"
+        message = f"{plan.into} needs {-(-lack // 10**6):,} MB more than there are free"
         if options.apply:
             raise OutputFailed(f"{message}; nothing was done")
         yield Warned(message)

@@ -8,8 +8,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from clipcli.backbones.preprocessing import Preprocessing
-from clipcli.images.decode import decoding
+from clipcli.images.decode import DEFAULT_LIMITS, decoding
+from clipcli.images.limits import Limits
 from clipcli.notices import Note, unsaid
+from clipcli.records import Content
 
 _RATIOS = (3 / 4, 4 / 3)
 _TRIES = 10
@@ -17,15 +19,16 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR}
 
 
 def random_view(
-    data: bytes,
+    data: Content,
     *,
     preprocessing: Preprocessing,
     crop: float,
     flip: bool,
     rng: np.random.Generator,
+    limits: Limits = DEFAULT_LIMITS,
     note: Note = unsaid,
 ) -> Image.Image:
-    """A random resized crop (Szegedy et al. 2015) of an encoded image, in RGB at the model's input size.
+    """A random resized crop (Szegedy et al. 2015) of an image, in RGB at the model's input size.
 
     It keeps at least the share `crop` of the area, where its shape from 3:4 to 4:3 fits, and with `flip` is mirrored
     half of the time. Raises what decoding raises.
@@ -35,7 +38,7 @@ def random_view(
     scale = 2 / math.sqrt(crop)
     least = math.ceil(scale * width), math.ceil(scale * height)
     resample = _FILTERS.get(preprocessing.interpolation, Image.Resampling.BICUBIC)
-    with decoding(data, least=lambda _: least, note=note) as whole:
+    with decoding(data, least=lambda _: least, limits=limits, note=note) as whole:
         view = whole.resize((width, height), resample, box=_box(whole.size, crop=crop, rng=rng))
     return mirrored(view, flip=flip, rng=rng)
 

@@ -31,10 +31,12 @@ from clipcli.commands.train.stored import StoredImages, View
 from clipcli.commands.train.trivial import trivial_augment
 from clipcli.data.pairs import Pair
 from clipcli.errors import ClipcliError
-from clipcli.images.decode import attempt, decoding, prepare_pillow
+from clipcli.images.decode import DEFAULT_LIMITS, attempt, decoding, prepare_pillow
+from clipcli.images.isolate import Attempt, attempting
+from clipcli.images.limits import Limits, limits_of
 from clipcli.images.resize import resizer
 from clipcli.notices import Note, Notice, Notices, unsaid
-from clipcli.records import Skipped
+from clipcli.records import Content, ImageItem, Skipped
 
 _AHEAD = 3
 _SUBSTITUTES = 20
@@ -88,7 +90,8 @@ class Batches:
 
     `sizes` counts the pairs of each DATA, in their order; `view` makes the image of the `size` (height, width) that
     the model sees; with `pin` batches are in pinned memory; `cutmix` is the share of images to mix. With `stored`
-    images are not decoded: their embeddings are taken. `notices` counts what is odd about images, each image once.
+    images are not decoded: their embeddings are taken. `limits` are those of decoding. `notices` counts what is odd
+    about images, each image once.
     """
 
     def __init__(
@@ -105,8 +108,11 @@ class Batches:
         pin: bool,
         cutmix: float = 0.0,
         stored: StoredImages | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         prepare_pillow()
+        self._limits = limits
+        self._attempt: Attempt = attempt
         self._stored = stored
         self._pairs, self._order, self._view, self._size = pairs, order, view, size
         self._ends = torch.tensor(sizes).cumsum(0)
@@ -115,7 +121,7 @@ class Batches:
         self._context, self._padding = len(padded), int(padded[-1])
         self._workers, self._lock, self._cutmix = workers, Lock(), cutmix
         self.notices = Notices()
-        self._noted: set[tuple[int, Notice]] = set()
+        self._noted: set[tuple[str, Notice]] = set()
         # Captions come again every epoch, and tokenizing takes as long as decoding.
         self._tokenized = lru_cache(_CAPTIONS_KEPT)(self._tokenize)
 
@@ -126,15 +132,16 @@ class Batches:
         """
         pending: deque[Callable[[], TrainBatch]] = deque()
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
-        try:
-            for ahead in range(step, end):
-                pending.append(self._submit(pool, ahead))
-                if len(pending) > _AHEAD:
+        with attempting(self._limits, about=self._about) as self._attempt:
+            try:
+                for ahead in range(step, end):
+                    pending.append(self._submit(pool, ahead))
+                    if len(pending) > _AHEAD:
+                        yield pending.popleft()()
+                while pending:
                     yield pending.popleft()()
-            while pending:
-                yield pending.popleft()()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, pool: ThreadPoolExecutor, step: int) -> Callable[[], TrainBatch]:
         """Start to load the batch of a step; the function returned waits until it is loaded."""
@@ -215,19 +222,23 @@ class Batches:
         """The pixels `[H, W, 3]` of a pair, or a stored embedding `[D]`."""
         if self._stored is not None:
             return self._stored.drawn(index, rng)
-        return attempt(pair.item, partial(self._seen, index=index, rng=rng))
+        return self._attempt(pair.item, partial(self._seen, item=pair.item, rng=rng))
 
-    def _seen(self, data: bytes, *, index: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """The view of the image of a pair, as pixels `[H, W, 3]`."""
-        about = self.notices.about(self._pairs[index].item.id)
+    def _seen(self, data: Content, *, item: ImageItem, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """The view of an image, as pixels `[H, W, 3]`."""
+        return np.array(self._view(data, rng, self._about(item)))
+
+    def _about(self, item: ImageItem) -> Note:
+        """Counts what is odd about an image."""
+        about = self.notices.about(item.id)
 
         def note(notice: Notice, detail: str = "") -> None:
             # An image comes again every epoch.
-            if (index, notice) not in self._noted:
-                self._noted.add((index, notice))
+            if (item.id, notice) not in self._noted:
+                self._noted.add((item.id, notice))
                 about(notice, detail)
 
-        return np.array(self._view(data, rng, note))
+        return note
 
     def _tokenize(self, caption: str) -> tuple[Tensor, bool]:
         """The token ids `[L]` of a caption, and true where it is longer than the context."""
@@ -256,12 +267,14 @@ def batches_for(
 ) -> Batches:
     """The batches of a run, with crops, flips and CutMix as its configuration says, or of images that are `stored`."""
     config, backbone = trainee.config, trainee.backbone
-    crop = config.crop or 1.0
+    crop, limits = config.crop or 1.0, limits_of(trainee.config)
     return Batches(
         data.pairs,
         sizes=data.sizes,
         order=order,
-        view=train_view(backbone.preprocessing, crop=crop, flip=bool(config.flip), augment=config.augment),
+        view=train_view(
+            backbone.preprocessing, crop=crop, flip=bool(config.flip), augment=config.augment, limits=limits
+        ),
         size=backbone.preprocessing.size,
         tokenizer=backbone.tokenizer,
         processes=processes,
@@ -269,22 +282,31 @@ def batches_for(
         pin=runtime.kind == "cuda",
         cutmix=config.cutmix,
         stored=stored,
+        limits=limits,
     )
 
 
-def train_view(preprocessing: Preprocessing, *, crop: float, flip: bool, augment: str = "none") -> View:
-    """The function from an image's bytes to the augmented image that the model sees, of its input size.
+def train_view(
+    preprocessing: Preprocessing,
+    *,
+    crop: float,
+    flip: bool,
+    augment: str = "none",
+    limits: Limits = DEFAULT_LIMITS,
+) -> View:
+    """The function from an image's content to the augmented image that the model sees, of its input size.
 
     `crop` is the least share of the area that a random crop keeps; with 1 the image is resized as for inference. With
     `flip` half of the images are mirrored. With `augment` `trivial` TrivialAugment is applied last.
     """
     resize = resizer(preprocessing)
 
-    def view(data: bytes, rng: np.random.Generator, note: Note = unsaid) -> Image.Image:
+    def view(data: Content, rng: np.random.Generator, note: Note = unsaid) -> Image.Image:
         if crop < 1:
-            image = random_view(data, preprocessing=preprocessing, crop=crop, flip=flip, rng=rng, note=note)
+            how: dict[str, Any] = {"preprocessing": preprocessing, "crop": crop, "flip": flip}
+            image = random_view(data, rng=rng, limits=limits, note=note, **how)
         else:
-            with decoding(data, note=note) as whole:
+            with decoding(data, limits=limits, note=note) as whole:
                 image = mirrored(resize(whole), flip=flip, rng=rng)
         return trivial_augment(image, rng=rng) if augment == "trivial" else image
 

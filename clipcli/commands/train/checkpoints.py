@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -12,17 +11,16 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from clipcli.backbones.checkpoint import CONFIG_NAME
-from clipcli.backbones.directory import CHECKPOINTS_FOLDER, WEIGHTS_NAMES, saved_steps
+from clipcli.backbones.directory import CHECKPOINTS_FOLDER, saved_steps
+from clipcli.backbones.open_clip_folder import WEIGHTS_NAME, from_open_clip, write_open_clip
 from clipcli.commands.train.model import Trainee
 from clipcli.commands.train.too_large import free_reserve, smaller_steps
 from clipcli.errors import BadFile, ClipcliError, OutputFailed, is_out_of_memory
-from clipcli.files.atomic import part_of, replacing
+from clipcli.files.atomic import part_of
 
-WEIGHTS_NAME = WEIGHTS_NAMES[0]
 _STATE_NAME = "trainer.pt"
 
 
@@ -89,8 +87,14 @@ def save_checkpoint(run: Path, step: int, *, trainee: Trainee, state: Mapping[st
                 f"the memory does not hold what checkpoint {target} needs; {is_kept}go on with --resume {smaller}"
             ) from None
         free = f"{is_kept}free some space" + (" and go on with --resume" if kept else "")
-        raise OutputFailed(f"cannot write checkpoint {target}: {e}; {free}") from None
+        raise OutputFailed(f"cannot write checkpoint {target}: {_in_words(e)}; {free}") from None
     return SavedCheckpoint(step, target)
+
+
+def _in_words(error: Exception) -> str:
+    """Why a checkpoint was not written: of a file that is cut short torch says where in its code it saw that."""
+    is_cut = "inline_container" in str(error) or "PytorchStreamWriter" in str(error)
+    return "not all of it was written, as on a full disk" if is_cut else str(error)
 
 
 def prune(run: Path, *, best: int | None, keep_every: int | None) -> None:
@@ -114,45 +118,11 @@ def export_model(run: Path, trainee: Trainee, weights: Mapping[str, Tensor]) -> 
 
 
 def write_model(folder: Path, trainee: Trainee, weights: Mapping[str, Tensor]) -> None:
-    """Write a model as open_clip and `--model` read it: configuration, weights, and the tokenizer's files if any.
+    """Write a model as open_clip and `--model` read it; `weights` are under the names of `Towers`.
 
-    `weights` are under the names of `Towers`. Each file replaces an earlier one as a whole. Raises `OSError`, and
-    `SafetensorError` for the weights.
+    Raises `OSError`, and `SafetensorError` for the weights.
     """
-    preprocessing = trainee.backbone.preprocessing
-    config: dict[str, Any] = {
-        "model_cfg": dict(trainee.architecture.model_cfg),
-        "preprocess_cfg": {
-            "mean": list(preprocessing.mean),
-            "std": list(preprocessing.std),
-            "interpolation": preprocessing.interpolation,
-            "resize_mode": preprocessing.resize_mode,
-            "fill_color": preprocessing.fill_color,
-        },
-    }
-    if trainee.architecture.precision is not None:
-        config["precision"] = trainee.architecture.precision
-    tokenizer = trainee.backbone.tokenizer
-    if hasattr(tokenizer, "save_pretrained"):
-        tokenizer.save_pretrained(str(folder))
-    with replacing(folder / CONFIG_NAME) as config_part:
-        config_part.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        with replacing(folder / WEIGHTS_NAME) as weights_part:
-            save_file(to_open_clip(weights, trainee.architecture.model_cfg), weights_part)
-            # safetensors writes files that only the owner can read.
-            shutil.copymode(config_part, weights_part)
-
-
-def to_open_clip(weights: Mapping[str, Tensor], model_cfg: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights renamed from `Towers` to open_clip's class for the configuration, `CLIP` or `CustomTextCLIP`."""
-    separate_text = model_cfg.get("custom_text") or "hf_model_name" in model_cfg["text_cfg"]
-    return dict(weights) if separate_text else {name.removeprefix("text."): t for name, t in weights.items()}
-
-
-def from_open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights renamed from either of open_clip's classes to `Towers`."""
-    shared = ("visual.", "text.", "logit_")
-    return {name if name.startswith(shared) else f"text.{name}": t for name, t in weights.items()}
+    write_open_clip(folder, trainee.architecture, trainee.backbone, weights)
 
 
 def _sync(folder: Path) -> None:

@@ -26,6 +26,7 @@ from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.range_test import STEPS, Rate, range_test, rate_from
 from clipcli.commands.train.stored import StoredImages, Views, store_images, stores_images
 from clipcli.events import Event, Noted
+from clipcli.images.limits import limits_of
 from clipcli.scoring.adaptation import Accuracy
 
 # Models of more parameters, and data of more images, are trained as the field trains them.
@@ -61,8 +62,8 @@ def prepare(
     if open_settings or stores_images(trainee.config):
         backbone = trainee.for_evaluation()
         items = [pair.item for pair in data.pairs]
-        views = _views(trainee)
-        stored = yield from store_images(items, backbone, runtime=runtime, processes=processes, views=views)
+        how: dict[str, Any] = {"limits": limits_of(trainee.config), "views": _views(trainee)}
+        stored = yield from store_images(items, backbone, runtime=runtime, processes=processes, **how)
     if open_settings and stored is not None:
         return (yield from _chosen(trainee, data, stored, runtime=runtime, processes=processes))
     return Prepared(trainee, stored, _held(trainee, data))
@@ -74,7 +75,7 @@ def _views(trainee: Trainee) -> Views | None:
     if config.augment_views is None or not config.changes_images:
         return None
     how: dict[str, Any] = {"crop": config.crop or 1.0, "flip": bool(config.flip), "augment": config.augment}
-    view = train_view(trainee.backbone.preprocessing, **how)
+    view = train_view(trainee.backbone.preprocessing, limits=limits_of(config), **how)
     return Views(config.augment_views, view, config.seed)
 
 

@@ -17,13 +17,15 @@ from clipcli.encoding.encode import encode
 from clipcli.encoding.ensemble import class_embeddings, groups_of_classes
 from clipcli.errors import UsageError
 from clipcli.events import Warned
+from clipcli.images.decode import DEFAULT_LIMITS
+from clipcli.images.limits import Limits
 from clipcli.records import Embedded, ImageItem, Skipped
 
 Array = NDArray[np.float32]
 
 
 def encode_images_together(
-    items: Sequence[ImageItem], *, backbone: Backbone, processes: Processes
+    items: Sequence[ImageItem], *, backbone: Backbone, processes: Processes, limits: Limits = DEFAULT_LIMITS
 ) -> tuple[Array, list[int], tuple[str, ...]]:
     """Embeddings `[M, D]` of the images that can be read, their places among the items, and warnings of the others.
 
@@ -32,7 +34,7 @@ def encode_images_together(
     own = processes.own(len(items), whole=backbone.runtime.batch_size)
     events: list[object] = []
     with processes.together():
-        events = list(encode(items[own], backbones=[backbone]))
+        events = list(encode(items[own], backbones=[backbone], limits=limits))
     parts = [event for event in events if isinstance(event, Embedded)]
     embeddings = _joined([part.embeddings[0] for part in parts], backbone)
     places = enumerate((entry for part in parts for entry in part.entries), start=own.start)

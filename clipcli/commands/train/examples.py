@@ -11,6 +11,7 @@ from clipcli.commands.train.run_lines import read_text
 from clipcli.commands.train.validation import Nearest
 from clipcli.files.atomic import write_text
 from clipcli.images.decode import DEFAULT_LIMITS
+from clipcli.images.limits import Limits
 from clipcli.images.thumbnail import thumbnails
 from clipcli.parsed import json_of
 from clipcli.report import Gallery, Group, Section, Thumbnail
@@ -21,14 +22,14 @@ BEFORE, AFTER = "before", "after"
 _THUMBNAIL = 160
 
 
-def write_examples(run: Path, found: Sequence[Nearest], *, when: str) -> None:
+def write_examples(run: Path, found: Sequence[Nearest], *, when: str, limits: Limits = DEFAULT_LIMITS) -> None:
     """Write what was found `BEFORE` or `AFTER` training to the run's folder, beside what there is."""
     if not found:
         return
     examples: dict[str, Any] = {} if when == BEFORE else _read(run)
     if "pictures" not in examples:
         items = [one.item for one in found]
-        examples["pictures"] = list(thumbnails(items, side=_THUMBNAIL, limits=DEFAULT_LIMITS))
+        examples["pictures"] = list(thumbnails(items, side=_THUMBNAIL, limits=limits))
     examples[when] = [{"path": one.item.id, "own": one.own, "nearest": one.nearest, "rank": one.rank} for one in found]
     write_text(run / EXAMPLES_FILE, json.dumps(examples) + "\n")
 

@@ -17,6 +17,7 @@ from clipcli.commands.train.saving import best_weights
 from clipcli.commands.train.session import Session
 from clipcli.commands.train.validation import headline, retention
 from clipcli.events import Event, Noted, Warned
+from clipcli.images.limits import limits_of
 
 # What may be lost on --retain without a second thought: as much as chance may do on a few hundred images.
 _LITTLE = 0.02
@@ -46,7 +47,7 @@ def finish(session: Session, starting: wise_ft.Weights, folder: RunFolder | None
     kept = replace(_kept(session, step, alpha, measured=measured), verdict=told)
     if folder is not None:
         export_model(session.run, plain, final)
-        write_examples(session.run, session.examples, when=AFTER)
+        write_examples(session.run, session.examples, when=AFTER, limits=limits_of(session.config))
         what = {"kept_step": kept.step, "kept": kept.sentence, "verdict": kept.verdict, "worse": kept.worse}
         folder.log("end", _end_line(session) | what)
     return kept

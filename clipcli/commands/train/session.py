@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -31,6 +32,7 @@ from clipcli.commands.train.trainer import StepNumbers, TakenStep, Trainer
 from clipcli.commands.train.validation import Checks, Measurement, Nearest
 from clipcli.errors import ClipcliError
 from clipcli.events import Event, Noted, StepDone, Validated, Warned
+from clipcli.images.limits import limits_of
 
 # Steps over which the speed is measured.
 _SPEED_WINDOW = 10
@@ -61,7 +63,8 @@ class Session:
         config = trainer.config
         self._measured = measured
         # A tower that learns nothing gives the images of a validation the same embeddings each time.
-        self._encode: EncodeImages = remembering() if keeps_images(config) else encode_images_together
+        encode: EncodeImages = partial(encode_images_together, limits=limits_of(config))
+        self._encode = remembering(encode) if keeps_images(config) else encode
         self.trainer, self.state, self.config, self.run = trainer, state, config, run
         self._batches, self._data, self._checks, self._runtime = batches, data, checks, runtime
         self.processes, self._folder, self._stop = processes, folder, stop
@@ -255,7 +258,7 @@ class Session:
         if metrics:
             self._log.write("validation", {"step": self.state.step, **metrics})
             if self.state.step == 0 and self._folder is not None:
-                write_examples(self.run, self.examples, when=BEFORE)
+                write_examples(self.run, self.examples, when=BEFORE, limits=limits_of(self.config))
             yield Validated(self.state.step, metrics)
         return improved
 

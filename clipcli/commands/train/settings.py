@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clipcli.backbones.devices import DEVICES, NUMBERED
-from clipcli.commands.encoding_settings import Network
+from clipcli.commands.encoding_settings import Decoding, Network
 from clipcli.commands.shared_settings import Names, TableColumns
 from clipcli.settings import AsNumberOrText, AsText, AsTexts, build_record, record, setting
 
@@ -42,7 +42,7 @@ PRECISIONS = {
 
 
 @record
-class TrainConfig(TableColumns, Names, Network):
+class TrainConfig(TableColumns, Names, Network, Decoding):
     """All settings of a training run."""
 
     command = "train"

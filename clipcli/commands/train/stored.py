@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,31 +19,32 @@ from PIL import Image
 
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.runtime import Runtime
-from clipcli.commands.train.encoded_together import encode_images_together
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.settings import TrainConfig
 from clipcli.encoding.encode import encode, joined
 from clipcli.encoding.encoders import Encoders
 from clipcli.events import Event, ImagesEmbedded
 from clipcli.images.batches import batches_for_each
-from clipcli.images.decode import attempt
+from clipcli.images.decode import DEFAULT_LIMITS
+from clipcli.images.isolate import attempting
+from clipcli.images.limits import Limits
 from clipcli.images.stopwatch import Stopwatch
 from clipcli.images.threads import DecodeThreads
 from clipcli.images.wanted import Found
 from clipcli.notices import Note, Notices, unsaid
-from clipcli.records import Embedded, Entry, ImageItem, Skipped
+from clipcli.records import Content, Embedded, Entry, ImageItem, Skipped
 
 Array = NDArray[np.float32]
-# From an image's bytes to a random view of it, at the model's input size.
-View = Callable[[bytes, np.random.Generator, Note], Image.Image]
+# From an image's content to a random view of it, at the model's input size.
+View = Callable[[Content, np.random.Generator, Note], Image.Image]
 _VIEWS = 5
 
 # As `encode_images_together`.
 EncodeImages = Callable[..., tuple[Array, list[int], tuple[str, ...]]]
 
 
-def remembering() -> EncodeImages:
-    """`encode_images_together` for one image tower that stays as it is: what was encoded once is remembered."""
+def remembering(encode_images: EncodeImages) -> EncodeImages:
+    """The same for one image tower that stays as it is: what was encoded once is remembered."""
     known: dict[str, Array | None] = {}
 
     def look_up(
@@ -51,7 +53,7 @@ def remembering() -> EncodeImages:
         new = [item for item in items if item.id not in known]
         warnings: tuple[str, ...] = ()
         if new:
-            embeddings, kept, warnings = encode_images_together(new, backbone=backbone, processes=processes)
+            embeddings, kept, warnings = encode_images(new, backbone=backbone, processes=processes)
             known.update(dict.fromkeys(item.id for item in new))
             known.update({new[n].id: row for n, row in zip(kept, embeddings, strict=True)})
         rows = [(n, known[item.id]) for n, item in enumerate(items)]
@@ -98,35 +100,31 @@ class Views:
     view: View
     seed: int
 
-    def look(self, data: bytes, *, place: int, note: Note) -> Found:
+    def look(self, data: Content, *, place: int, note: Note) -> Found:
         """The pixels of each view of the image at this place."""
         drawn = (np.random.default_rng([self.seed, _VIEWS, place, k]) for k in range(self.count))
         return [np.array(self.view(data, rng, unsaid if k else note)) for k, rng in enumerate(drawn)], None
 
 
 def _encode_views(
-    views: Views, items: Sequence[ImageItem], *, among: Sequence[ImageItem], backbone: Backbone
+    views: Views, items: Sequence[ImageItem], *, among: Sequence[ImageItem], backbone: Backbone, limits: Limits
 ) -> Generator[Event | Embedded, None, None]:
     """As `encode`, with an array of embeddings for each view; the items have places among all those of the run."""
     # An image that is in the data several times has the same views each time.
     places = {item.id: n for n, item in reversed([*enumerate(among)])}
 
-    def read(item: ImageItem, note: Note) -> Found | Skipped:
-        return attempt(item, partial(views.look, place=places[item.id], note=note))
-
     watch, notices = Stopwatch(), Notices()
     encoders = Encoders([backbone] * views.count, watch=watch)
-    coming = batches_for_each(
-        views.count,
-        items,
-        read=read,
-        batch_size=backbone.runtime.batch_size,
-        threads=DecodeThreads(backbone.runtime.workers, watch=watch),
-        notices=notices,
-    )
-    for batches, encoded in encoders.each(coming):
-        yield from encoders.warnings()
-        yield joined(batches[0].entries, encoded)
+    how: dict[str, Any] = {"batch_size": backbone.runtime.batch_size, "notices": notices}
+    threads = DecodeThreads(backbone.runtime.workers, watch=watch)
+    with attempting(limits, about=lambda item: notices.about(item.id)) as attempt:
+
+        def read(item: ImageItem, note: Note) -> Found | Skipped:
+            return attempt(item, partial(views.look, place=places[item.id], note=note))
+
+        for batches, encoded in encoders.each(batches_for_each(views.count, items, read=read, threads=threads, **how)):
+            yield from encoders.warnings()
+            yield joined(batches[0].entries, encoded)
     yield from notices.events()
 
 
@@ -136,6 +134,7 @@ def store_images(
     *,
     runtime: Runtime,
     processes: Processes,
+    limits: Limits = DEFAULT_LIMITS,
     views: Views | None = None,
 ) -> Generator[Event, None, StoredImages]:
     """Encode all images, or `views` of them, each process a part of them, in the precision of `runtime`."""
@@ -143,9 +142,9 @@ def store_images(
     entries: list[Entry] = []
     found: list[Array] = []
     with processes.together(), torch.autocast(runtime.kind, runtime.dtype, enabled=runtime.is_reduced):
-        events = encode(own, backbones=[backbone])
+        events = encode(own, backbones=[backbone], limits=limits)
         if views is not None:
-            events = _encode_views(views, own, among=items, backbone=backbone)
+            events = _encode_views(views, own, among=items, backbone=backbone, limits=limits)
         for event in events:
             if not isinstance(event, Embedded):
                 yield event

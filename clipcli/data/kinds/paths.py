@@ -44,8 +44,8 @@ def samples_of_paths(paths: Iterable[str], data: Data, reading: Reading) -> Iter
 
 def _as_it_lies(path: str, files: Files, notices: Notices) -> str:
     """The path as it is on the disk, or in a zip on it; unchanged if it is not there in any spelling."""
-    if "\\" not in path and path.isascii():
-        # Most paths need not be looked up.
+    # Most paths need not be looked up; and backslashes alone name nothing, where slashes would be the whole disk.
+    if ("\\" not in path and path.isascii()) or not path.strip("\\"):
         return path
     found = spelt(path, files, notices)
     if found is not None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.checkpoint import IMAGE
+from clipcli.backbones.onnx_towers import OnnxTower
 from clipcli.backbones.runtime import Runtime
 from clipcli.encoding.engines import compiled, openvino, store
 from clipcli.encoding.engines.agreement import check, least_cosine
@@ -20,7 +21,7 @@ from clipcli.events import Event, Noted, Warned
 # 7,000 images, and later runs save as well.
 PAYS_FROM = 5000
 # From this many images on, `auto` compiles on a card. Compiling takes about a minute, in which a card encodes tens of
-# thousands of images. An estimate, not yet measured.
+# thousands of images. An estimate.
 COMPILING_PAYS_FROM = 50_000
 _LEAST_TIMES_FASTER = 1.1
 
@@ -50,6 +51,10 @@ def with_engine(backbone: Backbone, *, engine: str, images: int) -> Generator[Ev
     stays. The engine must have passed `check_engine`.
     """
     runtime = backbone.runtime
+    if isinstance(backbone.towers.visual, OnnxTower):
+        if engine not in ("auto", "torch"):
+            yield Warned(f"{backbone.name} is in ONNX, which ONNX Runtime runs; --engine {engine} changes nothing")
+        return backbone
     long_on_a_card = runtime.kind == "cuda" and images >= COMPILING_PAYS_FROM
     if engine == "compiled" or (engine == "auto" and long_on_a_card):
         return (yield from _with_compiled(backbone, must_pay=engine == "auto"))

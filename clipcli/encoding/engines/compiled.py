@@ -1,7 +1,4 @@
-"""The image tower by torch.compile, and on a card as a CUDA graph, for long runs.
-
-Not yet run on a card.
-"""
+"""The image tower by torch.compile, and on a card as a CUDA graph, for long runs."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from clipcli.backbones import causal
 from clipcli.backbones.backbone import Backbone, normalised
 from clipcli.backbones.checkpoint import IMAGE
 from clipcli.backbones.library import open_clip
+from clipcli.backbones.onnx_towers import OnnxTower
 from clipcli.encoding.engines import openvino
 from clipcli.encoding.engines.agreement import check, least_cosine, least_cosine_of_texts
 from clipcli.encoding.engines.prepared import PreparedImages, PreparedTexts
@@ -30,8 +31,10 @@ def converted(backbone: Backbone, tower: str) -> tuple[bytes, Verdict]:
     """A tower, `image` or `text`, for OpenVINO, and the verdict on it. Any failure is part of the verdict."""
     cosine = None
     try:
+        if isinstance(backbone.towers.visual, OnnxTower) or isinstance(backbone.towers.text, OnnxTower):
+            raise EngineRefused("it is in ONNX, which ONNX Runtime runs")
         content, about = _image(backbone) if tower == IMAGE else _text(backbone)
-        encode = openvino.load(content, precision=backbone.runtime.precision)
+        encode = openvino.load(np.frombuffer(bytearray(content), np.uint8), precision=backbone.runtime.precision)
         if tower == IMAGE:
             images = PreparedImages.of(encode, about, name=backbone.name, runtime=backbone.runtime)
             cosine = least_cosine(of_tensors(images), backbone)

@@ -35,11 +35,15 @@ def compiled(model: Any, *, precision: str) -> bytes:
     return exported.getvalue() if isinstance(exported, io.BytesIO) else bytes(exported)
 
 
-def load(content: bytes, *, precision: str) -> Tower:
-    """Load a tower that `compiled` gave; `precision` is `fp32` or `bf16`. Raises whatever OpenVINO raises."""
-    tower = library().Core().import_model(content, "CPU", _settings(precision))
+def load(content: NDArray[np.uint8], *, precision: str) -> Tower:
+    """Load a tower that `compiled` gave, which must stay as it is; `precision` is `fp32` or `bf16`.
 
-    def encode(*inputs: NDArray[Any]) -> NDArray[np.float32]:
+    Raises whatever OpenVINO raises.
+    """
+    shared = library().Tensor(content, shared_memory=True)
+    tower = library().Core().import_model(shared, "CPU", _settings(precision))
+
+    def encode(*inputs: NDArray[Any], _kept: NDArray[np.uint8] = content) -> NDArray[np.float32]:
         # The next call overwrites this result.
         embeddings: NDArray[np.float32] = np.array(tower(list(inputs), share_inputs=True)[0])
         return embeddings

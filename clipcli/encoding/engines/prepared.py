@@ -20,12 +20,12 @@ from clipcli.backbones.runtime import Runtime
 from clipcli.encoding.engines import openvino, store
 from clipcli.encoding.engines.openvino import Tower
 from clipcli.encoding.engines.store import EngineRefused, Verdict
-from clipcli.errors import is_out_of_memory, one_line
+from clipcli.errors import MissingExtra, is_out_of_memory, one_line
 from clipcli.events import Noted
 
 OPENVINO = "openvino"
 # What towers take and give, and what is noted about them. A change of it needs another name.
-_FORM = "towers/2"
+_FORM = "towers/3"
 _TEXTS_PER_BATCH = 64
 _PROMPTS_AT_A_TIME = 256
 
@@ -123,7 +123,7 @@ def encodes(what: str, verdict: Verdict) -> Noted:
 
 
 def load_tower(key: str, verdict: Verdict, *, precision: str) -> Tower:
-    """Load a converted tower. Its content is read and compared with its checksum while OpenVINO is imported.
+    """Load a converted tower. Its content is compared with its checksum beside that, or before if its file was touched.
 
     Raises `EngineRefused` if its verdict is bad, OpenVINO cannot be imported, memory is short, or its file is not as it
     was written: that one is forgotten.
@@ -131,15 +131,27 @@ def load_tower(key: str, verdict: Verdict, *, precision: str) -> Tower:
     if verdict.problem is not None:
         raise EngineRefused(verdict.problem)
     with ThreadPoolExecutor(1) as beside:
-        reading = beside.submit(store.read, key, verdict)
         try:
-            openvino.library()
+            content = store.mapped(key)
+            checking = beside.submit(store.check, content, verdict)
+            _import_openvino()
+            # OpenVINO may crash on a broken file.
+            if not store.is_untouched(key, verdict):
+                checking.result()
+            tower = openvino.load(content, precision=precision)
+            checking.result()
+        except MissingExtra as e:
+            raise EngineRefused(str(e)) from e
+        # OpenVINO raises nearly anything on a broken file. The next conversion makes it anew.
         except Exception as e:
-            raise EngineRefused(f"it cannot be imported: {one_line(e)}") from e
+            if not is_out_of_memory(e):
+                store.forget(key)
+            raise EngineRefused(one_line(e)) from e
+    return tower
+
+
+def _import_openvino() -> None:
     try:
-        return openvino.load(reading.result(), precision=precision)
-    # OpenVINO raises nearly anything on a broken file. The next conversion makes it anew.
+        openvino.library()
     except Exception as e:
-        if not is_out_of_memory(e):
-            store.forget(key)
-        raise EngineRefused(one_line(e)) from e
+        raise MissingExtra(f"it cannot be imported: {one_line(e)}") from e

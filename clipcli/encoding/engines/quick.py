@@ -8,6 +8,7 @@ from typing import Protocol
 
 from clipcli.backbones.checkpoint import IMAGE, TEXT
 from clipcli.backbones.devices import MOST_WORKERS, cores
+from clipcli.backbones.directory import ONNX_NAME
 from clipcli.backbones.runtime import Runtime
 from clipcli.encoding.engines import openvino, store
 from clipcli.encoding.engines.prepared import (
@@ -44,7 +45,8 @@ class HowItRuns(Protocol):
 
 def suits(settings: HowItRuns, facts: ModelFacts) -> bool:
     """True where OpenVINO may run the model, if it is installed."""
-    return settings.engine in ("auto", OPENVINO) and facts.device == "cpu" and facts.precision in openvino.PRECISIONS
+    fits = facts.device == "cpu" and facts.precision in openvino.PRECISIONS and not facts.weights.endswith(ONNX_NAME)
+    return settings.engine in ("auto", OPENVINO) and fits
 
 
 def verdict_on(tower: str, settings: HowItRuns, facts: ModelFacts | None) -> Verdict | None:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from clipcli.errors import CacheUnusable
 from clipcli.files.atomic import part_of
+from clipcli.files.identity import state_of
 from clipcli.memory.cache import cache_path
 from clipcli.parsed import json_of
 
 _VERDICT, _TOWER = "verdict.json", "tower.bin"
+_OTHER = "its file is not as it was written"
 
 
 class EngineRefused(Exception):
@@ -27,14 +33,15 @@ class Verdict:
     """The result of comparing a converted tower with torch.
 
     `cosine` is the least cosine between their embeddings, `None` if there are none. `problem` says why the tower must
-    not be used, and is `None` for a good one. `about` is what is needed to use the tower, and `checksum` the SHA-256 of
-    its content.
+    not be used, and is `None` for a good one. `about` is what is needed to use the tower, `checksum` the SHA-256 of its
+    content, and `state` that of its file when it was written.
     """
 
     cosine: float | None
     problem: str | None
     about: Mapping[str, Any] = field(default_factory=dict)
     checksum: str | None = None
+    state: Sequence[int] = field(default_factory=list)
 
 
 # A verdict that is not as it was written: reading the tower refuses it, as no content has this checksum.
@@ -67,8 +74,9 @@ def keep(key: str, make: Callable[[], tuple[bytes, Verdict]]) -> Verdict:
         part.mkdir(parents=True)
         content, verdict = make()
         if verdict.problem is None:
-            verdict = replace(verdict, checksum=hashlib.sha256(content).hexdigest())
             (part / _TOWER).write_bytes(content)
+            checksum, state = hashlib.sha256(content).hexdigest(), list(state_of(part / _TOWER))
+            verdict = replace(verdict, checksum=checksum, state=state)
         text = json.dumps(asdict(verdict)).encode()
         (part / _VERDICT).write_bytes(_checksum(text) + b"\n" + text)
         # A folder in its place has no readable verdict, or is the same tower from a run that was quicker.
@@ -81,15 +89,30 @@ def keep(key: str, make: Callable[[], tuple[bytes, Verdict]]) -> Verdict:
     return verdict
 
 
-def read(key: str, verdict: Verdict) -> bytes:
-    """The content of a tower. Raises `EngineRefused` if it is not as it was written."""
+def mapped(key: str) -> NDArray[np.uint8]:
+    """The content of a tower, of which each part is read when it is needed. Raises `EngineRefused` if there is none."""
     try:
-        content = (engines_path() / key / _TOWER).read_bytes()
+        with (engines_path() / key / _TOWER).open("rb") as file:
+            # OpenVINO wants memory that could be written to; what is written to this does not reach the file.
+            return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), np.uint8)
     except OSError as e:
         raise EngineRefused(f"its file cannot be read: {e.strerror}") from None
-    if hashlib.sha256(content).hexdigest() != verdict.checksum:
-        raise EngineRefused("its file is not as it was written")
-    return content
+    except ValueError:
+        raise EngineRefused(_OTHER) from None
+
+
+def is_untouched(key: str, verdict: Verdict) -> bool:
+    """True if the file of a tower has the size, the times and the place that it had when it was written."""
+    try:
+        return list(state_of(engines_path() / key / _TOWER)) == verdict.state
+    except OSError:
+        return False
+
+
+def check(content: NDArray[np.uint8], verdict: Verdict) -> None:
+    """Read all of a tower. Raises `EngineRefused` if it is not as it was written."""
+    if hashlib.sha256(content.data).hexdigest() != verdict.checksum:
+        raise EngineRefused(_OTHER)
 
 
 def _checksum(content: bytes) -> bytes:

@@ -184,6 +184,18 @@ def test_an_error_of_the_disk_is_told(client: Client, monkeypatch: pytest.Monkey
     assert client.server.decisions.said == {}
 
 
+@pytest.mark.usefixtures("workers")
+@pytest.mark.parametrize("labelled_so", [True, False])
+def test_a_decoder_that_dies_costs_its_photo_alone(written: Written, labelled_so: bool) -> None:
+    """Photos that were labelled in worker processes are shown by such as well."""
+    written(labelled(4), **({"untrusted": True} if labelled_so else {}))
+    Path("photos/001.png").write_text("SEGFAULT")
+    with serving(**({} if labelled_so else {"isolate": True})) as client:
+        numbers = {one["path"]: n for n, one in enumerate(content_of(client.get("")[2].decode())["photos"])}
+        statuses = [client.get(f"small/{numbers[f'photos/{n:03}.png']}")[0] for n in range(4)]
+        assert statuses == [200, 404, 200, 200]
+
+
 def test_a_photo_that_went_is_not_found(client: Client) -> None:
     for path in Path("photos").iterdir():
         path.unlink()

@@ -22,6 +22,7 @@ from clipcli.commands.train.processes import Processes
 from clipcli.data.pairs import Pair
 from clipcli.errors import ClipcliError
 from clipcli.images.decode import read_pixels
+from clipcli.images.limits import Limits
 from clipcli.images.resize import resizer
 from clipcli.records import ImageItem, Reference
 
@@ -211,6 +212,28 @@ def test_what_is_odd_about_an_image_is_counted_once_in_all_epochs(tokenizer: Tok
     assert len(list(batches.start(0, end=10))) == 10
     [said] = batches.notices.events()
     assert said.message.startswith("3 images are only the thumbnails in their files, such as ")
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_decoder_that_dies_costs_its_image_alone(tokenizer: Tokenizer) -> None:
+    """What workers decode is what this process does, and what they note of it is counted."""
+    stream = io.BytesIO()
+    Image.new("RGB", (20, 24)).save(stream, "TIFF", tiffinfo={254: 1})
+    odd = {2: b"SEGFAULT", 5: stream.getvalue(), 7: b"no image"}
+    pairs = [pair(n, image=Reference("bytes", member=odd.get(n, photo(n)))) for n in range(8)]
+    plain = [
+        pair(n, image=Reference("bytes", member=odd[n] if n > 2 else b"worse") if n in odd else None) for n in range(8)
+    ]
+    how: dict[str, Any] = {"sizes": [8], "order": Order(parts_of([8], [None], batch_size=4), 0), "workers": 2}
+    how |= {"size": PREPROCESSING.size, "tokenizer": tokenizer, "processes": Processes(), "pin": False}
+    view = train_view(PREPROCESSING, crop=0.5, flip=True)
+    apart = Batches(pairs, view=view, limits=Limits(isolate=True), **how)
+    here = Batches(plain, view=view, **how)
+    found = list(apart.start(0, end=6))
+    assert [batch.pixels.tolist() for batch in found] == [batch.pixels.tolist() for batch in here.start(0, end=6)]
+    reasons = {skipped.item.id: skipped.reason for batch in found for skipped in batch.skipped}
+    assert reasons == {"2.png": "its decoder died by SIGSEGV, a fault in its code", "7.png": "not an image"}
+    assert list(apart.notices.events()) == list(here.notices.events()) != []
 
 
 def test_another_seed_gives_other_batches(tokenizer: Tokenizer) -> None:

@@ -28,6 +28,7 @@ HARMLESS = {
     "tensorboard",
     "stop_on_collapse",
     "offline",
+    *("isolate", "untrusted", "decode_timeout", "decode_memory"),
 } | {*("micro_batch", "grad_checkpoint", "compile", "device")}
 OTHER: dict[str, Any] = (
     {"exclude": ("*.gif",), "keep_names": True, "keep_duplicates": True, "offline": True}
@@ -48,6 +49,8 @@ OTHER: dict[str, Any] = (
     | {"workers": 5, "grad_checkpoint": True, "compile": True, "save_every": 12, "keep_every": 13, "log_every": 14}
     | {"tensorboard": True, "augment": "trivial", "cutmix": 0.5, "average": 0.99, "image_size": 96}
     | {"stop_on_collapse": True, "distill": 2.0, "hold_out": 0.3, "patience": 4, "augment_views": 3}
+    | {"max_pixels": 1000, "truncated": "accept", "isolate": True, "untrusted": True}
+    | {"decode_timeout": 2.5, "decode_memory": 500_000_000}
 )
 
 
@@ -214,6 +217,8 @@ def _values(name: str) -> st.SearchStrategy[Any]:
     text = st.text(st.characters(), max_size=8)
     if stated.choices:
         return st.sampled_from(list(stated.choices))
+    if name == "decode_memory":
+        return st.sampled_from(["2GB", 500_000_000])
     if kind is int:
         return st.integers(stated.least, stated.most)
     if kind is float:

@@ -96,7 +96,7 @@ def test_images_are_stored_where_nothing_changes_them(settings: dict[str, Any], 
     assert (keeps_images(config), stores_images(config)) == (keeps, stores)
 
 
-def test_what_was_encoded_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_encoded_is_remembered() -> None:
     asked: list[list[str]] = []
 
     def encode(items: Any, **_: Any) -> Any:
@@ -104,9 +104,8 @@ def test_what_was_encoded_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None
         kept = [n for n, item in enumerate(items) if item.id != "4"]
         return np.array([[float(items[n].id)] for n in kept], np.float32), kept, ("odd",)
 
-    monkeypatch.setattr("clipcli.commands.train.stored.encode_images_together", encode)
     how: dict[str, Any] = {"backbone": None, "processes": None}
-    look_up = remembering()
+    look_up = remembering(encode)
     first = look_up([in_memory("1"), in_memory("4"), in_memory("2")], **how)
     again = look_up([in_memory("2"), in_memory("4"), in_memory("3"), in_memory("1")], **how)
     assert asked == [["1", "4", "2"], ["3"]]

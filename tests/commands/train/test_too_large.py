@@ -147,3 +147,10 @@ def test_a_save_that_is_too_large_says_nothing_of_disks(
 def test_what_helps(micro_batch: int | None, grad_checkpoint: bool, advice: str) -> None:
     config = TrainConfig("photos", micro_batch=micro_batch, grad_checkpoint=grad_checkpoint)
     assert smaller_steps(config, pairs=64) == advice
+
+
+def test_a_checkpoint_that_is_cut_short_is_told_in_words() -> None:
+    """As torch says it of a disk that gets full."""
+    errors = ("[enforce fail at inline_container.cc:672] . unexpected pos 538048 vs 537936", "No space left on device")
+    said = [checkpoints._in_words(RuntimeError(error)) for error in errors]
+    assert said == ["not all of it was written, as on a full disk", "No space left on device"]

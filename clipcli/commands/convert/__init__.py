@@ -1,0 +1,1 @@
+"""`convert`: a model in the form that another library reads."""
