@@ -144,10 +144,7 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
     try:
         with noting_images(str(local_path(file.output)), limits):
             write_rows(events, rows, summary, display, show=show)
-        settle(file.output)
-        remove_left_over(replaced)
-        if file.cluster is not None:
-            remove_parts(file.output)
+        _tidy(file, replaced)
         for event in album.write() if album else ():
             show(event)
     except KeyboardInterrupt:
@@ -156,6 +153,14 @@ def _label(settings: ClassifySettings, file: RowsFile, display: Display, *, show
         close_standard_output()
         summary.reader_gone = True
     return summary
+
+
+def _tidy(file: RowsFile, replaced: Sequence[Path]) -> None:
+    """Put the output where it belongs, and remove what it replaces."""
+    settle(file.output)
+    remove_left_over(replaced)
+    if file.cluster is not None:
+        remove_parts(file.output)
 
 
 def _after_a_death(settings: ClassifySettings, file: RowsFile, display: Display) -> ClassifySettings:

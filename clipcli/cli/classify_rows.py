@@ -60,13 +60,16 @@ class RowsOutput:
         # Of a resumed run, all rows may be there already.
         self.is_there = earlier is not None and earlier.is_output
         self._former = update.former if update else None
+        former = self._former
         # An output that is safe stays so.
-        was_safe = self._former is not None and self._former.schema.spreadsheet_safe
+        was_safe = former.schema.spreadsheet_safe if former else earlier is not None and earlier.spreadsheet_safe
         self._safe = file.spreadsheet_safe or settings.untrusted or was_safe
-        before = earlier.manifest if earlier else self._former.manifest if self._former else None
+        before = earlier.manifest if earlier else former.manifest if former else None
+        # A shard, which alone has notices, is never updated.
+        noticed = of_manifest(earlier.manifest.noticed, earlier.path) if earlier else Noticed()
         self._begun = earlier.manifest.begun if earlier else now()
         self._model = before.model if before else None
-        self._noticed = Noticed(images=of_manifest(before.noticed if before else None).images)
+        self._noticed = Noticed(images=noticed.images)
         self._output: Output | None = None
         self._waiting: list[Row] = []
 
@@ -99,6 +102,8 @@ class RowsOutput:
                 self._noticed = replace(noticed, images=(*noticed.images, counted))
             case Warned(counted=Counted() as counted) | Noted(counted=Counted() as counted):
                 self._noticed = replace(noticed, inputs=(*noticed.inputs, counted))
+            case _:
+                return
         self._record()
 
     def _record(self) -> None:

@@ -35,9 +35,7 @@ def table(tally: Tally, width: int | None) -> Iterator[Text]:
     figures = [_figures(counts, tally.rows) for _, counts in shown]
     figures += [[f"{count:,}", share(count, tally.rows), ""] for count in others.values() if count]
     room = None if width is None else width - 1
-    while room is not None and len(heads) > 1 and _LEAST_LABEL + _width_of(heads, figures) > room:
-        heads = heads[:-1]
-        figures = [some[: len(heads)] for some in figures]
+    heads, figures = _that_fit(heads, figures, room)
     widths = [max(map(len, column)) for column in zip(heads, *figures, strict=True)]
     taken = _width_of(heads, figures)
     longest = max(cell_len(label) for label in ("label", _SKIPPED, *_without(tally), *(label for label, _ in shown)))
@@ -93,6 +91,14 @@ def share(count: int, rows: int) -> str:
 
 def _width_of(heads: Sequence[str], figures: Sequence[Sequence[str]]) -> int:
     return sum(2 + max(map(len, column)) for column in zip(heads, *figures, strict=True))
+
+
+def _that_fit(heads: list[str], figures: list[list[str]], room: int | None) -> tuple[list[str], list[list[str]]]:
+    """The first columns, as many as there is room for, but one at least."""
+    while room is not None and len(heads) > 1 and _LEAST_LABEL + _width_of(heads, figures) > room:
+        heads = heads[:-1]
+        figures = [some[: len(heads)] for some in figures]
+    return heads, figures
 
 
 def _reasons(tally: Tally) -> Iterator[str]:

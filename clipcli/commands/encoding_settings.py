@@ -51,12 +51,13 @@ class Decoding(Settings):
     truncated: str = setting(default="error", group="how", choices=TRUNCATED, explained=True, metavar="T", rare=True)
     """How truncated images are taken."""
 
-    isolate: bool = setting(default=False, group="how", harmless=True, rare=True)
+    isolate: bool = setting(default=False, group="how", rare=True)
     """Decode in worker processes that are watched: an image whose decoder hangs, dies or takes all memory is skipped,
     and the others go on."""
 
-    untrusted: bool = setting(default=False, group="how", harmless=True, rare=True)
-    """The images are from strangers: --isolate, and names in a .csv are kept from being formulas of a spreadsheet."""
+    untrusted: bool = setting(default=False, group="how", rare=True)
+    """The images are from strangers: --isolate, and names in a .csv of predictions or skipped images are kept from
+    being formulas of a spreadsheet."""
 
     decode_timeout: float | None = setting(
         default=None,
@@ -64,7 +65,6 @@ class Decoding(Settings):
         metavar="SECONDS",
         least=0.001,
         by_default=f"{SECONDS:g} with --isolate",
-        harmless=True,
         rare=True,
     )
     """Skip an image that takes longer to read and decode; turns --isolate on."""
@@ -74,7 +74,6 @@ class Decoding(Settings):
         group="how",
         metavar="SIZE",
         by_default=f"{MEMORY // 10**9}GB with --isolate",
-        harmless=True,
         rare=True,
         reads=_memory,
         accepts="str | int | None",

@@ -57,13 +57,7 @@ def list_images(
     reading = Reading(IMAGE.named(image_column), keep=tuple(keep), stdin=stdin, null=null)
     items: list[ImageItem] = []
     for n, data in enumerate(found):
-        if isinstance(data, ImageItem):
-            items.append(data)
-            continue
-        before, kind = len(items), kinds[n]
-        items += _items(data, kind, reading)
-        if len(items) == before:
-            raise InputNotFound(f"no images in {data.text}; {_what_was_looked_for(data, kind)}")
+        items += [data] if isinstance(data, ImageItem) else _some_items(data, kinds[n], reading)
     return items
 
 
@@ -86,6 +80,13 @@ def _kind(data: Data) -> str:
     if kind is None:
         raise InputNotFound(f"no such image, folder or list: {data.text}; check the path")
     return kind
+
+
+def _some_items(data: Data, kind: str, reading: Reading) -> list[ImageItem]:
+    items = list(_items(data, kind, reading))
+    if not items:
+        raise InputNotFound(f"no images in {data.text}; {_what_was_looked_for(data, kind)}")
+    return items
 
 
 def _items(data: Data, kind: str, reading: Reading) -> Iterator[ImageItem]:

@@ -113,7 +113,7 @@ def _read_zip(path: str, name: str) -> bytes:
 
 def _read_span(path: str, span: Span) -> bytes:
     if is_remote(path):
-        data = read_remote(path, span.offset, span.offset + span.size)
+        data = read_remote(path, span)
         if len(data) < span.size:
             raise OSError(f"truncated: {path} has changed since it was listed")
         return data

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from clipcli.errors import ClipcliError, InputNotFound, MissingExtra, UsageError, install, one_line
 from clipcli.offline import is_offline
+from clipcli.records import Span
 
 # One letter before a colon is a drive of Windows.
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://")
@@ -65,22 +66,22 @@ def file_system(address: str) -> Any:
     return _file_system(kind, rest.partition("/")[0])
 
 
-def read_remote(address: str, start: int = 0, end: int | None = None) -> bytes:
-    """The bytes at an address, from `start` up to `end`.
+def read_remote(address: str, span: Span | None = None) -> bytes:
+    """The bytes at an address, or a part of them.
 
-    Raises `OSError`, without an `end` also for a file that is larger than 2 GiB, or has no end.
+    Raises `OSError`, without a `span` also for a file that is larger than 2 GiB, or has no end.
     """
     try:
         system = _readable(address)
-        if end is None:
+        if span is None:
             return _whole(system, address)
-        data: bytes = system.cat_file(address, start=start, end=end)
+        data: bytes = system.cat_file(address, start=span.offset, end=span.offset + span.size)
     except (OSError, ClipcliError):
         raise
     # Each library raises errors of its own for a host that does not answer.
     except Exception as e:
         raise OSError(f"cannot read it: {one_line(e)}") from e
-    if len(data) > end - start:
+    if len(data) > span.size:
         # What came is the beginning of the file, not the part.
         raise OSError("the server sends no parts of files; copy the file here")
     return data

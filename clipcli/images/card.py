@@ -93,20 +93,26 @@ def batches(
         notices=notices or Notices(),
         limits=limits,
     )
-    pending: deque[Future[Batch]] = deque()
     # The decode threads read files. This single thread waits for them, and for the card.
     card = ThreadPoolExecutor(1, thread_name_prefix="card")
     try:
-        items = iter(items)
-        while part := list(islice(items, batch_size)):
-            pending.append(card.submit(decoder.started(part)))
-            if len(pending) > 2:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        yield from _two_ahead(iter(items), decoder, card, batch_size=batch_size)
     finally:
         threads.close()
         card.shutdown(wait=False, cancel_futures=True)
+
+
+def _two_ahead(
+    items: Iterator[ImageItem | Remembered], decoder: _Decoder, card: ThreadPoolExecutor, *, batch_size: int
+) -> Iterator[Batch]:
+    """The batches in order; while one is used, the next two are made."""
+    pending: deque[Future[Batch]] = deque()
+    while part := list(islice(items, batch_size)):
+        pending.append(card.submit(decoder.started(part)))
+        if len(pending) > 2:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
 
 
 class _Decoder:

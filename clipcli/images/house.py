@@ -18,11 +18,13 @@ PLUGINS: list[str] = []
 _PROGRAM = (
     "import sys; sys.path[:] = {path!r}; from clipcli.images.worker import keep_house; keep_house({fd}, {plugins!r})"
 )
+# The settings that decode in workers.
+_ASKED_BY = "--isolate, --untrusted, --decode-timeout and --decode-memory"
 
 
 def cannot_start(why: str) -> ClipcliError:
     """The error of a run whose workers cannot be started."""
-    return ClipcliError(f"worker processes for decoding cannot be started: {why}; leave --isolate and --untrusted out")
+    return ClipcliError(f"worker processes for decoding cannot be started: {why}; leave out {_ASKED_BY}")
 
 
 class _House:
@@ -73,7 +75,7 @@ class _House:
 
     def _start(self) -> None:
         if sys.platform == "win32":
-            raise UsageError("--isolate needs Linux or macOS; leave it out")
+            raise UsageError(f"worker processes for decoding need Linux or macOS; leave out {_ASKED_BY}")
         self.end()
         self._started_with = tuple(PLUGINS)
         ours, theirs = socket.socketpair()

@@ -122,6 +122,15 @@ def attempting(limits: Limits, *, about: Callable[[ImageItem], Note] = _nobody) 
         isolated.close()
 
 
+def check_workers(limits: Limits) -> None:
+    """Start a worker, and end it. Raises `ClipcliError` where none can be started."""
+    isolated = Isolated(Wanted(limits=limits))
+    try:
+        isolated.start()
+    finally:
+        isolated.close()
+
+
 @contextmanager
 def reader(wanted: Wanted, *, watch: Stopwatch) -> Iterator[Read]:
     """A function that gives what is wanted of an image: in this process, or with `isolate` in workers."""
@@ -157,6 +166,10 @@ class Isolated:
         """The process ids of the workers."""
         with self._lock:
             return [worker.id for worker in self._all]
+
+    def start(self) -> None:
+        """Start a worker before there is an image. Raises `ClipcliError` if none can be started."""
+        self._give_back(self._worker())
 
     def pixels(self, item: ImageItem, note: Note = unsaid) -> Found | Skipped:
         """The pixels of an image, or why there are none. Raises `ClipcliError` if no worker can be started."""

@@ -87,18 +87,23 @@ def check_output(
         raise UsageError(f"{output} is a folder; give a file in it")
     if is_stream(output):
         return
-    if is_there(output) and not overwrite and not resume:
-        others = "" if resume is None else ", --update to bring it up to date, --resume to go on with its rows"
-        raise OutputExists(f"{output} exists; give another {flag}{others}, or --overwrite to replace it")
-    # What merge has left it makes anew.
-    if resume is False and not overwrite and waits(output):
-        raise OutputExists(
-            f"{path} has rows that are not at {output} yet; give --resume to go on with them, or --overwrite to start"
-            " anew"
-        )
+    if not overwrite and not resume:
+        _check_is_new(output, can_resume=resume is not None, flag=flag)
     _check_folder(path, flag=flag)
     if manifest:
         check_manifest(path.resolve())
+
+
+def _check_is_new(output: str, *, can_resume: bool, flag: str) -> None:
+    if is_there(output):
+        others = ", --update to bring it up to date, --resume to go on with its rows" if can_resume else ""
+        raise OutputExists(f"{output} exists; give another {flag}{others}, or --overwrite to replace it")
+    # What merge has left it makes anew.
+    if can_resume and waits(output):
+        raise OutputExists(
+            f"{local_path(output)} has rows that are not at {output} yet; give --resume to go on with them, or"
+            " --overwrite to start anew"
+        )
 
 
 def _check_address(output: str, *, addresses: bool, flag: str) -> None:

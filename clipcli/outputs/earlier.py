@@ -30,7 +30,7 @@ class Earlier:
 
     `path` is the file they are in, `manifest` records how they were made, and `read` reads them from the start.
     `is_output` is true if the file is the output itself. `parts` are the hidden files to remove once a run that resumes
-    these rows has put its output in place.
+    these rows has put its output in place. `spreadsheet_safe` says that they are written so, which they stay.
     """
 
     path: Path
@@ -38,6 +38,7 @@ class Earlier:
     read: Callable[[], Iterator[Row]]
     is_output: bool
     parts: tuple[Path, ...]
+    spreadsheet_safe: bool = False
 
 
 def left_over(output: str) -> list[Path]:
@@ -108,7 +109,14 @@ def find_earlier(output: str, *, format: str, top_k: int) -> Earlier | None:
     if begun[best].format != format:
         raise UsageError(f"{best} was begun with --format {begun[best].format}; give that, or {UPDATE}")
     superseded = [part for part in parts if part == best or _is_start(part, best)]
-    return Earlier(best, begun[best], partial(_rows, best), is_output=best == path, parts=tuple(superseded))
+    return Earlier(
+        best,
+        begun[best],
+        partial(_rows, best),
+        is_output=best == path,
+        parts=tuple(superseded),
+        spreadsheet_safe=_is_safe(best),
+    )
 
 
 def _begun(path: Path, parts: Iterable[Path]) -> tuple[dict[Path, Manifest], dict[Path, UsageError]]:
@@ -168,6 +176,11 @@ def _newest_first(paths: Iterable[Path]) -> list[Path]:
 def _rows(path: Path) -> Iterator[Row]:
     found = read_begun(path)
     return iter(()) if found is None else found[1]
+
+
+def _is_safe(path: Path) -> bool:
+    found = read_begun(path)
+    return found is not None and found[0].spreadsheet_safe
 
 
 def _is_updated(path: Path) -> bool:

@@ -60,7 +60,8 @@ def read_part(path: str) -> Part:
     if sharding is None:
         raise UsageError(f"{path} is no part: it was labelled without --shard; leave it out")
     try:
-        part = Part(path, manifest, sharding, places_of(manifest.provenance), of_manifest(manifest.noticed))
+        noticed = of_manifest(manifest.noticed, file)
+        part = Part(path, manifest, sharding, places_of(manifest.provenance), noticed)
         if not 0 <= part.shard.number < part.shard.count or sharding["images"] < len(part.places):
             raise ValueError("there is no such shard")
     except (ValueError, KeyError, TypeError) as e:
@@ -174,18 +175,22 @@ def merged_manifest(parts: Sequence[Part], *, format: str) -> Manifest:
 
 
 def schema_of_parts(parts: Sequence[Part]) -> Schema:
-    """The schema of the rows. Raises `BadFile` for a part that has another, or none."""
+    """The schema of the rows, safe for spreadsheets if any part is, or is of images of strangers.
+
+    Raises `BadFile` for a part that has another, or none.
+    """
     found: Schema | None = None
+    safe = any(part.manifest.provenance.settings.get("untrusted") for part in parts)
     for part in parts:
         if not part.places:
             continue
         schema, _ = read_rows(local_path(part.path))
         if found is not None and schema != found:
             raise BadFile(f"{part.path} has other columns than {parts[0].path}; label shard {part.shard} anew")
-        found = schema
+        found, safe = schema, safe or schema.spreadsheet_safe
     if found is None:
         raise UsageError("the parts have no rows; check the inputs that they were made of")
-    return found
+    return replace(found, spreadsheet_safe=safe)
 
 
 def placed_rows(parts: Sequence[Part]) -> Iterator[tuple[int, Row]]:

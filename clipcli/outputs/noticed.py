@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from clipcli.errors import BadFile
 from clipcli.events import Counted
+from clipcli.files.manifest import manifest_path
 from clipcli.notices import Notices
 
 
@@ -19,12 +22,15 @@ class Noticed:
     images: tuple[Counted, ...] = ()
 
 
-def of_manifest(written: Mapping[str, Any] | None) -> Noticed:
-    """What a manifest holds. Raises `TypeError`, `KeyError` or `ValueError` if it is damaged."""
+def of_manifest(written: Mapping[str, Any] | None, file: Path) -> Noticed:
+    """What the manifest of a file holds. Raises `BadFile` if that is damaged."""
     if written is None:
         return Noticed()
-    inputs, images = (tuple(_counted(one) for one in written[name]) for name in ("inputs", "images"))
-    return Noticed(tuple(map(str, written["left_out"])), inputs, images)
+    try:
+        inputs, images = (tuple(_counted(one) for one in written[name]) for name in ("inputs", "images"))
+        return Noticed(tuple(map(str, written["left_out"])), inputs, images)
+    except (TypeError, KeyError, ValueError) as e:
+        raise BadFile(f"{manifest_path(file)} is damaged ({e}); label this shard anew") from None
 
 
 def for_manifest(noticed: Noticed) -> dict[str, Any]:
@@ -39,7 +45,9 @@ def of_all(shards: Sequence[Noticed]) -> Noticed:
         for counted in one.images:
             notices.add_counted(counted)
     images = tuple(said.counted for said in notices.events() if said.counted is not None)
-    return Noticed(shards[0].left_out, shards[0].inputs, images)
+    # All shards read all inputs; an older part may not have kept what was said of them.
+    of_inputs = next((one for one in shards if one.inputs or one.left_out), Noticed())
+    return Noticed(of_inputs.left_out, of_inputs.inputs, images)
 
 
 def as_notices(counted: Iterable[Counted]) -> Notices:
@@ -52,4 +60,8 @@ def as_notices(counted: Iterable[Counted]) -> Notices:
 
 def _counted(written: Mapping[str, Any]) -> Counted:
     kinds = tuple((str(kind), int(number)) for kind, number in written["kinds"])
-    return Counted(**{**written, "kinds": kinds})
+    counted = Counted(**{**written, "kinds": kinds})
+    texts = (counted.one, counted.many, counted.then, counted.example)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(counted.warns, bool):
+        raise TypeError("a notice is no text")
+    return counted

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ import clipcli
 from clipcli.backbones.backbone import Backbone
 from clipcli.commands.merge import run as merging_run
 from clipcli.errors import BadFile
-from clipcli.events import Event, RowsReady
+from clipcli.events import Counted, Event, RowsReady
 from clipcli.files.locks import only_writer
 from clipcli.files.manifest import manifest_path, read_manifest, write_manifest
+from clipcli.outputs.noticed import Noticed, for_manifest, of_all, of_manifest
 from clipcli.outputs.shards import number_of
 
 from .conftest import Run
@@ -118,11 +119,27 @@ def test_what_was_noticed_is_said_of_all_parts_together(run: Run, given: tuple[A
     for notice in ("6 images are only the thumbnails in their files, such as ", "1 hidden image", "1 file is no image"):
         assert notice in alone
         assert said.count(notice) == 1
-    manifest = json.loads(Path("part-0.csv.json").read_text())
-    assert 0 < sum(number for one in manifest["noticed"]["images"] for _, number in one["kinds"]) < 6
+    manifest, *others = (json.loads(Path(f"part-{n}.csv.json").read_text()) for n in range(3))
+    # How many are of which shard depends on the folder of the test.
+    noticed = [one for each in (manifest, *others) for one in each["noticed"]["images"]]
+    assert sum(number for one in noticed for _, number in one["kinds"]) == 6
     del manifest["noticed"]["images"]
     Path("part-0.csv.json").write_text(json.dumps(manifest))
     assert "part-0.csv.json is damaged" in run("merge", "part-?.csv", "-o", "b.csv").err
+    resumed = run(*command, "-o", "part-0.csv", "--shard", "0/3", "--resume")
+    assert (resumed.code, "part-0.csv.json is damaged ('images'); label this shard anew" in resumed.err) == (2, True)
+
+
+def test_what_was_noticed_is_read_as_it_was_written() -> None:
+    said = Counted("image", "images", "left out", True, (("", 2),), "a.jpg")
+    noticed = Noticed(("a.pdf",), (said,), (said,))
+    assert of_manifest(for_manifest(noticed), Path("a.csv")) == noticed
+    # A part that kept nothing says nothing for the others.
+    assert of_all([Noticed(), noticed]) == noticed
+    for name, value in {"one": 1, "warns": "no", "kinds": "ab", "example": None}.items():
+        damaged = {**for_manifest(noticed), "images": [{**asdict(said), name: value}]}
+        with pytest.raises(BadFile, match=r"a\.csv\.json is damaged"):
+            of_manifest(damaged, Path("a.csv"))
 
 
 def test_a_part_that_was_stopped_goes_on(run: Run, given: tuple[Any, ...]) -> None:

@@ -96,6 +96,18 @@ def test_a_run_that_was_stopped_is_resumed(run: Run, odd: tuple[str, ...], model
     assert Path("safe.csv").read_bytes() == Path("whole.csv").read_bytes()
 
 
+@pytest.mark.parametrize("flag", ["--spreadsheet-safe", "--untrusted"])
+def test_what_is_resumed_stays_safe(run: Run, odd: tuple[str, ...], model: str, flag: str) -> None:
+    """Also where the flag is left out."""
+    Path("list.txt").write_text("\n".join(odd[:2]) + "\n")
+    assert run(*label(model, "-o", "safe.csv", flag)).code == 0
+    Path("list.txt").write_text("\n".join(odd[:3]) + "\n")
+    assert run(*label(model, "-o", "safe.csv", "--resume")).code == 0
+    assert table("safe.csv")[0][-1] == COLUMN
+    assert table("safe.csv")[1][0] == "'=1+1.jpg"
+    assert paths("safe.csv") == list(odd[:3])
+
+
 def test_review_sort_tag_and_evaluate_read_the_names(run: Run, odd: tuple[str, ...], model: str) -> None:
     assert run(*label(model, "-o", "safe.csv", "--spreadsheet-safe")).code == 0
     done = run("sort", "safe.csv", "--into", "sorted", "--list")
@@ -175,3 +187,14 @@ def test_parts_are_merged_as_they_are(run: Run, odd: tuple[str, ...], model: str
     assert done.code == 0, done.err
     assert Path("merged.csv").read_bytes() == Path("whole.csv").read_bytes()
     assert paths("merged.csv") == list(odd)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_parts_are_safe_where_any_is(run: Run, odd: tuple[str, ...], model: str, suffix: str) -> None:
+    """In any order; a part in another format is safe by what its manifest says."""
+    assert run(*label(model, "-o", f"0.{suffix}", "--untrusted", "--shard", "0/2")).code == 0
+    assert run(*label(model, "-o", f"1.{suffix}", "--shard", "1/2")).code == 0
+    for n, order in enumerate([(0, 1), (1, 0)]):
+        assert run("merge", *(f"{part}.{suffix}" for part in order), "-o", f"merged-{n}.csv").code == 0
+        assert table(f"merged-{n}.csv")[0][-1] == COLUMN
+        assert paths(f"merged-{n}.csv") == list(odd)

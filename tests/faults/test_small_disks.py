@@ -83,7 +83,7 @@ def test_rows(faulty: Faulty, classify: list[object], disk: Disk, rounds: int) -
 
 def test_an_update(faulty: Faulty, classify: list[object], disk: Disk, rounds: int) -> None:
     """The former output is left as it was."""
-    command, output = [*classify[:-1], "small/out.csv", "--update"], disk.folder / "out.csv"
+    command, output, failed = [*classify[:-1], "small/out.csv", "--update"], disk.folder / "out.csv", 0
     for left in pages(rounds, 0, 1, most=6):
         disk.leave(1 << 20)
         (faulty.folder / "photos" / "new.png").unlink(missing_ok=True)
@@ -94,16 +94,18 @@ def test_an_update(faulty: Faulty, classify: list[object], disk: Disk, rounds: i
         ended = faulty(*command)
         if ended.code != 3:
             says_it_in_a_line(ended)
+            failed += 1
             assert output.read_bytes() == former
         disk.free()
         assert faulty(*command).code == 3
         assert output.read_bytes().count(b"\n") == former.count(b"\n") + 1
+    assert failed
 
 
 def test_the_cache(faulty: Faulty, classify: list[object], disk: Disk, rounds: int) -> None:
     """A run goes on without a cache that cannot be written, says so once, and the next one has it."""
     assert faulty(*classify).code == 3
-    rows = (faulty.folder / "rows" / "out.csv").read_bytes()
+    rows, said = (faulty.folder / "rows" / "out.csv").read_bytes(), 0
     faulty.environment["CLIPCLI_CACHE"] = str(disk.folder / "cache")
     for left in pages(rounds, 0, 12, most=40):
         disk.leave(left)
@@ -112,10 +114,14 @@ def test_the_cache(faulty: Faulty, classify: list[object], disk: Disk, rounds: i
             (faulty.folder / "rows").mkdir()
             ended = faulty(*classify)
             assert ended.code == 3, ended.said
-            assert ended.said.count("going on without it") <= full
+            times = ended.said.count("going on without it")
+            # The cache may fit into the last of the pages.
+            assert times == 1 if full and not left else times <= full
+            said += times
             assert (faulty.folder / "rows" / "out.csv").read_bytes() == rows
             if full:
                 disk.free()
+    assert said
 
 
 def test_train(faulty: Faulty, models: dict[str, Path], disk: Disk, rounds: int) -> None:
@@ -129,12 +135,13 @@ def test_train(faulty: Faulty, models: dict[str, Path], disk: Disk, rounds: int)
     whole = faulty(*start)
     assert whole.code in (0, 3), whole.said
     # The header is written in any order, and the numbers are at the end.
-    learned = weights.read_bytes()[-(1 << 20) :]
+    learned, failed = weights.read_bytes()[-(1 << 20) :], 0
     for megabytes in [3] if rounds == 1 else [0, 1, 3, 8, 12, 20, 25, 30]:
         disk.leave(megabytes << 20 >> 12)
         ended = faulty(*start)
         if ended.code not in (0, 3):
             says_it_in_a_line(ended)
+            failed += 1
         disk.free()
         again = faulty("train", "--resume", "--output", "small/run")
         if again.code not in (0, 3):
@@ -142,13 +149,14 @@ def test_train(faulty: Faulty, models: dict[str, Path], disk: Disk, rounds: int)
             shutil.rmtree(disk.folder / "run", ignore_errors=True)
             assert faulty(*start).code in (0, 3)
         assert weights.read_bytes()[-(1 << 20) :] == learned
+    assert failed
 
 
 def test_sort(faulty: Faulty, classify: list[object], disk: Disk, rounds: int) -> None:
     """Every photo that is there is whole, and with room all are."""
     assert faulty(*classify).code == 3
     command = ["sort", "rows/out.csv", "--into", "small/sorted", "--by", "copy", "--apply"]
-    before = {path.name: path.read_bytes() for path in (faulty.folder / "photos").iterdir()}
+    before, failed = {path.name: path.read_bytes() for path in (faulty.folder / "photos").iterdir()}, 0
     for left in pages(rounds, 2, 23, most=26):
         disk.leave(left)
         ended = faulty(*command)
@@ -156,6 +164,7 @@ def test_sort(faulty: Faulty, classify: list[object], disk: Disk, rounds: int) -
         if "more than there are free" not in ended.said and ended.code != 0:
             says_it_in_a_line(ended)
         assert ended.code == 1 or left > 23
+        failed += ended.code == 1
         there = {path.name: path.read_bytes() for path in (disk.folder / "sorted").rglob("*.png")}
         assert there.items() <= before.items()
         disk.free()
@@ -164,3 +173,4 @@ def test_sort(faulty: Faulty, classify: list[object], disk: Disk, rounds: int) -
         there = {path.name: path.read_bytes() for path in (disk.folder / "sorted").rglob("*.png")}
         assert there.items() <= before.items()
         assert len(there) == 12
+    assert failed

@@ -86,7 +86,9 @@ def group() -> Iterator[Path]:
         pytest.skip("control groups do not bound memory here")
     yield found
     # Workers end after the run that they work for.
+    until = time.monotonic() + 30
     while (found / "cgroup.procs").read_text():
+        assert time.monotonic() < until, "a process of the run goes on after it"
         time.sleep(0.05)
     found.rmdir()
 

@@ -236,7 +236,9 @@ def test_a_worker_that_dies_at_its_start_ends_the_run() -> None:
     made._first = b"no pickle"
     HOUSE.prepare()
     open_before = len(os.listdir("/dev/fd"))
-    with pytest.raises(ClipcliError, match="cannot be started: its decoder ended the worker process; leave --isolate"):
+    with pytest.raises(
+        ClipcliError, match="cannot be started: its decoder ended the worker process; leave out --isolate"
+    ):
         made.pixels(in_memory(photo()))
     assert len(os.listdir("/dev/fd")) == open_before
 

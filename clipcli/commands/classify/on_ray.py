@@ -71,12 +71,8 @@ def run_on_ray(
     again, and nothing is if the output has all rows. Raises as `run`, also for an `earlier` output of another run,
     `MissingExtra` without Ray, and `ClipcliError` if the cluster cannot be used.
     """
-    ray = imported_ray()
-    notices = Notices()
+    ray, notices = imported_ray(), Notices()
     work = read_work(options, notices, written={output: "--output"})
-    if options.refine or options.embeddings is not None:
-        flag = "--refine" if options.refine else "--embeddings"
-        raise UsageError(f"{flag} needs all embeddings in one process; drop it, or --cluster")
     resumed = check_earlier(earlier, work.images, provenance=work.provenance) if earlier else None
     if resumed is not None and resumed.count == len(work.images):
         yield InputsFound(len(work.images), resumed.count, work.left_out)

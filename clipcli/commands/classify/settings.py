@@ -154,6 +154,9 @@ def check_cluster(settings: ClassifySettings, file: RowsFile) -> None:
     given = next((flag for flag, value in flags.items() if value), None)
     if given is not None:
         raise UsageError(f"{given} and --cluster do not go together; drop one of them")
+    if settings.refine or settings.embeddings is not None:
+        flag = "--refine" if settings.refine else "--embeddings"
+        raise UsageError(f"{flag} needs all embeddings in one process; drop it, or --cluster")
     if file.output == STDOUT:
         raise UsageError("a cluster leaves its parts beside the output, so it must be a file; give --output FILE")
 

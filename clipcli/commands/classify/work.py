@@ -68,15 +68,13 @@ def read_work(
     class_source = _checked_classes(options, notices)
     memory = model.memory if model else open_memory(cache=options.cache, cache_size=options.cache_size)
     items = _listed(options, notices) if stored is None else stored.items
-    for file, flag in written.items():
-        check_is_not_read(file, {item.file for item in items} if os.path.isfile(file) else (), flag=flag)
+    _check_written(written, items)
     kept = kept_columns(options.keep_columns, items)
     if update is not None:
         update.check(items)
         items = update.items(items)
     note_names((item.id for item in items), notices)
     items, not_taken = first_look(items, max_images=options.max_images, sample=options.sample)
-    left_out = tuple(message for message in (not_taken, notices.take(OTHER_FILES)) if message is not None)
     model = model or Model(model_name(options, class_source, stored), options, memory=memory)
     total, (items, places, shard) = len(items), _sharded(options, items)
     provenance = provenance_of(
@@ -93,7 +91,7 @@ def read_work(
         model=model,
         kept=kept,
         provenance=provenance,
-        left_out=left_out,
+        left_out=tuple(filter(None, (not_taken, notices.take(OTHER_FILES)))),
     )
 
 
@@ -102,6 +100,11 @@ def model_name(options: ClassifySettings, class_source: Classifier | PromptedCla
     if isinstance(class_source, Classifier):
         return options.model or class_source.model
     return options.model or (DEFAULT_MODEL if stored is None else stored.model.name)
+
+
+def _check_written(written: Mapping[str, str], items: Sequence[ImageItem]) -> None:
+    for file, flag in written.items():
+        check_is_not_read(file, {item.file for item in items} if os.path.isfile(file) else (), flag=flag)
 
 
 def _listed(options: ClassifySettings, notices: Notices) -> list[ImageItem]:

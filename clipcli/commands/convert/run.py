@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clipcli import backbones
 from clipcli.backbones.checkpoint import Checkpoint
@@ -16,6 +17,9 @@ from clipcli.events import Event, Loading, Noted, result_of
 from clipcli.files.atomic import replacing_folder
 from clipcli.settings import Show, api
 from clipcli.version import __version__
+
+if TYPE_CHECKING:
+    from clipcli.commands.convert.form import Form, ReadBack, Source
 
 # Beside what is written: by it a folder is known to be of this command.
 RECORD_NAME = "clipcli_convert.json"
@@ -75,6 +79,17 @@ def run(options: ConvertSettings) -> Generator[Event, None, Converted]:
     return done
 
 
+def _read_back(form: Form, part: Path, source: Source, *, name: str) -> Sequence[ReadBack]:
+    try:
+        return form.read(part, source)
+    # Loaders of other libraries raise nearly anything.
+    except Exception as e:
+        raise ClipcliError(
+            f"{name} does not read what was written of {source.checkpoint.name} ({one_line(e)}); nothing was left; "
+            "take another form"
+        ) from e
+
+
 def _converted(checkpoint: Checkpoint, part: Path, options: ConvertSettings) -> Generator[Event, None, Converted]:
     """Write a model to the folder `part`, which is to become that of the output, and compare it."""
     from clipcli.backbones.load import load
@@ -87,14 +102,7 @@ def _converted(checkpoint: Checkpoint, part: Path, options: ConvertSettings) -> 
     source = Source(checkpoint, load(checkpoint, runtime=choose_runtime(device="cpu", precision="fp32")))
     yield Noted(f"Writing {checkpoint.name} for {options.to} …")
     form.write(part, source)
-    try:
-        exact, *others = form.read(part, source)
-    # Loaders of other libraries raise nearly anything.
-    except Exception as e:
-        raise ClipcliError(
-            f"{options.to} does not read what was written of {checkpoint.name} ({one_line(e)}); nothing was left; "
-            "take another form"
-        ) from e
+    exact, *others = _read_back(form, part, source, name=options.to)
     difference = largest_difference(source.backbone, exact)
     if not difference <= MOST:
         raise ClipcliError(

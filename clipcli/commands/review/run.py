@@ -15,10 +15,12 @@ from clipcli.commands.review.embeddings import stored_embeddings
 from clipcli.commands.review.order import doubtful_first, draw, with_drawn
 from clipcli.commands.review.photos import Photo, Rows, names_by_place, read_photos, with_labels_of
 from clipcli.commands.review.settings import PHOTOS_IN_A_FILE, ReviewFile, ReviewSettings
-from clipcli.errors import BadFile, InputNotFound
+from clipcli.errors import BadFile, ClipcliError, InputNotFound
 from clipcli.events import Event, Noted, Warned
 from clipcli.files.manifest import Manifest
 from clipcli.images.decode import DEFAULT_LIMITS, prepare_pillow
+from clipcli.images.isolate import check_workers
+from clipcli.images.kinds import TRUNCATED
 from clipcli.images.limits import Limits, limits_of
 from clipcli.notices import Notices
 from clipcli.outputs.check import CORRECTIONS, check_is_not_read, check_suffix
@@ -55,7 +57,8 @@ class Review:
 def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None, Review]:
     """Read the rows and what was decided before, and order the photos.
 
-    Raises as `read_photos` and `read_corrections`, and `UsageError` if the output is a file that is read.
+    Raises as `read_photos` and `read_corrections`, `UsageError` if the output is a file that is read, and
+    `ClipcliError` if workers are asked for and cannot be started.
     """
     check_suffix(file.output, CORRECTIONS)
     check_is_not_read(file.output, [options.predictions])
@@ -82,15 +85,48 @@ def prepare(options: ReviewSettings, file: ReviewFile) -> Generator[Event, None,
     known = {n: photo.said for n, photo in enumerate(review.photos) if photo.is_by_person}
     known |= {place[path]: correction.labels for path, correction in before.by_path.items() if path in place}
     others = tuple(name for name in files if name != file.output)
-    review = replace(review, said=known, corrections=others, limits=_limits(options, rows.manifest))
+    limits = yield from _limits(options, rows.manifest)
+    review = replace(review, said=known, corrections=others, limits=limits)
     return review if most is None else _first(review, most)
 
 
-def _limits(options: ReviewSettings, manifest: Manifest | None) -> Limits:
-    """The limits of decoding: in workers, also where the photos were labelled so."""
+def _limits(options: ReviewSettings, manifest: Manifest | None) -> Generator[Event, None, Limits]:
+    """The limits of decoding: what is not given is as the photos were labelled, so also whether it is in workers.
+
+    Raises `ClipcliError` where workers are asked for and cannot be started. If it is only the photos that were labelled
+    in some, a warning says so.
+    """
     before: Mapping[str, object] = {} if manifest is None else manifest.provenance.settings
-    limits = limits_of(options)
-    return replace(limits, isolate=limits.isolate or bool(before.get("isolate") or before.get("untrusted")))
+    asked, limits = limits_of(options), limits_of(_as_labelled(options, before))
+    if not limits.isolate:
+        return limits
+    try:
+        check_workers(limits)
+    except ClipcliError as e:
+        if asked.isolate:
+            raise
+        why = str(e).partition(";")[0]
+        yield Warned(f"the photos were labelled in worker processes, and are decoded in this one: {why}")
+        return replace(limits, isolate=False)
+    return limits
+
+
+def _as_labelled(options: ReviewSettings, before: Mapping[str, object]) -> ReviewSettings:
+    """The settings, with what those of the labelling say of decoding where they say nothing."""
+    pixels, memory = (_number(before.get(name)) for name in ("max_pixels", "decode_memory"))
+    seconds, truncated = before.get("decode_timeout"), str(before.get("truncated"))
+    return replace(
+        options,
+        max_pixels=options.max_pixels or pixels,
+        decode_timeout=options.decode_timeout or (seconds if isinstance(seconds, int | float) else None),
+        decode_memory=options.decode_memory or memory,
+        truncated=truncated if truncated in TRUNCATED and options.truncated == "error" else options.truncated,
+        isolate=options.isolate or bool(before.get("isolate") or before.get("untrusted")),
+    )
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _files(options: ReviewSettings, file: ReviewFile) -> list[str]:

@@ -97,7 +97,12 @@ class _Handler(BaseHTTPRequestHandler):
         if size not in sides or not _is_number(number) or int(number) >= len(self._is_of.review.photos):
             self._refuse(HTTPStatus.NOT_FOUND)
             return
-        picture = self._is_of.picture(int(number), sides[size])
+        try:
+            picture = self._is_of.picture(int(number), sides[size])
+        except ClipcliError as e:
+            # No worker can be started any more.
+            self._answer(str(e).encode(), kind="text/plain", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+            return
         if picture is None:
             self._refuse(HTTPStatus.NOT_FOUND)
         else:

@@ -16,6 +16,7 @@ from clipcli.commands.train.kept import best_so_far, is_better
 from clipcli.commands.train.run_folder import METRICS_FILE, SKIPPED_FILE
 from clipcli.commands.train.run_lines import Line, RunLines, number, read_lines, read_text, values
 from clipcli.commands.train.validation import headline
+from clipcli.data.tables.formulas import original_records
 from clipcli.report import Charts, Code, Headline, Number, Page, Section, Table, Verdict, write_page
 from clipcli.report.line_charts import Point, lines, trade_off
 
@@ -285,13 +286,11 @@ def _sweep(run: RunLines) -> list[Section]:
 
 
 def _skipped(run: Path) -> list[Section]:
-    rows = list(csv.DictReader(io.StringIO(read_text(run / SKIPPED_FILE) or "")))
-    if not rows:
-        return []
-    cells = [(row.get("path"), row.get("reason")) for row in rows[:_SKIPPED_SHOWN]]
-    more = len(rows) - len(cells)
-    note = f"And {more:,} more in {SKIPPED_FILE}." if more else None
-    return [Table("Skipped images", ("path", "reason"), cells, note, text_columns=2)]
+    records = original_records(csv.reader(io.StringIO(read_text(run / SKIPPED_FILE) or "")))
+    rows = [(*record, None)[:2] for record in records if record][1:]
+    more = len(rows) - _SKIPPED_SHOWN
+    note = f"And {more:,} more in {SKIPPED_FILE}." if more > 0 else None
+    return [Table("Skipped images", ("path", "reason"), rows[:_SKIPPED_SHOWN], note, text_columns=2)] if rows else []
 
 
 def _configuration(run: Path) -> list[Section]:

@@ -13,6 +13,7 @@ from clipcli.backbones.checkpoint import CONFIG_NAME
 from clipcli.commands.train.checkpoints import checkpoints_in
 from clipcli.commands.train.config_file import CONFIG_FILE, changes
 from clipcli.commands.train.settings import TrainConfig, configured
+from clipcli.data.tables.formulas import defused_cells, defused_columns
 from clipcli.errors import OutputExists, OutputFailed, UsageError
 from clipcli.files.atomic import replacing, write_text
 from clipcli.outputs.csv import csv_writer
@@ -21,6 +22,7 @@ from clipcli.parsed import json_of
 from clipcli.settings import read_yaml, to_yaml
 
 METRICS_FILE, SKIPPED_FILE = "metrics.jsonl", "skipped.csv"
+_SKIPPED = ("path", "reason")
 
 
 class RunFolder:
@@ -98,11 +100,15 @@ class RunFolder:
             kept.append(line)
         write_text(file, "".join(f"{line}\n" for line in kept))
 
-    def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
-        """Write `skipped.csv` anew, of rows of path and reason."""
+    def write_skipped(self, skipped: Iterable[tuple[str, str]], *, spreadsheet_safe: bool = False) -> None:
+        """Write `skipped.csv` anew, of rows of path and reason, or as `clipcli.data.tables.formulas` says."""
         with (
             replacing(self.path / SKIPPED_FILE) as part,
             part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
         ):
             rows = [(writable(path), writable(reason)) for path, reason in skipped]
-            csv_writer(file).writerows([("path", "reason"), *rows])
+            if spreadsheet_safe:
+                safe = [defused_cells(_SKIPPED, row, texts=(True, True)) for row in rows]
+                csv_writer(file).writerows([defused_columns(_SKIPPED), *safe])
+            else:
+                csv_writer(file).writerows([_SKIPPED, *rows])

@@ -37,7 +37,7 @@ def save_run(
             state_of_all = {_RUN: asdict(state), **trainer.state()}
             saved = save_checkpoint(run, state.step, trainee=trainer.result, state=state_of_all)
             prune(run, best=state.best_step, keep_every=trainer.config.keep_every)
-            folder.write_skipped(state.skipped.items())
+            folder.write_skipped(state.skipped.items(), spreadsheet_safe=trainer.config.untrusted)
             write_report(run)
             yield CheckpointSaved(state.step, saved.folder)
 

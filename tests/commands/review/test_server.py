@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -17,7 +18,10 @@ from PIL import Image
 from clipcli.commands.review.decisions import Decisions
 from clipcli.commands.review.serve import open_decisions, serve
 from clipcli.commands.review.server import ReviewServer
+from clipcli.errors import ClipcliError
 from clipcli.events import PageServed, PhotosReviewed, result_of
+from clipcli.images.house import HOUSE, cannot_start
+from clipcli.images.limits import Limits
 from clipcli.notices import Notices
 from clipcli.outputs.corrections import read_corrections
 from clipcli.records import Row
@@ -194,6 +198,35 @@ def test_a_decoder_that_dies_costs_its_photo_alone(written: Written, labelled_so
         numbers = {one["path"]: n for n, one in enumerate(content_of(client.get("")[2].decode())["photos"])}
         statuses = [client.get(f"small/{numbers[f'photos/{n:03}.png']}")[0] for n in range(4)]
         assert statuses == [200, 404, 200, 200]
+
+
+def test_limits_are_those_of_the_labelling(written: Written) -> None:
+    limits = {"decode_timeout": 2.5, "decode_memory": 10**9, "max_pixels": 9_000, "truncated": "accept"}
+    written(labelled(1), **limits)
+    made = Limits(max_pixels=9_000, truncated="accept", isolate=True, seconds=2.5, memory=10**9)
+    assert prepared().limits == made
+    assert prepared(decode_timeout=7.0).limits == replace(made, seconds=7.0)
+
+
+def test_where_workers_cannot_start_it_is_said_once(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: object) -> int:
+        raise cannot_start("no more processes")
+
+    written(labelled(2), untrusted=True)
+    said: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(HOUSE, "fork", refused)
+        assert not prepared(said).limits.isolate
+        assert [line for line in said if "worker" in line] == [
+            "the photos were labelled in worker processes, and are decoded in this one: worker processes for decoding"
+            " cannot be started: no more processes"
+        ]
+        with pytest.raises(ClipcliError, match="no more processes; leave out --isolate, --untrusted"):
+            prepared(isolate=True)
+    with serving() as client:
+        monkeypatch.setattr(HOUSE, "fork", refused)
+        status, _, answer = client.get("small/0")
+        assert (status, b"cannot be started: no more processes" in answer) == (500, True)
 
 
 def test_a_photo_that_went_is_not_found(client: Client) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import clipcli
+from clipcli.commands.train.report import REPORT_FILE, write_report
 from clipcli.commands.train.run_folder import RunFolder
 from clipcli.commands.train.run_lines import read_lines
 from clipcli.commands.train.settings import TrainConfig, configured
@@ -219,6 +220,17 @@ def test_half_a_character_in_a_name_stops_nothing(run: RunFolder) -> None:
     content = (run.path / "skipped.csv").read_text(encoding="utf-8", errors="surrogateescape")
     assert content.splitlines()[2:] == ["b.jpg,truncated"]
     assert content.splitlines()[1].endswith(".jpg,cannot be decoded")
+
+
+def test_what_strangers_called_an_image_is_no_formula(run: RunFolder) -> None:
+    run.write_skipped([("=0.jpg", "truncated"), ("b.jpg", "truncated")], spreadsheet_safe=True)
+    rows = ["path,reason,apostrophe_before", "'=0.jpg,truncated,path", "b.jpg,truncated,"]
+    assert (run.path / "skipped.csv").read_text().splitlines() == rows
+    run.log("run", {})
+    write_report(run.path)
+    page = (run.path / REPORT_FILE).read_text()
+    assert ">=0.jpg<" in page
+    assert "'=0" not in page
 
 
 def test_what_was_skipped_is_written_anew(run: RunFolder) -> None:

@@ -28,7 +28,6 @@ HARMLESS = {
     "tensorboard",
     "stop_on_collapse",
     "offline",
-    *("isolate", "untrusted", "decode_timeout", "decode_memory"),
 } | {*("micro_batch", "grad_checkpoint", "compile", "device")}
 OTHER: dict[str, Any] = (
     {"exclude": ("*.gif",), "keep_names": True, "keep_duplicates": True, "offline": True}
