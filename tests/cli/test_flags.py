@@ -72,7 +72,7 @@ FLAGS = {
     "no-freeze-batch-norm val zero-shot retain val-every wise-ft retain-drop device precision workers "
     "grad-checkpoint no-grad-checkpoint compile no-compile save-every keep-every log-every tensorboard "
     "no-tensorboard resume no-resume exclude keep-names no-keep-names keep-duplicates no-keep-duplicates "
-    "stop-on-collapse no-stop-on-collapse distill hold-out patience "
+    "stop-on-collapse no-stop-on-collapse distill hold-out patience augment-views "
     "max-pixels truncated isolate no-isolate untrusted no-untrusted decode-timeout decode-memory",
 }
 

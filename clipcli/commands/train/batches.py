@@ -27,7 +27,7 @@ from clipcli.commands.train.loss import CutMix, Groups
 from clipcli.commands.train.model import Trainee
 from clipcli.commands.train.order import Draw, Order
 from clipcli.commands.train.processes import Processes
-from clipcli.commands.train.stored import StoredImages
+from clipcli.commands.train.stored import StoredImages, View
 from clipcli.commands.train.trivial import trivial_augment
 from clipcli.data.pairs import Pair
 from clipcli.errors import ClipcliError
@@ -38,7 +38,6 @@ from clipcli.images.resize import resizer
 from clipcli.notices import Note, Notice, Notices, unsaid
 from clipcli.records import Content, ImageItem, Skipped
 
-View = Callable[[Content, np.random.Generator, Note], Image.Image]
 _AHEAD = 3
 _SUBSTITUTES = 20
 # 120 MB, with 77 tokens each.
@@ -151,7 +150,7 @@ class Batches:
         first = self._processes.rank * own
         shape, kind = ((*self._size, 3), torch.uint8)
         if self._stored is not None:
-            shape, kind = self._stored.embeddings.shape[1:], torch.float32
+            shape, kind = self._stored.embeddings.shape[2:], torch.float32
         pixels = torch.empty((own, *shape), dtype=kind, pin_memory=self._pin)
         tokens = torch.empty((own, self._context), dtype=torch.int64, pin_memory=self._pin)
         futures = [
@@ -220,9 +219,9 @@ class Batches:
         )
 
     def _image(self, pair: Pair, *, index: int, rng: np.random.Generator) -> NDArray[Any] | Skipped:
-        """The pixels `[H, W, 3]` of a pair, or its stored embedding `[D]`."""
+        """The pixels `[H, W, 3]` of a pair, or a stored embedding `[D]`."""
         if self._stored is not None:
-            return self._stored[index]
+            return self._stored.drawn(index, rng)
         return self._attempt(pair.item, partial(self._seen, item=pair.item, rng=rng))
 
     def _seen(self, data: Content, *, item: ImageItem, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -15,16 +15,16 @@ from itertools import islice
 from typing import Any
 
 from clipcli.backbones.runtime import Runtime
-from clipcli.commands.train.batches import batches_for
+from clipcli.commands.train.batches import batches_for, train_view
 from clipcli.commands.train.data import TrainingData
-from clipcli.commands.train.defaults import DISTILL, FIELD_RATE, STORED, is_open, resolve
+from clipcli.commands.train.defaults import DISTILL, FIELD_RATE, STORED, is_open, resolve, with_defaults
 from clipcli.commands.train.distill import Distillation, distillation
 from clipcli.commands.train.first_look import first_look
 from clipcli.commands.train.model import Trainee, default_loss, lock
 from clipcli.commands.train.order import Order, parts_of
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.range_test import STEPS, Rate, range_test, rate_from
-from clipcli.commands.train.stored import StoredImages, store_images, stores_images
+from clipcli.commands.train.stored import StoredImages, Views, store_images, stores_images
 from clipcli.events import Event, Noted
 from clipcli.images.limits import limits_of
 from clipcli.scoring.adaptation import Accuracy
@@ -62,12 +62,21 @@ def prepare(
     if open_settings or stores_images(trainee.config):
         backbone = trainee.for_evaluation()
         items = [pair.item for pair in data.pairs]
-        stored = yield from store_images(
-            items, backbone, runtime=runtime, processes=processes, limits=limits_of(trainee.config)
-        )
+        how: dict[str, Any] = {"limits": limits_of(trainee.config), "views": _views(trainee)}
+        stored = yield from store_images(items, backbone, runtime=runtime, processes=processes, **how)
     if open_settings and stored is not None:
         return (yield from _chosen(trainee, data, stored, runtime=runtime, processes=processes))
     return Prepared(trainee, stored, _held(trainee, data))
+
+
+def _views(trainee: Trainee) -> Views | None:
+    """The views of images to encode; `None` for whole images."""
+    config = trainee.config
+    if config.augment_views is None or not config.changes_images:
+        return None
+    how: dict[str, Any] = {"crop": config.crop or 1.0, "flip": bool(config.flip), "augment": config.augment}
+    view = train_view(trainee.backbone.preprocessing, limits=limits_of(config), **how)
+    return Views(config.augment_views, view, config.seed)
 
 
 def _reason_for_the_field(trainee: Trainee, data: TrainingData) -> str | None:
@@ -102,7 +111,7 @@ def _chosen(
     """The settings by measurement. The leading process measures, and the others do as it found."""
     look: Accuracy | None = None
     rates: list[Rate] = []
-    locked = replace(trainee.config, **STORED)
+    locked = with_defaults(trainee.config, STORED)
     with processes.together():
         if processes.leads and not trainee.config.lock:
             look = first_look(data.pairs, stored, trainee.for_evaluation(), seed=locked.seed)

@@ -56,11 +56,11 @@ _PRETRAIN_RATE = 1e-3
 def is_open(config: TrainConfig) -> bool:
     """True for fine-tuning without a word on how: then the rate and what learns are chosen by measurement.
 
-    A rate, adapters, a locked text tower, or random changes of images say how.
+    A rate, adapters, a locked text tower, or random changes of images say how, but for views that are encoded once.
     """
     rates = (config.lr, config.image_lr, config.text_lr, config.lora)
     said = any(value is not None for value in rates) or config.lock == "text" or config.unlock_groups > 0
-    changed = config.augment != "none" or config.cutmix > 0 or config.crop not in (None, 1.0) or bool(config.flip)
+    changed = config.changes_images and config.augment_views is None
     return not (config.pretrains or said or changed or config.average)
 
 
@@ -68,11 +68,13 @@ def resolve(config: TrainConfig, *, pairs: int, loss: str) -> TrainConfig:
     """Fill in the settings that are `None`, for a run on so many `pairs`; its `epochs` become `steps`.
 
     Where they are open (`is_open`), rate, lengths and what follows from them stay `None`. `loss` is the default of the
-    model. Raises `UsageError` for a batch of one pair or of more than `pairs`, and for both `epochs` and `steps`.
+    model. Raises `UsageError` for a batch of one pair or of more than `pairs`, for both `epochs` and `steps`, and for
+    views of images that cannot be kept.
     """
+    _check_views(config)
     if config.epochs is not None and config.steps is not None:
         raise UsageError("both --epochs and --steps were given; give one of them")
-    filled = _with_defaults(without_lengths(config), {"loss": loss})
+    filled = with_defaults(without_lengths(config), {"loss": loss})
     if config.steps is not None:
         filled = dataclasses.replace(filled, epochs=None)
     batch_size = config.batch_size or min(filled.batch_size or 1, pairs)
@@ -86,8 +88,19 @@ def resolve(config: TrainConfig, *, pairs: int, loss: str) -> TrainConfig:
     if config.pretrains:
         # Adam's learning rate grows with the square root of the batch (Malladi et al. 2022), up to a bound.
         rate = _PRETRAIN_RATE * min(1.0, math.sqrt(batch_size / PRETRAIN["batch_size"]))
-        filled = _with_defaults(filled, {"lr": rate})
+        filled = with_defaults(filled, {"lr": rate})
     return _with_lengths(filled, epoch=pairs / batch_size, given=bool(config.steps or config.epochs))
+
+
+def _check_views(config: TrainConfig) -> None:
+    if config.augment_views is None:
+        return
+    if config.lock != "image" or config.unlock_groups or config.cutmix:
+        raise UsageError(
+            "--augment-views is for --lock image without --unlock-groups and --cutmix: images are encoded once"
+        )
+    if config.augment_views > 1 and not config.changes_images:
+        raise UsageError("--augment-views has views that do not differ; give --crop 0.9, --flip or --augment as well")
 
 
 def _with_lengths(config: TrainConfig, *, epoch: float, given: bool) -> TrainConfig:
@@ -95,13 +108,14 @@ def _with_lengths(config: TrainConfig, *, epoch: float, given: bool) -> TrainCon
     tuned = not config.pretrains
     steps = config.steps or max(1, round((config.epochs or 0) * epoch))
     every = math.ceil(epoch)
-    if tuned and not given and {name: getattr(config, name) for name in STORED} == STORED:
+    stored = {name: getattr(config, name) for name in STORED} == STORED or config.augment_views is not None
+    if tuned and not given and stored:
         steps = max(_STORED_STEPS, round(_STORED_EPOCHS * epoch))
         every = math.ceil(steps / _VALIDATIONS)
     lengths: dict[str, Any] = {"warmup": min(_MOST_WARMUP, math.ceil(_WARMUP_SHARE * steps))}
     lengths |= {"val_every": every, "save_every": every, "log_every": 1 if steps <= _FEW_STEPS else 10}
     lengths |= {"patience": _PATIENCE if tuned and not given else 0, "distill": 0.0}
-    return _with_defaults(dataclasses.replace(config, steps=steps, epochs=None), lengths)
+    return with_defaults(dataclasses.replace(config, steps=steps, epochs=None), lengths)
 
 
 def without_lengths(config: TrainConfig) -> TrainConfig:
@@ -113,10 +127,10 @@ def without_lengths(config: TrainConfig) -> TrainConfig:
         defaults |= STORED
     defaults["hold_out"] = 0.0 if config.pretrains or config.val or config.zero_shot else HOLD_OUT
     left = _MEASURED if is_open(config) else ()
-    return _with_defaults(config, {name: value for name, value in defaults.items() if name not in left})
+    return with_defaults(config, {name: value for name, value in defaults.items() if name not in left})
 
 
-def _with_defaults(config: TrainConfig, defaults: dict[str, Any]) -> TrainConfig:
+def with_defaults(config: TrainConfig, defaults: dict[str, Any]) -> TrainConfig:
     """The configuration with these defaults in place of settings that are `None`."""
     missing = {name: value for name, value in defaults.items() if getattr(config, name) is None}
     return dataclasses.replace(config, **missing)

@@ -20,8 +20,8 @@ from clipcli.backbones.towers import Towers
 from clipcli.classes.prompts import load_prompts
 from clipcli.classes.vocabulary import other_words, vocabulary
 
-# Prompts of each word whose embeddings are known, and texts of a step.
-_PROMPTS_OF_A_WORD, _TEXTS = 4, 128
+# Texts of a step, and prompts of each word whose embeddings are known.
+TEXTS, _PROMPTS_OF_A_WORD = 128, 4
 _SEED = 4
 
 
@@ -36,7 +36,7 @@ class Distillation:
     def add_gradient(self, towers: Towers, *, seed: int, step: int) -> None:
         """Add the gradient of the distance of a step's texts to the weights' `grad`, the same in all processes."""
         rng = np.random.default_rng([seed, _SEED, step])
-        drawn = torch.from_numpy(rng.permutation(len(self.tokens))[:_TEXTS]).to(self.embeddings.device)
+        drawn = torch.from_numpy(rng.permutation(len(self.tokens))[:TEXTS]).to(self.embeddings.device)
         moved = towers.encode_text(self.tokens[drawn]) - self.embeddings[drawn]
         parameters = [p for p in towers.parameters() if p.requires_grad]
         # Not `backward`: several processes would average these gradients a second time.

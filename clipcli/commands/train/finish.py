@@ -12,6 +12,7 @@ from clipcli.commands.train.examples import AFTER, write_examples
 from clipcli.commands.train.kept import Kept, keep_mix, keep_start, keep_step, start_is_best, verdict
 from clipcli.commands.train.metrics_log import now
 from clipcli.commands.train.run_folder import RunFolder
+from clipcli.commands.train.sample import sample_share
 from clipcli.commands.train.saving import best_weights
 from clipcli.commands.train.session import Session
 from clipcli.commands.train.validation import headline, retention
@@ -85,12 +86,11 @@ def _mixed(
     if alpha is not None:
         return alpha, wise_ft.mix(starting, trained, alpha)
 
-    share = wise_ft.sample_share(session.checks, steps=session.state.step, batch_size=session.config.batch_size or 1)
-    sample = session.checks.sample(share) if share < 1 else session.checks
-    if share < 1:
-        yield Noted(
-            f"--wise-ft auto measures its mixes on {share:.0%} of the images and prompts, spread evenly over all"
-        )
+    share = sample_share(session.work_of_a_measurement, encoded=session.encoded, times=wise_ft.MIXES)
+    sample = session.checks.sample(share)
+    if min(share.images, share.prompts) < 1:
+        parts = f"{share.images:.0%} of the images and {share.prompts:.0%} of the prompts"
+        yield Noted(f"--wise-ft auto measures its mixes on {parts}, spread evenly over all")
 
     def measure(weights: wise_ft.Weights) -> tuple[float | None, float | None]:
         session.trainer.trainee.towers.load_state_dict(dict(weights))

@@ -46,4 +46,4 @@ def first_look(pairs: Sequence[Pair], stored: StoredImages, backbone: Backbone, 
         score=backbone.score,
     )
     truth = np.array([places[label] for label in labels], dtype=np.intp)
-    return adapted(stored.embeddings[kept], truth, classifier)[1]
+    return adapted(stored.embeddings[kept, 0], truth, classifier)[1]

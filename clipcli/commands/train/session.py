@@ -13,6 +13,7 @@ from clipcli.backbones.runtime import Runtime
 from clipcli.commands.train.batches import Batches, TrainBatch
 from clipcli.commands.train.collapse import collapse_message, notice_collapse
 from clipcli.commands.train.data import TrainingData
+from clipcli.commands.train.distill import TEXTS
 from clipcli.commands.train.divergence import check_finite
 from clipcli.commands.train.encoded_together import encode_images_together
 from clipcli.commands.train.examples import BEFORE, write_examples
@@ -21,10 +22,11 @@ from clipcli.commands.train.metrics_log import MetricsLog, now
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.run_folder import RunFolder
 from clipcli.commands.train.run_state import RunState
+from clipcli.commands.train.sample import Work
 from clipcli.commands.train.saving import save_run
 from clipcli.commands.train.skipped import SkippedPairs
 from clipcli.commands.train.step_meter import StepMeter, metrics_line
-from clipcli.commands.train.stored import EncodeImages, keeps_images, remembering
+from clipcli.commands.train.stored import EncodeImages, keeps_images, remembering, stores_images
 from clipcli.commands.train.too_large import MemoryTooSmall
 from clipcli.commands.train.trainer import StepNumbers, TakenStep, Trainer
 from clipcli.commands.train.validation import Checks, Measurement, Nearest
@@ -130,6 +132,17 @@ class Session:
     def checks(self) -> Checks:
         """The data to measure the model on."""
         return self._checks
+
+    @property
+    def work_of_a_measurement(self) -> Work:
+        """What is encoded to measure the model on all of `checks`."""
+        return self._checks.work(images_known=keeps_images(self.config))
+
+    @property
+    def encoded(self) -> int:
+        """How many images and texts the steps until now have encoded, those that texts are held to among them."""
+        batch = (self.config.batch_size or 0) * (1 if stores_images(self.config) else 2)
+        return self.state.step * (batch + (TEXTS if self.config.distill else 0))
 
     def _take(self, batches: Generator[TrainBatch, None, None]) -> Generator[Event, None, None]:
         """Take a step on each batch.

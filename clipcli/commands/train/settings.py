@@ -155,6 +155,9 @@ class TrainConfig(TableColumns, Names, Network, Decoding):
     cutmix: float = setting(default=0.0, group="how", least=0, most=1)
     """The share of images of which a box shows another image, whose caption is then partly right as well."""
 
+    augment_views: int | None = setting(default=None, group="how", metavar="K", least=1)
+    """With --lock image, encode K random views of each image once, and train on these (--crop, --flip, --augment)."""
+
     lock: str | None = setting(default=None, group="how", choices=TOWERS, by_default="measured for small models")
     """Leave a tower as it is (LiT locks the image tower); beside it whole images are encoded once."""
 
@@ -238,6 +241,11 @@ class TrainConfig(TableColumns, Names, Network, Decoding):
     def pretrains(self) -> bool:
         """True if the run starts from random weights."""
         return self.arch is not None
+
+    @property
+    def changes_images(self) -> bool:
+        """True if images are changed at random; a crop that is not given yet is none."""
+        return self.augment != "none" or self.cutmix > 0 or (self.crop or 1.0) < 1 or bool(self.flip)
 
 
 @record

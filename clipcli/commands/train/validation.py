@@ -19,6 +19,7 @@ from clipcli.commands.train.encoded_together import (
 )
 from clipcli.commands.train.loss import LOSS_FUNCTIONS, Features, Groups, Targets, positives
 from clipcli.commands.train.processes import Processes
+from clipcli.commands.train.sample import Share, Work, spread
 from clipcli.commands.train.stored import EncodeImages
 from clipcli.data.pairs import Pair
 from clipcli.records import ImageItem
@@ -70,13 +71,12 @@ class Check(Protocol):
         """
         ...
 
-    def sample(self, share: float) -> Check:
+    def sample(self, share: Share) -> Check:
         """A share of the data."""
         ...
 
-    @property
-    def size(self) -> int:
-        """The number of images and texts."""
+    def work(self, *, images_known: bool) -> Work:
+        """What a measurement encodes; with `images_known` no images."""
         ...
 
     def examples(self) -> Iterator[Example]:
@@ -96,19 +96,18 @@ class ZeroShot:
         """Each image with the prompts and the index of its class."""
         yield from ((item, self.prompts[n], str(n)) for item, n in zip(self.items, self.truth, strict=True))
 
-    def sample(self, share: float) -> ZeroShot:
+    def sample(self, share: Share) -> ZeroShot:
         """So large a share of the images and of each class's prompts, spread evenly over them, the same each time."""
-        kept = spread(len(self.items), share)
+        kept = spread(len(self.items), share.images)
         return ZeroShot(
             items=tuple(self.items[n] for n in kept),
             truth=tuple(self.truth[n] for n in kept),
-            prompts=tuple(tuple(texts[n] for n in spread(len(texts), share)) for texts in self.prompts),
+            prompts=tuple(tuple(texts[n] for n in spread(len(texts), share.prompts)) for texts in self.prompts),
         )
 
-    @property
-    def size(self) -> int:
-        """The number of images and prompts."""
-        return len(self.items) + sum(map(len, self.prompts))
+    def work(self, *, images_known: bool) -> Work:
+        """The images, and the prompts of all classes."""
+        return Work(0 if images_known else len(self.items), sum(map(len, self.prompts)))
 
     def measure(
         self,
@@ -143,14 +142,13 @@ class Retrieval:
         """Each pair."""
         yield from examples_of(self.pairs)
 
-    def sample(self, share: float) -> Retrieval:
+    def sample(self, share: Share) -> Retrieval:
         """So large a share of the pairs, spread evenly over them, the same each time."""
-        return replace(self, pairs=tuple(self.pairs[n] for n in spread(len(self.pairs), share)))
+        return replace(self, pairs=tuple(self.pairs[n] for n in spread(len(self.pairs), share.images)))
 
-    @property
-    def size(self) -> int:
-        """The number of images and captions."""
-        return len(self.pairs) + sum(len(_captions(pair)) for pair in self.pairs)
+    def work(self, *, images_known: bool) -> Work:
+        """The images and captions."""
+        return Work((0 if images_known else len(self.pairs)) + sum(len(_captions(pair)) for pair in self.pairs), 0)
 
     def measure(
         self,
@@ -205,15 +203,16 @@ class Checks:
         """True where there is data that tells a better model from a worse one."""
         return self.zero_shot is not None or self.val is not None
 
-    def sample(self, share: float) -> Checks:
+    def sample(self, share: Share) -> Checks:
         """So large a share of each."""
         some = (None if check is None else check.sample(share) for check in (self.zero_shot, self.val, self.retain))
         return Checks(*some)
 
-    @property
-    def size(self) -> int:
-        """The number of images and texts that a measurement encodes."""
-        return sum(check.size for check in (self.zero_shot, self.val, self.retain) if check is not None)
+    def work(self, *, images_known: bool) -> Work:
+        """What a measurement encodes; with `images_known` no images."""
+        checks = [check for check in (self.zero_shot, self.val, self.retain) if check is not None]
+        parts = [check.work(images_known=images_known) for check in checks]
+        return Work(sum(part.images for part in parts), sum(part.prompts for part in parts))
 
     def measure(
         self,
@@ -237,11 +236,6 @@ class Checks:
 def examples_of(pairs: Iterable[Pair]) -> Iterator[Example]:
     """Pairs as examples."""
     yield from ((pair.item, pair.captions, pair.label) for pair in pairs)
-
-
-def spread(count: int, share: float) -> list[int]:
-    """The indices of a share of so many things, spread evenly over them; at least one."""
-    return [int(n) for n in np.unique(np.linspace(0, count - 1, max(1, round(share * count))).round().astype(int))]
 
 
 def headline(metrics: Mapping[str, float]) -> float | None:

@@ -11,15 +11,12 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from clipcli.commands.train.validation import Checks
 from clipcli.errors import UsageError
 from clipcli.events import Event, Mixed
 
 AUTO = "auto"
 _COARSE = (0.0, 0.25, 0.5, 0.75, 1.0)
-_MIXES = len(_COARSE) + 2
-# The share of training's work that the mixes may take, and so many images and texts at least.
-_OF_TRAINING, _LEAST = 0.25, 1_000
+MIXES = len(_COARSE) + 2
 
 Weights = Mapping[str, Tensor]
 # From weights to the metrics of validation and of retention, each `None` without data to measure it on.
@@ -65,16 +62,6 @@ def sweep(
             yield points[-1]
     best = _best(points, retain_drop)
     return best.alpha, [replace(point, chosen=point is best) for point in sorted(points, key=lambda p: p.alpha)]
-
-
-def sample_share(checks: Checks, *, steps: int, batch_size: int) -> float:
-    """The share of the data to measure the mixes on, so that all of them take a quarter of training's time at most.
-
-    A step computes each pair forwards and, for twice as long, backwards. A thousand images and texts are always
-    allowed. The share does not hang on how fast the machine is, so that the same run gives the same weights.
-    """
-    most = max(_LEAST, _OF_TRAINING * 3 * steps * batch_size / _MIXES)
-    return min(1.0, most / max(1, checks.size))
 
 
 def _best(points: Sequence[Mixed], retain_drop: float) -> Mixed:

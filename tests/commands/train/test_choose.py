@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from process_groups import in_group
 from safetensors.torch import load_file
 from small_data import in_memory, photograph
 
 import clipcli
 from clipcli.commands.train import choose, distill, range_test
+from clipcli.commands.train.config_file import gather_config
 from clipcli.commands.train.data import TrainingData
 from clipcli.commands.train.distill import Distillation
 from clipcli.commands.train.held_out import hold_out
+from clipcli.commands.train.run import run as train
 from clipcli.commands.train.run_state import RunState
 from clipcli.data.pairs import Pair
 from clipcli.errors import UsageError
+from clipcli.events import result_of
 from clipcli.scoring.adaptation import Accuracy
 from clipcli.settings import read_yaml
 
@@ -115,6 +120,41 @@ def test_a_chosen_run_goes_on_as_it_was_chosen(
     monkeypatch.setattr(choose, "first_look", lambda *_, **__: pytest.fail("it was chosen already"))
     clipcli.train(output=run, resume=True)
     assert (run / "train.yaml").read_text() == written
+
+
+def test_two_processes_choose_and_learn_as_one_does(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first look, a range test, stored embeddings and texts that are held, each process with a part of it."""
+    importlib.import_module("torch._dynamo")
+    for module in ("run", "saving"):
+        monkeypatch.setattr(f"clipcli.commands.train.{module}.write_report", lambda _: None)
+    data = photograph(tmp_path / "classes", seed=0, images_per_class=8)
+
+    def work(rank: int, name: str) -> None:
+        output = str(tmp_path / f"{name}{rank}")
+        given = {"data": (str(data),), "model": str(models["vit"]), "output": output, "batch_size": 8, **HOW}
+        result_of(train(gather_config(given, resume=False)))
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    work(0, "one")
+    torch.set_num_threads(threads)
+    assert [ended.error for ended in in_group(lambda rank: work(rank, "two"))] == [None, None]
+    for kind in ("first_look", "range_test"):
+        one, two = (lines(tmp_path / name, kind) for name in ("one0", "two0"))
+        assert one
+        assert [pytest.approx(line, abs=1e-5) for line in one] == two
+    one, two = (read_yaml(tmp_path / name / "train.yaml") for name in ("one0", "two0"))
+    assert one["lock"] == "image"
+    assert {**one, "output": ""} == {**two, "output": ""}
+    before, expected, weights = (
+        load_file(folder / WEIGHTS)
+        for folder in (models["vit"], *(tmp_path / n / "checkpoints/step-00000004" for n in ("one0", "two0")))
+    )
+    assert any((expected[name] - before[name]).abs().max() > 1e-4 for name in expected)
+    for name, weight in expected.items():
+        torch.testing.assert_close(weights[name], weight, atol=1e-5, rtol=0, msg=name)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ OTHER: dict[str, Any] = (
     | {"freeze_batch_norm": False, "val_every": 11, "retain_drop": 0.2, "device": "cpu", "precision": "fp32"}
     | {"workers": 5, "grad_checkpoint": True, "compile": True, "save_every": 12, "keep_every": 13, "log_every": 14}
     | {"tensorboard": True, "augment": "trivial", "cutmix": 0.5, "average": 0.99, "image_size": 96}
-    | {"stop_on_collapse": True, "distill": 2.0, "hold_out": 0.3, "patience": 4}
+    | {"stop_on_collapse": True, "distill": 2.0, "hold_out": 0.3, "patience": 4, "augment_views": 3}
     | {"max_pixels": 1000, "truncated": "accept", "isolate": True, "untrusted": True}
     | {"decode_timeout": 2.5, "decode_memory": 500_000_000}
 )

@@ -8,8 +8,10 @@ import pytest
 import torch
 from small_data import in_memory
 
-from clipcli.commands.train.validation import Checks, ZeroShot
-from clipcli.commands.train.wise_ft import Weights, mix, parse_alpha, sample_share, sweep
+from clipcli.commands.train.sample import Share, Work, sample_share
+from clipcli.commands.train.validation import Checks, Retrieval, ZeroShot
+from clipcli.commands.train.wise_ft import Weights, mix, parse_alpha, sweep
+from clipcli.data.pairs import Pair
 from clipcli.errors import UsageError
 from clipcli.events import Event, Mixed, result_of
 
@@ -131,20 +133,42 @@ def test_of_equally_good_mixes_the_one_nearest_to_the_start_is_chosen(
 
 
 @pytest.mark.parametrize(
-    ("images", "steps", "share"), [(500, 1, 1.0), (4000, 1, 0.25), (4000, 100, 0.2742857142857143)]
+    ("images", "prompts", "encoded", "share"),
+    [
+        (500, 400, 0, Share(1.0, 1.0)),
+        # A thousand at least: of the prompts first.
+        (500, 1000, 0, Share(1.0, 0.5)),
+        (0, 4000, 0, Share(1.0, 0.25)),
+        # Of 28,000 with their gradients a quarter is 21,000, over seven mixes 3,000.
+        (2000, 4000, 28_000, Share(1.0, 0.25)),
+        (8000, 0, 28_000, Share(0.375, 1.0)),
+        # A tenth of the prompts, and then images.
+        (4000, 10_000, 28_000, Share(0.5, 0.1)),
+        # Whatever that costs: 500 images, as fewer tell nothing apart.
+        (4000, 30_000, 28_000, Share(0.125, 0.1)),
+        (300, 30_000, 0, Share(1.0, 0.1)),
+    ],
 )
-def test_the_mixes_take_a_quarter_of_training_at_most(images: int, steps: int, share: float) -> None:
-    """100 steps of 102.4 pairs are 30,720 passes, of which a quarter over seven mixes is 1,097 images."""
-    data = ZeroShot((in_memory("a"),) * (images - 2), (0,) * (images - 2), (("a",), ("b",)))
-    checks = Checks(data, None, None)
-    assert checks.size == images
-    assert sample_share(checks, steps=steps, batch_size=1024 // 10) == pytest.approx(share, rel=0.01)
+def test_the_mixes_take_a_quarter_of_training(images: int, prompts: int, encoded: int, share: Share) -> None:
+    assert sample_share(Work(images, prompts), encoded=encoded, times=7) == share
+
+
+def test_images_that_are_known_are_no_work() -> None:
+    zero_shot = ZeroShot((in_memory("a"),) * 5, (0,) * 5, (("a", "b"), ("c",)))
+    pairs = Retrieval((Pair(in_memory("a"), ("a", "b")), Pair(in_memory("b"), ("c",), "c")), "clip", 2, "positive")
+    checks = Checks(zero_shot, pairs, zero_shot)
+    assert checks.work(images_known=False) == Work(5 + 2 + 3 + 5, 6)
+    assert checks.work(images_known=True) == Work(3, 6)
+    assert [len(some.items) for some in (zero_shot.sample(Share(1.0, 0.1)), zero_shot.sample(Share(0.6, 1.0)))] == [
+        5,
+        3,
+    ]
 
 
 def test_a_sample_is_spread_over_images_and_prompts() -> None:
     items = tuple(in_memory(str(n)) for n in range(9))
     data = ZeroShot(items, tuple(n % 3 for n in range(9)), (("a", "b", "c", "d"),) * 3)
-    sample = data.sample(0.34)
+    sample = data.sample(Share(0.34, 0.25))
     assert [item.id for item in sample.items] == ["0", "4", "8"]
     assert sample.truth == (0, 1, 2)
     assert sample.prompts == (("a",),) * 3
