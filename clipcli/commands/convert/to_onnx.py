@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from clipcli.backbones import causal
 from clipcli.backbones.backbone import normalised
-from clipcli.backbones.checkpoint import CONFIG_NAME, IMAGE, TEXT
-from clipcli.backbones.onnx_towers import FILES, INPUTS, OUTPUTS, TABLE, session
+from clipcli.backbones.checkpoint import CONFIG_NAME, IMAGE, ONNX_TABLE, TEXT
+from clipcli.backbones.onnx_towers import FILES, INPUTS, OUTPUTS, session
 from clipcli.backbones.open_clip_folder import as_json, config_of, save_tokenizer
 from clipcli.commands.convert.form import Form, ReadBack, Source
 from clipcli.commands.convert.tracing import traceable
@@ -67,7 +67,7 @@ def _write(folder: Path, source: Source) -> None:
             "untrained": _bits(backbone.untrained_tokens()),
         },
     }
-    config = {**config_of(source.checkpoint, backbone), "precision": "fp32", TABLE: about}
+    config = {**config_of(source.checkpoint, backbone), "precision": "fp32", ONNX_TABLE: about}
     (folder / CONFIG_NAME).write_text(as_json(config), encoding="utf-8")
 
 

@@ -29,7 +29,7 @@ from clipcli.backbones.runtime import choose_runtime
 from clipcli.backbones.transformers_weights import as_transformers, converted
 from clipcli.commands.convert import compared, forms, run
 from clipcli.commands.convert.forms import check_form
-from clipcli.errors import BadFile, ClipcliError, OutputExists, OutputFailed, UsageError
+from clipcli.errors import BadFile, ClipcliError, OutputExists, OutputFailed, UnknownName, UsageError
 from clipcli.events import Event, result_of
 
 RUNTIME = choose_runtime(device="cpu", precision="fp32")
@@ -134,7 +134,7 @@ def test_openai_reads_what_was_written_for_it(config: dict[str, Any], tmp_path: 
     assert {"input_resolution", "context_length", "vocab_size"} <= names
     built = open_clip.model.build_model_from_openai_state_dict(dict(script.state_dict()), cast_dtype=torch.float32)
     assert built.state_dict().keys() == names - {"input_resolution", "context_length", "vocab_size"}
-    # By its folder, by the file, and by the file with an architecture before it.
+    # By its folder, and by the file.
     check_same(loaded(tmp_path / "out"), ours)
     check_same(loaded(tmp_path / "out" / "model.pt"), ours)
 
@@ -145,6 +145,15 @@ def test_a_torchscript_file_that_is_no_clip_is_named(tmp_path: Path) -> None:
         torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "other.pt")
     with pytest.raises(BadFile, match=r"not of a CLIP as OpenAI published it; give its architecture before it"):
         loaded(tmp_path / "other.pt")
+
+
+def test_a_damaged_file_without_an_architecture_is_one_line(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(3)}, tmp_path / "cut.pt")
+    whole = (tmp_path / "cut.pt").read_bytes()
+    at = whole.rindex(b"PK\x01\x02")
+    (tmp_path / "cut.pt").write_bytes(whole[:at] + b"XX" + whole[at + 2 :])
+    with pytest.raises(UnknownName, match=r"a checkpoint file needs its architecture before it, as in ViT-B-32/.*cut"):
+        backbones.find(str(tmp_path / "cut.pt"))
 
 
 def test_a_bare_file_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,6 +280,11 @@ def test_another_text_tower_is_another_model(in_onnx: Path, tmp_path: Path) -> N
     assert loaded(other).fingerprint == loaded(in_onnx).fingerprint
     shutil.copy(other / "image.onnx", other / "text.onnx")
     found = result_of(backbones.find(str(other))(), show=lambda _: None)
+    assert backbones.fingerprint_of(found) != loaded(in_onnx).fingerprint
+    shutil.copy(in_onnx / "text.onnx", other / "text.onnx")
+    config = json.loads((other / "open_clip_config.json").read_text())
+    config["onnx"]["logit_scale"] += 1
+    (other / "open_clip_config.json").write_text(json.dumps(config))
     assert backbones.fingerprint_of(found) != loaded(in_onnx).fingerprint
 
 
