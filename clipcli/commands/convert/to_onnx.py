@@ -85,15 +85,13 @@ def _export(folder: Path, name: str, tower: nn.Module, example: Tensor, *, lengt
         with traceable(), warnings.catch_warnings():
             # The exporter warns about what it itself does.
             warnings.simplefilter("ignore")
-            torch.onnx.export(
+            program = torch.onnx.export(
                 tower.eval(),
                 (example,),
-                folder / FILES[name],
                 dynamo=True,
                 input_names=[INPUTS[name]],
                 output_names=[OUTPUTS[name]],
                 dynamic_shapes=(shape,),
-                external_data=size > _MOST_IN_ONE,
                 verbose=False,
             )
     # The exporter raises nearly anything on operations that it does not know.
@@ -101,6 +99,9 @@ def _export(folder: Path, name: str, tower: nn.Module, example: Tensor, *, lengt
         raise ClipcliError(
             f"torch cannot write the {name} tower in ONNX ({one_line(e)}); take --to open_clip"
         ) from None
+    # With dynamo there is one.
+    assert program is not None
+    program.save(folder / FILES[name], external_data=size > _MOST_IN_ONE)
 
 
 def _read(folder: Path, source: Source) -> Sequence[ReadBack]:
