@@ -76,6 +76,11 @@ def _lines(length: int) -> int:
     return max(1, _STRIP // (3 * length))
 
 
+def prepare() -> None:
+    """Import what resizes large images, so that it takes none of an image's own time and memory."""
+    _step(Image.Resampling.BICUBIC)
+
+
 def _step(filter_: Image.Resampling) -> Step:
     by_package, by_torch = _FILTERS[filter_]
     package = _package()
@@ -84,7 +89,7 @@ def _step(filter_: Image.Resampling) -> Step:
 
 @lru_cache
 def _package() -> Any:
-    """cykooz-resizer; `None` where it is not installed, as there are wheels for the usual machines alone."""
+    """cykooz-resizer; `None` where it is not installed, as on Linux on ARM, for which it has no wheels."""
     try:
         import cykooz_resizer
     except ImportError:

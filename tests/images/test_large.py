@@ -169,6 +169,14 @@ def test_without_the_packages_pixels_are_the_same(monkeypatch: pytest.MonkeyPatc
         np.testing.assert_array_equal(looked(data, way), before.pop(0))
 
 
+def test_without_the_package_torch_is_imported_before_the_first_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "_package", lambda: None)
+    made: list[str] = []
+    monkeypatch.setattr(passes, "_step_of_torch", made.append)
+    passes.prepare()
+    assert made == ["bicubic"]
+
+
 def test_memory_is_used_again_and_pixels_are_not_mixed_up() -> None:
     files = [written(picture(*size)) for size in ((1400, 900), (1203, 917), (1500, 1000))]
     apart = [looked(data, preprocessing()) for data in files]
