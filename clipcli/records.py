@@ -241,8 +241,8 @@ _PIXELS_BEFORE = 2
 class ModelRecord:
     """The model that made rows: its name, a fingerprint of its weights, and its preprocessing.
 
-    `precision` and `device` are those it ran in and on; `device` is `None` if nothing had to be encoded. `pixels` is the
-    way in which images became pixels, as `PIXELS`.
+    `precision` and `device` are those it ran in and on; `device` is `None` if nothing had to be encoded. `pixels` is
+    the way in which images became pixels, as `PIXELS`.
     """
 
     name: str
