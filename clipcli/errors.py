@@ -37,6 +37,9 @@ _OUT_OF_MEMORY = (
     "could not create a primitive",
 )
 
+# What torch says of a file that is cut short, and what libraries in Rust say of errors of the system.
+_CUT, _OF_SYSTEM = ("inline_container", "PytorchStreamWriter"), "(os error "
+
 
 class ClipcliError(Exception):
     """Base of all errors meant for the user."""
@@ -137,6 +140,16 @@ def some_of(names: Sequence[str]) -> str:
 def is_out_of_memory(error: Exception) -> bool:
     """True for the errors by which torch, other libraries and Python say that memory is short."""
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
+def why_not_written(error: Exception) -> str | None:
+    """Why a file was not written, where the error is of the disk; `None` for others.
+
+    torch and safetensors raise errors of their own. Of a file that is cut short torch says where in its code it saw it.
+    """
+    if any(word in str(error) for word in _CUT):
+        return "not all of it was written, as on a full disk"
+    return one_line(error) if isinstance(error, OSError) or _OF_SYSTEM in str(error) else None
 
 
 def one_line(error: Exception) -> str:

@@ -231,11 +231,18 @@ class Rows(Iterator[Row]):
         return Rows(pass_on(self._rows), count=self._count)
 
 
+# Which way of making pixels of images this is. It changes where the pixels of any image do.
+PIXELS = 4
+# That of records which do not state it.
+_PIXELS_BEFORE = 2
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
     """The model that made rows: its name, a fingerprint of its weights, and its preprocessing.
 
-    `precision` and `device` are those it ran in and on; `device` is `None` if nothing had to be encoded.
+    `precision` and `device` are those it ran in and on; `device` is `None` if nothing had to be encoded. `pixels` is
+    the way in which images became pixels, as `PIXELS`.
     """
 
     name: str
@@ -243,6 +250,7 @@ class ModelRecord:
     preprocessing: str
     precision: str
     device: str | None
+    pixels: int = _PIXELS_BEFORE
 
 
 # A shard of a run: its `number` and the `count` of all, the `images` of the whole run with the `images_digest` of their

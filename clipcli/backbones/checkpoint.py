@@ -22,6 +22,8 @@ IMAGE, TEXT = "image", "text"
 CONFIG_NAME = "open_clip_config.json"
 # What a model in ONNX consists of: a file a tower, and one beside it for weights of more than 2 GB.
 ONNX_FILES = ("*.onnx", "*.onnx.data")
+# The table of its configuration that says what the files do not.
+ONNX_TABLE = "onnx"
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model")
 
 
@@ -62,11 +64,14 @@ Fetch = Callable[[], Generator[Event, None, Checkpoint]]
 def fingerprint_of(checkpoint: Checkpoint) -> str:
     """Hash the weights, the architecture and the tokenizer's files: 64 hexadecimal digits.
 
+    Of a model in ONNX its table counts as well: the scale, and how texts end.
+
     The same files give the same fingerprint in any folder.
     """
     architecture = json.dumps(checkpoint.model_cfg, sort_keys=True, default=str)
     files = [checkpoint.weights, *_beside(checkpoint.weights), *_tokenizer_files(checkpoint)]
-    return hashlib.sha256(" ".join([*map(file_hash, files), architecture]).encode()).hexdigest()
+    parts = [*map(file_hash, files), architecture, *_onnx_table(checkpoint.weights)]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def read_config(path: Path, *, name: str) -> Config:
@@ -96,6 +101,18 @@ def _beside(weights: Path) -> list[Path]:
     """The other files that hold weights, of a model in ONNX, sorted by name."""
     found = [path for pattern in ONNX_FILES for path in weights.parent.glob(pattern) if path != weights]
     return sorted(found) if weights.suffix == ".onnx" else []
+
+
+def _onnx_table(weights: Path) -> list[str]:
+    """The table that the configuration of a model in ONNX has for it, if it has one."""
+    if weights.suffix != ".onnx":
+        return []
+    try:
+        config = json_of((weights.parent / CONFIG_NAME).read_text(encoding="utf-8"))
+        return [json.dumps(config[ONNX_TABLE], sort_keys=True)]
+    # Loading such a model says what is wrong.
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _tokenizer_files(checkpoint: Checkpoint) -> list[Path]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clipcli.backbones.checkpoint import CONFIG_NAME, IMAGE, TEXT, Checkpoint
+from clipcli.backbones.checkpoint import CONFIG_NAME, IMAGE, ONNX_TABLE, TEXT, Checkpoint
 from clipcli.backbones.runtime import Runtime
 from clipcli.backbones.towers import Towers
 from clipcli.errors import BadFile, MissingExtra, UsageError, install, one_line
@@ -26,8 +26,6 @@ SUFFIX = ".onnx"
 FILES = {IMAGE: f"image{SUFFIX}", TEXT: f"text{SUFFIX}"}
 INPUTS = {IMAGE: "pixel_values", TEXT: "input_ids"}
 OUTPUTS = {IMAGE: "image_embeds", TEXT: "text_embeds"}
-# The table of the configuration that says what the files do not.
-TABLE = "onnx"
 
 
 class OnnxTower(nn.Module):
@@ -74,7 +72,7 @@ def load_onnx(checkpoint: Checkpoint, *, towers: Sequence[str], runtime: Runtime
         raise MissingExtra(f"{checkpoint.name} is in ONNX, and needs ONNX Runtime; run {install('onnxruntime')}")
     folder = checkpoint.weights.parent
     try:
-        stated = json_of((folder / CONFIG_NAME).read_text(encoding="utf-8"))[TABLE]
+        stated = json_of((folder / CONFIG_NAME).read_text(encoding="utf-8"))[ONNX_TABLE]
         built = {name: _tower(folder, name, stated) for name in (IMAGE, TEXT) if name in towers}
         return Towers(
             visual=built.get(IMAGE),

@@ -31,11 +31,13 @@ _DTYPES = {
 
 
 def is_script(path: Path) -> bool:
-    """True for a TorchScript archive."""
-    if not zipfile.is_zipfile(path):
+    """True for a TorchScript archive, false for what is none or cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    # Of a damaged list of members zipfile raises nearly anything.
+    except Exception:
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def read_script(path: Path) -> dict[str, Tensor]:

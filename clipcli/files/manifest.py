@@ -25,8 +25,8 @@ from clipcli.version import __version__
 VERSION = 1
 RUNNING, COMPLETE, INTERRUPTED = "running", "complete", "interrupted"
 _KEY = "clipcli_manifest"
-# Fields that are left out where they are `None`.
-_OPTIONAL = {"scores", "shard", "noticed"}
+# Fields that are left out where they are `None`, and one that earlier versions did not write.
+_OPTIONAL = {"scores", "shard", "noticed", "pixels"}
 Record = TypeVar("Record", "Manifest", ModelRecord, Provenance)
 
 

@@ -6,7 +6,7 @@ import importlib
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar, cast
 
 import numpy as np
@@ -153,8 +153,8 @@ def decoding_to_resize(
     with silence_for(data), LIFTED.up_to(limits.max_pixels):
         image: Image.Image | Stored
         image = opened = _opened(data, least=least, limits=limits, frame=frame, note=note)
-        with BUDGET.holding(image.width * image.height):
-            stored = None if whole else stored_jpeg(opened, data, color=color)
+        stores = nullcontext() if whole else stored_jpeg(opened, data, color=color)
+        with BUDGET.holding(image.width * image.height), stores as stored:
             try:
                 image = stored or _upright(opened, data, color=color, note=note)
             except OSError as e:

@@ -1,4 +1,8 @@
-"""Resizes large images in two passes, with weights that are whole numbers: within a level of Pillow, and sooner.
+"""Resizes large images in two passes, with weights that are whole numbers: near Pillow's pixels, and sooner.
+
+The first pass rounds about one value of a thousand otherwise than Pillow's. A channel of the result differs by a level
+at most, unless the values of nearly all rows that the filter reaches over are rounded otherwise at once: rows that
+nearly repeat, as in stripes. Then it can be two levels, and never more: the weights' sizes add up to less than 1.2.
 
 cykooz-resizer computes them, and where that is not installed torch, with the same result to the bit. A pass is done in
 strips, which stay in the processor's cache.
@@ -11,16 +15,16 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from clipcli.images.stored import Stored, is_large
+from clipcli.images.stored import Pixels, Stored, is_large
 
-Pixels = NDArray[np.uint8]
 # Resizes pixels `[H, W, 3]` to a width and a height.
 Step = Callable[[Pixels, tuple[int, int]], Pixels]
 # What the filters are called in both libraries.
 _FILTERS = {Image.Resampling.BICUBIC: ("catmull_rom", "bicubic"), Image.Resampling.BILINEAR: ("bilinear", "bilinear")}
+# What shrinks by fewer times is left to Pillow: there the filter reaches over few rows.
+_LEAST_TIMES = 3
 # Bytes of a strip.
 _STRIP = 1 << 21
 
@@ -37,12 +41,13 @@ def scaled(image: Image.Image | Stored, size: tuple[int, int], filter_: Image.Re
 
 
 def _in_two_passes(size: tuple[int, int], target: tuple[int, int]) -> bool:
-    """True for a large image that gets smaller, and of which Pillow would resize the width first, as both passes round.
+    """True for a large image that gets much smaller, of which Pillow would resize the width first: both passes round.
 
     Pillow 13 begins with the height where that shrinks by more than twice as many pixels.
     """
     columns, rows = size[0] - target[0], size[1] - target[1]
-    return is_large(size) and columns > 0 and 0 < rows <= 2 * columns
+    is_much = all(side >= _LEAST_TIMES * new for side, new in zip(size, target, strict=True))
+    return is_large(size) and is_much and rows <= 2 * columns
 
 
 def _across(image: Image.Image, width: int, step: Step) -> Pixels:
@@ -71,6 +76,11 @@ def _lines(length: int) -> int:
     return max(1, _STRIP // (3 * length))
 
 
+def prepare() -> None:
+    """Import what resizes large images, so that it takes none of an image's own time and memory."""
+    _step(Image.Resampling.BICUBIC)
+
+
 def _step(filter_: Image.Resampling) -> Step:
     by_package, by_torch = _FILTERS[filter_]
     package = _package()
@@ -79,7 +89,7 @@ def _step(filter_: Image.Resampling) -> Step:
 
 @lru_cache
 def _package() -> Any:
-    """cykooz-resizer; `None` where it is not installed, as there are wheels for the usual machines alone."""
+    """cykooz-resizer; `None` where it is not installed, as on Linux on ARM, for which it has no wheels."""
     try:
         import cykooz_resizer
     except ImportError:

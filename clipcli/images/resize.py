@@ -54,10 +54,10 @@ def _twice_fitted(size: tuple[int, int], *, width: int, height: int) -> tuple[in
 
 
 def resizer(preprocessing: Preprocessing) -> Resize:
-    """A function that resizes and crops an RGB image to the model's input size, as uint8, exactly as open_clip does.
+    """A function that resizes and crops an RGB image to the model's input size, as uint8.
 
-    A large image's pixels differ from open_clip's by a level at most. Of a line of pixels only the part that is left by
-    the crop is computed.
+    Its pixels are open_clip's. Those of a large image that gets much smaller are near them, as `passes` says, and those
+    of a line of pixels but for rounding: of it only the part that is left by the crop is computed.
     """
     return partial(_RESIZES[preprocessing.resize_mode], preprocessing=preprocessing)
 

@@ -6,9 +6,11 @@ is left to Pillow.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from threading import local
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,11 @@ from PIL.JpegImagePlugin import JpegImageFile
 from clipcli.images.colours import is_srgb
 from clipcli.images.lines import is_line
 
+Pixels = NDArray[np.uint8]
 # An image of fewer pixels is resized by Pillow, as open_clip does it, to the bit.
 _LARGE = 1 << 20
-# Each thread keeps the memory of up to so many bytes for its next image: the system takes its time to give it anew.
-_KEPT = 64 << 20
+# Memory of up to so many bytes in all is kept for the next images: the system takes its time to give it anew.
+_MOST_KEPT = 128 << 20
 _JPEG = b"\xff\xd8\xff"
 # What turns an image upright, by its EXIF orientation.
 _TURNS = {
@@ -40,10 +43,10 @@ _TURNS = {
 class Stored:
     """RGB `pixels` `[H, W, 3]` as a file stores them, and their EXIF `orientation`, from 1 to 8.
 
-    They are good until the same thread decodes its next image.
+    They are good within the block that they were made for.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     orientation: int
 
     @property
@@ -68,20 +71,38 @@ def is_large(size: tuple[int, int]) -> bool:
     return size[0] * size[1] >= _LARGE and not is_line(size)
 
 
-def stored_jpeg(image: Image.Image, data: bytes, *, color: str) -> Stored | None:
-    """The pixels of a large JPEG in sRGB, open and not decoded, of these bytes; `None` for what Pillow must decode."""
-    if not (isinstance(image, JpegImageFile) and image.mode == "RGB" and is_large(image.size)):
-        return None
-    is_reduced = bool(image.decoderconfig) and image.decoderconfig[0] != 1
-    if is_reduced or not data.startswith(_JPEG) or image.tell() or (color == "managed" and not is_srgb(image)):
-        return None
-    decoder = _decoder()
+@contextmanager
+def stored_jpeg(image: Image.Image, data: bytes, *, color: str) -> Iterator[Stored | None]:
+    """The pixels of a large JPEG in sRGB, open and not decoded, of these bytes; `None` for what Pillow must decode.
+
+    They are for a `with` block: afterwards their memory is another image's.
+    """
+    if not _is_plain(image, data, color=color) or _decoder() is None:
+        yield None
+        return
+    memory = _KEPT.take(3 * image.width * image.height)
     try:
-        pixels = None if decoder is None else decoder.decode_jpeg(data, buffer=_memory(3 * image.width * image.height))
+        yield _decoded(image, data, memory)
+    finally:
+        _KEPT.give_back(memory)
+
+
+def _is_plain(image: Image.Image, data: bytes, *, color: str) -> bool:
+    if not (isinstance(image, JpegImageFile) and image.mode == "RGB" and is_large(image.size)):
+        return False
+    is_reduced = bool(image.decoderconfig) and image.decoderconfig[0] != 1
+    if is_reduced or not data.startswith(_JPEG) or image.tell():
+        return False
+    return color != "managed" or is_srgb(image)
+
+
+def _decoded(image: Image.Image, data: bytes, memory: Pixels) -> Stored | None:
+    try:
+        pixels = _decoder().decode_jpeg(data, buffer=memory)
     # It is strict, and Pillow says what is wrong, or takes what there is.
     except (RuntimeError, ValueError):
         return None
-    if pixels is None or pixels.shape != (image.height, image.width, 3):
+    if pixels.shape != (image.height, image.width, 3):
         return None
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return Stored(pixels, orientation if orientation in _TURNS else 1)
@@ -97,15 +118,29 @@ def _decoder() -> Any:
     return simplejpeg
 
 
-_KEEPING = local()
+class _Kept:
+    """Memory that no image needs at the moment, for the next ones of all threads: of `most` bytes in all."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._lock = most, Lock()
+        self._free: list[Pixels] = []
+
+    def take(self, size: int) -> Pixels:
+        """Memory of at least so many bytes: the smallest that is enough, or new."""
+        with self._lock:
+            enough = [n for n, memory in enumerate(self._free) if memory.size >= size]
+            if enough:
+                return self._free.pop(min(enough, key=lambda n: self._free[n].size))
+        return np.empty(size, np.uint8)
+
+    def give_back(self, memory: Pixels) -> None:
+        """Keep the memory unless it is large, and let go of what was given back first where all would be too much."""
+        if 2 * memory.size > self._most:
+            return
+        with self._lock:
+            self._free.append(memory)
+            while sum(one.size for one in self._free) > self._most:
+                self._free.pop(0)
 
 
-def _memory(size: int) -> NDArray[np.uint8]:
-    """Memory of at least so many bytes: the thread's own, if it is enough."""
-    kept: NDArray[np.uint8] | None = getattr(_KEEPING, "memory", None)
-    if kept is not None and kept.size >= size:
-        return kept
-    memory = np.empty(size, np.uint8)
-    if size <= _KEPT:
-        _KEEPING.memory = memory
-    return memory
+_KEPT = _Kept(_MOST_KEPT)

@@ -90,13 +90,15 @@ def keep_house(descriptor: int, plugins: Sequence[str]) -> None:
     """Fork workers on demand, until the other side of the socket is closed; then end all of them."""
     import importlib
 
+    from clipcli.images import passes
     from clipcli.images.decode import prepare_pillow
 
     prepare_pillow()
+    passes.prepare()
     from PIL import Image
 
     Image.init()
-    # No torch: it takes seconds to start, and makes each fork slower.
+    # No torch, unless large images need it: it takes seconds to start, and makes each fork slower.
     for name in ("clipcli.images.wanted", "clipcli.backbones.preprocessing", *plugins):
         importlib.import_module(name)
     # What is there now is shared by all workers, as long as none of them looks through it for garbage.

@@ -60,7 +60,9 @@ class ImageStore:
     ) -> None:
         self._memory, self._verify = memory, verify
         # All that embeddings depend on beside the images.
-        self.made_by = json.dumps(["image/3", facts.fingerprint, facts.preprocessing, facts.precision, *made_with])
+        self.made_by = json.dumps(
+            [f"image/{facts.pixels}", facts.fingerprint, facts.preprocessing, facts.precision, *made_with]
+        )
         # The keys of images that were looked up and not found: an image may change before its embedding is there.
         self._places: dict[str, _Place] = {}
         # Marks that were there before this run, and those that it made: a first run must not read its images twice.

@@ -19,7 +19,7 @@ from clipcli.backbones.checkpoint import ONNX_FILES
 from clipcli.files.identity import state_of
 from clipcli.memory.memory import Memory
 from clipcli.parsed import json_of
-from clipcli.records import ModelRecord
+from clipcli.records import PIXELS, ModelRecord
 
 if TYPE_CHECKING:
     from clipcli.backbones.backbone import Backbone
@@ -57,7 +57,12 @@ class ModelFacts:
 
     def record(self, device: str | None) -> ModelRecord:
         """Its record in a manifest. `device` is where it runs, `None` if nothing had to be encoded."""
-        return ModelRecord(self.name, self.fingerprint, self.preprocessing, self.precision, device)
+        return ModelRecord(self.name, self.fingerprint, self.preprocessing, self.precision, device, self.pixels)
+
+    @property
+    def pixels(self) -> int:
+        """The way in which images become pixels, as in its record."""
+        return PIXELS
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ def differences_of_models(before: ModelRecord, now: ModelRecord) -> list[str]:
         found.append(f"the weights of {now.name} were others (fingerprint {was}, now {is_})")
     if before.preprocessing != now.preprocessing:
         found.append(f"the preprocessing of {now.name} was another ({before.preprocessing}, now {now.preprocessing})")
+    if before.pixels != now.pixels:
+        found.append("its images became pixels in the way of another version of clipcli")
     if before.precision != now.precision:
         found.append(_changed("--precision", before.precision, now.precision))
     if before.device != now.device and before.device is not None and now.device is not None:

@@ -64,9 +64,9 @@ def test_every_command_is_described() -> None:
     assert rows == list(COMMANDS)
 
 
-# Flags of torchrun, mypy, pip, uv, split and this repository's own scripts.
+# Flags of torchrun, mypy, pip, uv, split, pytest here and this repository's own scripts.
 OTHERS = {"nproc-per-node", "nnodes", "max-restarts", "rdzv-backend", "rdzv-id", "rdzv-endpoint"}
-OTHERS |= {"strict", "extra-index-url", "torch-backend", "all", "only", "index", "photos", "rate", "array"}
+OTHERS |= {"strict", "extra-index-url", "torch-backend", "all", "only", "index", "photos", "rate", "array", "rounds"}
 
 
 @pytest.mark.parametrize("page", ["README.md", *sorted(PAGES.keys() - MAKE["MADE"].keys())])

@@ -23,7 +23,7 @@ from clipcli.files.manifest import (
     sha256_of,
     write_manifest,
 )
-from clipcli.records import ModelRecord, Provenance
+from clipcli.records import PIXELS, ModelRecord, Provenance
 from clipcli.version import __version__
 
 MANIFEST = Manifest(
@@ -60,6 +60,18 @@ def test_a_manifest_comes_back_as_it_was(tmp_path: Path, manifest: Manifest) -> 
     write_manifest(output, manifest)
     assert read_manifest(output) == manifest
     assert [path.name for path in tmp_path.iterdir()] == ["labels.csv.json"]
+
+
+def test_one_of_an_earlier_version_has_the_pixels_of_then(tmp_path: Path) -> None:
+    output = tmp_path / "labels.csv"
+    write_manifest(output, MANIFEST)
+    content = json.loads(manifest_path(output).read_text())
+    del content["model"]["pixels"]
+    manifest_path(output).write_text(json.dumps(content))
+    read = read_manifest(output)
+    assert read is not None
+    assert read.model is not None
+    assert read.model.pixels == 2 < PIXELS
 
 
 def test_it_says_what_it_is_and_who_wrote_it(tmp_path: Path) -> None:

@@ -48,10 +48,17 @@ def _processor() -> str:
     return f"{name}, {'/'.join(facts.get(key, '?') for key in ('cpu family', 'model', 'stepping'))}"
 
 
-def check(case: str, texts: Mapping[str, str], *, absolute: float = 0.0, relative: float = 0.0) -> str:
+def check(
+    case: str,
+    texts: Mapping[str, str],
+    *,
+    wide: Mapping[str, float] | None = None,
+    absolute: float = 0.0,
+    relative: float = 0.0,
+) -> str:
     """Compare the texts with those of the record, or make it; which of them was done.
 
-    The tolerance, for numbers, holds where the record was made elsewhere.
+    The tolerance, for numbers, holds where the record was made elsewhere; `wide` has the absolute one of some texts.
     """
     folder = RECORDS / case
     here = signature()
@@ -65,7 +72,7 @@ def check(case: str, texts: Mapping[str, str], *, absolute: float = 0.0, relativ
         if same:
             difference = None if text == recorded[name] else _first_line(recorded[name], text)
         else:
-            difference = _beyond(recorded[name], text, absolute=absolute, relative=relative)
+            difference = _beyond(recorded[name], text, absolute=(wide or {}).get(name, absolute), relative=relative)
         assert difference is None, f"{case}/{name} is not as recorded ({BYTES if same else TOLERANCE}): {difference}"
     return BYTES if same else TOLERANCE
 

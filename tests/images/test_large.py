@@ -169,6 +169,14 @@ def test_without_the_packages_pixels_are_the_same(monkeypatch: pytest.MonkeyPatc
         np.testing.assert_array_equal(looked(data, way), before.pop(0))
 
 
+def test_without_the_package_torch_is_imported_before_the_first_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "_package", lambda: None)
+    made: list[str] = []
+    monkeypatch.setattr(passes, "_step_of_torch", made.append)
+    passes.prepare()
+    assert made == ["bicubic"]
+
+
 def test_memory_is_used_again_and_pixels_are_not_mixed_up() -> None:
     files = [written(picture(*size)) for size in ((1400, 900), (1203, 917), (1500, 1000))]
     apart = [looked(data, preprocessing()) for data in files]
@@ -184,6 +192,52 @@ def test_real_photos_of_12_megapixels(shared: Callable[[str], Path]) -> None:
     way = preprocessing(size=(224, 224))
     assert is_stored(data) == INSTALLED
     assert_near(looked(data, way), in_steps(Image.open(io.BytesIO(data)), way))
+
+
+@pytest.mark.parametrize(
+    ("size", "target", "filter_", "kind"),
+    [
+        ((2222, 472), (384, 384), Image.Resampling.BICUBIC, "black and white"),
+        ((1731, 606), (512, 512), Image.Resampling.BICUBIC, "noise"),
+        ((1853, 566), (448, 448), Image.Resampling.BICUBIC, "smooth"),
+        ((1100, 1100), (1000, 1000), Image.Resampling.BILINEAR, "noise"),
+        ((1920, 1500), (640, 500), Image.Resampling.BICUBIC, "black and white"),
+        ((1920, 1500), (600, 480), Image.Resampling.BILINEAR, "smooth"),
+    ],
+)
+def test_what_shrinks_little_is_pillows_and_the_rest_within_a_level(
+    size: tuple[int, int], target: tuple[int, int], filter_: Image.Resampling, kind: str
+) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    if kind == "smooth":
+        image = Image.fromarray(pixels[:13, :17]).resize(size)
+    else:
+        image = Image.fromarray(pixels // 128 * 255 if kind == "black and white" else pixels)
+    found, expected = (
+        np.asarray(one, int) for one in (passes.scaled(image, target, filter_), image.resize(target, filter_))
+    )
+    assert np.abs(found - expected).max() == (min(size[0] / target[0], size[1] / target[1]) >= 3)
+
+
+def test_rows_that_nearly_repeat_are_never_further_than_two_levels() -> None:
+    rng = np.random.default_rng(1)
+    rows = np.repeat(rng.integers(0, 256, (230, 1600, 3), dtype=np.uint8), 5, axis=0)
+    image = Image.fromarray(rows)
+    found = np.asarray(passes.scaled(image, (480, 345), Image.Resampling.BICUBIC), int)
+    assert 1 <= np.abs(found - np.asarray(image.resize((480, 345)), int)).max() <= 2
+
+
+def test_memory_that_is_kept_is_bounded_over_all_threads() -> None:
+    kept = stored._Kept(100)
+    parts = [kept.take(size) for size in (40, 30, 45, 60)]
+    assert [part.size for part in parts] == [40, 30, 45, 60]
+    for part in parts:
+        kept.give_back(part)
+    # The first had to go, and the last was too large.
+    assert [one.size for one in kept._free] == [30, 45]
+    assert kept.take(31) is parts[2]
+    assert kept.take(31).size == 31
 
 
 def test_lines_are_not_large() -> None:

@@ -69,7 +69,7 @@ def test_keys_and_values_stay_as_they_are(cache: Cache, item: ImageItem, inside:
     """A cache that an earlier version filled holds: the key is a hash of the path, the size and the time."""
     assert kept(cache, item, digest_of(b"content"))
     stat = os.stat("a.zip")
-    made_by = json.dumps(["image/3", "fingerprint", "preprocessing", "fp32", "exact"])
+    made_by = json.dumps(["image/4", "fingerprint", "preprocessing", "fp32", "exact"])
     content = f"{made_by}\0{os.path.abspath('a.zip')}{inside}\0{stat.st_size}\0{stat.st_mtime_ns}"
     key = hashlib.blake2b(content.encode(), digest_size=20).hexdigest()
     digest = hashlib.blake2b(b"content", digest_size=16).digest()

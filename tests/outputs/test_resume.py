@@ -145,6 +145,10 @@ def test_of_many_labels_those_are_shown_that_differ() -> None:
             replace(FACTS, fingerprint="fedcba9876543210"),
             r"weights of model were others \(fingerprint 0123456789ab, now fe",
         ),
+        (
+            replace(FACTS, pixels=9),
+            r"its images became pixels in the way of another version of clipcli;",
+        ),
         (replace(FACTS, preprocessing="64 pixels"), r"preprocessing of model was another \(32 pixels, now 64 pixels\)"),
         (replace(FACTS, precision="bf16"), "--precision was fp32 and is bf16"),
         (replace(FACTS, device="cuda"), "--device was cpu and is cuda"),

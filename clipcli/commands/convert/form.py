@@ -26,13 +26,12 @@ class ReadBack:
     """What was written, as another library reads it: `by` says which.
 
     `images` takes uint8 pixels `[B, H, W, 3]` of the model's size, `texts` some texts; both give embeddings `[B, D]`,
-    of any length. A reader that `rounds` the weights itself is not held to their digits.
+    of any length.
     """
 
     by: str
     images: Callable[[Tensor], Tensor]
     texts: Callable[[Sequence[str]], Tensor]
-    rounds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,8 @@ class Form:
     """A form: the `packages` that it needs, and what it does.
 
     `refusal` says why an architecture cannot have it, or `None`. `write` fills a folder, and `read` reads that back,
-    with the first reader as the one that counts. `use` says how a program loads it, with `{folder}` for the folder.
+    with the first reader as the one that counts; others round the weights to 16 bits themselves. `use` says how a
+    program loads it, with `{folder}` for the folder.
     """
 
     packages: Sequence[str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,14 +12,25 @@ from clipcli import backbones
 from clipcli.backbones.checkpoint import Checkpoint
 from clipcli.backbones.runtime import choose_runtime
 from clipcli.commands.convert.settings import ConvertSettings
-from clipcli.errors import ClipcliError, MissingExtra, OutputExists, OutputFailed, UsageError, install, one_line
+from clipcli.errors import (
+    ClipcliError,
+    MissingExtra,
+    OutputExists,
+    OutputFailed,
+    UsageError,
+    install,
+    is_out_of_memory,
+    one_line,
+    why_not_written,
+)
 from clipcli.events import Event, Loading, Noted, result_of
 from clipcli.files.atomic import replacing_folder
+from clipcli.parsed import json_of
 from clipcli.settings import Show, api
 from clipcli.version import __version__
 
 if TYPE_CHECKING:
-    from clipcli.commands.convert.form import Form, ReadBack, Source
+    from clipcli.commands.convert.form import Form, Source
 
 # Beside what is written: by it a folder is known to be of this command.
 RECORD_NAME = "clipcli_convert.json"
@@ -58,7 +69,11 @@ def convert(settings: ConvertSettings, show: Show) -> Converted:
 
 
 def run(options: ConvertSettings) -> Generator[Event, None, Converted]:
-    """As `convert`, with its events. What can be refused is refused before anything is downloaded or written."""
+    """As `convert`, with its events.
+
+    What the settings and this machine rule out is refused before anything is downloaded, and what the model rules out
+    before anything is written.
+    """
     from clipcli.commands.convert.forms import FORMS, check_form
 
     target = Path(options.output).expanduser()
@@ -74,39 +89,28 @@ def run(options: ConvertSettings) -> Generator[Event, None, Converted]:
     try:
         with replacing_folder(target) as part:
             done = yield from _converted(checkpoint, part, options)
+            # Meanwhile something may have been put there.
+            check_target(target, overwrite=options.overwrite)
     except OSError as e:
-        raise OutputFailed(f"cannot write {target}: {e}; free some space, or give another --output") from None
+        raise _cannot_write(options, e) from None
     return done
-
-
-def _read_back(form: Form, part: Path, source: Source, *, name: str) -> Sequence[ReadBack]:
-    try:
-        return form.read(part, source)
-    # Loaders of other libraries raise nearly anything.
-    except Exception as e:
-        raise ClipcliError(
-            f"{name} does not read what was written of {source.checkpoint.name} ({one_line(e)}); nothing was left; "
-            "take another form"
-        ) from e
 
 
 def _converted(checkpoint: Checkpoint, part: Path, options: ConvertSettings) -> Generator[Event, None, Converted]:
     """Write a model to the folder `part`, which is to become that of the output, and compare it."""
     from clipcli.backbones.load import load
     from clipcli.backbones.open_clip_folder import as_json
-    from clipcli.commands.convert.compared import largest_difference
     from clipcli.commands.convert.form import Source
     from clipcli.commands.convert.forms import FORMS
 
     form = FORMS[options.to]
     source = Source(checkpoint, load(checkpoint, runtime=choose_runtime(device="cpu", precision="fp32")))
     yield Noted(f"Writing {checkpoint.name} for {options.to} …")
-    form.write(part, source)
-    exact, *others = _read_back(form, part, source, name=options.to)
-    difference = largest_difference(source.backbone, exact)
+    _write(form, part, source, options)
+    (read_by, difference), *others = _differences(form, part, source, options)
     if not difference <= MOST:
         raise ClipcliError(
-            f"as {exact.by} reads what was written, embeddings differ by up to {difference:.1e}, more than {MOST:g}; "
+            f"as {read_by} reads what was written, embeddings differ by up to {difference:.1e}, more than {MOST:g}; "
             f"nothing was written; take another form for {checkpoint.name}"
         )
     done = Converted(
@@ -115,25 +119,67 @@ def _converted(checkpoint: Checkpoint, part: Path, options: ConvertSettings) -> 
         form=options.to,
         folder=options.output,
         difference=difference,
-        read_by=exact.by,
+        read_by=read_by,
         use=form.use.format(folder=options.output),
         notes=tuple(
-            f"{one.by} rounds the weights to 16 bits: so read, embeddings differ by up to "
-            f"{largest_difference(source.backbone, one):.1e}"
-            for one in others
+            f"{by} rounds the weights to 16 bits: so read, embeddings differ by up to {other:.1e}"
+            for by, other in others
         ),
     )
-    record = {"clipcli": __version__, **asdict(done)}
+    record = {"clipcli": __version__, **asdict(done), "files": sorted(_files_in(part))}
     del record["folder"], record["use"]
     (part / RECORD_NAME).write_text(as_json(record), encoding="utf-8")
     return done
 
 
+def _write(form: Form, part: Path, source: Source, options: ConvertSettings) -> None:
+    """Fill the folder. Raises `OutputFailed` where the disk does not take it, and `ClipcliError`."""
+    try:
+        form.write(part, source)
+    except ClipcliError:
+        raise
+    # So do libraries on a full disk, and on models that they do not know.
+    except Exception as e:
+        if is_out_of_memory(e):
+            raise
+        why = why_not_written(e)
+        if why is not None:
+            raise _cannot_write(options, why) from None
+        raise ClipcliError(
+            f"{source.checkpoint.name} cannot be written for {options.to} ({one_line(e)}); take another form"
+        ) from e
+
+
+def _differences(form: Form, part: Path, source: Source, options: ConvertSettings) -> list[tuple[str, float]]:
+    """What reads the folder, with the largest difference of an embedding as it reads it. Raises `ClipcliError`."""
+    from clipcli.commands.convert import compared
+
+    try:
+        return [(one.by, compared.largest_difference(source.backbone, one)) for one in form.read(part, source)]
+    # Loaders of other libraries, and what they load, raise nearly anything.
+    except Exception as e:
+        if is_out_of_memory(e):
+            raise
+        raise ClipcliError(
+            f"{options.to} does not read what was written of {source.checkpoint.name} ({one_line(e)}); "
+            "nothing was left; take another form"
+        ) from e
+
+
+def _cannot_write(options: ConvertSettings, why: object) -> OutputFailed:
+    return OutputFailed(f"cannot write {options.output}: {why}; free some space, or give another --output")
+
+
+def _files_in(folder: Path) -> Iterator[str]:
+    """The names of all files in a folder, from there."""
+    return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
 def check_target(target: Path, *, overwrite: bool) -> None:
     """Check that the folder can be written.
 
-    Raises `OutputExists` for one that is there, unless it is empty, or of this command and may be replaced;
-    `UsageError` for a file; and `OutputFailed` without a folder around it.
+    Raises `OutputExists` for one that is there, unless it is empty, or all in it is of this command and may be
+    replaced; `UsageError` for a file; and `OutputFailed` without a folder around it.
     """
     if not target.parent.is_dir():
         raise OutputFailed(f"there is no folder {target.parent}; make it, or give another --output")
@@ -143,10 +189,22 @@ def check_target(target: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{target} is a file; give a folder that is new")
     if not any(target.iterdir()):
         return
-    if not (target / RECORD_NAME).is_file():
-        raise OutputExists(f"{target} holds files that clipcli convert has not written; give another --output")
+    written = _written_to(target)
+    other = next((name for name in _files_in(target) if name not in written), None)
+    if other is not None:
+        raise OutputExists(
+            f"{target} holds {other}, which clipcli convert has not written; move that, or give another --output"
+        )
     if not overwrite:
         raise OutputExists(f"{target} exists; give another --output, or --overwrite to replace it")
+
+
+def _written_to(target: Path) -> set[str]:
+    """The names of the files that were written to a folder, by the record that lies there."""
+    try:
+        return {RECORD_NAME, *json_of((target / RECORD_NAME).read_text(encoding="utf-8"))["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def check_is_not_within(checkpoint: Checkpoint, target: Path) -> None:

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from clipcli.backbones import causal
 from clipcli.backbones.backbone import normalised
-from clipcli.backbones.checkpoint import CONFIG_NAME, IMAGE, TEXT
-from clipcli.backbones.onnx_towers import FILES, INPUTS, OUTPUTS, TABLE, session
+from clipcli.backbones.checkpoint import CONFIG_NAME, IMAGE, ONNX_TABLE, TEXT
+from clipcli.backbones.onnx_towers import FILES, INPUTS, OUTPUTS, session
 from clipcli.backbones.open_clip_folder import as_json, config_of, save_tokenizer
 from clipcli.commands.convert.form import Form, ReadBack, Source
 from clipcli.commands.convert.tracing import traceable
@@ -67,7 +67,7 @@ def _write(folder: Path, source: Source) -> None:
             "untrained": _bits(backbone.untrained_tokens()),
         },
     }
-    config = {**config_of(source.checkpoint, backbone), "precision": "fp32", TABLE: about}
+    config = {**config_of(source.checkpoint, backbone), "precision": "fp32", ONNX_TABLE: about}
     (folder / CONFIG_NAME).write_text(as_json(config), encoding="utf-8")
 
 
@@ -85,15 +85,13 @@ def _export(folder: Path, name: str, tower: nn.Module, example: Tensor, *, lengt
         with traceable(), warnings.catch_warnings():
             # The exporter warns about what it itself does.
             warnings.simplefilter("ignore")
-            torch.onnx.export(
+            program = torch.onnx.export(
                 tower.eval(),
                 (example,),
-                folder / FILES[name],
                 dynamo=True,
                 input_names=[INPUTS[name]],
                 output_names=[OUTPUTS[name]],
                 dynamic_shapes=(shape,),
-                external_data=size > _MOST_IN_ONE,
                 verbose=False,
             )
     # The exporter raises nearly anything on operations that it does not know.
@@ -101,6 +99,9 @@ def _export(folder: Path, name: str, tower: nn.Module, example: Tensor, *, lengt
         raise ClipcliError(
             f"torch cannot write the {name} tower in ONNX ({one_line(e)}); take --to open_clip"
         ) from None
+    # With dynamo there is one.
+    assert program is not None
+    program.save(folder / FILES[name], external_data=size > _MOST_IN_ONE)
 
 
 def _read(folder: Path, source: Source) -> Sequence[ReadBack]:

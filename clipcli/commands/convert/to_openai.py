@@ -95,7 +95,9 @@ def _write(folder: Path, source: Source) -> None:
             {"forward": (image, text), "encode_image": image, "encode_text": text},
             check_trace=False,
         )
-        torch.jit.save(script, folder / SCRIPT_NAME)
+        # Given a path, torch ends the process on a full disk.
+        with (folder / SCRIPT_NAME).open("wb") as file:
+            torch.jit.save(script, file)
     # For clipcli; OpenAI's own code knows all that it says.
     (folder / CONFIG_NAME).write_text(as_json(config_of(source.checkpoint, source.backbone)), encoding="utf-8")
 
@@ -107,18 +109,17 @@ def _read(folder: Path, source: Source) -> Sequence[ReadBack]:
         script = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
         loaded = open_clip.load_openai_model(path, precision="fp32", device="cpu")
     return [
-        _encoding(script, source, by=f"torch.jit of torch {torch.__version__}", rounds=False),
-        _encoding(loaded, source, by="open_clip.load_openai_model, like OpenAI's clip.load,", rounds=True),
+        _encoding(script, source, by=f"torch.jit of torch {torch.__version__}"),
+        _encoding(loaded, source, by="open_clip.load_openai_model, like OpenAI's clip.load,"),
     ]
 
 
-def _encoding(model: Any, source: Source, *, by: str, rounds: bool) -> ReadBack:
+def _encoding(model: Any, source: Source, *, by: str) -> ReadBack:
     preprocessing, tokenizer = source.backbone.preprocessing, source.backbone.tokenizer
     return ReadBack(
         by,
         lambda pixels: model.encode_image(normalised(pixels, preprocessing)),
         lambda texts: model.encode_text(tokenizer(list(texts))),
-        rounds,
     )
 
 

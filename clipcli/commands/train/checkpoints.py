@@ -18,7 +18,7 @@ from clipcli.backbones.directory import CHECKPOINTS_FOLDER, saved_steps
 from clipcli.backbones.open_clip_folder import WEIGHTS_NAME, from_open_clip, write_open_clip
 from clipcli.commands.train.model import Trainee
 from clipcli.commands.train.too_large import free_reserve, smaller_steps
-from clipcli.errors import BadFile, ClipcliError, OutputFailed, is_out_of_memory
+from clipcli.errors import BadFile, ClipcliError, OutputFailed, is_out_of_memory, why_not_written
 from clipcli.files.atomic import part_of
 
 _STATE_NAME = "trainer.pt"
@@ -87,14 +87,8 @@ def save_checkpoint(run: Path, step: int, *, trainee: Trainee, state: Mapping[st
                 f"the memory does not hold what checkpoint {target} needs; {is_kept}go on with --resume {smaller}"
             ) from None
         free = f"{is_kept}free some space" + (" and go on with --resume" if kept else "")
-        raise OutputFailed(f"cannot write checkpoint {target}: {_in_words(e)}; {free}") from None
+        raise OutputFailed(f"cannot write checkpoint {target}: {why_not_written(e) or e}; {free}") from None
     return SavedCheckpoint(step, target)
-
-
-def _in_words(error: Exception) -> str:
-    """Why a checkpoint was not written: of a file that is cut short torch says where in its code it saw that."""
-    is_cut = "inline_container" in str(error) or "PytorchStreamWriter" in str(error)
-    return "not all of it was written, as on a full disk" if is_cut else str(error)
 
 
 def prune(run: Path, *, best: int | None, keep_every: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
@@ -29,8 +30,8 @@ from clipcli.backbones.runtime import choose_runtime
 from clipcli.backbones.transformers_weights import as_transformers, converted
 from clipcli.commands.convert import compared, forms, run
 from clipcli.commands.convert.forms import check_form
-from clipcli.errors import BadFile, ClipcliError, OutputExists, OutputFailed, UsageError
-from clipcli.events import Event, result_of
+from clipcli.errors import BadFile, ClipcliError, OutputExists, OutputFailed, UnknownName, UsageError
+from clipcli.events import Event, Noted, result_of
 
 RUNTIME = choose_runtime(device="cpu", precision="fp32")
 TEXTS = ["a photo of a cat.", "two dogs & a bird", "", "a long street " * 30]
@@ -134,7 +135,7 @@ def test_openai_reads_what_was_written_for_it(config: dict[str, Any], tmp_path: 
     assert {"input_resolution", "context_length", "vocab_size"} <= names
     built = open_clip.model.build_model_from_openai_state_dict(dict(script.state_dict()), cast_dtype=torch.float32)
     assert built.state_dict().keys() == names - {"input_resolution", "context_length", "vocab_size"}
-    # By its folder, by the file, and by the file with an architecture before it.
+    # By its folder, and by the file.
     check_same(loaded(tmp_path / "out"), ours)
     check_same(loaded(tmp_path / "out" / "model.pt"), ours)
 
@@ -145,6 +146,15 @@ def test_a_torchscript_file_that_is_no_clip_is_named(tmp_path: Path) -> None:
         torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "other.pt")
     with pytest.raises(BadFile, match=r"not of a CLIP as OpenAI published it; give its architecture before it"):
         loaded(tmp_path / "other.pt")
+
+
+def test_a_damaged_file_without_an_architecture_is_one_line(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(3)}, tmp_path / "cut.pt")
+    whole = (tmp_path / "cut.pt").read_bytes()
+    at = whole.rindex(b"PK\x01\x02")
+    (tmp_path / "cut.pt").write_bytes(whole[:at] + b"XX" + whole[at + 2 :])
+    with pytest.raises(UnknownName, match=r"a checkpoint file needs its architecture before it, as in ViT-B-32/.*cut"):
+        backbones.find(str(tmp_path / "cut.pt"))
 
 
 def test_a_bare_file_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,6 +282,11 @@ def test_another_text_tower_is_another_model(in_onnx: Path, tmp_path: Path) -> N
     shutil.copy(other / "image.onnx", other / "text.onnx")
     found = result_of(backbones.find(str(other))(), show=lambda _: None)
     assert backbones.fingerprint_of(found) != loaded(in_onnx).fingerprint
+    shutil.copy(in_onnx / "text.onnx", other / "text.onnx")
+    config = json.loads((other / "open_clip_config.json").read_text())
+    config["onnx"]["logit_scale"] += 1
+    (other / "open_clip_config.json").write_text(json.dumps(config))
+    assert backbones.fingerprint_of(found) != loaded(in_onnx).fingerprint
 
 
 def changed(**parts: dict[str, Any]) -> dict[str, Any]:
@@ -333,11 +348,16 @@ def test_a_folder_that_is_there_is_replaced_only_if_convert_wrote_it(plain: Path
     clipcli.convert(plain, to="open_clip", output=out)
     with pytest.raises(OutputExists, match=r"out exists; give another output, or overwrite=True to replace it"):
         clipcli.convert(plain, to="open_clip", output=out)
-    (out / "clipcli_convert.json").write_text("{}")
     clipcli.convert(plain, to="open_clip", output=out, overwrite=True)
-    assert json.loads((out / "clipcli_convert.json").read_text())["form"] == "open_clip"
-    (out / "clipcli_convert.json").unlink()
-    with pytest.raises(OutputExists, match="holds files that clipcli convert has not written"):
+    written = json.loads((out / "clipcli_convert.json").read_text())["files"]
+    assert written == ["open_clip_config.json", "open_clip_model.safetensors"]
+    (out / "mine").mkdir()
+    (out / "mine" / "notes.txt").touch()
+    with pytest.raises(OutputExists, match=r"out holds mine/notes\.txt, which clipcli convert has not written; move"):
+        clipcli.convert(plain, to="open_clip", output=out, overwrite=True)
+    shutil.rmtree(out / "mine")
+    (out / "clipcli_convert.json").write_text("{}")
+    with pytest.raises(OutputExists, match="which clipcli convert has not written"):
         clipcli.convert(plain, to="open_clip", output=out, overwrite=True)
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="is a file; give a folder that is new"):
@@ -345,6 +365,65 @@ def test_a_folder_that_is_there_is_replaced_only_if_convert_wrote_it(plain: Path
     with pytest.raises(OutputFailed, match="there is no folder"):
         clipcli.convert(plain, to="open_clip", output=tmp_path / "a" / "b")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "out"]
+
+
+def test_what_is_put_there_meanwhile_stays(plain: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    settings = clipcli.ConvertSettings(plain, to="open_clip", output=str(out), overwrite=True)
+
+    def put(event: Event) -> None:
+        if isinstance(event, Noted):
+            out.mkdir()
+            (out / "mine.txt").touch()
+
+    with pytest.raises(OutputExists, match=r"holds mine\.txt"):
+        result_of(run.run(settings), show=put)
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine.txt"]
+
+
+@pytest.mark.parametrize("to", ["open_clip", "transformers", "openai", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_a_full_disk_is_one_line(to: str, plain: Path, tmp_path: Path) -> None:
+    """A limit on the size of a file fails as a full disk does."""
+    for package in forms.FORMS[to].packages:
+        pytest.importorskip(package, reason="pip install transformers sentencepiece onnxruntime onnx onnxscript")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, before[1]))
+    try:
+        with pytest.raises(OutputFailed, match=r"cannot write .*/out: .+; free some space, or give another output"):
+            clipcli.convert(plain, to=to, output=tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (RuntimeError("no such operator"), ClipcliError, "cannot be written for open_clip .no such operator.; take"),
+        (RuntimeError("std::bad_alloc"), RuntimeError, "bad_alloc"),
+    ],
+)
+def test_other_errors_of_writing_are_no_full_disk(
+    error: Exception, kind: type[Exception], says: str, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setitem(forms.FORMS, "open_clip", replace(forms.FORMS["open_clip"], write=fail))
+    with pytest.raises(kind, match=says):
+        clipcli.convert(plain, to="open_clip", output=tmp_path / "out")
+
+
+def test_what_another_library_does_not_encode_is_said(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> torch.Tensor:
+        raise RuntimeError("size mismatch")
+
+    reader = forms.to_open_clip.ReadBack("x", fail, fail)
+    monkeypatch.setitem(forms.FORMS, "open_clip", replace(forms.FORMS["open_clip"], read=lambda *_: [reader]))
+    with pytest.raises(ClipcliError, match=r"open_clip does not read what was written of .*size mismatch"):
+        clipcli.convert(plain, to="open_clip", output=tmp_path / "out")
 
 
 def test_what_another_library_does_not_read_is_said(

@@ -15,7 +15,7 @@ from clipcli.commands.train.config_file import gather_config
 from clipcli.commands.train.run import run as run_of
 from clipcli.commands.train.settings import TrainConfig
 from clipcli.commands.train.too_large import MemoryTooSmall, smaller_steps
-from clipcli.errors import ClipcliError, OutputFailed
+from clipcli.errors import ClipcliError, OutputFailed, why_not_written
 from clipcli.events import result_of
 
 WEIGHTS = "open_clip_model.safetensors"
@@ -152,5 +152,5 @@ def test_what_helps(micro_batch: int | None, grad_checkpoint: bool, advice: str)
 def test_a_checkpoint_that_is_cut_short_is_told_in_words() -> None:
     """As torch says it of a disk that gets full."""
     errors = ("[enforce fail at inline_container.cc:672] . unexpected pos 538048 vs 537936", "No space left on device")
-    said = [checkpoints._in_words(RuntimeError(error)) for error in errors]
-    assert said == ["not all of it was written, as on a full disk", "No space left on device"]
+    said = [why_not_written(RuntimeError(error)) for error in errors]
+    assert said == ["not all of it was written, as on a full disk", None]
