@@ -90,10 +90,10 @@ def read_remote(address: str, span: Span | None = None) -> bytes:
 def _whole(system: Any, address: str) -> bytes:
     """All bytes at an address, where a host may have or send any number of them. Raises `OSError`."""
     most = _MOST_WHOLE + 1
-    # Web servers need not send parts of files.
+    # Web servers need not send parts of files, and a part of a file on this disk takes the part's memory at once.
     data: bytes = (
-        _sent(system, address, most)
-        if kind_of_address(address) in _HTTP
+        _in_parts(system, address, most)
+        if kind_of_address(address) in (*_HTTP, *_DISK)
         else system.cat_file(address, start=0, end=most)
     )
     if len(data) == most:
@@ -101,11 +101,12 @@ def _whole(system: Any, address: str) -> bytes:
     return data
 
 
-def _sent(system: Any, address: str, most: int) -> bytes:
-    """The first bytes that a web server sends, at most so many."""
+def _in_parts(system: Any, address: str, most: int) -> bytes:
+    """The first bytes at an address, at most so many, as they come."""
     data = bytearray()
-    # With a size the server is not asked for one first.
-    with system.open(address, "rb", block_size=0, size=1) as file:
+    # With a size a web server is not asked for one first.
+    how = {"block_size": 0, "size": 1} if kind_of_address(address) in _HTTP else {}
+    with system.open(address, "rb", **how) as file:
         while part := file.read(min(_PART, most - len(data))):
             data += part
     return bytes(data)

@@ -37,6 +37,7 @@ WORK = {
     "sort": "predictions.csv --into sorted --apply",
     "tag": "predictions.csv --apply",
     "undo": "JOURNAL",
+    "convert": "MODEL --to open_clip -o converted --offline",
     "train": "known.csv --model MODEL --prompts plain --steps 1 --batch-size 2 --output run --offline",
 }
 

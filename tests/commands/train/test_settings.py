@@ -299,7 +299,7 @@ def test_all_that_differs_is_named() -> None:
         ("ViT-B-32/own.pt", "ViT-B-32/{here}/own.pt"),
         ("ViT-B/32/own.pt", "ViT-B-32/{here}/own.pt"),
         ("ViT-B-32/openai", "ViT-B-32/openai"),
-        ("own.pt", "own.pt"),
+        ("own.pt", "{here}/own.pt"),
         ("ViT-B-32/missing.pt", "ViT-B-32/missing.pt"),
         ("hf-hub:org/name", "hf-hub:org/name"),
         ("hf-hub:org/weights.bin", "hf-hub:org/weights.bin"),
