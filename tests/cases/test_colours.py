@@ -16,8 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 import clipcli
 from clipcli.backbones.preprocessing import Preprocessing
-from clipcli.commands.train.augment import random_view
-from clipcli.commands.train.batches import train_view
+from clipcli.commands.train.augment import random_view, train_view
 from clipcli.images.card import plain_jpeg
 from clipcli.images.colours import is_srgb
 from clipcli.images.decode import decode

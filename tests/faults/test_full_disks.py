@@ -28,7 +28,7 @@ def test_the_rows(faulty: Faulty, classify: list[object], rounds: int) -> None:
         if ended.code == 1:
             failed += 1
             [line] = [line for line in ended.said.splitlines() if os.strerror(error) in line]
-            assert OUTPUT in line
+            assert OUTPUT in line or "cannot write in rows: " in line
         again = faulty(*classify, "--resume")
         assert again.code == 3, again.said
         assert (faulty.folder / OUTPUT).read_bytes() == rows
@@ -44,12 +44,15 @@ def test_the_cache(faulty: Faulty, classify: list[object], rounds: int) -> None:
         faulty.clear()
         ended = faulty(*classify, at=at, action=FAIL_FROM, error=ERRORS[n % len(ERRORS)], watched="cache")
         assert ended.code == 3, ended.said
-        assert ended.said.count("going on without it") == 1
+        said = ended.said.count("going on without it")
+        assert said <= 1
         assert (faulty.folder / OUTPUT).read_bytes() == rows
         shutil.rmtree(faulty.folder / "rows")
         (faulty.folder / "rows").mkdir()
         again = faulty(*classify)
         assert "going on without it" not in again.said
+        # What failed without a word was of no matter: all is there.
+        assert said or "comes from the cache" in again.said
         assert (faulty.folder / OUTPUT).read_bytes() == rows
 
 
@@ -87,9 +90,12 @@ def test_sorting(faulty: Faulty, classify: list[object], rounds: int) -> None:
     for at in spread(calls, FAULTS * rounds, seed="sort"):
         shutil.rmtree(faulty.folder / "sorted")
         ended = faulty(*command, at=at, action=FAIL_FROM, error=errno.ENOSPC, watched="sorted")
-        assert ended.code == 1
         assert "Traceback" not in ended.said
-        assert "No space left on device" in ended.said
+        if ended.code == 0:
+            # Nothing was left to be done.
+            assert len(list((faulty.folder / "sorted").rglob("*.png"))) == 12
+        else:
+            assert "No space left on device" in ended.said
         assert {path.name: path.read_bytes() for path in (faulty.folder / "photos").iterdir()} == before
         again = faulty(*command)
         assert again.code == 0, again.said

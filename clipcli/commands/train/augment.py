@@ -3,19 +3,52 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from clipcli.backbones.preprocessing import Preprocessing
+from clipcli.commands.train.trivial import trivial_augment
 from clipcli.images.decode import DEFAULT_LIMITS, decoding
 from clipcli.images.limits import Limits
+from clipcli.images.resize import resizer
 from clipcli.notices import Note, unsaid
 from clipcli.records import Content
 
+# From an image's content to a random view of it, at the model's input size.
+View = Callable[[Content, np.random.Generator, Note], Image.Image]
 _RATIOS = (3 / 4, 4 / 3)
 _TRIES = 10
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR}
+
+
+def train_view(
+    preprocessing: Preprocessing,
+    *,
+    crop: float,
+    flip: bool,
+    augment: str = "none",
+    limits: Limits = DEFAULT_LIMITS,
+) -> View:
+    """The function from an image's content to the augmented image that the model sees, of its input size.
+
+    `crop` is the least share of the area that a random crop keeps; with 1 the image is resized as for inference. With
+    `flip` half of the images are mirrored. With `augment` `trivial` TrivialAugment is applied last.
+    """
+    resize = resizer(preprocessing)
+
+    def view(data: Content, rng: np.random.Generator, note: Note = unsaid) -> Image.Image:
+        if crop < 1:
+            how: dict[str, Any] = {"preprocessing": preprocessing, "crop": crop, "flip": flip}
+            image = random_view(data, rng=rng, limits=limits, note=note, **how)
+        else:
+            with decoding(data, limits=limits, note=note) as whole:
+                image = mirrored(resize(whole), flip=flip, rng=rng)
+        return trivial_augment(image, rng=rng) if augment == "trivial" else image
+
+    return view
 
 
 def random_view(

@@ -14,28 +14,24 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from clipcli.backbones.backbone import Tokenizer
-from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.backbones.runtime import Runtime
-from clipcli.commands.train.augment import mirrored, random_view
+from clipcli.commands.train.augment import View, train_view
 from clipcli.commands.train.cutmix import cutmix
 from clipcli.commands.train.data import TrainingData
 from clipcli.commands.train.loss import CutMix, Groups
 from clipcli.commands.train.model import Trainee
 from clipcli.commands.train.order import Draw, Order
 from clipcli.commands.train.processes import Processes
-from clipcli.commands.train.stored import StoredImages, View
-from clipcli.commands.train.trivial import trivial_augment
+from clipcli.commands.train.stored import StoredImages
 from clipcli.data.pairs import Pair
 from clipcli.errors import ClipcliError
-from clipcli.images.decode import DEFAULT_LIMITS, attempt, decoding, prepare_pillow
+from clipcli.images.decode import DEFAULT_LIMITS, attempt, prepare_pillow
 from clipcli.images.isolate import Attempt, attempting
 from clipcli.images.limits import Limits, limits_of
-from clipcli.images.resize import resizer
-from clipcli.notices import Note, Notice, Notices, unsaid
+from clipcli.notices import Note, Notice, Notices
 from clipcli.records import Content, ImageItem, Skipped
 
 _AHEAD = 3
@@ -284,33 +280,6 @@ def batches_for(
         stored=stored,
         limits=limits,
     )
-
-
-def train_view(
-    preprocessing: Preprocessing,
-    *,
-    crop: float,
-    flip: bool,
-    augment: str = "none",
-    limits: Limits = DEFAULT_LIMITS,
-) -> View:
-    """The function from an image's content to the augmented image that the model sees, of its input size.
-
-    `crop` is the least share of the area that a random crop keeps; with 1 the image is resized as for inference. With
-    `flip` half of the images are mirrored. With `augment` `trivial` TrivialAugment is applied last.
-    """
-    resize = resizer(preprocessing)
-
-    def view(data: Content, rng: np.random.Generator, note: Note = unsaid) -> Image.Image:
-        if crop < 1:
-            how: dict[str, Any] = {"preprocessing": preprocessing, "crop": crop, "flip": flip}
-            image = random_view(data, rng=rng, limits=limits, note=note, **how)
-        else:
-            with decoding(data, limits=limits, note=note) as whole:
-                image = mirrored(resize(whole), flip=flip, rng=rng)
-        return trivial_augment(image, rng=rng) if augment == "trivial" else image
-
-    return view
 
 
 def _id(text: str) -> int:

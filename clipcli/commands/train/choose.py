@@ -15,7 +15,8 @@ from itertools import islice
 from typing import Any
 
 from clipcli.backbones.runtime import Runtime
-from clipcli.commands.train.batches import batches_for, train_view
+from clipcli.commands.train.augment import train_view
+from clipcli.commands.train.batches import batches_for
 from clipcli.commands.train.data import TrainingData
 from clipcli.commands.train.defaults import DISTILL, FIELD_RATE, STORED, is_open, resolve, with_defaults
 from clipcli.commands.train.distill import Distillation, distillation

@@ -12,9 +12,10 @@ from clipcli.commands.train.examples import AFTER, write_examples
 from clipcli.commands.train.kept import Kept, keep_mix, keep_start, keep_step, start_is_best, verdict
 from clipcli.commands.train.metrics_log import now
 from clipcli.commands.train.run_folder import RunFolder
-from clipcli.commands.train.sample import sample_share
+from clipcli.commands.train.sample import LEAST_IMAGES, sample_share
 from clipcli.commands.train.saving import best_weights
 from clipcli.commands.train.session import Session
+from clipcli.commands.train.stored import keeps_images
 from clipcli.commands.train.validation import headline, retention
 from clipcli.events import Event, Noted, Warned
 from clipcli.images.limits import limits_of
@@ -87,10 +88,10 @@ def _mixed(
         return alpha, wise_ft.mix(starting, trained, alpha)
 
     share = sample_share(session.work_of_a_measurement, encoded=session.encoded, times=wise_ft.MIXES)
-    sample = session.checks.sample(share)
+    sample = session.checks.sample(share, images_known=keeps_images(session.config))
     if min(share.images, share.prompts) < 1:
-        parts = f"{share.images:.0%} of the images and {share.prompts:.0%} of the prompts"
-        yield Noted(f"--wise-ft auto measures its mixes on {parts}, spread evenly over all")
+        images = f"{share.images:.0%} of the images, {LEAST_IMAGES} of each data at least"
+        yield Noted(f"--wise-ft auto measures its mixes on {images}, and {share.prompts:.0%} of the prompts")
 
     def measure(weights: wise_ft.Weights) -> tuple[float | None, float | None]:
         session.trainer.trainee.towers.load_state_dict(dict(weights))

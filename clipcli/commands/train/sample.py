@@ -8,8 +8,8 @@ import numpy as np
 
 # The share of training's work that the measurements may take, and so many images and texts at least.
 _OF_TRAINING, _LEAST = 0.25, 1_000
-# What is left of the prompts and the images at least.
-_LEAST_PROMPTS, _LEAST_IMAGES = 0.1, 500
+# What is left of the prompts at least, and of the images of each data.
+_LEAST_PROMPTS, LEAST_IMAGES = 0.1, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def sample_share(work: Work, *, encoded: float, times: int) -> Share:
     """
     most = max(_LEAST, _OF_TRAINING * 3 * encoded / times)
     prompts = _part(most - work.images, work.prompts, least=_LEAST_PROMPTS)
-    images = _part(most - prompts * work.prompts, work.images, least=_LEAST_IMAGES / max(1, work.images))
+    images = _part(most - prompts * work.prompts, work.images, least=LEAST_IMAGES / max(1, work.images))
     return Share(images, prompts)
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from clipcli.backbones.backbone import Backbone
 from clipcli.backbones.runtime import Runtime
+from clipcli.commands.train.augment import View
 from clipcli.commands.train.processes import Processes
 from clipcli.commands.train.settings import TrainConfig
 from clipcli.encoding.encode import encode, joined
@@ -35,8 +35,6 @@ from clipcli.notices import Note, Notices, unsaid
 from clipcli.records import Content, Embedded, Entry, ImageItem, Skipped
 
 Array = NDArray[np.float32]
-# From an image's content to a random view of it, at the model's input size.
-View = Callable[[Content, np.random.Generator, Note], Image.Image]
 _VIEWS = 5
 
 # As `encode_images_together`.
@@ -140,7 +138,8 @@ def store_images(
     """Encode all images, or `views` of them, each process a part of them, in the precision of `runtime`."""
     own = items[processes.rank :: processes.count]
     entries: list[Entry] = []
-    found: list[Array] = []
+    shape = (1 if views is None else views.count, backbone.dimensions)
+    embeddings = np.zeros((len(own), *shape), np.float32)
     with processes.together(), torch.autocast(runtime.kind, runtime.dtype, enabled=runtime.is_reduced):
         events = encode(own, backbones=[backbone], limits=limits)
         if views is not None:
@@ -149,17 +148,15 @@ def store_images(
             if not isinstance(event, Embedded):
                 yield event
                 continue
+            readable = [n for n, entry in enumerate(event.entries, len(entries)) if not isinstance(entry, Skipped)]
+            embeddings[readable] = np.stack(event.embeddings, axis=1)
             entries += event.entries
-            found.append(np.stack(event.embeddings, axis=1))
             yield ImagesEmbedded(min(len(items), len(entries) * processes.count), len(items))
-    readable = [n for n, entry in enumerate(entries) if not isinstance(entry, Skipped)]
-    count = 1 if views is None else views.count
-    embeddings = np.zeros((len(own), count, backbone.dimensions), np.float32)
-    if readable:
-        embeddings[readable] = np.concatenate(found)
-    whole = np.zeros((len(items), count, backbone.dimensions), np.float32)
-    skipped: dict[int, Skipped] = {}
     unread = {n: entry for n, entry in enumerate(entries) if isinstance(entry, Skipped)}
+    if processes.count == 1:
+        return StoredImages(embeddings, unread)
+    whole = np.zeros((len(items), *shape), np.float32)
+    skipped: dict[int, Skipped] = {}
     for rank, (part, missing) in enumerate(processes.gather_objects((embeddings, unread))):
         whole[rank :: processes.count] = part
         skipped |= {rank + n * processes.count: entry for n, entry in missing.items()}

@@ -19,7 +19,7 @@ from clipcli.commands.train.encoded_together import (
 )
 from clipcli.commands.train.loss import LOSS_FUNCTIONS, Features, Groups, Targets, positives
 from clipcli.commands.train.processes import Processes
-from clipcli.commands.train.sample import Share, Work, spread
+from clipcli.commands.train.sample import LEAST_IMAGES, Share, Work, spread
 from clipcli.commands.train.stored import EncodeImages
 from clipcli.data.pairs import Pair
 from clipcli.records import ImageItem
@@ -203,10 +203,10 @@ class Checks:
         """True where there is data that tells a better model from a worse one."""
         return self.zero_shot is not None or self.val is not None
 
-    def sample(self, share: Share) -> Checks:
-        """So large a share of each."""
-        some = (None if check is None else check.sample(share) for check in (self.zero_shot, self.val, self.retain))
-        return Checks(*some)
+    def sample(self, share: Share, *, images_known: bool) -> Checks:
+        """So large a share of each, but 500 images at least; with `images_known` all images of classes."""
+        checks = (self.zero_shot, self.val, self.retain)
+        return Checks(*(_sampled(check, share, images_known=images_known) for check in checks))
 
     def work(self, *, images_known: bool) -> Work:
         """What a measurement encodes; with `images_known` no images."""
@@ -231,6 +231,15 @@ class Checks:
             if self.retain is not None:
                 measured |= self.retain.measure(backbone, processes=processes, encode=encode, prefix="retain_")
         return measured
+
+
+def _sampled(check: Check | None, share: Share, *, images_known: bool) -> Check | None:
+    if check is None:
+        return None
+    is_free = check.work(images_known=images_known).images == 0
+    count = sum(1 for _ in check.examples())
+    images = 1.0 if is_free else min(1.0, max(share.images, LEAST_IMAGES / max(1, count)))
+    return check.sample(replace(share, images=images))
 
 
 def examples_of(pairs: Iterable[Pair]) -> Iterator[Example]:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from clipcli.backbones.backbone import Tokenizer
 from clipcli.backbones.preprocessing import Preprocessing
-from clipcli.commands.train.batches import Batches, TrainBatch, train_view
+from clipcli.commands.train.augment import train_view
+from clipcli.commands.train.batches import Batches, TrainBatch
 from clipcli.commands.train.order import Order, parts_of
 from clipcli.commands.train.processes import Processes
 from clipcli.data.pairs import Pair

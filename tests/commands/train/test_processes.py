@@ -200,12 +200,12 @@ class TestEnd:
     def test_a_full_disk_of_the_leading_process_ends_all(
         self, pairs: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from clipcli.commands.train import checkpoints
+        from clipcli.backbones import open_clip_folder
 
         def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(checkpoints, "save_file", full)
+        monkeypatch.setattr(open_clip_folder, "save_file", full)
         for ended in in_group(lambda rank: trained(settings(pairs, model, tmp_path / f"run{rank}"))):
             assert "cannot write checkpoint" in str(ended.error)
             assert "No space left on device" in str(ended.error)

@@ -165,6 +165,15 @@ def test_images_that_are_known_are_no_work() -> None:
     ]
 
 
+def test_each_data_keeps_500_images_and_all_that_are_known() -> None:
+    zero_shot = ZeroShot((in_memory("a"),) * 800, (0,) * 800, (("a",),))
+    pairs = Retrieval(tuple(Pair(in_memory("a"), ("a", "b")) for _ in range(2000)), "clip", 2, "positive")
+    checks = Checks(zero_shot, pairs, zero_shot)
+    for known, counts in ((True, [800, 500, 800]), (False, [500, 500, 500])):
+        some = checks.sample(Share(0.01, 1.0), images_known=known)
+        assert [len(list(check.examples())) for check in (some.zero_shot, some.val, some.retain) if check] == counts
+
+
 def test_a_sample_is_spread_over_images_and_prompts() -> None:
     items = tuple(in_memory(str(n)) for n in range(9))
     data = ZeroShot(items, tuple(n % 3 for n in range(9)), (("a", "b", "c", "d"),) * 3)
