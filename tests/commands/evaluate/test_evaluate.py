@@ -128,8 +128,8 @@ def test_several_prompts_and_models_with_one_decode(
 ) -> None:
     shutil.copytree(models["vit"], tmp_path / "twin")
     decoded: list[int] = []
-    decoding = wanted.decoding
-    monkeypatch.setattr(wanted, "decoding", lambda data, **how: (decoded.append(1), decoding(data, **how))[1])
+    decoding = wanted.decoding_to_resize
+    monkeypatch.setattr(wanted, "decoding_to_resize", lambda data, **how: (decoded.append(1), decoding(data, **how))[1])
     names = [str(models["vit"]), str(tmp_path / "twin"), str(models["resnet"])]
     options = EvaluateSettings(data=(("val", str(tree)),), model=tuple(names), prompts=("plain", "name"), **FP32)
     found = clipcli.evaluate(tree, model=names, prompts="plain,name", output=tmp_path / "out", **FP32)
