@@ -77,8 +77,10 @@ def _taken(path: Path, output: str) -> int | None:
         # The run that had it may have removed it meanwhile.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, str(os.getpid()).encode())
+                # A full disk has no room for the number, but for the lock.
+                with suppress(OSError):
+                    os.ftruncate(descriptor, 0)
+                    os.write(descriptor, str(os.getpid()).encode())
                 return descriptor
         os.close(descriptor)
 

@@ -97,7 +97,9 @@ class Output:
             self._write_manifest()
         except OSError as e:
             self._close()
-            remove_with_manifest(Path(self._part))
+            # A file system that has become read-only keeps it; it is empty, and goes with the next run.
+            with suppress(OSError):
+                remove_with_manifest(Path(self._part))
             raise OutputFailed(f"cannot write {self._output}: {e.strerror}; choose another --output") from None
 
     def set_model(self, model: ModelRecord) -> None:
