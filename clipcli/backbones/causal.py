@@ -29,6 +29,11 @@ def ends(tower: Any, tokens: Tensor) -> Tensor:
     return is_end.to(torch.int).argmax(dim=-1)
 
 
+def end_token(tower: Any) -> int | None:
+    """The id of the token at which a causal tower pools; `None` where it is the largest of a row, or is no matter."""
+    return tower.eos_id if is_causal(tower) and tower.pool_type == "eos" else None
+
+
 def encode(tower: Any, tokens: Tensor, positions: Tensor) -> Tensor:
     """Compute `tower(tokens)` `[B, D]` only up to the longest text; `positions` `[B]` are those of the end tokens."""
     return encode_trimmed(tower, tokens[:, : int(positions.max()) + 1], positions)

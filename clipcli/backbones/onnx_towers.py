@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from clipcli.backbones.checkpoint import CONFIG_NAME, IMAGE, ONNX_TABLE, TEXT, Checkpoint
 from clipcli.backbones.runtime import Runtime
+from clipcli.backbones.token_bits import of_bits
 from clipcli.backbones.towers import Towers
 from clipcli.errors import BadFile, MissingExtra, UsageError, install, one_line
 from clipcli.parsed import json_of
@@ -39,8 +39,7 @@ class OnnxTower(nn.Module):
         super().__init__()
         self._session, self._tower = session(path), tower
         self._is_causal, self._end = is_causal, end
-        bits = np.unpackbits(np.frombuffer(bytes.fromhex(untrained), np.uint8))
-        self.untrained: frozenset[int] = frozenset(np.flatnonzero(bits).tolist())
+        self.untrained = of_bits(untrained)
 
     def forward(self, given: Tensor) -> Tensor:
         """Embeddings `[B, D]` of normalised images `[B, 3, H, W]`, or of token ids `[B, L]`."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,6 +16,7 @@ from clipcli.backbones.backbone import normalised
 from clipcli.backbones.checkpoint import CONFIG_NAME, IMAGE, ONNX_TABLE, TEXT
 from clipcli.backbones.onnx_towers import FILES, INPUTS, OUTPUTS, session
 from clipcli.backbones.open_clip_folder import as_json, config_of, save_tokenizer
+from clipcli.backbones.token_bits import as_bits
 from clipcli.commands.convert.form import Form, ReadBack, Source
 from clipcli.commands.convert.tracing import traceable
 from clipcli.errors import ClipcliError, one_line
@@ -63,19 +63,12 @@ def _write(folder: Path, source: Source) -> None:
         "logit_bias": backbone.logit_bias,
         "text": {
             "is_causal": is_causal,
-            "end": towers.text.eos_id if is_causal and towers.text.pool_type == "eos" else None,
-            "untrained": _bits(backbone.untrained_tokens()),
+            "end": causal.end_token(towers.text),
+            "untrained": as_bits(backbone.untrained_tokens()),
         },
     }
     config = {**config_of(source.checkpoint, backbone), "precision": "fp32", ONNX_TABLE: about}
     (folder / CONFIG_NAME).write_text(as_json(config), encoding="utf-8")
-
-
-def _bits(tokens: Collection[int]) -> str:
-    """Tokens as bits up to the last of them, one for each token, in hexadecimal."""
-    bits = np.zeros(max(tokens, default=-1) + 1, np.bool_)
-    bits[list(tokens)] = True
-    return np.packbits(bits).tobytes().hex()
 
 
 def _export(folder: Path, name: str, tower: nn.Module, example: Tensor, *, length: int | None = None) -> None:

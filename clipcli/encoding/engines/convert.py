@@ -18,6 +18,7 @@ from clipcli.backbones.backbone import Backbone, normalised
 from clipcli.backbones.checkpoint import IMAGE
 from clipcli.backbones.library import open_clip
 from clipcli.backbones.onnx_towers import OnnxTower
+from clipcli.backbones.token_bits import as_bits
 from clipcli.encoding.engines import openvino
 from clipcli.encoding.engines.agreement import check, least_cosine, least_cosine_of_texts
 from clipcli.encoding.engines.prepared import PreparedImages, PreparedTexts
@@ -80,14 +81,11 @@ def _text(backbone: Backbone) -> tuple[bytes, Mapping[str, Any]]:
         content = _traced(_FromTrimmed(backbone), example, [([-1, -1], "i64"), ([-1], "i64")], backbone)
     else:
         content = _traced(_FromTokens(backbone), (tokens,), [([-1, tokens.shape[1]], "i64")], backbone)
-    untrained = np.zeros(_VOCABULARY, np.bool_)
-    untrained[list(backbone.untrained_tokens())] = True
-    end = tower.eos_id if is_causal and getattr(tower, "pool_type", "") == "eos" else None
     return content, {
         "context_length": int(tokens.shape[1]),
         "is_causal": is_causal,
-        "end": end,
-        "untrained": np.packbits(untrained).tobytes().hex(),
+        "end": causal.end_token(tower),
+        "untrained": as_bits(backbone.untrained_tokens()),
     }
 
 

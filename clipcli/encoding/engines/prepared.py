@@ -17,6 +17,7 @@ from clipcli.backbones.clip_tokens import ClipTokenizer
 from clipcli.backbones.devices import processor
 from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.backbones.runtime import Runtime
+from clipcli.backbones.token_bits import of_bits
 from clipcli.encoding.engines import openvino, store
 from clipcli.encoding.engines.openvino import Tower
 from clipcli.encoding.engines.store import EngineRefused, Verdict
@@ -106,8 +107,7 @@ class PreparedTexts:
 
     def untrained_tokens(self) -> frozenset[int]:
         """The tokens whose embedding is zero."""
-        bits = np.unpackbits(np.frombuffer(bytes.fromhex(self.untrained), np.uint8))
-        return frozenset(np.flatnonzero(bits).tolist())
+        return of_bits(self.untrained)
 
 
 def tower_key(tower: str, *, fingerprint: str, preprocessing: str, precision: str) -> str:
