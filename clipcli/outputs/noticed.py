@@ -40,10 +40,7 @@ def for_manifest(noticed: Noticed) -> dict[str, Any]:
 
 def of_all(shards: Sequence[Noticed]) -> Noticed:
     """What one run over the images of all shards would have said."""
-    notices = Notices()
-    for one in shards:
-        for counted in one.images:
-            notices.add_counted(counted)
+    notices = as_notices(counted for one in shards for counted in one.images)
     images = tuple(said.counted for said in notices.events() if said.counted is not None)
     # All shards read all inputs; an older part may not have kept what was said of them.
     of_inputs = next((one for one in shards if one.inputs or one.left_out), Noticed())
