@@ -8,26 +8,22 @@ except that batch norm takes its statistics over a micro-batch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
 from clipcli.backbones.backbone import normalised
 from clipcli.backbones.preprocessing import Preprocessing
 from clipcli.backbones.towers import Towers, batch_norms
+from clipcli.commands.train.attention import attend_faster
 from clipcli.commands.train.batches import TrainBatch
 from clipcli.commands.train.loss import BatchLoss, ContrastiveLoss, Features
-
-# Up to so many tokens the plain attention learns faster on a CPU.
-_FEW_TOKENS = 128
+from clipcli.commands.train.recomputed import keeping_less
 
 
 class Encoder(nn.Module):
@@ -38,6 +34,8 @@ class Encoder(nn.Module):
         self.towers = towers
         self._preprocessing = preprocessing
         self._autocast = autocast
+        if towers.logit_scale.device.type == "cpu":
+            attend_faster(towers)
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """The fields of `Features` in their order, from uint8 pixels `[b, H, W, 3]` and token ids `[b, L]`.
@@ -45,31 +43,14 @@ class Encoder(nn.Module):
         Embeddings `[b, D]` of images, float32, are taken as they are.
         """
         reduced = self._autocast is not None
-        with torch.autocast(pixels.device.type, self._autocast, enabled=reduced):
-            reduced_on_cpu = reduced and pixels.device.type == "cpu"
+        with torch.autocast(pixels.device.type, self._autocast, enabled=reduced), keeping_less():
             images = pixels
             if not pixels.is_floating_point():
-                with _attention(plain=reduced_on_cpu and _image_tokens(self.towers.visual) <= _FEW_TOKENS):
-                    images = self.towers.encode_image(normalised(pixels, self._preprocessing))
-            with _attention(plain=reduced_on_cpu and tokens.shape[1] <= _FEW_TOKENS):
-                texts = self.towers.encode_text(tokens)
+                images = self.towers.encode_image(normalised(pixels, self._preprocessing))
+            texts = self.towers.encode_text(tokens)
         bias = self.towers.logit_bias
         # New tensors: DistributedDataParallel must not find its own parameters among the outputs.
         return images, texts, self.towers.logit_scale.exp(), None if bias is None else bias * 1
-
-
-def _attention(*, plain: bool) -> AbstractContextManager[Any]:
-    """Use torch's plain attention, or leave the choice to torch.
-
-    In bf16 on a CPU the backward pass of the fused one took 2 to 4 times as long up to 77 tokens, and half at 197.
-    """
-    return sdpa_kernel([SDPBackend.MATH]) if plain else nullcontext()
-
-
-def _image_tokens(visual: Any) -> float:
-    """The number of tokens of an image in open_clip's vision transformers; infinite for other towers."""
-    embedding = getattr(visual, "positional_embedding", None)
-    return math.inf if embedding is None else len(embedding)
 
 
 Model = Encoder | DistributedDataParallel

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from open_clip.transformer import QuickGELU
+from torch import Tensor, nn
 
 from clipcli.backbones import find
 from clipcli.backbones.load import load
 from clipcli.backbones.runtime import choose_runtime
+from clipcli.commands.train import recomputed
+from clipcli.commands.train.attention import attend_faster
 from clipcli.commands.train.batches import TrainBatch
 from clipcli.commands.train.gradient import Encoder, Seeds, backward
 from clipcli.commands.train.loss import ContrastiveLoss, CutMix, Features, Groups
@@ -136,9 +142,14 @@ def test_a_locked_tower_gets_no_gradient(models: dict[str, Path]) -> None:
         assert all(parameter.grad is not None for parameter in model.towers.text.parameters())
 
 
-@pytest.mark.parametrize("name", ["vit", "sigmoid"])
-def test_activations_computed_twice_give_the_same_gradient(models: dict[str, Path], name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "precision"), [("vit", None), ("sigmoid", None), ("vit", torch.bfloat16), ("sigmoid", torch.bfloat16)]
+)
+def test_activations_computed_twice_give_the_same_gradient(
+    models: dict[str, Path], name: str, precision: torch.dtype | None
+) -> None:
     model, which = encoder(models[name]), batch({"vit": 32, "sigmoid": 160}[name])
+    model = Encoder(model.towers, preprocessing=model._preprocessing, autocast=precision)
     _, expected = gradients(model, which, loss="siglip" if name == "sigmoid" else "clip", micro_batch=None)
     for tower in (model.towers.visual, model.towers.text):
         tower.set_grad_checkpointing(True)
@@ -147,8 +158,60 @@ def test_activations_computed_twice_give_the_same_gradient(models: dict[str, Pat
         assert_same(grad, right)
 
 
-def test_the_plain_attention_of_few_tokens_agrees(models: dict[str, Path]) -> None:
-    """In bf16 a processor takes another attention for few tokens than fp32 does; both are the same function."""
+@pytest.mark.parametrize("quick", [False, True])
+def test_what_is_not_kept_is_the_same_when_computed_anew(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, quick: bool
+) -> None:
+    """The gradient is the same to the bit, from fewer bytes."""
+    model, which = encoder(models["vit"]), batch(32)
+    if quick:
+        for block in (*model.towers.visual.transformer.resblocks, *model.towers.text.transformer.resblocks):
+            block.mlp.gelu = QuickGELU()
+    needed: dict[int, int] = {}
+    kept: dict[int, int] = {}
+    whole = recomputed._kept
+
+    def counted(tensor: Tensor) -> Any:
+        result = whole(tensor)
+        needed[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        if result is tensor:
+            kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        return result
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recomputed, "_kept", counted)
+        loss, grads = gradients(model, which, loss="clip", micro_batch=None)
+    monkeypatch.setattr("clipcli.commands.train.gradient.keeping_less", nullcontext)
+    expected_loss, expected = gradients(model, which, loss="clip", micro_batch=None)
+    assert torch.equal(loss, expected_loss)
+    assert all(torch.equal(grad, right) for grad, right in zip(grads, expected, strict=True))
+    assert sum(kept.values()) < 0.95 * sum(needed.values())
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_over_few_tokens_is_torchs(masked: bool) -> None:
+    """What is attended to, and the gradients of tokens and weights."""
+    torch.manual_seed(0)
+    theirs = nn.MultiheadAttention(48, 3, batch_first=True)
+    ours = copy.deepcopy(theirs)
+    attend_faster(ours)
+    mask = torch.full((7, 7), float("-inf")).triu(1) if masked else None
+    found = []
+    for module in (theirs, ours):
+        tokens = torch.linspace(-2, 2, 4 * 7 * 48).view(4, 7, 48).sin().requires_grad_()
+        attended, _ = module(tokens, tokens, tokens, need_weights=False, attn_mask=mask)
+        attended.backward(tokens.detach().cos())
+        grads = [parameter.grad for parameter in module.parameters()]
+        assert all(grad is not None for grad in grads)
+        found.append([attended, tokens.grad, *grads])
+    assert type(ours) is not nn.MultiheadAttention
+    for right, made in zip(*found, strict=True):
+        torch.testing.assert_close(made, right, rtol=1e-5, atol=1e-5)
+    with torch.no_grad():
+        assert torch.equal(*(module(*[tokens] * 3, need_weights=False, attn_mask=mask)[0] for module in (theirs, ours)))
+
+
+def test_learning_in_bf16_has_nearly_the_embeddings_of_fp32(models: dict[str, Path]) -> None:
     model, which = encoder(models["vit"]), batch(32)
     exact = Features(*model(which.pixels, which.tokens))
     reduced = Encoder(model.towers, preprocessing=model._preprocessing, autocast=torch.bfloat16)
