@@ -107,6 +107,10 @@ def main(arguments: Sequence[str] | None = None, *, began: float | None = None) 
     warnings.filterwarnings("ignore", module=r"PIL\." if verbose else "")
     # The hub's client reports its retries on stderr; our own error says how they ended.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    # While torch's threads wait for work they keep their cores busy, which decode meanwhile: by themselves for
+    # milliseconds, with this for microseconds.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     sys.exit(_run(list(arguments) or ["--help"], verbose=verbose))
 
 

@@ -5,6 +5,7 @@ Of images that change, a few views are encoded, and one of these is drawn each t
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from process_groups import in_group
 from small_data import in_memory, noisy_pairs
 
 import clipcli
@@ -166,6 +168,34 @@ def test_a_run_with_views_goes_on_exactly(
     assert all(torch.equal(whole[name], weights[name]) for name in whole)
     assert len(stored) == 3
     assert all(np.array_equal(stored[0].embeddings, images.embeddings) for images in stored)
+
+
+@pytest.mark.parametrize("how", ["isolated", "two processes"])
+def test_views_are_the_same_wherever_they_are_made(
+    models: dict[str, Path], pairs: Path, tmp_path: Path, stored: list[StoredImages], how: str
+) -> None:
+    """In a process for decoding, and in two that train, each with a part of the images."""
+    alone = trained(models["vit"], pairs, tmp_path / "alone", **VIEWS)
+    if how == "isolated":
+        weights = [trained(models["vit"], pairs, tmp_path / how, isolate=True, **VIEWS)]
+    else:
+        weights = trained_by_two(read_yaml(tmp_path / "alone/train.yaml"), tmp_path / how)
+    for found in stored:
+        np.testing.assert_allclose(found.embeddings, stored[0].embeddings, atol=1e-5)
+    for found in weights:
+        for name, weight in alone.items():
+            torch.testing.assert_close(found[name], weight, atol=1e-5, rtol=0, msg=name)
+
+
+def trained_by_two(settings: dict[str, Any], output: Path) -> list[dict[str, torch.Tensor]]:
+    """The weights of a run in two processes."""
+    importlib.import_module("torch._dynamo")
+
+    def work(_: int) -> None:
+        result_of(train(gather_config(settings | {"output": str(output)})))
+
+    assert [ended.error for ended in in_group(work)] == [None, None]
+    return [load_file(output / WEIGHTS)]
 
 
 @pytest.mark.parametrize(
