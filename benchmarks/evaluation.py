@@ -99,7 +99,7 @@ def captions(data: Path, model: str) -> str:
 
 def strengths(values: tuple[float, ...]) -> str:
     """The strengths of all seeds."""
-    return ", ".join(f"{value:g}" for value in values)
+    return ", ".join(f"{value:.4g}" for value in values)
 
 
 def table(rows: list[list[str]]) -> str:

@@ -54,7 +54,7 @@ def ways(classes: Array) -> dict[str, Callable[[Array], Found]]:
         logits -= logits.max(axis=1, keepdims=True)
         return best, 1 / np.exp(logits).sum(axis=1)
 
-    found = {"clipcli, products in float64": ours, "numpy, float32": in_float32}
+    found: dict[str, Callable[[Array], Found]] = {"clipcli, products in float64": ours, "numpy, float32": in_float32}
     found |= {"torch, float64": by_torch(torch.float64), "torch, float32": by_torch(torch.float32)}
     if importlib.util.find_spec("faiss"):
         import faiss

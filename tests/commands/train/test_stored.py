@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from process_groups import in_group
+from safetensors.torch import load_file
 from small_data import in_memory, noisy_pairs
 
 import clipcli
