@@ -384,3 +384,19 @@ def test_the_cache_shows_and_clears_converted_models(run: Run) -> None:
     assert re.search(r"converted models +1 entries +5\.\d kB", run("cache").out)
     assert "removed 1 converted models from" in run("cache", "clear").out
     assert "converted" not in run("cache").out
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_threads_that_wait_leave_their_cores_unless_told_otherwise(
+    run: Run, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], spins: str | None
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    run("--version")
+    assert os.environ.get("GOMP_SPINCOUNT") == spins

@@ -30,7 +30,7 @@ def _is_usual(module: nn.MultiheadAttention) -> bool:
 
 
 class _SelfAttention(nn.MultiheadAttention):
-    """torch's module with its own code for learning over few tokens; all else is torch's."""
+    """torch's module with other code for learning over few tokens. What does not learn is torch's, which is faster."""
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:
         """As torch's, for tokens `[b, L, E]`."""
@@ -38,7 +38,8 @@ class _SelfAttention(nn.MultiheadAttention):
         usual = not args and kwargs == {"need_weights": False, "attn_mask": mask}
         usual = usual and (mask is None or (mask.dim() == 2 and mask.is_floating_point()))
         over_few = query is key is value and query.dim() == 3 and query.shape[1] <= _FEW_TOKENS
-        if not (usual and over_few and torch.is_grad_enabled()):
+        learns = torch.is_grad_enabled() and (query.requires_grad or self.in_proj_weight.requires_grad)
+        if not (usual and over_few and learns):
             return super().forward(query, key, value, *args, **kwargs)
         packed = functional.linear(query, self.in_proj_weight, self.in_proj_bias)
         attended = _Attention.apply(packed, mask, self.num_heads)
