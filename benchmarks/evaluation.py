@@ -98,8 +98,8 @@ def captions(data: Path, model: str) -> str:
 
 
 def strengths(values: tuple[float, ...]) -> str:
-    """The strengths of all seeds."""
-    return ", ".join(f"{value:.4g}" for value in values)
+    """The strengths of all seeds, to three digits."""
+    return ", ".join(f"{float(f'{value:.3g}'):g}" for value in values)
 
 
 def table(rows: list[list[str]]) -> str:
