@@ -5,14 +5,14 @@ A step's time is the median over the steps after the warm-up, figures are median
 Run: python benchmarks/compile.py [ARCH] [BATCH] [PRECISION] [RUNS]
 """
 
-import json
+import itertools
 import math
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 
-from train import make_data, run
+from train import make_data, run, step_ends
 
 STEPS, WARMUP = 10, 4
 
@@ -23,10 +23,8 @@ def train(table: Path, arch: str, *, batch: int, precision: str, how: str) -> tu
         command = [sys.executable, "-m", "clipcli", "train", str(table), "--arch", arch, "--output", name, how]
         command += ["--steps", str(STEPS), "--batch-size", str(batch), "--precision", precision, "--log-every", "1"]
         memory = run([*command, "--crop", "0.9", "--no-flip", "--save-every", "1000"], Path(name) / "log.txt")
-        lines = [json.loads(line) for line in (Path(name) / "metrics.jsonl").read_text().splitlines()]
-    seconds = [line["seconds"] for line in lines if line["kind"] == "step"]
-    took = [after - before for before, after in zip(seconds[WARMUP - 1 :], seconds[WARMUP:], strict=False)]
-    return seconds[WARMUP - 1], statistics.median(took), memory
+        ends = step_ends(Path(name))[WARMUP - 1 :]
+    return ends[0], statistics.median(after - before for before, after in itertools.pairwise(ends)), memory
 
 
 def main(arch: str, batch: int, precision: str, runs: int) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from load import save_random
+from load import apart, save_random
 from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 from peers import TEMPLATE, save_for_transformers
 from PIL import Image
@@ -59,10 +59,7 @@ class Bench:
         self.theirs.mkdir()
         save_random("ViT-B-32", self.model)
         save_for_transformers(self.model, self.theirs)
-        self.environment = {**os.environ, "CLIPCLI_CACHE": str(root / "cache"), "TOKENIZERS_PARALLELISM": "false"}
-        # An installed program is compiled to Python's bytecode already; here the first run of each does it.
-        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        self.environment["PYTHONPYCACHEPREFIX"] = str(root / "bytecode")
+        self.environment = apart(root) | {"TOKENIZERS_PARALLELISM": "false"}
 
     def labels(self, count: int) -> Path:
         """A file of so many labels."""

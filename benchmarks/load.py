@@ -5,6 +5,7 @@ Run: python benchmarks/load.py [ARCH]
 
 import json
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -28,6 +29,14 @@ def save_random(arch: str, folder: Path) -> None:
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
     config = {"model_cfg": open_clip.get_model_config(arch), "preprocess_cfg": {}}
     (folder / "open_clip_config.json").write_text(json.dumps(config))
+
+
+def apart(root: Path) -> dict[str, str]:
+    """The environment for processes with a cache of their own in this folder."""
+    environment = {**os.environ, "CLIPCLI_CACHE": str(root / "cache")}
+    # An installed program is compiled to Python's bytecode already; here the first run of each does it.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment | {"PYTHONPYCACHEPREFIX": str(root / "bytecode")}
 
 
 def ours(folder: Path, towers: tuple[str, ...]) -> None:

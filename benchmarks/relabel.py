@@ -7,7 +7,6 @@ Run: python benchmarks/relabel.py [--images N] [--labels N] [--arch ARCH]
 
 import argparse
 import importlib.util
-import os
 import statistics
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from load import save_random
+from load import apart, save_random
 from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 from PIL import Image
 from side_by_side import RUNS
@@ -41,17 +40,13 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        (root / "model").mkdir()
-        if given.arch != "tiny":
+        model = given.arch
+        if model != "tiny":
+            model = str(root / "model")
+            (root / "model").mkdir()
             save_random(given.arch, root / "model")
         photos = library(root / "photos", given.images)
-        model = "tiny" if given.arch == "tiny" else str(root / "model")
-        environment = {
-            **os.environ,
-            "CLIPCLI_CACHE": str(root / "cache"),
-            "PYTHONPYCACHEPREFIX": str(root / "bytecode"),
-        }
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        environment = apart(root)
         if importlib.util.find_spec("openvino"):
             subprocess.run([sys.executable, "-m", "clipcli", "models", model, "--prepare"], check=True, env=environment)
 

@@ -6,7 +6,6 @@ Run: python benchmarks/stored.py [MODEL] [STEPS]
 """
 
 import itertools
-import json
 import statistics
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from train import make_data
+from train import make_data, step_ends
 
 import clipcli
 
@@ -35,9 +34,7 @@ def rate(table: Path, output: Path, *, model: str, steps: int) -> tuple[float, f
     }
     clipcli.train(str(table), model=model, output=output, hold_out=0, save_every=steps, **settings)
     whole = time.monotonic() - begun
-    lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-    seconds = [line["seconds"] for line in lines if line["kind"] == "step"]
-    took = [after - before for before, after in itertools.pairwise(seconds)]
+    took = [after - before for before, after in itertools.pairwise(step_ends(output))]
     return BATCH / statistics.median(took), whole
 
 

@@ -7,6 +7,7 @@ Run: python benchmarks/train.py [PRECISION] [BATCH] [DEVICE]
 """
 
 import csv
+import itertools
 import json
 import os
 import re
@@ -59,6 +60,12 @@ def run(command: list[str], log: Path) -> float:
     return usage.ru_maxrss / 1000
 
 
+def step_ends(run_folder: Path) -> list[float]:
+    """The seconds of a run of clipcli that logs each step, from its start to the end of each."""
+    lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
+    return [line["seconds"] for line in lines if line["kind"] == "step"]
+
+
 def ours(folder: Path, table: Path, *, precision: str, batch: int, device: str) -> tuple[float, float]:
     """clipcli's images a second, and its peak memory in MB."""
     with tempfile.TemporaryDirectory() as name:
@@ -66,9 +73,7 @@ def ours(folder: Path, table: Path, *, precision: str, batch: int, device: str) 
         command += ["--output", name, "--steps", str(STEPS), "--batch-size", str(batch), "--precision", precision]
         command += ["--device", device, "--crop", "0.9", "--no-flip", "--log-every", "1", "--save-every", "1000"]
         memory = run(command, Path(name) / "log.txt")
-        lines = [json.loads(line) for line in (Path(name) / "metrics.jsonl").read_text().splitlines()]
-    seconds = [line["seconds"] for line in lines if line["kind"] == "step"]
-    took = [after - before for before, after in zip(seconds[WARMUP - 1 :], seconds[WARMUP:], strict=False)]
+        took = [after - before for before, after in itertools.pairwise(step_ends(Path(name))[WARMUP - 1 :])]
     return batch / statistics.median(took), memory
 
 

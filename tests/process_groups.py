@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import pickle
@@ -31,6 +32,8 @@ def in_group(work: Callable[[int], Any], *, count: int = 2, timeout: float = 60)
 
     One that outlasts the timeout is killed: its code is -9 then.
     """
+    # What an optimizer imports is imported once, before the forks.
+    importlib.import_module("torch._dynamo")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Pairs to train on, which several files of tests share."""
+"""Pairs to train on, and runs without charts, which several files of tests share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from pathlib import Path
 
 import pytest
 from small_data import noisy_pairs
+
+
+@pytest.fixture
+def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No report is drawn."""
+    for module in ("run", "saving"):
+        monkeypatch.setattr(f"clipcli.commands.train.{module}.write_report", lambda _: None)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -122,13 +121,9 @@ def test_a_chosen_run_goes_on_as_it_was_chosen(
     assert (run / "train.yaml").read_text() == written
 
 
-def test_two_processes_choose_and_learn_as_one_does(
-    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("no_charts")
+def test_two_processes_choose_and_learn_as_one_does(models: dict[str, Path], tmp_path: Path) -> None:
     """A first look, a range test, stored embeddings and texts that are held, each process with a part of it."""
-    importlib.import_module("torch._dynamo")
-    for module in ("run", "saving"):
-        monkeypatch.setattr(f"clipcli.commands.train.{module}.write_report", lambda _: None)
     data = photograph(tmp_path / "classes", seed=0, images_per_class=8)
 
     def work(rank: int, name: str) -> None:

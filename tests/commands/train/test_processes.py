@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import os
 import shutil
@@ -29,6 +28,7 @@ from clipcli.errors import ClipcliError, UsageError
 from clipcli.events import result_of
 from clipcli.settings import to_yaml
 
+pytestmark = pytest.mark.usefixtures("no_charts")
 WEIGHTS = "open_clip_model.safetensors"
 
 
@@ -47,14 +47,6 @@ def digest(session: Session) -> str:
     """A hash of all weights that learn."""
     weights = session.trainer.trainee.weights()
     return hashlib.sha256(b"".join(weights[name].numpy().tobytes() for name in sorted(weights))).hexdigest()
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an optimizer imports is imported once, before the forks, and no charts are drawn."""
-    importlib.import_module("torch._dynamo")
-    for module in ("run", "saving"):
-        monkeypatch.setattr(f"clipcli.commands.train.{module}.write_report", lambda _: None)
 
 
 @pytest.fixture

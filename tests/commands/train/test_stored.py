@@ -5,7 +5,6 @@ Of images that change, a few views are encoded, and one of these is drawn each t
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -28,6 +27,7 @@ from clipcli.events import StepDone, result_of
 from clipcli.records import Skipped
 from clipcli.settings import read_yaml
 
+pytestmark = pytest.mark.usefixtures("no_charts")
 WEIGHTS = "open_clip_model.safetensors"
 
 
@@ -37,13 +37,6 @@ def trained(model: Path, data: Path, output: Path, **more: Any) -> dict[str, tor
     settings |= {"model": str(model), "device": "cpu", "precision": "fp32", "val": str(data)}
     clipcli.train(data, output=output, **settings | more)
     return load_file(output / WEIGHTS)
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No charts are drawn."""
-    for module in ("run", "saving"):
-        monkeypatch.setattr(f"clipcli.commands.train.{module}.write_report", lambda _: None)
 
 
 @pytest.fixture
@@ -177,25 +170,23 @@ def test_views_are_the_same_wherever_they_are_made(
     """In a process for decoding, and in two that train, each with a part of the images."""
     alone = trained(models["vit"], pairs, tmp_path / "alone", **VIEWS)
     if how == "isolated":
-        weights = [trained(models["vit"], pairs, tmp_path / how, isolate=True, **VIEWS)]
+        weights = trained(models["vit"], pairs, tmp_path / how, isolate=True, **VIEWS)
     else:
         weights = trained_by_two(read_yaml(tmp_path / "alone/train.yaml"), tmp_path / how)
     for found in stored:
         np.testing.assert_allclose(found.embeddings, stored[0].embeddings, atol=1e-5)
-    for found in weights:
-        for name, weight in alone.items():
-            torch.testing.assert_close(found[name], weight, atol=1e-5, rtol=0, msg=name)
+    for name, weight in alone.items():
+        torch.testing.assert_close(weights[name], weight, atol=1e-5, rtol=0, msg=name)
 
 
-def trained_by_two(settings: dict[str, Any], output: Path) -> list[dict[str, torch.Tensor]]:
+def trained_by_two(settings: dict[str, Any], output: Path) -> dict[str, torch.Tensor]:
     """The weights of a run in two processes."""
-    importlib.import_module("torch._dynamo")
 
     def work(_: int) -> None:
         result_of(train(gather_config(settings | {"output": str(output)})))
 
     assert [ended.error for ended in in_group(work)] == [None, None]
-    return [load_file(output / WEIGHTS)]
+    return load_file(output / WEIGHTS)
 
 
 @pytest.mark.parametrize(

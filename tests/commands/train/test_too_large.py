@@ -18,15 +18,9 @@ from clipcli.commands.train.too_large import MemoryTooSmall, smaller_steps
 from clipcli.errors import ClipcliError, OutputFailed, why_not_written
 from clipcli.events import result_of
 
+pytestmark = pytest.mark.usefixtures("no_charts")
 WEIGHTS = "open_clip_model.safetensors"
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No charts are drawn."""
-    for module in ("run", "saving"):
-        monkeypatch.setattr(f"clipcli.commands.train.{module}.write_report", lambda _: None)
 
 
 def settings(pairs: Path, model: str, output: Path, **more: Any) -> dict[str, Any]:
